@@ -66,6 +66,8 @@ def main(directory: Path, seed: int) -> None:
     tokenizer().save_pretrained(directory)
     model(seed).save_pretrained(directory)
     (directory / "generation_config.json").write_text(json.dumps({"eos_token_id": 2, "pad_token_id": 0}))
+    for file in directory.iterdir():
+        file.chmod(0o644)  # safetensors writes 0600; an engine does not run as root
 
 
 if __name__ == "__main__":

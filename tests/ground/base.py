@@ -16,7 +16,9 @@ PACKAGES = (
     # what a server image brings
     "apt ca-certificates curl dbus gnupg iproute2 iputils-ping kmod less libpam-systemd lsb-release netbase nftables iptables "
     # what the ground and Ansible need
-    "openssh-server procps python3 python3-apt sudo systemd systemd-sysv udev"
+    "openssh-server procps python3 python3-apt sudo systemd systemd-sysv udev "
+    # what the CPU wheels of the engines link to
+    "libnuma1"
 ).split()
 
 # Units that would reach for the devices, the clock or the network of the machine, or run at their own time.
