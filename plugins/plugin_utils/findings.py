@@ -1,0 +1,33 @@
+"""The one shape in which this project says that something is wrong, and how a list of them reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Finding = dict[str, str]
+"""severity (``fail``, ``warn``, ``info``), code (kebab-case id), where (variable or fact path), message, remedy."""
+
+
+def finding(severity: str, code: str, where: str, message: str, remedy: str = "") -> Finding:
+    """One finding: what is wrong, where it was set, what to write instead."""
+    return {"severity": severity, "code": code, "where": where, "message": message, "remedy": remedy}
+
+
+def fail(code: str, where: str, message: str, remedy: str = "") -> Finding:
+    """A finding that stops the run."""
+    return finding("fail", code, where, message, remedy)
+
+
+def warn(code: str, where: str, message: str, remedy: str = "") -> Finding:
+    """A finding that people must see and that stops nothing."""
+    return finding("warn", code, where, message, remedy)
+
+
+def line(one: Finding) -> str:
+    """One finding as one line: ``where: message; remedy``."""
+    return f"{one['where']}: {one['message']}" + (f"; {one['remedy']}" if one["remedy"] else "")
+
+
+def lines(findings: Iterable[Finding], severity: str) -> list[str]:
+    """The findings of one severity, a line each, without repetitions, in their order."""
+    return list(dict.fromkeys(line(one) for one in findings if one["severity"] == severity))

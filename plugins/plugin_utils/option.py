@@ -1,0 +1,267 @@
+"""One option of an engine's command line: which values it takes, and how a value is written on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+POSITIVE = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+HUMAN_INT = re.compile(r"\d+(\.\d+)?[kKmMgGtT]i?")
+NEGATIVE_NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")  # what argparse takes for a value although it begins with a dash
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option in one engine version.
+
+    name: the canonical spelling: the first long one of the engine's own parser (``--tensor-parallel-size``); for a
+      positional argument its name without dashes.
+    spellings: every spelling that version accepts, ``--no-`` forms of a switch and short ones included.
+    dest: the attribute the engine's parser stores it under.
+    kind: ``flag`` (given or not given), ``switch`` (``--x`` and ``--no-x``), ``value`` (one word), ``list`` (several
+      words where nargs is set, otherwise the option is repeated), ``json`` (one word that the engine parses as JSON),
+      ``positional``.
+    type: what one word must be: ``str``, ``int``, ``float``, ``bool`` (true/false as a word), ``json``, ``human-int``
+      (an integer, or 1k = 1000, 1K = 1024); alternatives are joined with ``|`` and tried in that order.
+    choices: the allowed values, empty when the parser does not restrict them.
+    nargs: argparse's, as text: ``?``, ``*``, ``+``, a number, or empty for exactly one word.
+    default: the parser's default as JSON data; None also when it is computed at run time.
+    deprecated: empty, ``warn`` (still works) or ``fatal`` (the parser knows it and refuses to start).
+    successor: the canonical name of what replaces it, empty when nothing does or it is not deprecated.
+    """
+
+    name: str
+    spellings: tuple[str, ...] = ()
+    dest: str = ""
+    kind: str = "value"
+    type: str = "str"
+    choices: tuple[Any, ...] = ()
+    nargs: str = ""
+    default: Any = None
+    deprecated: str = ""
+    successor: str = ""
+
+    @property
+    def key(self) -> str:
+        """The canonical name as people write it in YAML: ``tensor_parallel_size``. Unique within a version."""
+        return snake(self.name)
+
+    def is_negative(self, spelling: str) -> bool:
+        """Whether this spelling switches the option off (``--no-x`` of a switch)."""
+        positive = "--" + spelling.removeprefix("--no-")
+        return self.kind == "switch" and spelling.startswith("--no-") and positive in self.spellings
+
+
+def snake(name: str) -> str:
+    """``--tensor-parallel-size`` → ``tensor_parallel_size``."""
+    return name.lstrip("-").replace("-", "_")
+
+
+def kebab(name: str) -> str:
+    """``tensor_parallel_size`` → ``--tensor-parallel-size``; a single letter gets one dash: ``O`` → ``-O``."""
+    bare = name.lstrip("-").replace("_", "-")
+    return name if name.startswith("-") and not name.startswith("--") else ("-" if len(bare) == 1 else "--") + bare
+
+
+def read_word(types: str, value: Any) -> Any:
+    """Read one word as the first of the types it fits.
+
+    Takes what YAML, Jinja or a command line gives (``8`` and ``"8"`` are the same integer). Raises ValueError when it
+    fits none.
+    """
+    for kind in types.split("|"):
+        try:
+            return _READERS[kind](value)
+        except (ValueError, TypeError):
+            continue
+    raise ValueError(f"{value!r} is not {types.replace('|', ' or ')}")
+
+
+def _read_int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError(value)
+    return int(value)
+
+
+def _read_float(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    return float(value)
+
+
+def _read_str(value: Any) -> str:
+    # A mapping or list can only be meant as JSON that the engine reads later; a YAML boolean is not what anybody means
+    # by text ("on", "no").
+    if isinstance(value, bool):
+        raise ValueError(value)
+    return compact(value) if isinstance(value, (Mapping, list, tuple)) else str(value)
+
+
+def _read_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in POSITIVE:
+        return POSITIVE[value.lower()]
+    raise ValueError(value)
+
+
+def negated(value: Any) -> Any:
+    """The opposite of a boolean, in whatever form it was given; anything else as it is, for `read_value` to refuse."""
+    try:
+        return not _read_bool(value)
+    except ValueError:
+        return value
+
+
+def _read_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else json.loads(compact(value))
+
+
+def _read_human_int(value: Any) -> int | str:
+    return value if isinstance(value, str) and HUMAN_INT.fullmatch(value) else _read_int(value)
+
+
+_READERS = {
+    "str": _read_str,
+    "int": _read_int,
+    "float": _read_float,
+    "bool": _read_bool,
+    "json": _read_json,
+    "human-int": _read_human_int,
+}
+
+
+def _read_chosen(option: Option, value: Any) -> Any:
+    if option.kind == "json" and "json" not in option.type:
+        word = _read_json_text(value)
+    else:
+        word = read_word(option.type, value)
+    if option.choices and word not in option.choices:
+        raise ValueError(f"{value!r} is not one of {', '.join(map(str, option.choices))}")
+    return word
+
+
+def _read_json_text(value: Any) -> Any:
+    """JSON objects and lists as data; every other text as it is (engines also take ``@file`` or a bare name there)."""
+    if not isinstance(value, str):
+        return _read_json(value)
+    try:
+        data = json.loads(value)
+    except ValueError:
+        return value
+    return data if isinstance(data, (dict, list)) else value
+
+
+def read_value(option: Option, value: Any) -> Any:
+    """Bring a value into the option's own form; None means: leave the option out.
+
+    Flags: True, or None for false. Switches: True or False. Lists: a list, also from a single value. JSON: the data.
+    Raises ValueError whose text names the allowed values.
+    """
+    if value is None:
+        return None
+    if option.kind in ("flag", "switch"):
+        try:
+            on = _read_bool(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not true or false") from None
+        return on if on or option.kind == "switch" else None
+    if option.kind == "list":
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
+        return _counted(option, [_read_chosen(option, item) for item in items])
+    if option.nargs == "?" and value is True and "bool" not in option.type:
+        return True
+    return _read_chosen(option, value)
+
+
+def _counted(option: Option, items: list[Any]) -> list[Any]:
+    if option.nargs.isdigit() and len(items) != int(option.nargs):
+        raise ValueError(f"{len(items)} values given, it takes {option.nargs}")
+    if option.nargs == "+" and not items:
+        raise ValueError("an empty list given, it takes one value or more")
+    for word in map(text, items):
+        if option.nargs and len(items) > 1 and word.startswith("-") and not NEGATIVE_NUMBER.match(word):
+            raise ValueError(f"{word!r} begins with a dash: no command line can carry it in a list")
+    return items
+
+
+def compact(value: Any) -> str:
+    """JSON without spaces, keys in the order given."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=list)
+
+
+def text(value: Any) -> str:
+    """One value as one word of a command line."""
+    if isinstance(value, (bool, Mapping, list, tuple)) or value is None:
+        return compact(value)
+    return str(value)
+
+
+def to_argv(options: Iterable[tuple[Option, Any]]) -> list[str]:
+    """Write options with their values (as `read_value` returns them) as words of a command line, positional ones first.
+
+    A value that begins with a dash is joined to its option (``--seed=-1``): the parser would take it for an option.
+    """
+    pairs = [(option, value) for option, value in options if value is not None]
+    positional = [text(value) for option, value in pairs if option.kind == "positional"]
+    return positional + [word for pair in pairs if pair[0].kind != "positional" for word in _words(*pair)]
+
+
+def _words(option: Option, value: Any) -> list[str]:
+    if option.kind in ("flag", "switch"):
+        return [option.name if value else "--no-" + option.name.removeprefix("--")]
+    if option.nargs == "?" and value is True and "bool" not in option.type:
+        return [option.name]
+    if option.kind == "list" and not option.nargs:
+        return [word for item in value for word in _joined(option, _word(option, item))]
+    if option.kind == "list" and len(value) != 1:
+        return [option.name, *(_word(option, item) for item in value)]
+    return _joined(option, _word(option, value[0] if option.kind == "list" else value))
+
+
+def _word(option: Option, value: Any) -> str:
+    strict_json = option.type == "json"
+    return compact(value) if strict_json else text(value)
+
+
+def _joined(option: Option, word: str) -> list[str]:
+    return [f"{option.name}={word}"] if word.startswith("-") else [option.name, word]
+
+
+def argument_parser(options: Iterable[Option]) -> argparse.ArgumentParser:
+    """Build a parser that accepts what the engine's parser accepts and returns values as `read_value` does.
+
+    Values are stored under `Option.key`; options that are not given are absent. Abbreviations are not accepted.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for option in options:
+        _add(parser, option)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+    if option.kind in ("flag", "switch"):
+        off = [s for s in option.spellings if option.is_negative(s)]
+        parser.add_argument(*(s for s in option.spellings if s not in off), dest=option.key, action="store_true")
+        if off:
+            parser.add_argument(*off, dest=option.key, action="store_false")
+        return
+
+    def word(given: str) -> Any:
+        return _read_chosen(option, given)
+
+    more: dict[str, Any] = {"type": word}
+    if option.nargs:
+        more["nargs"] = int(option.nargs) if option.nargs.isdigit() else option.nargs
+    if option.nargs == "?" and option.kind != "positional":
+        more["const"] = True
+    if option.kind == "list" and not option.nargs:
+        more["action"] = "append"
+    if option.kind == "positional":
+        parser.add_argument(option.key, **more)
+    else:
+        parser.add_argument(*option.spellings, dest=option.key, **more)
