@@ -24,7 +24,6 @@ After=network-online.target
 Type=exec
 ExecStart={exec_start}
 {environment}
-EnvironmentFile={secret_file}
 SyslogIdentifier={identifier}
 # A rank that comes back alone cannot join the group it left: the group is started together.
 Restart=no
@@ -75,38 +74,28 @@ def render_unit(
     argv: Sequence[str],
     env: Mapping[str, str],
     spec_hash: str,
-    secret_file: str,
+    environment_file: str,
     stop_timeout: int,
     dynamic_user: bool,
 ) -> str:
     """The whole unit file.
 
     ``argv``: the command in the foreground, its first word an absolute path (systemd.service(5) demands it).
-    ``env``: what is not secret. ``secret_file``: path of the file (mode 0600) with what is.
-    ``stop_timeout``: seconds until SIGKILL.
+    ``env``: what is not secret. ``environment_file``: path of the file (mode 0600) with what is; empty when nothing is.
+    ``stop_timeout``: seconds until SIGKILL. ``dynamic_user``: not as root.
     """
     variables = {**env, SPEC_HASH_VARIABLE: spec_hash}
+    lines = [f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in sorted(variables.items())]
+    if environment_file:
+        lines.append(f"EnvironmentFile={environment_file}")
     return _UNIT.format(
         description=description.replace("%", "%%"),
         exec_start=" ".join(quote(word) for word in argv),
-        environment="\n".join(
-            f"Environment={quote(f'{k}={v}', variables=False)}" for k, v in sorted(variables.items())
-        ),
-        secret_file=secret_file,
+        environment="\n".join(lines),
         identifier=unit_name(deployment).removesuffix(".service"),
         stop_timeout=stop_timeout,
         user=_DYNAMIC_USER.format(deployment=deployment) if dynamic_user else "User=root",
     )
-
-
-def render_secrets(secret_env: Mapping[str, str]) -> str:
-    """An ``EnvironmentFile``: one quoted assignment a line (systemd.exec(5), EnvironmentFile=)."""
-    lines = []
-    for name, value in sorted(secret_env.items()):
-        # inside double quotes only these four are special, as in a POSIX shell
-        escaped = re.sub(r'([\\"$`])', r"\\\1", value)
-        lines.append(f'{name}="{escaped}"\n')
-    return "".join(lines)
 
 
 def parse_show(text: str) -> dict[str, str]:

@@ -31,3 +31,9 @@ def line(one: Finding) -> str:
 def lines(findings: Iterable[Finding], severity: str) -> list[str]:
     """The findings of one severity, a line each, without repetitions, in their order."""
     return list(dict.fromkeys(line(one) for one in findings if one["severity"] == severity))
+
+
+def failures(findings: Iterable[Finding], what: str) -> str:
+    """All failures as one message, a line each under a heading that says of ``what``; empty when there is none."""
+    found = lines(findings, "fail")
+    return "\n".join([f"{what}: {len(found)} finding{'s' if len(found) > 1 else ''}", *found]) if found else ""
