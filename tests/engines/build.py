@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+HEARTBEAT = HERE.parent / "heartbeat"
 OPT = Path("/opt/fullrank")
 PYTHON_PACKAGES = ("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib")
 TORCH = "torch==2.13.0+cpu"
@@ -51,7 +52,8 @@ def python_for_nodes() -> Path:
 def pip(environment: Path, *arguments: str | Path) -> None:
     """pip of the calling environment, working on another one: no pip has to live in what the nodes see."""
     quiet = ("-qq", "--no-input", "--disable-pip-version-check")
-    run(sys.executable, "-m", "pip", *quiet, "--python", environment / "bin/python", *arguments)
+    label = f"pip for {environment.name}"
+    run(HEARTBEAT, label, sys.executable, "-m", "pip", *quiet, "--python", environment / "bin/python", *arguments)
 
 
 def install_torch(environment: Path) -> None:

@@ -12,6 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+HEARTBEAT = Path(__file__).resolve().parents[1] / "heartbeat"
+
 PACKAGES = (
     # what a server image brings
     "apt ca-certificates curl dbus gnupg iproute2 iputils-ping kmod less libpam-systemd lsb-release netbase nftables iptables "
@@ -91,7 +93,8 @@ def bootstrap(suite: str, mirror: Mirror, root: Path) -> None:
     source_file.write_text(sources(suite, mirror))
     settings_file = root.with_suffix(".apt.conf")
     settings_file.write_text(apt_settings())
-    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    label = f"base file system {suite}, kept for the next time"
+    command = [str(HEARTBEAT), label, "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
     command += [f"--aptopt={settings_file}"]
     command += [f"--dpkgopt=path-exclude={path}" for path in NO_DOCUMENTATION]
     subprocess.run([*command, suite, str(root), str(source_file)], check=True)
@@ -130,13 +133,17 @@ def ensure(suite: str, mirror: Mirror, public_key: str, folder: Path) -> Path:
     finished = folder / f"{suite}-{recipe(suite, mirror, public_key)}"
     if finished.exists():
         return finished
-    print(f"-- base file system {suite}: one to two minutes, kept for the next time", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / f"{suite}.tmp"
     shutil.rmtree(work, ignore_errors=True)
     bootstrap(suite, mirror, work)
     settle(work, public_key)
-    for outdated in folder.glob(f"{suite}-*"):
-        shutil.rmtree(outdated)
     work.rename(finished)
     return finished
+
+
+def remove_outdated(folder: Path, current: Path) -> None:
+    """Remove bases of older recipes; only while no node runs, since a node may still stand on one of them."""
+    for outdated in folder.glob(f"{current.name.partition('-')[0]}-*"):
+        if outdated != current:
+            shutil.rmtree(outdated)

@@ -194,6 +194,8 @@ def up(count: int, binds: list[str]) -> None:
         own = os.environ.get("GROUND_MIRROR")
         mirror = base.Mirror(own, f"{own}-security") if own else base.machine_mirror()
         root = base.ensure(SUITE, mirror, KEY.with_suffix(".pub").read_text(), STATE / "base")
+        if not existing_nodes():
+            base.remove_outdated(STATE / "base", root)
         network_up()
         for index in range(1, count + 1):
             node_up(index, root, binds)
