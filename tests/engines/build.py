@@ -2,7 +2,7 @@
 
 The result lies in ``.cache/opt`` and is seen by nodes (and by ``in-opt``) as ``/opt/fullrank/<engine>``. It brings its own
 Python 3.11, unpacked from this machine's Debian packages, because a node may run another release (trixie has 3.13) and the CPU
-wheels are built for 3.11. A build is finished when its stamp holds the hash of everything it is made of; otherwise it starts over.
+wheels are built for 3.11. A build is finished when its stamp holds the hash of everything it is made of; else it starts over.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def finish_sglang(environment: Path) -> None:
     shutil.copytree(HERE / "sgl_kernel_standin", site_packages(environment) / "sgl_kernel", dirs_exist_ok=True)
     # torchvision from the index is a CUDA build whose C++ operators cannot load; only their registrations fail at import
     registrations = site_packages(environment) / "torchvision/_meta_registrations.py"
-    registrations.write_text('"""Emptied for the CPU-only test environment: the operators it describes are not loaded."""\n')
+    registrations.write_text(
+        '"""Emptied for the CPU-only test environment: the operators it describes are not loaded."""\n'
+    )
 
 
 FINISH = {"vllm": finish_vllm, "sglang": finish_sglang}

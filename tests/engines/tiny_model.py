@@ -1,7 +1,8 @@
 """Make a tiny chat model with random weights, for tests and the demo: ``tiny_model.py DIRECTORY [SEED]``.
 
 It answers nonsense, but it is a real model in the real format: every step from weights to a streamed answer is the engine's own.
-Runs with the Python of an engine's environment (torch, transformers, tokenizers); needs no network; the same seed gives the same files.
+Runs with the Python of an engine's environment (torch, transformers, tokenizers), without a network. The same seed gives the
+same files.
 """
 
 from __future__ import annotations

@@ -50,7 +50,10 @@ def machine_mirror() -> Mirror:
     """
     fields = "$(LABEL)|$(REPO_URI)"
     listing = subprocess.run(
-        ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"], check=True, capture_output=True, text=True
+        ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     by_label = dict(line.split("|", 1) for line in listing.stdout.splitlines() if "|" in line)
     if "Debian" not in by_label:
@@ -94,7 +97,15 @@ def bootstrap(suite: str, mirror: Mirror, root: Path) -> None:
     settings_file = root.with_suffix(".apt.conf")
     settings_file.write_text(apt_settings())
     label = f"base file system {suite}, kept for the next time"
-    command = [str(HEARTBEAT), label, "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command = [
+        str(HEARTBEAT),
+        label,
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=minbase",
+        f"--include={','.join(PACKAGES)}",
+    ]
     command += [f"--aptopt={settings_file}"]
     command += [f"--dpkgopt=path-exclude={path}" for path in NO_DOCUMENTATION]
     subprocess.run([*command, suite, str(root), str(source_file)], check=True)
@@ -119,7 +130,9 @@ def settle(root: Path, public_key: str) -> None:
         link.symlink_to("/dev/null")
     chroot = ["chroot", str(root)]
     # one set of host keys for all nodes: they are one person's toys, and it saves a second per boot
-    subprocess.run([*chroot, "sh", "-c", "rm -f /etc/ssh/ssh_host_*; ssh-keygen -A"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*chroot, "sh", "-c", "rm -f /etc/ssh/ssh_host_*; ssh-keygen -A"], check=True, stdout=subprocess.DEVNULL
+    )
     # the classic daemon on every release: newer ones would start it by socket
     subprocess.run(
         [*chroot, "sh", "-c", "systemctl disable -q ssh.socket; systemctl enable -q ssh.service"],

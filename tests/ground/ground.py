@@ -49,7 +49,7 @@ def say(text: str) -> None:
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run quietly; a failure names the command and shows what it said."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if check and done.returncode:
         raise SystemExit(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
     return done
@@ -67,7 +67,9 @@ def address(index: int) -> str:
 def node_index(node: str) -> int:
     known = existing_nodes()
     if node not in known:
-        raise SystemExit(f"there is no node {node}: {'known are ' + ', '.join(known) if known else 'the ground is down'}")
+        raise SystemExit(
+            f"there is no node {node}: {'known are ' + ', '.join(known) if known else 'the ground is down'}"
+        )
     return int(node[1:])
 
 
@@ -174,7 +176,14 @@ def node_up(index: int, root: Path, binds: list[str]) -> None:
         run("ip", "-n", ns, "addr", "add", f"{address(index)}/24", "dev", "eth0")
         run("ip", "-n", ns, "link", "set", "eth0", "up")
         run("ip", "-n", ns, "route", "add", "default", "via", f"{NET}.2")
-    env = {"NODE": ns, "HOSTNAME_": node, "BASE": str(root), "DIR": str(folder), "CGROUP": str(cgroup), "BINDS": " ".join(binds)}
+    env = {
+        "NODE": ns,
+        "HOSTNAME_": node,
+        "BASE": str(root),
+        "DIR": str(folder),
+        "CGROUP": str(cgroup),
+        "BINDS": " ".join(binds),
+    }
     # the network namespace first: /sys is mounted from inside it
     enter = ["nsenter", f"--net=/run/netns/{ns}", "unshare", "--mount", "--propagation", "private"]
     in_cgroup(cgroup, *enter, str(HERE / "node-boot"), log=folder / "console.log", env=env)

@@ -61,7 +61,9 @@ def test_the_head_was_started_first(nodes: dict[str, Host]) -> None:
     assert head < other
 
 
-def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
+    nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
     before = pids(nodes)
     run = play("site.yml")
     assert run.rc == 0
@@ -107,7 +109,9 @@ def test_a_key_is_needed_once_one_is_set(nodes: dict[str, Host], play: Callable[
         ask("who is there?")
     assert refused.value.code == 401
     head = nodes["n1"]
-    assert key not in head.check_output(f"systemctl show {UNIT}; systemctl cat {UNIT}; ps axww; journalctl -u {UNIT} --no-pager")
+    assert key not in head.check_output(
+        f"systemctl show {UNIT}; systemctl cat {UNIT}; ps axww; journalctl -u {UNIT} --no-pager"
+    )
     secret = head.file("/etc/fullrank/tiny.secret.env")
     assert key in secret.content_string
     assert (secret.mode, secret.user) == (0o600, "root")

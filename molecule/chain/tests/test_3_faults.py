@@ -108,7 +108,9 @@ def test_missing_weights_are_refused(play: Callable[..., Any]) -> None:
 def test_an_engine_that_dies_while_loading(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     """The real engine, and weights that it cannot read."""
     for host in nodes.values():
-        host.check_output("mkdir -p /var/lib/broken && echo '{\"model_type\": \"nothing\"}' > /var/lib/broken/config.json")
+        host.check_output(
+            'mkdir -p /var/lib/broken && echo \'{"model_type": "nothing"}\' > /var/lib/broken/config.json'
+        )
     run = play("site.yml", engine_model="/var/lib/broken")
     assert run.rc != 0
     assert "tiny did not come up, and was stopped on all nodes that answer." in run.text
@@ -120,7 +122,9 @@ def test_an_engine_that_dies_while_loading(nodes: dict[str, Host], play: Callabl
 def test_a_rank_that_dies_takes_the_group_along(play: Callable[..., Any]) -> None:
     run = play("site.yml", **STANDIN, engine_env={"STANDIN": "rank1-dies"})
     assert run.rc != 0
-    assert "== rank 0 (n1): tiny rank 0 (n1): stopped waiting, because tiny rank 1 (n2): its unit is inactive" in run.text
+    assert (
+        "== rank 0 (n1): tiny rank 0 (n1): stopped waiting, because tiny rank 1 (n2): its unit is inactive" in run.text
+    )
     assert "stand-in rank 0 loading shard 1/3" in run.text
     assert "stand-in: out of luck" in run.text
 
