@@ -8,27 +8,24 @@ author: The fullrank authors
 version_added: 0.1.0
 short_description: Does a model fit on these GPUs, with the arithmetic
 description:
-  - Estimates, before anything starts, what the weights and the KV cache of a model take on each GPU of a
-    deployment, how many tokens
-    fit, and whether the engine would accept the parallel sizes.
+  - Estimates, before anything starts, what the weights and the KV cache of a model take on each GPU of a deployment,
+    how many tokens fit, and whether the engine would accept the parallel sizes.
   - Sizes come from the checkpoint's index or files, never from parameters times dtype for a quantized checkpoint.
   - Never fails on what it is given. What is missing, unknown or wrong is a finding with a remedy.
 positional: _input
 options:
   _input:
     description:
-      - The model, with V(config) (the content of its config.json) and one of V(files) (a list of V(path) and
-        V(size) in bytes),
-        V(index) (the content of model.safetensors.index.json), V(total_size) (bytes) or V(parameters)
-        (counts by dtype, as a model hub's
-        API gives them).
+      - The model, with V(config) (the content of its config.json) and one of V(files) (a list of V(path) and V(size)
+        in bytes), V(index) (the content of model.safetensors.index.json), V(total_size) (bytes) or V(parameters)
+        (counts by dtype, as a model hub's API gives them).
       - V(dtype) set to V(bfloat16) asks for the size after conversion of a quantized checkpoint.
     type: dict
     required: true
   hardware:
     description:
-      - The GPUs. V(gpu) is the name as nvidia-smi prints it; V(memory_mib) and V(compute_capability) win over
-        what is known by name.
+      - The GPUs. V(gpu) is the name as nvidia-smi prints it; V(memory_mib) and V(compute_capability) win over what is
+        known by name.
       - V(nodes), V(gpus_per_node) (8 when missing), V(nvlink_domain) and V(rdma) describe the nodes.
     type: dict
     required: true
@@ -42,8 +39,8 @@ options:
     choices: [sglang, vllm, lmdeploy]
     default: sglang
   engine_version:
-    description: Its release. Defaults differ between releases; without it the newest rules count, except for
-      vLLM's smaller fraction.
+    description: Its release. Defaults differ between releases; without it the newest rules count, except for vLLM's
+      smaller fraction.
     type: str
   engine_args:
     description: What is set for the engine, in its own words, such as V(mem_fraction_static) or V(max_model_len).
@@ -59,8 +56,7 @@ options:
     description: Dtype of the KV cache. By default what O(engine_args) says, else the model's.
     type: str
 seealso:
-  - plugin: fullrank.serving.parallel_plan
-    plugin_type: filter
+  - plugin: fullrank.serving.parallel_plan plugin_type: filter
 """
 
 EXAMPLES = r"""

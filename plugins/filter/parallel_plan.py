@@ -9,12 +9,10 @@ version_added: 0.1.0
 short_description: The parallel sizes for a model on these nodes, and why
 description:
   - Chooses tensor, pipeline, data and expert parallel sizes and the number of replicas for equal nodes, with the
-    memory estimate of
-    P(fullrank.serving.memory_fit#filter). The same input always gives the same plan.
-  - As many replicas as fit, each on as few nodes as it needs; tensor parallel inside an NVLink domain first,
-    across nodes for SGLang
-    where there is RDMA, pipeline parallel across nodes otherwise; expert parallel where tensor parallel would
-    cut experts too small.
+    memory estimate of P(fullrank.serving.memory_fit#filter). The same input always gives the same plan.
+  - As many replicas as fit, each on as few nodes as it needs; tensor parallel inside an NVLink domain first, across
+    nodes for SGLang where there is RDMA, pipeline parallel across nodes otherwise; expert parallel where tensor
+    parallel would cut experts too small.
   - A checkpoint in FP8 on GPUs without FP8 is planned as converted to BF16, with a finding that says what that costs.
   - When nothing fits, RV(_value.ok) is false and a finding names the smallest number of such nodes that would do.
 positional: _input
@@ -26,8 +24,8 @@ options:
   hardware:
     description:
       - A dictionary with V(nodes), V(gpus_per_node) (8 when missing), V(gpu), and where known V(memory_mib),
-        V(compute_capability),
-        V(nvlink_domain) (GPUs of a node joined by NVLink; all when missing) and V(rdma) (true when missing).
+        V(compute_capability), V(nvlink_domain) (GPUs of a node joined by NVLink; all when missing) and V(rdma) (true
+        when missing).
       - Or a list with one such dictionary per node, V(gpus) being its number of GPUs; nodes that differ are a
         finding.
     type: raw
@@ -54,8 +52,7 @@ options:
     description: Dtype of the KV cache. By default what O(engine_args) says, else the model's.
     type: str
 seealso:
-  - plugin: fullrank.serving.memory_fit
-    plugin_type: filter
+  - plugin: fullrank.serving.memory_fit plugin_type: filter
 """
 
 EXAMPLES = r"""

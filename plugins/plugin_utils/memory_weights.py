@@ -57,14 +57,14 @@ def weights(model: Any, shape: Architecture) -> Weights:
             )
         return Weights(stored, shape, lines, found)
     if not shape.quantization.method:
-        converted = stored * 2 // shape.dtype_bytes
+        converted = parts(stored * 2, shape.dtype_bytes)
         if converted != stored:
             lines += [line("weights in 16 bit", f"{stored} x 2 / {shape.dtype_bytes}", converted, "bytes")]
     elif shape.quantization.fp8:
         converted, more = _fp8_to_16_bit(given, shape, stored)
         lines += more
     else:
-        converted = 2 * shape.parameters
+        converted = max(stored, 2 * shape.parameters)
         lines += [line("weights in 16 bit", f"{shape.parameters} parameters by config.json x 2", converted, "bytes")]
         found.append(
             finding(
@@ -142,7 +142,7 @@ def _fp8_to_16_bit(given: Mapping[str, Any], shape: Architecture, stored: int) -
         scale = 4 / shape.quantization.block**2 if shape.quantization.block else 0  # one float32 per block
         narrow = int((stored - 2 * kept) / (1 + scale))
         formula = f"2 x (({stored} - 2 x {kept}) / {1 + scale:.6f} + {kept})"
-    total = 2 * (narrow + kept)
+    total = max(stored, 2 * (narrow + kept))
     return total, [line("weights in 16 bit", formula, total, "bytes")]
 
 
