@@ -21,6 +21,9 @@ class Parallel:
     dp: int = 1
     ep: int = 1
     dp_attention: bool = False
+    experts_over_dp: bool = False
+    """vLLM: the experts of all data parallel copies form one group of ``tp`` x ``dp`` GPUs, whether tensor or expert
+    parallel (its docs/serving/data_parallel_deployment.md)."""
 
     @property
     def gpus(self) -> int:
@@ -34,17 +37,19 @@ class Parallel:
 
     @property
     def expert_shards(self) -> int:
-        """GPUs that share the routed experts of a layer: wider than ``tp`` when ``ep`` spans data parallel copies."""
-        return max(self.tp, self.ep)
+        """GPUs that share the routed experts of a layer."""
+        return self.tp * self.dp if self.experts_over_dp else max(self.tp, self.ep)
 
 
-def parallel(sizes: Any) -> Parallel:
-    """Read ``{tp, pp, dp, ep, dp_attention}``; what is missing or senseless is 1."""
+def parallel(sizes: Any, engine: str = "") -> Parallel:
+    """Read ``{tp, pp, dp, ep, dp_attention}`` for ``engine``; what is missing or senseless is 1."""
     given = mapping(sizes)
+    inside = given.get("dp_attention") is True
     return Parallel(
         tp=at_least_one(given.get("tp")),
         pp=at_least_one(given.get("pp")),
         dp=at_least_one(given.get("dp")),
         ep=at_least_one(given.get("ep")),
-        dp_attention=given.get("dp_attention") is True,
+        dp_attention=inside,
+        experts_over_dp=engine == "vllm" and not inside and at_least_one(given.get("dp")) > 1,
     )

@@ -91,7 +91,7 @@ def parallel_plan(
         "smallest_nodes": min(good),
         "dtype": dtype,
         "engine_args": arguments(asked.engine.name, chosen.sizes),
-        "why": _reasons(asked, there, chosen, replicas),
+        "why": _reasons(asked, there, chosen, replicas, min(good)),
         "considered": _considered(by_count, up_to=chosen),
         "fit": as_dict(asked, chosen.sizes, chosen.fit),
         "findings": [*found, *chosen.fit.findings],
@@ -170,7 +170,7 @@ def _refusal(
     }
 
 
-def _reasons(asked: Question, there: Nodes, chosen: Choice, replicas: int) -> list[str]:
+def _reasons(asked: Question, there: Nodes, chosen: Choice, replicas: int, fewest: int) -> list[str]:
     """Why these sizes, in sentences."""
     sizes, shape = chosen.sizes, asked.loaded.shape
     group = sizes.tp * sizes.pp
@@ -195,6 +195,8 @@ def _reasons(asked: Question, there: Nodes, chosen: Choice, replicas: int) -> li
         )
     if sizes.dp > 1:
         reasons.append(f"data parallel {sizes.dp} uses the other GPUs of the node")
+    if chosen.nodes > fewest:
+        reasons.append(f"{fewest} nodes would do, {chosen.nodes} are used: the others would hold no further replica")
     if replicas > 1:
         reasons.append(f"{replicas} replicas, because one needs {chosen.nodes} of {there.count} nodes")
     return reasons

@@ -95,7 +95,6 @@ def memory_fit(
 
     Never raises: what is missing or senseless is a finding, and the verdict is then ``unknown``.
     """
-    sizes = parallel(parallel_sizes)
     asked, found = question(
         model,
         hardware,
@@ -104,6 +103,7 @@ def memory_fit(
         args=engine_args,
         wish=wish(context_length, max_concurrency, kv_dtype),
     )
+    sizes = parallel(parallel_sizes, asked.engine.name)
     refused = fp8_refused(asked.loaded.shape, asked.gpu, asked.engine)
     answer = fit(asked, sizes, cost_of_16_bit(model, asked, hardware) if refused else "")
     present = mapping(hardware).get("nodes") and nodes(hardware)

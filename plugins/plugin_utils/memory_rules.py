@@ -33,7 +33,11 @@ def shard_widths(shape: Architecture, sizes: Parallel) -> list[tuple[str, int, i
     tp, attention = sizes.tp, sizes.attention_tp
     cuts = [
         ("intermediate_size", shape.intermediate if shape.dense_layers or not shape.experts else 0, tp),
-        ("moe_intermediate_size", shape.moe_intermediate if shape.experts and sizes.ep == 1 else 0, tp),
+        (
+            "moe_intermediate_size",
+            shape.moe_intermediate if shape.experts and sizes.ep == 1 else 0,
+            sizes.expert_shards,
+        ),
         ("shared experts", shape.shared_intermediate, tp),
         ("queries", shape.heads * shape.head_dim, attention),
         ("attention output", shape.heads * shape.v_head_dim, attention),
@@ -122,6 +126,6 @@ def capability_findings(shape: Architecture, gpu: Gpu, engine: Engine, cost: str
 
 
 def _smaller(count: int, wanted: int) -> str:
-    """The largest size up to ``wanted`` that divides ``count``, as advice."""
-    best = next((size for size in range(min(wanted, count), 0, -1) if count % size == 0), 1)
+    """The largest part of ``wanted`` that divides ``count``, as advice."""
+    best = next((size for size in range(min(wanted, count), 0, -1) if count % size == 0 == wanted % size), 1)
     return f"{best} divides"

@@ -69,18 +69,26 @@ def tried(question: Question, nodes: Nodes, count: int) -> list[Choice]:
         amounts = [gpus for gpus in range(1, nodes.gpus + 1) if nodes.gpus % gpus == 0]
     choices: list[Choice] = []
     for gpus in amounts:
-        copies = nodes.gpus // gpus if count == 1 else 1
-        for plain in shapes(question, nodes, gpus):
-            sizes = replace(plain, dp=copies)
+        for sizes in shapes(question, nodes, gpus):
             choices.append(Choice(count, sizes, fit(question, sizes)))
             if any(one["code"] in CUT_TOO_SMALL for one in choices[-1].fit.findings) and question.loaded.shape.experts:
-                sizes = replace(sizes, ep=sizes.tp)
-                choices.append(Choice(count, sizes, fit(question, sizes)))
+                whole = replace(sizes, ep=sizes.tp)
+                choices.append(Choice(count, whole, fit(question, whole)))
+            if choices[-1].good and gpus < nodes.gpus:
+                choices[-1] = _copied(question, choices[-1].sizes, nodes.gpus // gpus)
             if choices[-1].good:
                 return choices
             if choices[-1].fit.verdict == "does not fit":
                 break  # the same GPUs hold the same weights, however they are cut
     return choices
+
+
+def _copied(question: Question, sizes: Parallel, copies: int) -> Choice:
+    """A replica that needs a part of a node, as often as the node holds it."""
+    filled = replace(sizes, dp=copies)
+    if question.engine.name == "vllm" and question.loaded.shape.experts:
+        filled = replace(filled, ep=sizes.tp * copies, experts_over_dp=True)
+    return Choice(1, filled, fit(question, filled))
 
 
 def smallest_nodes(question: Question, nodes: Nodes, start: int = 1) -> Choice | None:

@@ -224,6 +224,16 @@ def test_attention_data_parallel_multiplies_the_tokens_not_the_gpus() -> None:
     assert groups["tokens_that_fit_in_all"] == 8 * groups["tokens_that_fit"] > alone["tokens_that_fit"]
 
 
+def test_vllm_cuts_experts_over_all_data_parallel_copies() -> None:
+    """192 features per expert shard at tensor parallel 4 times data parallel 2, and half of the experts' bytes."""
+    model = {**model_of("qwen3-235b-a22b-fp8"), "total_size": 236_000_000_000}
+    alone = memory_fit(model, {"gpu": "H20"}, {"tp": 4}, "vllm")
+    copies = memory_fit(model, {"gpu": "H20"}, {"tp": 4, "dp": 2}, "vllm")
+    assert "fp8-block-indivisible" not in codes(alone) and "fp8-block-indivisible" in codes(copies)
+    assert copies["weights_per_gpu_bytes"] < 0.6 * alone["weights_per_gpu_bytes"]
+    assert "fp8-block-indivisible" not in codes(memory_fit(model, {"gpu": "H20"}, {"tp": 4, "dp": 2}, "sglang"))
+
+
 def test_the_fullest_pipeline_stage_counts() -> None:
     staged = memory_fit(model_of("deepseek-r1"), {"gpu": "H100"}, {"tp": 8, "pp": 2}, "vllm")
     assert staged["kv_bytes_per_token_per_gpu"] == 31 * 576 * 2

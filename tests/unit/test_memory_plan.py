@@ -26,6 +26,7 @@ PLANS: list[tuple[str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("qwen3-235b-1xh20", "qwen3-235b-a22b-fp8", {"gpu": "H20", "nodes": 1}, "sglang", {"tp": 4, "dp": 2}),
     ("70b-1xa100", "deepseek-r1-distill-llama-70b", {**A100, "nodes": 1}, "vllm", {"tp": 4, "dp": 2}),
     ("coder-1xh100", "qwen3-coder-480b-a35b-fp8", {"gpu": "H100", "nodes": 1}, "sglang", {"tp": 8, "ep": 8}),
+    ("qwen3-235b-1xh20-vllm", "qwen3-235b-a22b-fp8", {"gpu": "H20", "nodes": 1}, "vllm", {"tp": 4, "dp": 2, "ep": 8}),
     ("lmdeploy-2xh200", "deepseek-r1", {"gpu": "H200", "nodes": 2}, "lmdeploy", {"tp": 8, "pp": 1, "replicas": 2}),
 ]
 SIZES = {"qwen3-235b-a22b-fp8": 236_000_000_000, "qwen3-coder-480b-a35b-fp8": 482_000_000_000}
