@@ -56,7 +56,8 @@ options:
     description: Dtype of the KV cache. By default what O(engine_args) says, else the model's.
     type: str
 seealso:
-  - plugin: fullrank.serving.parallel_plan plugin_type: filter
+  - plugin: fullrank.serving.parallel_plan
+    plugin_type: filter
 """
 
 EXAMPLES = r"""

@@ -31,13 +31,10 @@ def divisibility(shape: Architecture, sizes: Parallel) -> list[Finding]:
 def shard_widths(shape: Architecture, sizes: Parallel) -> list[tuple[str, int, int]]:
     """What tensor parallel cuts: name, width, number of shards. Routed experts stay whole under expert parallel."""
     tp, attention = sizes.tp, sizes.attention_tp
+    expert = shape.moe_intermediate if shape.experts and sizes.ep == 1 else 0
     cuts = [
         ("intermediate_size", shape.intermediate if shape.dense_layers or not shape.experts else 0, tp),
-        (
-            "moe_intermediate_size",
-            shape.moe_intermediate if shape.experts and sizes.ep == 1 else 0,
-            sizes.expert_shards,
-        ),
+        ("moe_intermediate_size", expert, sizes.expert_shards),
         ("shared experts", shape.shared_intermediate, tp),
         ("queries", shape.heads * shape.head_dim, attention),
         ("attention output", shape.heads * shape.v_head_dim, attention),

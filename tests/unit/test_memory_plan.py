@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.fullrank.serving.plugins.filter import memory_fit as fit_filter
 from ansible_collections.fullrank.serving.plugins.filter import parallel_plan as plan_filter
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_plan import parallel_plan
@@ -111,3 +112,18 @@ def test_the_filters_are_thin() -> None:
     plan = plan_filter.FilterModule().filters()["parallel_plan"]
     assert fit(model, hardware, parallel={"tp": 16}) == memory_fit(model, hardware, {"tp": 16})
     assert plan(model, hardware, engine="vllm") == parallel_plan(model, hardware, "vllm")
+
+
+@pytest.mark.parametrize(
+    "module, result",
+    [
+        (fit_filter, memory_fit(model_of("deepseek-r1"), {"gpu": "H200"}, {"tp": 8})),
+        (plan_filter, parallel_plan(model_of("deepseek-r1"), {"gpu": "H200"})),
+        (plan_filter, parallel_plan(model_of("deepseek-r1"), {"gpu": "T4"})),
+    ],
+)
+def test_what_is_documented_is_what_comes(module: Any, result: dict[str, Any]) -> None:
+    options = yaml.safe_load(module.DOCUMENTATION)["options"]
+    taken = {"engine", "engine_version", "engine_args", "context_length", "max_concurrency", "kv_dtype", "hardware"}
+    assert set(options) - {"_input", "parallel"} == taken
+    assert set(yaml.safe_load(module.RETURN)["_value"]["contains"]) == set(result)

@@ -41,10 +41,9 @@ def arithmetic(plan: dict[str, Any]) -> str:
     ]
     fit = plan["fit"]
     sizes = ", ".join(f"`{name}: {value}`" for name, value in plan["engine_args"].items())
-    words = (
-        f"Verdict: **{fit['verdict']}**, {fit['tokens_that_fit']:,} tokens, enough for"
-        f" {fit['max_full_length_sequences']} x {fit['context_length']:,}, the model's full context. Sizes: {sizes}; replicas: {plan['replicas']}."
-    )
+    enough = f"enough for {fit['max_full_length_sequences']} x {fit['context_length']:,}, the model's full context"
+    words = f"Verdict: **{fit['verdict']}**, {fit['tokens_that_fit']:,} tokens, {enough}."
+    words += f" Sizes: {sizes}; replicas: {plan['replicas']}."
     reasons = "\n".join(f"* {reason}." for reason in plan["why"])
     return f"{table(['', 'formula', 'value', ''], rows)}\n\n{words}\n\n{reasons}"
 
