@@ -103,6 +103,11 @@ def test_the_deployments_own_ports_are_in_nobodys_way() -> None:
             "INFO:     Application startup complete.",
         ),
         (["x" * 200], "x" * 89 + "…"),
+        (
+            ["Loading shard 1/3", "W1122 20:12:26.309000 710 torch/x.py:53] Triton not available", "  return func()"],
+            "Loading shard 1/3",
+        ),
+        (["(APIServer pid=1) WARNING 11-22 19:54:22 [a.py:1] Found ulimit of 20000"], ""),
         ([], ""),
     ],
 )
