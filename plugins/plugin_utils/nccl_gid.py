@@ -16,7 +16,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_version impo
 
 @dataclass
 class GidChoice:
-    """``index``: what NCCL_IB_GID_INDEX must be, None where it stays unset (``why``). ``family``: as of the GIDs, or ""."""
+    """``index``: what NCCL_IB_GID_INDEX must be, None where it stays unset (``why``). ``family``: of the GIDs."""
 
     index: int | None = None
     family: str = ""
@@ -27,6 +27,12 @@ class GidChoice:
 def routable(port: Port, family: str) -> dict[int, str]:
     """GID index → GID of the port's RoCE v2 entries of ``family``. The first v2 entry is mostly link-local: no use."""
     return {g.index: g.gid for g in port.gids if g.type == "RoCE v2" and g.family == family and g.index >= 0}
+
+
+def common_index(ports: Sequence[Port], family: str) -> int | None:
+    """The lowest index that is a routable RoCE v2 GID on every port; None where there is none."""
+    common = set.intersection(*(set(routable(p, family)) for p in ports)) if ports else set()
+    return min(common, default=None)
 
 
 def choose_gid(host: str, ports: Sequence[Port], version: Version | None) -> GidChoice:
@@ -59,13 +65,11 @@ def choose_gid(host: str, ports: Sequence[Port], version: Version | None) -> Gid
 
 
 def _common_index(host: str, ports: Sequence[Port], version: Version, choice: GidChoice) -> None:
-    per_port = {p.label: set(routable(p, choice.family)) for p in ports}
-    common = set.intersection(*per_port.values())
-    if common:
-        choice.index = min(common)
+    choice.index = common_index(ports, choice.family)
+    if choice.index is not None:
         return
     choice.why = "the ports need different indices and NCCL takes one for all"
-    shown = ", ".join(f"{label}: {'/'.join(map(str, sorted(i)))}" for label, i in per_port.items())
+    shown = ", ".join(f"{p.label}: {'/'.join(map(str, sorted(routable(p, choice.family))))}" for p in ports)
     choice.findings.append(
         finding(
             FAIL,

@@ -1,6 +1,7 @@
 """Whether the rails of all nodes fit together: rule R7 of docs/nccl.md.
 
-Rail *i* is the *i*-th port of a node's selection. Everything is compared with rank 0 and reported at the rank that differs.
+Rail *i* is the *i*-th port of a node's selection. Everything is compared with rank 0, and reported at the rank that
+differs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Rank = tuple[Node, Selection]
 
 
 def rail_findings(ranks: Sequence[Rank]) -> list[Finding]:
-    """Count, order, rate, link layer and MTU of the rails over all nodes. ``ranks`` in rank order, node and selection."""
+    """Count, order, rate, link layer, MTU of the rails over all nodes. ``ranks``: node and selection, rank 0 first."""
     if not ranks:
         return []
     head = ranks[0]
@@ -25,7 +26,7 @@ def rail_findings(ranks: Sequence[Rank]) -> list[Finding]:
 
 
 def version_findings(ranks: Sequence[tuple[str, Version | None]]) -> list[Finding]:
-    """NCCL's wire format is not stable between versions: all ranks need the same. ``ranks``: host and version."""
+    """NCCL refuses ranks of different versions (init.cc: "Mismatched NCCL version"). ``ranks``: host and version."""
     known = [(host, version) for host, version in ranks if version]
     return [
         finding(
