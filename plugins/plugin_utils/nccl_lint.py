@@ -63,7 +63,14 @@ def nccl_lint(env: Any, context: Mapping[str, Any] | None = None) -> list[Findin
     ``env``); ``gate_run``, true where verbose logging is wanted.
     """
     raw = context if isinstance(context, Mapping) else {}
+    node = read_node("", raw.get("facts"))
+    version = parse_version(raw.get("nccl_version"))
     where = str(raw.get("where") or "env")
+    return lint_env(env, node, version, where, gate_run=raw.get("gate_run") is True)
+
+
+def lint_env(env: Any, node: Node, version: Version | None, where: str, *, gate_run: bool) -> list[Finding]:
+    """``nccl_lint`` with its context already read."""
     findings: list[Finding] = []
     if isinstance(env, str):
         env = parse_conf(env)
@@ -76,10 +83,9 @@ def nccl_lint(env: Any, context: Mapping[str, Any] | None = None) -> list[Findin
             findings.append(_no_scalar(f"{where}.{name}", value))
         else:
             clean[name] = text
-    node = read_node("", raw.get("facts"))
-    case = Case(clean, parse_version(raw.get("nccl_version")), node, where, raw.get("gate_run") is True)
+    case = Case(clean, version, node, where, gate_run)
     for name, text in clean.items():
-        findings += value_findings(name, text, case.version, f"{where}.{name}")
+        findings += value_findings(name, text, version, f"{where}.{name}")
         findings += name_findings(name, text, node, f"{where}.{name}")
     for rule in RULES:
         findings += rule(case)

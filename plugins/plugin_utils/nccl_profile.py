@@ -81,9 +81,9 @@ def read_profile(raw: Any, where: str = "site_profile") -> tuple[Profile, list[F
     given = raw.get("env") if isinstance(raw.get("env"), Mapping) else {}
     for name, value in given.items() if isinstance(given, Mapping) else ():
         text = as_env_value(value)
-        refusal = _refusal(name, text)
-        if refusal or text is None:
-            findings.append(_bad(f"{where}.env.{name}", *refusal))
+        message, remedy = _refusal(name, text)
+        if message or text is None:
+            findings.append(_bad(f"{where}.env.{name}", message, remedy))
         else:
             env[str(name)] = text
     findings += [f for f in nccl_lint(env, {"where": f"{where}.env"}) if f["severity"] == FAIL]
@@ -124,9 +124,9 @@ def _shape(raw: Mapping[Any, Any], where: str) -> Iterator[Finding]:
     for key in ("name", "source"):
         if not isinstance(raw.get(key), str) or not raw[key].strip():
             yield _bad(f"{where}.{key}", "is missing", "say what this is and where the values come from")
-    if raw.get("fabric") not in FABRICS:
+    if str(raw.get("fabric")) not in FABRICS:
         yield _bad(f"{where}.fabric", f"is {raw.get('fabric')!r}", f"write one of {', '.join(sorted(FABRICS))}")
-    if raw.get("grade") is not None and raw["grade"] not in GRADES:
+    if raw.get("grade") is not None and str(raw["grade"]) not in GRADES:
         yield _bad(f"{where}.grade", f"is {raw['grade']!r}", f"write one of {', '.join(sorted(GRADES))}")
     for key in ("env", "left_out"):
         if raw.get(key) is not None and not isinstance(raw[key], Mapping):
