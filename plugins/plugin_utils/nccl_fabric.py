@@ -26,7 +26,9 @@ def set_fabric(
     """Decide between vendor script, plugin, RDMA and sockets, and set what follows."""
     profile = policy.profile
     script = profile.vendor_script
-    if script and script in node.vendor_scripts and node.hca_names:
+    # a script for RDMA on a machine without RDMA devices keeps NCCL from starting (R13)
+    possible = bool(node.hca_names) or profile.fabric in PLUGIN_FABRICS
+    if script and possible and script in node.vendor_scripts:
         draft.vendor_script = script
         _leave_all(draft, f"the vendor's script {script} sets what it needs; source it before the engine starts")
     elif profile.fabric in PLUGIN_FABRICS:
@@ -45,7 +47,7 @@ def set_fabric(
         _set_rdma(draft, node, chosen, policy, version)
     else:
         _set_sockets(draft, node, policy, alone=alone)
-    if script and not draft.vendor_script and node.hca_names:
+    if script and possible and not draft.vendor_script:
         draft.find(
             WARN,
             "vendor-script-missing",
