@@ -19,6 +19,9 @@ BARE_NAMES = ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 Source: pytorch.org/docs/stable/distributed.html; gpustack strips the "=" for GLOO (gpustack/worker/backends/vllm.py).
 """
 
+DRIVERS = ("mlx4", "mlx5")
+"""Prefixes on purpose, although they end in a digit: all devices of a driver."""
+
 
 def name_findings(name: str, value: str, node: Node, where: str) -> Iterator[Finding]:
     """Findings on ``name=value`` where it is a list of devices. ``node`` tells which devices exist, if anything."""
@@ -50,12 +53,12 @@ def _list_findings(name: str, value: str, existing: Collection[str], where: str)
     if caught:
         shown = "; ".join(f"{entry} also takes {', '.join(more)}" for entry, more in caught.items())
         yield finding(FAIL, "prefix-trap", where, f"names are prefixes without '=': {shown}", f"write {exact}")
-    elif not names.exact and any(entry[-1].isdigit() for entry in names.names):
+    elif meant := _looks_exact(names, existing):
         yield finding(
             WARN,
             "prefix-match",
             where,
-            f"names are prefixes without '=': {_example(names)}",
+            f"names are prefixes without '=': {meant} also takes {meant}0 to {meant}9, where they exist",
             f"write {'^' if names.excludes else ''}{exact}",
         )
     if existing and not any(names.matches(n) for n in existing):
@@ -77,9 +80,12 @@ def _list_findings(name: str, value: str, existing: Collection[str], where: str)
         )
 
 
-def _example(names: NameList) -> str:
-    entry = next(e for e in names.names if e[-1].isdigit())
-    return f"{entry} also takes {entry}0 to {entry}9, where they exist"
+def _looks_exact(names: NameList, existing: Collection[str]) -> str:
+    """The first entry that seems to mean one device although it is a prefix; "" where all are prefixes on purpose."""
+    if names.exact:
+        return ""
+    numbered = (e for e in names.names if e[-1].isdigit() and e not in DRIVERS)
+    return next((e for e in numbered if not existing or e in existing), "")
 
 
 def _ports(value: str, node: Node, where: str) -> Iterator[Finding]:
