@@ -24,8 +24,7 @@ options:
     description:
       - Host to facts, in rank order. The facts of one host are the results of M(fullrank.serving.rdma_facts) and
         M(fullrank.serving.gpu_facts) merged, plus C(rendezvous) with C(interface) and C(address).
-      - Optional keys are C(nccl_version) (of this rank's image), C(topology) (HCA name to the list of its distances
-        to the GPUs, as C(nvidia-smi topo -m) prints them) and C(vendor_scripts) (paths of vendor profile scripts
+      - Optional keys are C(nccl_version) (of this rank's image) and C(vendor_scripts) (paths of vendor profile scripts
         found in the image).
     type: dict
     required: true

@@ -49,8 +49,9 @@ def set_bootstrap(draft: Draft, node: Node, policy: Policy, *, alone: bool) -> N
 
 def bootstrap_interface(node: Node) -> str:
     """The rendezvous interface, of a bond's member the bond; "" where not known."""
-    bonds = [n for n in node.masters(node.interface)[1:] if node.netdevs[n].kind == "bond" if n in node.netdevs]
-    return bonds[0] if bonds else node.interface
+    own = node.netdevs.get(node.interface)
+    above = node.netdevs.get(own.master) if own else None
+    return above.name if above and above.kind == "bond" else node.interface
 
 
 def _problem(node: Node, interface: str) -> str:

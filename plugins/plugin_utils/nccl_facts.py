@@ -47,7 +47,7 @@ class Gid:
 
 @dataclass(frozen=True)
 class Hca:
-    """A host channel adapter, one entry of /sys/class/infiniband."""
+    """A host channel adapter, one entry of /sys/class/infiniband. ``unfit``: why it is none for GPU traffic, or ""."""
 
     name: str
     pci_address: str
@@ -56,6 +56,7 @@ class Hca:
     is_vf: bool
     netdevs: tuple[str, ...]
     port_count: int
+    unfit: str
 
     @property
     def rail_key(self) -> tuple[Any, ...]:
@@ -99,6 +100,7 @@ class Netdev:
     mtu: int
     speed_mbps: int
     master: str
+    lower: tuple[str, ...]
     kind: str
     addresses: tuple[str, ...]
     default_route: bool
@@ -116,7 +118,7 @@ class Gpu:
 class Node:
     """One rank's node.
 
-    ``topology``: HCA name → distance to each GPU in GPU order, as ``nvidia-smi topo -m`` prints it, where given.
+    ``topology``: HCA name → distance to each GPU in GPU order, as ``nvidia-smi topo -m`` prints it; may be empty.
     ``has_rdma_facts``: whether the facts speak of HCAs at all; an empty list means "none", a missing key "not asked".
     """
 
@@ -133,12 +135,16 @@ class Node:
     nccl_version: Version | None
     has_rdma_facts: bool
 
-    def masters(self, name: str) -> tuple[str, ...]:
-        """``name`` and the devices above it (bond, bridge), nearest first."""
-        chain = [name]
-        while (above := self.netdevs.get(chain[-1])) and above.master and above.master not in chain:
-            chain.append(above.master)
-        return tuple(chain)
+    def upward(self, name: str) -> tuple[str, ...]:
+        """``name`` and the devices built upon it (bond, bridge, VLAN), nearest first."""
+        found = [name]
+        for below in found:
+            own = self.netdevs.get(below)
+            above = [n.name for n in self.netdevs.values() if below in n.lower]
+            for device in [own.master, *above] if own and own.master else above:
+                if device not in found:
+                    found.append(device)
+        return tuple(found)
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -190,6 +196,26 @@ def _state(value: Any) -> str:
     return _text(value).rpartition(":")[2].strip().upper()
 
 
+def _unfit(raw: Mapping[str, Any]) -> str:
+    if raw.get("nvswitch_management") is True:
+        return "management port of an NVSwitch"
+    if _text(raw.get("node_type")) == "RNIC":
+        return "iWARP adapter: NCCL speaks InfiniBand and RoCE"
+    if "pci_address" in raw and raw["pci_address"] is None:
+        return "software device (rxe, siw) without hardware behind it"
+    return ""
+
+
+def _topology(value: Any) -> dict[str, tuple[str, ...]]:
+    """The ``links`` of gpu_facts' ``topology``, turned round: HCA → distances in GPU order."""
+    links = value.get("links") if isinstance(value, Mapping) else None
+    if not isinstance(links, Mapping):
+        return {}
+    rows = [row for _, row in sorted(links.items(), key=lambda kv: natural(str(kv[0]))) if isinstance(row, Mapping)]
+    devices = dict.fromkeys(str(name) for row in rows for name in row if not str(name).startswith("GPU"))
+    return {device: tuple(_text(row.get(device)) for row in rows) for device in devices}
+
+
 def _ports(raw: Mapping[str, Any]) -> list[Port]:
     raw_ports = _dicts(raw.get("ports"))
     hca = Hca(
@@ -200,6 +226,7 @@ def _ports(raw: Mapping[str, Any]) -> list[Port]:
         is_vf=raw.get("is_vf") is True,
         netdevs=_texts(raw.get("netdevs")),
         port_count=len(raw_ports),
+        unfit=_unfit(raw),
     )
     return [
         Port(
@@ -224,6 +251,7 @@ def _netdev(raw: Mapping[str, Any]) -> Netdev:
         mtu=_number(raw.get("mtu")),
         speed_mbps=_number(raw.get("speed_mbps")),
         master=_text(raw.get("master")),
+        lower=_texts(raw.get("lower")),
         kind=_text(raw.get("kind")),
         addresses=_texts(raw.get("addresses")),
         default_route=raw.get("default_route") is True,
@@ -236,7 +264,6 @@ def read_node(host: str, facts: Any) -> Node:
     rendezvous = raw.get("rendezvous") if isinstance(raw.get("rendezvous"), Mapping) else {}
     hcas = [h for h in _dicts(raw.get("hcas")) if _text(h.get("name"))]
     netdevs = [_netdev(n) for n in _dicts(raw.get("netdevs"))]
-    topology = raw.get("topology")
     return Node(
         host=host,
         ports=tuple(port for h in hcas for port in _ports(h)),
@@ -254,7 +281,7 @@ def read_node(host: str, facts: Any) -> Node:
         interface=_text(rendezvous.get("interface")) if isinstance(rendezvous, Mapping) else "",
         address=_text(rendezvous.get("address")) if isinstance(rendezvous, Mapping) else "",
         virtual_machine=raw.get("virtual_machine") is True,
-        topology={str(k): _texts(v) for k, v in topology.items()} if isinstance(topology, Mapping) else {},
+        topology=_topology(raw.get("topology")),
         vendor_scripts=frozenset(_texts(raw.get("vendor_scripts"))),
         nccl_version=parse_version(raw.get("nccl_version")),
         has_rdma_facts=isinstance(raw.get("hcas"), list | tuple),

@@ -111,7 +111,7 @@ def _subnet(node: Node, port: Port) -> str | None:
     """The IP network of a RoCE port; None where it has none (InfiniBand, no address)."""
     if port.link_layer != "Ethernet":
         return None
-    names = sorted({name for dev in port.netdevs for name in node.masters(dev)})
+    names = sorted({name for dev in port.netdevs for name in node.upward(dev)})
     for address in (a for n in names if n in node.netdevs for a in node.netdevs[n].addresses):
         try:
             interface = ipaddress.ip_interface(address)

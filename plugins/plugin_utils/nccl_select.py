@@ -78,9 +78,10 @@ def _labels(ports: Iterable[Port]) -> str:
 
 def _usable(chosen: Selection) -> None:
     """R2. An HCA whose link layer is neither (EFA reports "Unspecified") is not for NCCL's own transport."""
-    chosen.drop(
-        lambda p: p.link_layer not in ("InfiniBand", "Ethernet"), "link layer is neither InfiniBand nor Ethernet"
-    )
+    for port in [p for p in chosen.ports if p.hca.unfit]:
+        chosen.drop(port.__eq__, port.hca.unfit)
+    known = ("InfiniBand", "Ethernet")
+    chosen.drop(lambda p: p.link_layer not in known, "link layer is neither InfiniBand nor Ethernet")
     down = [p for p in chosen.ports if p.state != "ACTIVE" or p.phys_state != "LINKUP"]
     chosen.drop(down.__contains__, "port is not ACTIVE with its link up")
     if down and not chosen.ports:
@@ -148,7 +149,7 @@ def _without_management(chosen: Selection, node: Node) -> None:
 
 
 def _carries(node: Node, port: Port, names: set[str]) -> bool:
-    return any(not names.isdisjoint(node.masters(dev)) for dev in port.netdevs)
+    return any(not names.isdisjoint(node.upward(dev)) for dev in port.netdevs)
 
 
 def _is_rail(node: Node, port: Port, others: list[Port]) -> bool:

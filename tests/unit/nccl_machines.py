@@ -1,8 +1,9 @@
 """Builds the facts of a machine from a short description, in the shape rdma_facts and gpu_facts report.
 
-A port is described by ``hca`` (a name, or ``mlx5_1..mlx5_4``), ``rate`` in Gbit/s, and optionally ``layer``, ``gpu`` (the
-GPU on the same PCIe switch) or ``gpu_from`` (that of the first, the next port has the next), ``default_route``,
-``state``, ``vf``, ``netdev``, ``ipv6``, ``gid_at`` (index of the routable v2 GID), ``no_address``, ``no_pci``, ``pci``.
+A port is described by ``hca`` (a name, or ``mlx5_1..mlx5_4``), ``rate`` in Gbit/s, and optionally ``layer``, ``gpu``
+(the GPU on the same PCIe switch) or ``gpu_from`` (that of the first, the next port has the next), ``default_route``,
+``state``, ``vf``, ``netdev``, ``ipv6``, ``gid_at`` (index of the routable v2 GID), ``no_address``, ``no_pci``,
+``pci``.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def fact_trees(draw: st.DrawFn) -> dict[str, Any]:
     for key in draw(st.sets(st.sampled_from([*facts, "topology", "vendor_scripts", "nccl_version"]), max_size=2)):
         facts[key] = draw(ANYTHING)
     for hca in facts["hcas"] if isinstance(facts["hcas"], list) else []:
-        if isinstance(hca, dict) and draw(st.booleans()):
+        if isinstance(hca, dict) and hca and draw(st.booleans()):
             hca[draw(st.sampled_from(sorted(hca)))] = draw(ANYTHING)
     return facts
 

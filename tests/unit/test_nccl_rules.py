@@ -66,7 +66,10 @@ def test_published_machine(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("row", table("topo.yml"), ids=by_id)
 def test_topology_matrix(row: dict[str, Any]) -> None:
     ports = [{"hca": name, "rate": 200, "layer": "InfiniBand"} for name in row["topology"]]
-    facts = machine(ports, topology=row["topology"], virtual_machine=row["virtual_machine"])
+    distances = row["topology"]
+    gpus = range(len(next(iter(distances.values()))))
+    links = {f"GPU{i}": {"GPU9": "NV18", **{nic: to[i] for nic, to in distances.items()}} for i in gpus}
+    facts = machine(ports, topology={"links": links}, virtual_machine=row["virtual_machine"])
     env = nccl_env({"a": facts}, {"nccl_version": "2.27.3"})["ranks"]["a"]["env"]
     assert env["NCCL_IB_HCA"] == row["expect"]
 
@@ -98,6 +101,11 @@ def test_gid_table(row: dict[str, Any]) -> None:
         assert choice.family == row["family"]
 
 
+def test_a_link_local_gid_that_looks_like_ipv4_is_not_routable() -> None:
+    node = read_node("a", {"hcas": [{"name": "m", "ports": [{"gids": [{"index": 1, "gid": "fe80::ffff:a00:1"}]}]}]})
+    assert node.ports[0].gids[0].family == ""
+
+
 SWITCH = ("pci0000:16", "0000:16:02.0", "0000:17:00.0")
 
 
@@ -105,6 +113,7 @@ SWITCH = ("pci0000:16", "0000:16:02.0", "0000:17:00.0")
     ("nic", "numa", "expect"),
     [
         ((*SWITCH, "0000:18:01.0", "0000:1b:00.0"), 0, "PIX"),
+        ((*SWITCH, "0000:18:01.0", "0000:1b:00.0", "0000:1c:00.0"), 0, "PXB"),
         ((*SWITCH, "0000:18:01.0", "0000:1b:00.0", "0000:1c:00.0", "0000:1d:00.0"), 0, "PXB"),
         (("pci0000:16", "0000:16:03.0", "0000:30:00.0"), 0, "PHB"),
         (("pci0000:40", "0000:40:02.0", "0000:41:00.0"), 0, "NODE"),
@@ -211,6 +220,33 @@ def test_the_second_port_filtered_out_is_why_a_port_is_named() -> None:
     facts["hcas"][0]["ports"].append(down)
     facts["hcas"][1]["ports"].append({**facts["hcas"][1]["ports"][0], "port": 2})
     assert nccl_env({"a": facts})["ranks"]["a"]["env"]["NCCL_IB_HCA"] == "=mlx5_0:1,mlx5_1"
+
+
+def test_a_vlan_with_the_default_route_makes_its_nic_a_management_one() -> None:
+    facts = machine([{"hca": "mlx5_0..mlx5_4", "rate": 200}])
+    facts["netdevs"][0]["default_route"] = False
+    facts["netdevs"].append({"name": "rdma0.100", "lower": ["rdma0"], "default_route": True})
+    assert "mlx5_0" not in nccl_env({"a": facts})["ranks"]["a"]["env"]["NCCL_IB_HCA"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"nvswitch_management": True}, {"node_type": "RNIC"}, {"pci_address": None}], ids=lambda c: next(iter(c))
+)
+def test_devices_that_carry_no_gpu_traffic(change: dict[str, Any]) -> None:
+    facts = machine([{"hca": "mlx5_0..mlx5_3", "rate": 200}])
+    facts["hcas"][2] |= change
+    rank = nccl_env({"a": facts})["ranks"]["a"]
+    assert sorted(rank["env"]["NCCL_IB_HCA"][1:].split(",")) == ["mlx5_0", "mlx5_1", "mlx5_3"]
+    assert "without mlx5_2:1" in rank["reasons"]["NCCL_IB_HCA"]
+
+
+def test_ipoib_with_the_bootstrap_address_is_a_rail() -> None:
+    facts = machine([{"hca": "mlx5_0..mlx5_3", "rate": 200, "layer": "InfiniBand"}])
+    facts["hcas"][0]["netdevs"] = ["ib0"]
+    facts["netdevs"].append({"name": "ib0", "addresses": ["10.9.0.1/24"]})
+    facts["rendezvous"] = {"interface": "ib0", "address": "10.9.0.1"}
+    env = nccl_env({"a": facts})["ranks"]["a"]["env"]
+    assert env["NCCL_IB_HCA"] == "=mlx5_0,mlx5_1,mlx5_2,mlx5_3"
 
 
 def test_at_most_32_devices() -> None:
