@@ -12,7 +12,11 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_gid import choose_gid, common_index
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_policy import Policy
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_profile import PLUGIN_FABRICS, RDMA_FABRICS
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_select import Selection, hca_list
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_select import (
+    Selection,
+    dropped_text,
+    hca_list,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_version import Version, version_text
 
 FAST_SOCKETS_MBPS = 100_000
@@ -64,7 +68,7 @@ def _leave_all(draft: Draft, why: str) -> None:
 
 def _set_rdma(draft: Draft, node: Node, chosen: Selection, policy: Policy, version: Version | None) -> None:
     ports = chosen.ports
-    out = "; ".join(f"without {label}: {why}" for label, why in chosen.dropped.items())
+    out = dropped_text(chosen)
     kind = "InfiniBand" if ports[0].link_layer == "InfiniBand" else "RoCE"
     reason = f"the {len(ports)} {kind} port(s) of {ports[0].rate_gbps:g} Gbit/s for the GPUs, exact names (=)"
     draft.set("NCCL_IB_HCA", hca_list(chosen, node), reason + (f"; {out}" if out else ""))

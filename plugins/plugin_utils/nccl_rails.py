@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node, Port
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, INFO, WARN, Finding, finding
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_select import Selection
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_select import Selection, dropped_text
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_version import Version, version_text
 
 Rank = tuple[Node, Selection]
@@ -70,8 +70,7 @@ def _compare(head: Rank, other: Rank) -> Iterator[Finding]:
 
 def _why_fewer(here: Selection, there: Selection) -> str:
     fewer = min(here, there, key=lambda s: len(s.ports))
-    reasons = "; ".join(f"{label}: {why}" for label, why in fewer.dropped.items())
-    return f" ({fewer.host} leaves out {reasons})" if reasons else ""
+    return f" ({fewer.host} {dropped_text(fewer)})" if fewer.dropped else ""
 
 
 def _addressing(first: Node, node: Node, pairs: list[tuple[Port, Port]]) -> Iterator[Finding]:

@@ -58,6 +58,14 @@ def select_ports(node: Node, include: Collection[str] = (), exclude: Collection[
     return chosen
 
 
+def dropped_text(chosen: Selection) -> str:
+    """Which ports were left out and why, those of one reason together; "" where none was."""
+    by_reason: dict[str, list[str]] = {}
+    for label, why in chosen.dropped.items():
+        by_reason.setdefault(why, []).append(label)
+    return "; ".join(f"without {', '.join(labels)}: {why}" for why, labels in by_reason.items())
+
+
 def hca_list(chosen: Selection, node: Node) -> str:
     """The value of NCCL_IB_HCA (R6): exact names; with a port only where another port of that HCA was filtered out."""
     return "=" + ",".join(_tokens(chosen, node))

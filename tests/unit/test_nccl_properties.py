@@ -84,7 +84,7 @@ def check(result: dict[str, Any], policy: Any) -> None:
         assert finding["severity"] in ("fail", "warn", "info")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(trees=st.lists(fact_trees(), max_size=3), policy=POLICIES)
 def test_any_machines_and_policy(trees: list[dict[str, Any]], policy: dict[str, Any]) -> None:
     check(nccl_env({f"node{i}": tree for i, tree in enumerate(trees)}, policy), policy)
@@ -96,7 +96,7 @@ def test_any_tree_at_all(facts: Any, policy: Any) -> None:
     check(nccl_env(facts, policy), policy)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(trees=st.lists(fact_trees(), min_size=1, max_size=2), version=st.sampled_from(["2.18.3", "2.21.5", "2.30.4"]))
 def test_what_we_derive_passes_our_own_lint(trees: list[dict[str, Any]], version: str) -> None:
     facts = {f"node{i}": tree for i, tree in enumerate(trees)}
@@ -106,7 +106,7 @@ def test_what_we_derive_passes_our_own_lint(trees: list[dict[str, Any]], version
         assert [f for f in lint if f["severity"] == "fail"] == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(env=st.dictionaries(st.sampled_from(sorted(VARIABLES)) | st.text(max_size=8), ANYTHING, max_size=4) | ANYTHING)
 def test_the_lint_takes_anything(env: Any) -> None:
     for finding in nccl_lint(env, {"facts": machine([{"hca": "mlx5_0..mlx5_10", "rate": 200}])}):
@@ -122,7 +122,7 @@ def failed(name: str, value: Any) -> bool:
 
 
 @pytest.mark.parametrize("variable", NUMBERS, ids=lambda v: v.name)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_numbers_outside_the_documented_range_fail(variable: Variable, data: st.DataObject) -> None:
     low, high = variable.low, variable.high
@@ -136,7 +136,7 @@ def test_numbers_outside_the_documented_range_fail(variable: Variable, data: st.
 
 
 @pytest.mark.parametrize("variable", WORDS, ids=lambda v: v.name)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(word=st.text(string.ascii_uppercase + "_", max_size=8))
 def test_words_that_are_not_documented_fail(variable: Variable, word: str) -> None:
     assert failed(variable.name, word) == (word not in variable.choices)
