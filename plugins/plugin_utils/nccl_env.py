@@ -100,8 +100,9 @@ def nccl_env(facts_by_rank: Any, policy: Any = None) -> dict[str, Any]:
 
 
 def _foreign(site: Policy) -> bool:
-    """Whether NCCL's own RDMA transport is out of play, so that HCAs need no judging."""
-    return site.profile.fabric in PLUGIN_FABRICS or site.user_env.get("NCCL_IB_DISABLE") == "1"
+    """Whether our choice of HCAs is not used (a plugin's fabric, no RDMA, the user's own list): then it is not judged."""
+    own_list = site.user_env.get("NCCL_IB_HCA") is not None
+    return own_list or site.profile.fabric in PLUGIN_FABRICS or site.user_env.get("NCCL_IB_DISABLE") == "1"
 
 
 def _set_runtime(draft: Draft, site: Policy, version: Version | None) -> None:
@@ -145,22 +146,26 @@ def _set_user(draft: Draft, node: Node, site: Policy, version: Version | None) -
             draft.remove(name, "you asked for it to stay unset (null in the user environment)")
             continue
         if derived is not None and derived != value:
-            draft.find(
-                INFO,
-                "overrides-derived",
-                f"user_env.{name}",
-                f"your {value} replaces {derived} ({draft.reasons[name]})",
-                "remove it from the user environment, unless it is meant",
+            draft.findings.append(
+                finding(
+                    INFO,
+                    "overrides-derived",
+                    f"policy.user_env.{name}",
+                    f"your {value} replaces {derived} ({draft.reasons[name]})",
+                    "remove it from the user environment, unless it is meant",
+                )
             )
         draft.set(name, value, "set by you in the user environment")
     for name in site.profile.must_not_set:
         if site.user_env.get(name) is not None:
-            draft.find(
-                FAIL,
-                "profile-forbids",
-                f"user_env.{name}",
-                f"site profile {site.profile.name} says it must not be set on this fabric",
-                "remove it from the user environment",
+            draft.findings.append(
+                finding(
+                    FAIL,
+                    "profile-forbids",
+                    f"policy.user_env.{name}",
+                    f"site profile {site.profile.name} says it must not be set on this fabric",
+                    "remove it from the user environment",
+                )
             )
 
 

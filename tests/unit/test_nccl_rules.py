@@ -286,6 +286,14 @@ def test_the_user_wins_is_linted_and_can_unset() -> None:
     assert [f["where"] for f in result["findings"]] == ["policy.user_env.NCCL_IB_RETRY_CNT"]
 
 
+def test_the_users_own_list_ends_the_judging_of_ours() -> None:
+    mixed = [{"hca": "mlx5_0..mlx5_1", "rate": 200}, {"hca": "mlx5_2..mlx5_3", "rate": 100}]
+    policy = {"user_env": {"NCCL_IB_HCA": "=mlx5_0,mlx5_1"}, "nccl_version": "2.27.3"}
+    result = nccl_env({"a": machine(mixed, 0), "b": machine(mixed, 1)}, policy)
+    assert codes(result) == set()
+    assert result["ranks"]["b"]["env"]["NCCL_IB_HCA"] == "=mlx5_0,mlx5_1"
+
+
 def test_profile_forbids_what_breaks_its_fabric() -> None:
     profile = yaml.safe_load((PROFILES / "dgx-spark-ring.yml").read_text())
     policy = {"site_profile": profile, "user_env": {"NCCL_IB_GID_INDEX": 3}, "nccl_version": "2.30.5"}
