@@ -100,7 +100,7 @@ def nccl_env(facts_by_rank: Any, policy: Any = None) -> dict[str, Any]:
 
 
 def _foreign(site: Policy) -> bool:
-    """Whether our choice of HCAs is not used (a plugin's fabric, no RDMA, the user's own list): then it is not judged."""
+    """Whether our choice of HCAs goes unused (plugin fabric, no RDMA, the user's own list), so is not judged."""
     own_list = site.user_env.get("NCCL_IB_HCA") is not None
     return own_list or site.profile.fabric in PLUGIN_FABRICS or site.user_env.get("NCCL_IB_DISABLE") == "1"
 
