@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_engines import (
     CONTEXT,
     FRACTION,
@@ -30,14 +31,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_kv import 
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_rules import capability_findings, divisibility
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import (
-    GIB,
-    Finding,
-    Line,
-    finding,
-    gib,
-    line,
-)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import GIB, Line, gib, line
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_weights import Weights, per_gpu
 
 FEWEST_TOKENS = 2048

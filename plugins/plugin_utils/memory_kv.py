@@ -10,15 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_model import Architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_parallel import Parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import (
-    Finding,
-    Line,
-    finding,
-    line,
-    parts,
-)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import Line, line, parts
 
 ELEMENT_BYTES = {
     **dict.fromkeys(("auto", "", "bfloat16", "bf16", "float16", "fp16", "half"), 2.0),

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import Finding, finding, mapping, whole
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import mapping, whole
 
 TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where a vision, audio or omni model keeps the config of its language model."""

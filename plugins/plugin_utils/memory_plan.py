@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_fit import Question
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_report import (
@@ -27,13 +28,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_search imp
     smallest_nodes,
     tried,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import (
-    Finding,
-    finding,
-    gib,
-    mapping,
-    whole,
-)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import gib, mapping, whole
 
 SAME = ("gpu", "memory_mib", "compute_capability", "gpus")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_engines import FRACTION, engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_fit import Fit, Question, Wish, fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_gpus import gpu
@@ -14,9 +15,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_rules impo
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_search import Nodes, smallest_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import (
     MIB,
-    Finding,
     at_least_one,
-    finding,
     gib,
     mapping,
     whole,

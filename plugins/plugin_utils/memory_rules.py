@@ -13,11 +13,12 @@ Sources of the rules
 
 from __future__ import annotations
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_engines import Engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_gpus import Gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_model import Architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_parallel import Parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import Finding, finding, parts
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import parts
 
 MARLIN = "marlin"
 """Weight-only kernels that compute FP8 weights in 16 bit; they run on compute capability 8.0."""

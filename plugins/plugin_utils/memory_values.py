@@ -1,4 +1,4 @@
-"""Numbers, findings and lines of arithmetic that every part of the memory estimate shares.
+"""Numbers and lines of arithmetic that every part of the memory estimate shares.
 
 A ``config.json`` comes from anybody: every reader here takes any value and answers with a number or the default.
 """
@@ -12,18 +12,10 @@ from typing import Any
 MIB = 1024**2
 GIB = 1024**3
 
-Finding = dict[str, str]
-"""``severity`` (``fail``, ``warn``, ``info``), ``code`` (kebab-case id), ``where``, ``message``, ``remedy``."""
-
 Line = dict[str, Any]
 """One line of arithmetic: ``label``, ``formula`` (with the numbers in it), ``value``, ``unit``."""
 
 _LARGEST = 10**15  # above every size of a model that exists, in parameters and in bytes
-
-
-def finding(severity: str, code: str, where: str, message: str, remedy: str = "") -> Finding:
-    """One finding in the shape that the whole project shares."""
-    return {"severity": severity, "code": code, "where": where, "message": message, "remedy": remedy}
 
 
 def number(value: Any, default: float = 0.0) -> float:

@@ -10,17 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_model import Architecture, Quantization
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_parallel import Parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import (
-    Finding,
-    Line,
-    finding,
-    line,
-    mapping,
-    parts,
-    whole,
-)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_values import Line, line, mapping, parts, whole
 
 DTYPE_BYTES: Mapping[str, float] = {
     # safetensors' own dtype names: https://huggingface.co/docs/safetensors/index

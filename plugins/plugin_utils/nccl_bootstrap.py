@@ -6,9 +6,9 @@ import ipaddress
 from collections import Counter
 from collections.abc import Sequence
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_draft import Draft
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_lists import NEVER_BOOTSTRAP, nccl_would_take
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_policy import HOST_IP, Policy
 

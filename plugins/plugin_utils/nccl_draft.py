@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 
 
 @dataclass

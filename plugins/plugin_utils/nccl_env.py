@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, INFO, finding, unique
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_bootstrap import (
     address_findings,
     bootstrap_interface,
@@ -17,7 +18,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_bootstrap im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_draft import Draft
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_fabric import set_fabric
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node, read_node
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, INFO, finding, unique
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_lint import lint_env
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_policy import Policy, read_policy
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_profile import (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, INFO, WARN
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_bootstrap import bootstrap_interface
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_distance import nearest_in_gpu_order
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_draft import Draft
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node, Port
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, INFO, WARN
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_gid import choose_gid, common_index
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_policy import Policy
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_profile import PLUGIN_FABRICS, RDMA_FABRICS

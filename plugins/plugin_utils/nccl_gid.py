@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Port
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_version import (
     GID_AUTOSELECT,
     Version,

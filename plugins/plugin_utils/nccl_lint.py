@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node, read_node
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import (
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import (
     FAIL,
     INFO,
     WARN,
     Finding,
-    as_env_value,
     finding,
     unique,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node, read_node
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_lint_names import name_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_lint_values import to_int, value_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_variables import VARIABLES, Variable
@@ -25,6 +24,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_version impo
     parse_version,
     version_text,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_words import as_env_value
 
 HOPPER = (9, 0)
 MAX_SOCKETS = 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_lists import (
     NEVER_BOOTSTRAP,
     NameList,

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, INFO, WARN, Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, INFO, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_variables import (
     PLUGIN_PREFIXES,
     VARIABLES,

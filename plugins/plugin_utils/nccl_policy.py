@@ -7,15 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import (
-    FAIL,
-    INFO,
-    Finding,
-    as_env_value,
-    finding,
-)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, INFO, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_profile import Profile, read_profile
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_version import Version, parse_version
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_words import as_env_value
 
 KEYS = (
     "nccl_version",

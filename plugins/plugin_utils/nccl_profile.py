@@ -7,13 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import (
-    FAIL,
-    Finding,
-    as_env_value,
-    finding,
-)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_lint import nccl_lint
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_words import as_env_value
 
 NEVER_SET = {
     "NCCL_ALGO": "NCCL chooses the algorithm per call and size; forcing one is for debugging",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, INFO, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node, Port
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, INFO, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_select import Selection, dropped_text
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_version import Version, version_text
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import FAIL, INFO, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_distance import FAR, NEAR, gpu_distances
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_facts import Node, Port
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_findings import FAIL, INFO, WARN, Finding, finding
 
 MAX_HCAS = 32
 """MAX_IB_DEVS of NCCL's src/transport/net_ib/common.h; also documented with NCCL_IB_HCA."""
