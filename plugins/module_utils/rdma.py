@@ -22,6 +22,7 @@ NET = "/sys/class/net"
 # drivers/net/ethernet/mellanox/mlx5/core/main.c (entries marked as virtual functions).
 _MELLANOX = "0x15b3"
 _MELLANOX_VF = frozenset({"0x1012", "0x1014", "0x1016", "0x1018", "0x101a", "0x101c", "0x101e", "0xa2d3"})
+_HEX = re.compile(r"^[0-9a-fA-F]+$")
 _ARPHRD_LOOPBACK = "772"
 _RTF_REJECT = 0x0200  # include/uapi/linux/route.h
 
@@ -215,8 +216,10 @@ def parse_ip_addresses(text: str) -> dict[str, list[str]]:
     for link in links:
         found[str(link.get("ifname"))] = [
             f"{info['local']}/{info.get('prefixlen', 128 if info.get('family') == 'inet6' else 32)}"
-            for info in link.get("addr_info", [])
-            if info.get("local") and not (info.get("family") == "inet6" and info.get("scope") == "link")
+            for info in link.get("addr_info") or []
+            if isinstance(info, dict)
+            and info.get("local")
+            and not (info.get("family") == "inet6" and info.get("scope") == "link")
         ]
     return found
 
@@ -229,9 +232,9 @@ def default_route_interfaces(route: str, ipv6_route: str) -> set[str]:
         if len(fields) > 7 and fields[1] == "00000000" and fields[7] == "00000000":
             found.add(fields[0])
     for line in ipv6_route.splitlines():
-        fields = (
-            line.split()
-        )  # destination, its prefix length, source, its prefix length, next hop, ..., flags, interface
-        if len(fields) == 10 and fields[1] == "00" and not int(fields[8], 16) & _RTF_REJECT and fields[9] != "lo":
+        fields = line.split()  # destination, prefix length, source, prefix length, next hop, ..., flags, interface
+        if len(fields) != 10 or fields[1] != "00" or fields[9] == "lo" or not _HEX.match(fields[8]):
+            continue
+        if not int(fields[8], 16) & _RTF_REJECT:
             found.add(fields[9])
     return found
