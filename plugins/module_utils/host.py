@@ -10,14 +10,20 @@ PRIVATE to this collection.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+import socket
 import subprocess
-import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_BYTES = 1 << 20  # no file we read is larger; a recorded tree must not make us read one
+MAX_BYTES = 16 << 20  # /proc/net/tcp of a busy server is megabytes; no file we read is larger
+PIECE_BYTES = 64 << 10
+SIDE_BY_SIDE = 32  # commands and connections under way at once
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,15 @@ class CommandResult:
 
 
 class Host:
-    """Reads a node, live (``root="/"``) or recorded. Never writes; a thing that cannot be read is ``None`` or empty."""
+    """Reads a node, live (``root="/"``) or recorded. Never writes; a thing that cannot be read is ``None`` or empty.
+
+    ``started`` is the node's clock when the reader was made, in seconds since the epoch; None if not recorded.
+    """
 
     def __init__(self, root: str = "/", timeout_s: float = 60.0) -> None:
         self.root = Path(root).resolve()
         self.timeout_s = timeout_s
+        self.started = self._now()
 
     @property
     def live(self) -> bool:
@@ -55,7 +65,9 @@ class Host:
         of another kernel, EACCES to a user that is not root; none of them is an error of ours."""
         try:
             with self.path(path).open("rb") as file:
-                return file.read(MAX_BYTES)
+                # by pieces: files in /proc/sys refuse a read into a large buffer with ENOMEM
+                pieces = iter(lambda: file.read(PIECE_BYTES), b"")
+                return b"".join(itertools.islice(pieces, MAX_BYTES // PIECE_BYTES))
         except OSError:
             return None
 
@@ -108,17 +120,30 @@ class Host:
         """
         if not self.live:
             return [self._recorded(argv) for argv in commands]
-        results: list[CommandResult | None] = [None] * len(commands)
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            return list(pool.map(self._execute, commands))
 
-        def work(index: int) -> None:
-            results[index] = self._execute(commands[index])
+    def _now(self) -> float | None:
+        """Seconds since the epoch; recorded as the output of ``date +%s``."""
+        if self.live:
+            return time.time()
+        result = self._recorded(["date", "+%s"])
+        try:
+            return float(result.stdout) if result else None
+        except ValueError:
+            return None
 
-        threads = [threading.Thread(target=work, args=(index,)) for index in range(len(commands))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return results
+    def connect_all(self, targets: Sequence[tuple[str, int]], source: str | None, timeout_s: float) -> list[str | None]:
+        """What a TCP connection from the source address to each target meets: ``open``, ``refused`` (the machine
+        answered that nobody listens), ``timeout``, ``unreachable``, or the error in words. Nothing is sent.
+
+        Recorded as ``commands/connect <address> <port>``; None where that is missing.
+        """
+        if self.live:
+            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+                return list(pool.map(lambda target: _connect(target, source, timeout_s), targets))
+        recorded = [self._recorded(["connect", address, str(port)]) for address, port in targets]
+        return [result.stdout.strip() if result else None for result in recorded]
 
     def _recorded(self, argv: Sequence[str]) -> CommandResult | None:
         raw = self.read_bytes("/commands/" + " ".join(argv))
@@ -150,6 +175,25 @@ class Host:
         return CommandResult(
             done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         )
+
+
+def _connect(target: tuple[str, int], source: str | None, timeout_s: float) -> str:
+    family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            if source:
+                connection.bind((source, 0))
+            connection.connect(target)
+        except ConnectionRefusedError:
+            return "refused"
+        except TimeoutError:
+            return "timeout"
+        except socket.timeout:  # noqa: UP041 - another class than TimeoutError before Python 3.10
+            return "timeout"
+        except OSError as error:
+            return "unreachable" if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH) else str(error)
+    return "open"
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
