@@ -162,20 +162,21 @@ def _words(answers: Mapping[int, str | None]) -> str:
 
 
 def _route(peer: dict[str, Any], result: CommandResult | None, interface: str | None) -> Check:
-    id, where = "route", f"{peer['name']} ({peer['address']})"
+    id, where, data = "route", f"{peer['name']} ({peer['address']})", {"peer": peer["name"]}
     if result is None or interface is None:
-        return skipped(id, where, "ip is not installed" if result is None else "the rendezvous interface is not known")
+        why = "ip is not installed" if result is None else "the rendezvous interface is not known"
+        return skipped(id, where, why, **data)
     try:
         device = json.loads(result.stdout)[0]["dev"] if result.rc == 0 else None
     except (ValueError, LookupError, TypeError):
         device = None
     if device is None:
-        return failed(id, where, f"no route: {result.message}", "add a route, or correct the peer's address")
+        return failed(id, where, f"no route: {result.message}", "add a route, or correct the peer's address", **data)
     if device not in (interface, "lo"):
         message = f"the way to it leaves by {device}, not by {interface}"
         remedy = f"add a route by {interface}, or use addresses of the network of {device} as rendezvous addresses"
-        return failed(id, where, message, remedy, device=device)
-    return passed(id, where, f"by {device}", device=device)
+        return failed(id, where, message, remedy, device=device, **data)
+    return passed(id, where, f"by {device}", device=device, **data)
 
 
 def _pings(address: str, mtu: int | None) -> list[list[str]]:
@@ -186,16 +187,16 @@ def _pings(address: str, mtu: int | None) -> list[list[str]]:
 
 
 def _path_mtu(peer: dict[str, Any], small: CommandResult | None, full: CommandResult | None, mtu: int | None) -> Check:
-    id, where = "path-mtu", f"{peer['name']} ({peer['address']})"
+    id, where, data = "path-mtu", f"{peer['name']} ({peer['address']})", {"peer": peer["name"], "mtu": mtu}
     if small is None or full is None or mtu is None:
-        return skipped(id, where, "ping is not installed" if mtu else "the MTU is not known")
+        return skipped(id, where, "ping is not installed" if mtu else "the MTU is not known", **data)
     if small.rc != 0:
-        return skipped(id, where, "ping gets no answer (filtered?)")
+        return skipped(id, where, "ping gets no answer (filtered?)", **data)
     if full.rc != 0:
         message = f"packets of {mtu} bytes do not arrive, small ones do: transfers will hang"
         remedy = "set one MTU on both machines and at least that on every switch port between them"
-        return failed(id, where, message, remedy, mtu=mtu)
-    return passed(id, where, f"packets of {mtu} bytes arrive", mtu=mtu)
+        return failed(id, where, message, remedy, **data)
+    return passed(id, where, f"packets of {mtu} bytes arrive", **data)
 
 
 def check_rdma(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:

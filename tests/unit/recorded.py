@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -20,8 +21,8 @@ PRODUCTS = {
 }
 
 
-def unpack(tree: str, root: Path) -> Path:
-    """Lay a recorded tree out below root; returns root."""
+def unpack(tree: str, root: Path, leave_out: str = "$^") -> Path:
+    """Lay a recorded tree out below root, but for the paths that the pattern finds; returns root."""
     folder = ""
     for line in (DATA / "trees" / f"{tree}.tsv").read_text().splitlines():
         if line.startswith("#"):
@@ -30,7 +31,9 @@ def unpack(tree: str, root: Path) -> Path:
             folder = line
             continue
         path, _, content = line.lstrip("\t").partition("\t")
-        write(root, (folder if line.startswith("\t") else "") + path, content)
+        path = (folder if line.startswith("\t") else "") + path
+        if not re.search(leave_out, path):
+            write(root, path, content)
     return root
 
 
@@ -38,8 +41,8 @@ def write(root: Path, path: str, content: str) -> None:
     """One file below root, or a symbolic link (``-> target``)."""
     file = root / path
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
     if content.startswith("-> "):
+        file.unlink(missing_ok=True)
         file.symlink_to(content[3:])
     else:
         file.write_text(content.replace("\\n", "\n").replace("\\t", "\t"))
