@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterTypeError
+from ansible.errors import AnsibleTypeError
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight import report
 
 
 def preflight_report(answers: Any, deployments: Any = None, max_skew_s: float = 5.0) -> dict[str, Any]:
     if not isinstance(answers, Mapping):
-        raise AnsibleFilterTypeError(f"a dictionary of node names and answers is needed, not {type(answers).__name__}")
+        raise AnsibleTypeError(f"a dictionary of node names and answers is needed, not {type(answers).__name__}")
     return report(answers, deployments, max_skew_s)
 
 

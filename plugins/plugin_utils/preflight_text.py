@@ -5,7 +5,7 @@ PRIVATE to this collection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MATRIX_MAX_NODES = 16  # a wider table cannot be read; its faults are in the findings
@@ -22,7 +22,7 @@ def render(report: Mapping[str, Any]) -> list[str]:
         lines += ["", f"{found['severity']}: {found['code']} on {some(found['hosts'])}"]
         lines += [f"  {found['where']}: {found['message']}"]
         lines += [f"  -> {found['remedy']}"] if found["remedy"] else []
-    return [*lines, "", *_summary(report["checks"]), *_matrix(report["reachability"])]
+    return [*lines, "", *_summary(report["checks"]), *_matrix(report["nodes"], report["reachability"])]
 
 
 def _summary(checks: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -36,14 +36,16 @@ def _summary(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     return table(rows)
 
 
-def _matrix(reachability: Mapping[str, Mapping[str, str]]) -> list[str]:
-    names = sorted({*reachability, *(peer for row in reachability.values() for peer in row)})
+def _matrix(nodes: Iterable[str], reachability: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """From each node (row) to each peer (column), in the order of the inventory."""
+    sources = list(nodes)
+    names = list(dict.fromkeys([*sources, *(peer for row in reachability.values() for peer in row)]))
     if not reachability or len(names) > MATRIX_MAX_NODES:
         return []
     rows = [["from \\ to", *names]]
     rows += [
         [name, *("." if name == peer else reachability.get(name, {}).get(peer, "?") for peer in names)]
-        for name in names
+        for name in sources
     ]
     return ["", *table(rows)]
 

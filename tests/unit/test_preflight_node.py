@@ -268,3 +268,17 @@ def test_the_module_answers_over_a_recorded_node(root: Path) -> None:
     done = run_module("preflight", {"root": str(root), "address": ADDRESS, "_ansible_check_mode": True})
     assert done["changed"] is False
     assert set(done) >= {"checks", "node"}
+
+
+def test_options_are_documented_as_they_are() -> None:
+    import yaml
+    from ansible_collections.fullrank.serving.plugins.modules.preflight import DOCUMENTATION
+
+    def same(options: dict[str, Any], documented: dict[str, Any]) -> None:
+        assert set(options) == set(documented)
+        for name, option in options.items():
+            for key in ("type", "elements", "default", "choices", "required"):
+                assert option.get(key) == documented[name].get(key), (name, key)
+            same(option.get("options", {}), documented[name].get("suboptions", {}))
+
+    same(node.OPTIONS, yaml.safe_load(DOCUMENTATION)["options"])

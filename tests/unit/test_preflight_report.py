@@ -8,7 +8,7 @@ from typing import Any
 
 import preflight_node as node
 import pytest
-from ansible.errors import AnsibleFilterTypeError
+from ansible.errors import AnsibleTypeError
 from ansible_collections.fullrank.serving.plugins.filter.preflight_report import FilterModule, preflight_report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight import EQUAL, STATUSES, report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_text import some, table
@@ -127,21 +127,26 @@ def about(id: str, peer: str, status: str) -> dict[str, Any]:
 def test_reachability() -> None:
     result = report(
         {
-            "a": answer(about("reach", "b", "pass"), about("route", "b", "pass"), about("path-mtu", "b", "skipped")),
+            "a": answer(
+                about("reach", "z", "pass"),
+                about("reach", "b", "pass"),
+                about("route", "b", "pass"),
+                about("path-mtu", "b", "skipped"),
+            ),
             "b": answer(about("reach", "a", "fail"), about("route", "a", "fail"), about("path-mtu", "a", "skipped")),
             "c": answer(about("reach", "a", "pass"), about("path-mtu", "a", "fail"), about("reach", "b", "skipped")),
         }
     )
     assert result["reachability"] == {
-        "a": {"b": "ok"},
+        "a": {"z": "ok", "b": "ok"},
         "b": {"a": "reach+route"},
         "c": {"a": "path-mtu", "b": "?"},
     }
     assert result["lines"][-4:] == [
-        "from \\ to  a            b   c",
-        "a          .            ok  ?",
-        "b          reach+route  .   ?",
-        "c          path-mtu     ?   .",
+        "from \\ to  a            b   c  z",
+        "a          .            ok  ?  ok",
+        "b          reach+route  .   ?  ?",
+        "c          path-mtu     ?   .  ?",
     ]
 
 
@@ -184,7 +189,7 @@ def test_ten_faults_on_three_nodes_are_in_one_report(tmp_path: Path) -> None:
 def test_the_filter() -> None:
     assert FilterModule().filters() == {"preflight_report": preflight_report}
     assert preflight_report({"node1": answer()})["verdict"] == "pass"
-    with pytest.raises(AnsibleFilterTypeError, match="not list"):
+    with pytest.raises(AnsibleTypeError, match="not list"):
         preflight_report([answer()])
 
 
