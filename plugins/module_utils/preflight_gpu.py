@@ -32,10 +32,15 @@ def used_gpus(facts: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, A
     return [gpu for gpu in facts["gpus"] if not indexes or gpu["index"] in indexes]
 
 
+def asked(wanted: dict[str, Any]) -> int:
+    """The number of GPUs that the deployment wants of this node; 0 for one that serves without."""
+    return int(wanted["gpu_count"] or len(wanted["gpu_indexes"]))
+
+
 def check_driver(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
     """Does the driver answer, and does it serve the image's CUDA."""
     smi, where = facts["nvidia_smi"], "nvidia-smi"
-    if not wanted["gpu_count"] and not wanted["gpu_indexes"]:
+    if not asked(wanted):
         return [skipped("driver", where, "no GPUs are asked for")]
     if not smi["found"]:
         cards = len(facts["pci_gpus"])
@@ -73,7 +78,7 @@ def _cuda(driver: str, cuda: str | None) -> Check:
 
 def check_gpus(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
     """Number, kind, partitions, health."""
-    gpus, count = used_gpus(facts, wanted), wanted["gpu_count"] or len(wanted["gpu_indexes"])
+    gpus, count = used_gpus(facts, wanted), asked(wanted)
     if not count or facts["nvidia_smi"]["message"] or not facts["nvidia_smi"]["found"]:
         return [skipped("gpu-count", "gpus", "no GPUs are asked for" if not count else "the driver does not answer")]
     checks = []
@@ -130,6 +135,8 @@ def _health(gpus: list[dict[str, Any]]) -> list[Check]:
 def check_fabric(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
     """NVLink through switches works once the Fabric Manager is done; before, CUDA fails with error 802."""
     id, gpus = "gpu-fabric", facts["gpus"]
+    if not asked(wanted):
+        return [skipped(id, "gpus", "no GPUs are asked for")]
     bad = sorted(
         {
             f"{gpu['fabric_state']}/{gpu['fabric_status']}"
@@ -156,6 +163,8 @@ def check_fabric(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> l
 def check_gpu_memory(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
     """Memory that something else already holds; an engine of ours that runs is no fault."""
     id, limit = "gpu-memory", wanted["gpu_memory_used_max_mib"]
+    if not asked(wanted) or not facts["gpus"]:
+        return [skipped(id, "gpus", "no GPUs are asked for" if facts["gpus"] else "no GPUs")]
     checks = []
     for gpu in used_gpus(facts, wanted):
         used = gpu["memory_used_mib"] or 0
@@ -169,9 +178,7 @@ def check_gpu_memory(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) 
         who = ", ".join(str(holder) for holder in holders) or "a process that is not visible here"
         message = f"{used} MiB in use by {who}"
         checks.append(failed(id, where, message, "stop it, or give the deployment other GPUs by engine_gpus", **data))
-    if not checks and facts["gpus"]:
-        checks.append(passed(id, "gpus", f"no more than {limit} MiB in use"))
-    return checks or [skipped(id, "gpus", "no GPUs")]
+    return checks or [passed(id, "gpus", f"no more than {limit} MiB in use")]
 
 
 def check_gpudirect(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:

@@ -188,10 +188,22 @@ topology:
   type: dict
   sample: {links: {GPU0: {GPU1: NV18, mlx5_0: PIX}}, cpu_affinity: {GPU0: 0-47}, numa_affinity: {GPU0: 0}}
 nvidia_smi:
-  description: Whether C(nvidia-smi) was C(found), its C(rc), and its C(message) when it failed.
+  description: How C(nvidia-smi -q -x) ended.
   returned: always
   type: dict
-  sample: {found: true, rc: 0, message: ""}
+  contains:
+    found:
+      description: Whether it is installed.
+      type: bool
+      sample: true
+    rc:
+      description: Its exit status; null where it is not installed.
+      type: int
+      sample: 0
+    message:
+      description: What is wrong, in its own words; empty where nothing is.
+      type: str
+      sample: ""
 kernel_module:
   description: The loaded kernel module - C(version), and C(kind) V(open) or V(proprietary); null where none is loaded.
   returned: always

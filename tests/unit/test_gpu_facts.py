@@ -51,6 +51,13 @@ def test_process_that_holds_memory_of_driver_590() -> None:
     assert rtx["remapped_rows_failure"] is False
 
 
+def test_versions_as_driver_610_is_thought_to_name_them() -> None:
+    text = recorded.nvidia_smi_xml("b200", [], driver="610.43.02", cuda="13.3")
+    renamed = text.replace("driver_version>", "kmd_version>").replace("cuda_version>", "cuda_umd_version>")
+    facts = nvidia_smi.parse_query_xml(renamed)
+    assert (facts["driver_version"], facts["cuda_version"]) == ("610.43.02", "13.3")
+
+
 @pytest.mark.parametrize(
     "text", ["", "No devices were found", "<a/>", "<nvidia_smi_log>", "NVIDIA-SMI has failed because ..."]
 )

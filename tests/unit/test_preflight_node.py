@@ -132,6 +132,11 @@ def test_other_gpus_than_ours_may_be_busy(root: Path) -> None:
     assert answer["node"]["gpu_count"] == 4
 
 
+def test_a_deployment_without_gpus_does_not_mind_busy_ones(root: Path) -> None:
+    node.gpus(root, product="h200", fabric="Not Started", used_mib=60000, processes=((99, "python", 59990),))
+    assert node.trouble(node.ask(root, gpu_count=0, rdma=False)) == []
+
+
 def test_a_bare_node_of_which_nothing_is_wanted_gives_skips_only(tmp_path: Path) -> None:
     nothing = {name: option.get("default") for name, option in node.OPTIONS.items()}
     answer = preflight.run(Host(str(tmp_path)), {**nothing, "os_supported": []})
