@@ -48,7 +48,7 @@ def parse_query_xml(text: str) -> dict[str, Any]:
     if root.tag != "nvidia_smi_log":
         raise ValueError(f"not the XML of nvidia-smi -q -x: its root is <{root.tag}>")
     return {
-        # driver 610 splits both into kernel mode (KMD) and user mode (UMD) in its table (sgl-project/sglang issue 27487)
+        # driver 610 tells kernel mode (KMD) and user mode (UMD) apart in its table (sgl-project/sglang issue 27487)
         "driver_version": _text(root, "driver_version") or _text(root, "kmd_version"),
         "cuda_version": _text(root, "cuda_version") or _text(root, "cuda_umd_version"),
         "gpus": [_gpu(index, element) for index, element in enumerate(root.findall("gpu"))],

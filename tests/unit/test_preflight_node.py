@@ -221,6 +221,26 @@ def test_established_connections_do_not_listen() -> None:
     assert owners.parse_listeners("0: 0100007F:1F90 0100007F:A2B4 01 0:0 0:0 0 0 0 11") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "unit", "container"),
+    [
+        ("0::/user.slice/user@1000.service/app.slice/run-7.scope", "run-7.scope", None),
+        ("0::/system.slice/fullrank-r1.service", "fullrank-r1.service", None),
+        (f"0::/system.slice/docker-{node.CONTAINER}.scope", f"docker-{node.CONTAINER}.scope", node.CONTAINER),
+        (
+            f"0::/machine.slice/libpod-{node.CONTAINER}.scope/container",
+            f"libpod-{node.CONTAINER}.scope",
+            node.CONTAINER,
+        ),
+        (f"4:memory:/x\n1:name=systemd:/docker/{node.CONTAINER}", None, node.CONTAINER),
+        ("0::/", None, None),
+        ("", None, None),
+    ],
+)
+def test_unit_and_container_of_a_process(text: str, unit: str | None, container: str | None) -> None:
+    assert owners.parse_cgroup(text) == (unit, container)
+
+
 def test_acs() -> None:
     def config(*capabilities: tuple[int, int, int, int]) -> bytes:
         space = bytearray(4096)

@@ -160,6 +160,12 @@ def test_management_port_of_an_nvswitch(tmp_path: Path) -> None:
     assert rdma.collect(Host(str(tmp_path)))["hcas"][0]["nvswitch_management"] is True
 
 
+@pytest.mark.parametrize(("printed", "expected"), [("-1", None), ("0", 0), ("1", 1), ("", None)])
+def test_numa_node(printed: str, expected: int | None, tmp_path: Path) -> None:
+    recorded.write(tmp_path, "sys/class/infiniband/mlx5_0/device/numa_node", printed)
+    assert rdma.collect(Host(str(tmp_path)))["hcas"][0]["numa_node"] == expected
+
+
 def test_virtual_function_on_the_host(tmp_path: Path) -> None:
     recorded.write(tmp_path, "sys/class/infiniband/mlx5_8/device/physfn/vendor", "0x15b3")
     assert rdma.collect(Host(str(tmp_path)))["hcas"][0]["is_vf"] is True
