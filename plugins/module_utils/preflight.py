@@ -82,7 +82,7 @@ def _comparable(
 ) -> dict[str, Any]:
     used = preflight_gpu.used_gpus(gpus, wanted)
     netdev = preflight_network.interface_of(network, wanted["address"])
-    ports = [(port, hca) for hca in network["hcas"] for port in hca["ports"] if not hca["nvswitch_management"]]
+    ports = [port for hca in network["hcas"] if not hca["nvswitch_management"] for port in hca["ports"]]
     release = preflight_system.os_release(host)
     return {
         "os": f"{release.get('ID', '')} {release.get('VERSION_ID', '')}".strip() or None,
@@ -95,7 +95,7 @@ def _comparable(
         "driver_version": gpus["driver_version"],
         "rdma_active": sorted(
             f"{port['link_layer']} {port['rate_gbps']:g} Gbit/s"
-            for port, _hca in ports
+            for port in ports
             if port["state"] == "ACTIVE" and port["rate_gbps"]
         ),
         "image_id": image_id,
@@ -108,9 +108,7 @@ def installed_versions(host: Host, venv: str | None) -> dict[str, str]:
     found = {}
     for python in host.entries(f"{venv}/lib") if venv else ():
         for entry in host.entries(f"{venv}/lib/{python}/site-packages"):
-            name, _, number = (
-                entry[: -len(".dist-info")].partition("-") if entry.endswith(".dist-info") else ("", "", "")
-            )
-            if name.lower().replace("-", "_") in DISTRIBUTIONS:
-                found[name.lower()] = number
+            name, _, number = entry.partition("-")
+            if entry.endswith(".dist-info") and name.lower() in DISTRIBUTIONS:
+                found[name.lower()] = number[: -len(".dist-info")]
     return found
