@@ -27,7 +27,7 @@ def spec(
     """
     cuda = request.device == "cuda"
     return {
-        "name": f"fullrank-{request.deployment}",
+        "name": f"fullrank-{request.deployment}" + ("-ray" if request.engine == "ray" else ""),
         "image": request.image,
         "network": "host",
         "ipc": "host",
@@ -98,4 +98,7 @@ def compose(deployment: str, container: Mapping[str, Any]) -> str:
         "restart": "unless-stopped",
     }
     used = {key: value for key, value in service.items() if value}
-    return yaml.safe_dump({"services": {deployment: used}}, sort_keys=False, allow_unicode=True, width=10_000)
+    document: dict[str, Any] = {"services": {deployment: used}}
+    if volumes := [mount["source"] for mount in container["mounts"] if "/" not in mount["source"]]:
+        document["volumes"] = {name: {"name": name} for name in volumes}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10_000)

@@ -13,11 +13,11 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils import container_args, containers, launch_rules
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import Catalog, VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import sglang, vllm
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import lmdeploy, ray, router, sglang, vllm
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
     PYTHON,
     Call,
-    EngineModule,
+    Engine,
     Given,
     Secret,
     present,
@@ -28,7 +28,17 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import to_argv
 from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line, systemd_line
 
-ENGINES: dict[str, EngineModule] = {"vllm": vllm.call, "sglang": sglang.call}
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH of a systemd service."""
+
+ENGINES = {
+    "vllm": Engine(vllm.call, vllm.rules),
+    "sglang": Engine(sglang.call, sglang.rules),
+    "lmdeploy": Engine(lmdeploy.call, lmdeploy.rules),
+    "ray": Engine(ray.call, ray.rules),
+    "sglang_router": Engine(router.call, router.rules),
+    "smg": Engine(router.call, router.rules),
+}
 
 
 @lru_cache(maxsize=64)
@@ -45,13 +55,14 @@ def render(given: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     """
     request = Request.from_options(given)
     options = _at(catalog, request.engine_version)
-    call = ENGINES[request.engine](request, options)
+    engine = ENGINES[request.engine]
+    call = engine.call(request, options)
     settings = engine_options(request, call, options)
     findings = [
         *(one | {"where": request.variable("engine_version")} for one in options.findings),
-        *call.findings,
         *settings.findings,
         *launch_rules.check(request, call),
+        *engine.rules(request, options, settings.values),
     ]
     return _launch(request, call, to_argv(settings.pairs), settings.origins, findings)
 
@@ -80,7 +91,7 @@ def _launch(
     argv = engine_argv if secret and secret.way == "env" else _with_secret(engine_argv, secret, path)
     if request.image:
         command = _with_secret([*call.program, *arguments], secret, path)
-        container = containers.spec(request, command, variables, _mounts(request, secret, path))
+        container = containers.spec(request, command, variables, _mounts(request, call, path))
         commands = {runtime: containers.run_words(runtime, container, extra) for runtime in CONTAINER_RUNTIMES}
         people |= {runtime: shell_line(words) for runtime, words in commands.items()}
         compose = containers.compose(request.deployment, container)
@@ -137,6 +148,9 @@ def _with_secret(command: list[str], secret: Secret | None, path: str) -> list[s
 
 def _environment(request: Request, call: Call) -> dict[str, Given]:
     env = dict(call.env)
+    if request.venv and not request.is_container:
+        path = f"{request.venv.rstrip('/')}/bin:{SYSTEM_PATH}"
+        env |= present(PATH=(path, "compilers of kernels are looked up in PATH, some lie in the environment"))
     if request.gpus is not None and not request.is_container:
         indices = ",".join(map(str, request.gpus))
         env |= present(CUDA_VISIBLE_DEVICES=(indices, "gpus"), CUDA_DEVICE_ORDER=("PCI_BUS_ID", "gpus"))
@@ -144,10 +158,10 @@ def _environment(request: Request, call: Call) -> dict[str, Given]:
     return {name: Given(given.value, request.origin(given.origin)) for name, given in env.items()}
 
 
-def _mounts(request: Request, secret: Secret | None, path: str) -> list[Mapping[str, Any]]:
-    mounts: list[Mapping[str, Any]] = list(request.mounts)
+def _mounts(request: Request, call: Call, secret_path: str) -> list[Mapping[str, Any]]:
+    mounts: list[Mapping[str, Any]] = [*request.mounts, *call.mounts]
     if request.model and request.model.startswith("/") and not containers.covers(mounts, request.model):
         mounts.append({"source": request.model, "read_only": True})
-    if secret:
-        mounts.append({"source": path, "read_only": True})
+    paths = [file["path"] for file in call.files] + ([secret_path] if secret_path else [])
+    mounts += [{"source": path, "read_only": True} for path in paths]
     return mounts
