@@ -161,12 +161,13 @@ class Catalog:
 
 
 def _expand(row: Mapping[str, Any]) -> Option:
-    """Fill in what a record leaves out: spellings (the name, of a switch also ``--no-``), dest (from the name)."""
+    """Fill in what a record leaves out: off (of a switch, ``--no-`` and its name), spellings (name and off), dest."""
     known = {f.name for f in fields(Option)}
     record = {key: value for key, value in row.items() if key in known}
     name, kind = record["name"], record.get("kind", "value")
-    usual = {"switch": (name, "--no-" + name.removeprefix("--")), "positional": ()}.get(kind, (name,))
-    record["spellings"] = tuple(record.get("spellings", usual))
+    off = ["--no-" + name.removeprefix("--")] if kind == "switch" else []
+    record["off"] = tuple(record.get("off", off))
+    record["spellings"] = tuple(record.get("spellings", [] if kind == "positional" else [name, *record["off"]]))
     record["choices"] = tuple(record.get("choices", ()))
     record.setdefault("dest", snake(name))
     if kind == "flag":
@@ -253,7 +254,7 @@ class VersionCatalog:
         option = self.lookup(given)
         name = kebab(given)
         if option and option.deprecated != "fatal":
-            if option.is_negative(name):
+            if name in option.off:
                 value = words.negated(value)
             return [(option, value)], self._deprecation(option, where)
         migration = self.catalog.migrations.get(option.name if option else name, Migration())
