@@ -22,9 +22,6 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _, options = self.validate_argument_spec(argument_spec=OPTIONS)
         launch = render(options, read_catalog(options["engine"]))
-        result |= {"changed": False, "launch": launch}
         if message := failures(launch):
-            result |= {"failed": True, "msg": message}
-        else:
-            result["warnings"] = launch["warnings"]
-        return result
+            return result | {"failed": True, "msg": message, "findings": launch["findings"]}
+        return result | {"changed": False, "launch": launch, "warnings": launch["warnings"]}

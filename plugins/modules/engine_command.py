@@ -205,7 +205,7 @@ EXAMPLES = r"""
 RETURN = r"""
 launch:
   description: Everything needed to start the rank. Holds no secret.
-  returned: always
+  returned: success
   type: dict
   contains:
     argv:
@@ -275,6 +275,11 @@ launch:
       type: str
 msg:
   description: All mistakes, a line each.
-  returned: on failure
+  returned: failure
   type: str
+findings:
+  description: As RV(launch.findings).
+  returned: failure
+  type: list
+  elements: dict
 """

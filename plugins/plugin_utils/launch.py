@@ -86,18 +86,19 @@ def _launch(
     findings = [*findings, *said]
 
     container: dict[str, Any] = {}
+    words: list[str] = []
     compose = ""
     people = {"process": shell_line(_with_secret(engine_argv, secret, path), variables)}
     argv = engine_argv if secret and secret.way == "env" else _with_secret(engine_argv, secret, path)
     if request.image:
         command = _with_secret([*call.program, *arguments], secret, path)
         container = containers.spec(request, command, variables, _mounts(request, call, path))
-        commands = {runtime: containers.run_words(runtime, container, extra) for runtime in CONTAINER_RUNTIMES}
-        people |= {runtime: shell_line(words) for runtime, words in commands.items()}
+        words = containers.run_words(container, extra)
+        line = shell_line(words)
+        people |= {runtime: f"{runtime} {line}" for runtime in CONTAINER_RUNTIMES}
         compose = containers.compose(request.deployment, container)
-        argv = commands.get(request.runtime, argv)
-    if not request.is_container:
-        container = {}
+    if request.is_container:
+        argv = [request.runtime, *words]
 
     launch: dict[str, Any] = {
         "engine": request.engine,
@@ -110,7 +111,7 @@ def _launch(
         "secret_env_names": [secret.name] if secret and secret.way != "file" else [],
         "secret_file": {"path": path, "mode": "0600", "format": secret.line()} if secret else {},
         "files": [dict(file) for file in call.files],
-        "container": container,
+        "container": container if request.is_container else {},
         "rendezvous_port": call.rendezvous_port,
     }
     launch["spec_hash"] = spec_hash(launch, request.api_key if secret else None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 SYSTEMD_PLAIN = re.compile(r"[A-Za-z0-9_@:,./=+-]+")
 
@@ -35,3 +37,21 @@ def _systemd_word(word: str) -> str:
 def compose_word(word: str) -> str:
     """A word that compose will not interpolate: ``$`` is doubled."""
     return word.replace("$", "$$")
+
+
+def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
+    """A YAML document of mappings, lists, texts and numbers, line by line; texts are always quoted, as in JSON.
+
+    Written here because a general dumper takes most of the time of rendering a launch.
+    """
+    pairs = [(f"{key}:", v) for key, v in value.items()] if isinstance(value, Mapping) else [("-", v) for v in value]
+    for start, item in pairs:
+        if isinstance(item, (Mapping, list)):
+            yield indent + start
+            yield from yaml_lines(item, indent + "  ")
+        else:
+            yield f"{indent}{start} {_yaml_scalar(item)}"
+
+
+def _yaml_scalar(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=not (isinstance(value, str) and value.isprintable()))

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import Option
 
-TEXTS = ("auto", "two words", "quo'te", 'dou"ble', "$HOME", "50%", "größe", "a=b", "back\\slash", "tab\there", ";")
 
+@dataclass(frozen=True)
+class Sampler:
+    """Draws option sets.
 
-def option_set(version: VersionCatalog, random: Random, leave: frozenset[str], texts: tuple[str, ...] = TEXTS) -> dict:
-    """One to twelve options with values. leave: canonical names in snake case that are not to be drawn."""
-    free = [o for o in version.options if o.kind != "positional" and o.key not in leave and not o.deprecated]
-    return {o.key: value(o, random, texts) for o in random.sample(free, random.randint(1, min(12, len(free))))}
+    texts, objects: what options of type text and JSON are given.
+    """
 
+    random: Random
+    texts: tuple[str, ...] = (
+        "auto",
+        "two words",
+        "quo'te",
+        'dou"ble',
+        "$HOME",
+        "50%",
+        "größe",
+        "a=b",
+        "b\\c",
+        "d\te",
+        ";",
+    )
+    objects: tuple[Any, ...] = ({}, {"key": 1}, {"a": [1, 2], "größe": {"b": "c d"}})
 
-def value(option: Option, random: Random, texts: tuple[str, ...] = TEXTS) -> Any:
-    """A value that this option takes."""
-    if option.kind == "flag":
-        return True
-    if option.kind == "switch":
-        return random.random() < 0.5
-    if option.kind == "list":
-        count = int(option.nargs) if option.nargs.isdigit() else random.randint(1, 3)
-        return [_word(option, random, texts) for _ in range(count)]
-    return _word(option, random, texts)
+    def option_set(self, version: VersionCatalog, leave: Collection[str]) -> dict[str, Any]:
+        """One to twelve options with values. leave: canonical names in snake case that are not to be drawn."""
+        free = [o for o in version.options if o.kind != "positional" and o.key not in leave and not o.deprecated]
+        drawn = self.random.sample(free, self.random.randint(1, min(12, len(free))))
+        return {option.key: self._value(option) for option in drawn}
 
+    def _value(self, option: Option) -> Any:
+        if option.kind == "flag":
+            return True
+        if option.kind == "switch":
+            return self.random.random() < 0.5
+        if option.kind in ("list", "repeat"):
+            count = int(option.nargs) if option.nargs.isdigit() else self.random.randint(1, 3)
+            return [self._word(option) for _ in range(count)]
+        return self._word(option)
 
-def _word(option: Option, random: Random, texts: tuple[str, ...]) -> Any:
-    if option.choices:
-        return random.choice(option.choices)
-    kind = random.choice(option.type.split("|"))
-    if option.kind == "json" or kind == "json":
-        return {"key": random.randint(0, 9)}
-    return {
-        "int": random.randint(1, 4096),
-        "float": random.randint(1, 99) / 100,
-        "bool": random.random() < 0.5,
-        "human-int": random.choice(["1k", "2M", 4096]),
-        "str": random.choice(texts),
-    }[kind]
+    def _word(self, option: Option) -> Any:
+        if option.choices:
+            return self.random.choice(option.choices)
+        kind = "json" if option.kind == "json" else self.random.choice(option.type.split("|"))
+        return {
+            "int": self.random.randint(1, 4096),
+            "float": self.random.randint(1, 99) / 100,
+            "bool": self.random.random() < 0.5,
+            "human-int": self.random.choice(["1k", "2M", 4096]),
+            "str": self.random.choice(self.texts),
+            "json": self.random.choice(self.objects),
+        }[kind]

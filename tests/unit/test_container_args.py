@@ -6,6 +6,8 @@ import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils import container_args
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
 
+PUBLISH = "publish-with-host-network"
+
 
 def checked(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     request = Request(engine="sglang", engine_version="0.5.5", container_args=tuple(words))
@@ -19,12 +21,14 @@ def checked(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
         (["--cpus", "8", "--label=a=b"], ["--cpus", "8", "--label=a=b"], []),
         (["--privileged"], [], [("warn", "privileged")]),
         (["--privileged=true", "--cpus", "8"], ["--cpus", "8"], [("warn", "privileged")]),
-        (["-p", "30000:30000", "--cpus=8"], ["--cpus=8"], [("warn", "publish-with-host-network")]),
-        (["--publish=80:80"], [], [("warn", "publish-with-host-network")]),
+        (["-p", "30000:30000", "--cpus=8"], ["--cpus=8"], [("warn", PUBLISH)]),
+        (["--publish=80:80"], [], [("warn", PUBLISH)]),
         (["--shm-size", "32g"], [], [("warn", "shm-size-with-host-ipc")]),
         (["--gpus", "all"], [], [("warn", "gpus-flag")]),
         (["--pid=host"], [], [("warn", "host-pid")]),
         (["-d", "--cpus=8"], ["--cpus=8"], [("fail", "detached")]),
+        (["-it"], [], [("warn", "no-terminal"), ("warn", "no-terminal")]),
+        (["-tdP", "--cpus=8"], ["--cpus=8"], [("warn", "no-terminal"), ("fail", "detached"), ("warn", PUBLISH)]),
         (["--restart", "always"], [], [("fail", "restart-twice")]),
         (["--entrypoint", "/bin/bash"], [], [("fail", "container-arg-owned")]),
         (["--rm", "--name=x"], [], [("fail", "container-arg-owned"), ("fail", "container-arg-owned")]),

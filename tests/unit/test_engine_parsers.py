@@ -13,10 +13,11 @@ import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import ENGINES, render
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
-
-from option_samples import option_set
+from option_samples import Sampler
 
 SETS = 50
+READ_FURTHER = {"config", "cuda_graph_config"}
+"""Options whose text the parser itself reads further: as the name of a file that must exist, or as JSON of a fixed form."""
 
 READ = """
 import contextlib, io, json, sys
@@ -75,6 +76,7 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
     """Option sets by chance, over ranks, sizes and runtimes."""
     known = read_catalog(engine).at(version)
     random = Random(20)
+    sampler = Sampler(random, objects=({},))
     found = []
     for _ in range(SETS):
         rank, nnodes = random.choice([(0, 1), (0, 2), (1, 2)])
@@ -94,8 +96,8 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
             "api_key": random.choice([None, "sk-0123456789"]),
         }
         call = ENGINES[engine].call(Request.from_options(given), known)
-        taken = {option.key for name in (*call.args, *call.owned) if (option := known.lookup(name))}
-        found.append(given | {"engine_args": option_set(known, random, frozenset(taken))})
+        taken = {option.key for name in (*call.args, *call.owned, *call.head_only) if (option := known.lookup(name))}
+        found.append(given | {"engine_args": sampler.option_set(known, taken | READ_FURTHER)})
     return found
 
 

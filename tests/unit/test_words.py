@@ -5,7 +5,13 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.words import compose_word, shell_line, systemd_line
+import yaml
+from ansible_collections.fullrank.serving.plugins.plugin_utils.words import (
+    compose_word,
+    shell_line,
+    systemd_line,
+    yaml_lines,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,3 +46,26 @@ def test_systemd_expands_nothing(word: str, written: str) -> None:
 
 def test_compose_expands_nothing() -> None:
     assert compose_word("exec $@") == "exec $$@"
+
+
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(["image", "environment", "command"]),
+    st.recursive(
+        st.integers() | st.booleans() | st.text(st.characters(categories=["L", "N", "P", "Zs"])),
+        lambda inner: (
+            st.lists(inner, min_size=1) | st.dictionaries(st.sampled_from(["A", "b_c", "d-e"]), inner, min_size=1)
+        ),
+        max_leaves=8,
+    ),
+    min_size=1,
+)
+
+
+@given(DOCUMENTS)
+def test_a_yaml_document_reads_back(document: dict[str, object]) -> None:
+    assert yaml.safe_load("\n".join(yaml_lines(document))) == document
+
+
+@pytest.mark.parametrize("text", ["no", "1.5", "null", "a: b", "# c", "- d", "two\nlines", "tab\t", " edge ", "'", '"'])
+def test_a_yaml_text_stays_a_text(text: str) -> None:
+    assert yaml.safe_load("\n".join(yaml_lines({"word": text, "words": [text]}))) == {"word": text, "words": [text]}

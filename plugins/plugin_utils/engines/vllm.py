@@ -55,7 +55,8 @@ OWNED = {
 
 def call(request: Request, options: VersionCatalog) -> Call:
     """The command of one rank."""
-    args = set_options(request, model_tag="model", served_model_name="served_model_name")
+    args = set_options(request, model_tag="model") if options.lookup("model_tag") else {}
+    args |= set_options(request, served_model_name="served_model_name")
     if request.is_head:
         args |= set_options(request, host="host", port="port")
     args |= present(
@@ -67,7 +68,7 @@ def call(request: Request, options: VersionCatalog) -> Call:
     env = offline_env(request) | rendezvous_env(request)
     if request.nnodes > 1 and request.rank_address:
         env |= present(VLLM_HOST_IP=(request.rank_address, "rank_address"))
-    program, secret = ("vllm", "serve"), Secret("env", "VLLM_API_KEY")
+    program, secret = _program(request, options), Secret("env", "VLLM_API_KEY")
     if request.executor == "ray":
         args |= present(distributed_executor_backend=("ray", "executor"))
         folder = f"/etc/fullrank/{request.deployment}.vllm"
@@ -76,7 +77,7 @@ def call(request: Request, options: VersionCatalog) -> Call:
         files = (ray.per_host_file(request, folder),)
         return Call(program, args, OWNED, env, secret, port, files, ray.sockets(request))
     port = request.rendezvous_port or RENDEZVOUS_PORT
-    return Call(program, args | _native_args(request, port), OWNED, env, secret, port, head_only=HEAD_ONLY)
+    return Call(program, args | _native_args(request, options, port), OWNED, env, secret, port, head_only=HEAD_ONLY)
 
 
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
@@ -91,8 +92,14 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) 
         yield fail("no-native-multi-node", request.variable("version"), message, remedy)
 
 
-def _native_args(request: Request, port: int) -> dict[str, Given]:
-    if request.nnodes == 1:
+def _program(request: Request, options: VersionCatalog) -> tuple[str, ...]:
+    """Before 0.10 the positional model belongs to ``vllm serve`` itself, not to the parser behind it."""
+    own = () if options.lookup("model_tag") or not request.model else (request.model,)
+    return ("vllm", "serve", *own)
+
+
+def _native_args(request: Request, options: VersionCatalog, port: int) -> dict[str, Given]:
+    if request.nnodes == 1 or not options.lookup("nnodes"):
         return {}
     args = present(
         nnodes=(request.nnodes, "nnodes"),
