@@ -61,6 +61,8 @@ def test_accepted(catalog: Catalog, version: str, args: dict[str, Any], argv: li
 
 # version, args, "severity: code", words of the finding, argv
 FINDINGS: list[tuple[str, dict[str, Any], str, list[str], list[str]]] = [
+    ("1.0.0", {"file_store": "/x"}, "warn: option-renamed", ["--file-storage-pth"], ["--file-storage-pth", "/x"]),
+    ("1.1.0", {"file_store": "/x"}, "warn: option-renamed", ["--file-storage-path"], ["--file-storage-path", "/x"]),
     ("1.1.0", {"file_storage_pth": "/x"}, "warn: option-renamed", ["1.0.0"], ["--file-storage-path", "/x"]),
     (
         "1.1.0",
