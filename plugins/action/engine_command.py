@@ -22,6 +22,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _, options = self.validate_argument_spec(argument_spec=OPTIONS)
         launch = render(options, read_catalog(options["engine"]))
+        result["changed"] = False
         if message := failures(launch):
             return result | {"failed": True, "msg": message, "findings": launch["findings"]}
-        return result | {"changed": False, "launch": launch, "warnings": launch["warnings"]}
+        return result | {"launch": launch, "warnings": launch["warnings"]}

@@ -8,6 +8,9 @@ Finding = dict[str, str]
 """severity (``fail``, ``warn``, ``info``), code (kebab-case id), where (variable or fact path), message, remedy."""
 
 
+FAIL, WARN, INFO = "fail", "warn", "info"
+
+
 def finding(severity: str, code: str, where: str, message: str, remedy: str = "") -> Finding:
     """One finding: what is wrong, where it was set, what to write instead."""
     return {"severity": severity, "code": code, "where": where, "message": message, "remedy": remedy}
@@ -15,12 +18,17 @@ def finding(severity: str, code: str, where: str, message: str, remedy: str = ""
 
 def fail(code: str, where: str, message: str, remedy: str = "") -> Finding:
     """A finding that stops the run."""
-    return finding("fail", code, where, message, remedy)
+    return finding(FAIL, code, where, message, remedy)
 
 
 def warn(code: str, where: str, message: str, remedy: str = "") -> Finding:
     """A finding that people must see and that stops nothing."""
-    return finding("warn", code, where, message, remedy)
+    return finding(WARN, code, where, message, remedy)
+
+
+def unique(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings in their order, each once: a mistake in one variable is not news on every rank."""
+    return list({tuple(sorted(one.items())): one for one in findings}.values())
 
 
 def line(one: Finding) -> str:
@@ -31,3 +39,9 @@ def line(one: Finding) -> str:
 def lines(findings: Iterable[Finding], severity: str) -> list[str]:
     """The findings of one severity, a line each, without repetitions, in their order."""
     return list(dict.fromkeys(line(one) for one in findings if one["severity"] == severity))
+
+
+def failures(findings: Iterable[Finding], what: str) -> str:
+    """All failures as one message, a line each under a heading that says of ``what``; empty when there is none."""
+    found = lines(findings, "fail")
+    return "\n".join([f"{what}: {len(found)} finding{'s' if len(found) > 1 else ''}", *found]) if found else ""
