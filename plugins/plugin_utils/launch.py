@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import shlex
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -22,11 +23,11 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call impo
     Secret,
     present,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, lines
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, failures, lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_options import engine_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import CONTAINER_RUNTIMES, Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import to_argv
-from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line, systemd_line
+from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a systemd service."""
@@ -61,16 +62,15 @@ def render(given: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     findings = [
         *(one | {"where": request.variable("engine_version")} for one in options.findings),
         *settings.findings,
-        *launch_rules.check(request, call),
+        *launch_rules.check(request, call, settings.values),
         *engine.rules(request, options, settings.values),
     ]
     return _launch(request, call, to_argv(settings.pairs), settings.origins, findings)
 
 
-def failures(launch: Mapping[str, Any]) -> str:
+def mistakes(launch: Mapping[str, Any]) -> str:
     """All failures as one message, a line each; empty when there is none."""
-    found = lines(launch["findings"], "fail")
-    return "\n".join([f"{len(found)} mistake(s) in the launch:", *found]) if found else ""
+    return failures(launch["findings"], f"launch of {launch['engine']} {launch['engine_version']}")
 
 
 def _launch(
@@ -104,7 +104,6 @@ def _launch(
         "engine": request.engine,
         "engine_version": request.engine_version,
         "argv": argv,
-        "exec_start": systemd_line(argv),
         "engine_argv": engine_argv,
         "env": variables,
         "environment_file": path if secret and secret.way == "env" and not request.is_container else "",
@@ -144,7 +143,7 @@ def _with_secret(command: list[str], secret: Secret | None, path: str) -> list[s
     if secret is None or secret.way == "file":
         return command
     tail = f' {secret.option} "${secret.name}"' if secret.way == "argument" else ""
-    return ["/bin/sh", "-c", f'set -a; . {path}; exec "$@"{tail}', "sh", *command]
+    return ["/bin/sh", "-c", f'set -a; . {shlex.quote(path)}; exec "$@"{tail}', "sh", *command]
 
 
 def _environment(request: Request, call: Call) -> dict[str, Given]:
@@ -156,7 +155,8 @@ def _environment(request: Request, call: Call) -> dict[str, Given]:
         indices = ",".join(map(str, request.gpus))
         env |= present(CUDA_VISIBLE_DEVICES=(indices, "gpus"), CUDA_DEVICE_ORDER=("PCI_BUS_ID", "gpus"))
     env |= {str(name): Given(value, "env") for name, value in request.env.items()}
-    return {name: Given(given.value, request.origin(given.origin)) for name, given in env.items()}
+    used = {name: given for name, given in env.items() if given.value is not None}
+    return {name: Given(given.value, request.origin(given.origin)) for name, given in used.items()}
 
 
 def _mounts(request: Request, call: Call, secret_path: str) -> list[Mapping[str, Any]]:

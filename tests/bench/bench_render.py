@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import conftest  # noqa: F401  makes the collection importable from the checkout
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import failures, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import mistakes, render
 
 ROUNDS = 3
 
@@ -58,7 +58,7 @@ def seconds(nnodes: int) -> float:
         start = time.process_time()
         launches = [render(given, catalog) for given in options]
         best = min(best, time.process_time() - start)
-    assert not any(map(failures, launches)), failures(launches[0])
+    assert not any(map(mistakes, launches)), mistakes(launches[0])
     return best
 
 

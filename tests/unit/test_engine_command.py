@@ -26,13 +26,19 @@ OPTIONS_OF_A_LAUNCH = {
 }
 
 
+def explained(documented: dict[str, Any]) -> dict[str, Any]:
+    """Documented options in the form of an argument specification."""
+    table = {}
+    for name, option in documented.items():
+        table[name] = {k: option[k] for k in ("type", "required", "choices", "default", "elements") if k in option}
+        if "suboptions" in option:
+            table[name]["options"] = explained(option["suboptions"])
+    return table
+
+
 def test_documentation_and_option_table_agree() -> None:
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    explained = {
-        name: {key: option[key] for key in ("type", "required", "choices", "default", "elements") if key in option}
-        for name, option in documented.items()
-    }
-    assert explained == {name: {k: v for k, v in option.items() if k != "no_log"} for name, option in OPTIONS.items()}
+    assert explained(documented) == {name: {k: v for k, v in o.items() if k != "no_log"} for name, o in OPTIONS.items()}
 
 
 def test_option_table_and_request_agree() -> None:
@@ -87,5 +93,5 @@ def test_the_module_needs_no_node_and_renders_what_the_filter_renders() -> None:
 def test_the_module_fails_once_with_every_mistake() -> None:
     result = run_module(OPTIONS_OF_A_LAUNCH | {"rank": 3, "port": 0})
     assert "launch" not in result
-    assert result["msg"].splitlines()[0] == "2 mistake(s) in the launch:"
+    assert result["msg"].splitlines()[0] == "launch of sglang 0.5.5: 2 findings"
     assert {line.partition(":")[0] for line in result["msg"].splitlines()[1:]} == {"engine_rank", "engine_port"}

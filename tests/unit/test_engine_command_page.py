@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import ENGINES, failures, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import ENGINES, mistakes, render
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "engine-command.md"
 EXAMPLES = re.findall(r"^## ([^\n]+)\n+```yaml\n(.*?)```\n+```(sh|text)\n(.*?)```", PAGE.read_text(), re.M | re.S)
@@ -20,9 +20,9 @@ def test_example(title: str, options: str, kind: str, expected: str) -> None:
     given = yaml.safe_load(options)
     launch = render(given, read_catalog(given["engine"]))
     if kind == "text":
-        assert failures(launch) == expected.strip()
+        assert mistakes(launch) == expected.strip()
     else:
-        assert failures(launch) == ""
+        assert mistakes(launch) == ""
         assert shlex.split(launch["lines"][given.get("runtime", "process")]) == shlex.split(
             expected.replace("\\\n", " ")
         )

@@ -27,11 +27,11 @@ HEAD = {"rank": 0, "rank_address": "192.0.2.10"}
 ALONE = {"rank": 0, "nnodes": 1, "tensor_parallel_size": 8}
 
 
-def codes(changes: dict[str, Any], secret: Secret | None = None) -> dict[str, str]:
+def codes(changes: dict[str, Any], secret: Secret | None = None, values: Any = None) -> dict[str, str]:
     """code → where, of all findings."""
     request = Request.from_options(SOUND | changes)
     call = Call(("engine",), {}, {}, secret=secret, rendezvous_port=request.rendezvous_port or 25000)
-    return {found["code"]: found["where"] for found in launch_rules.check(request, call)}
+    return {found["code"]: found["where"] for found in launch_rules.check(request, call, values or {})}
 
 
 def test_a_sound_launch_has_no_finding() -> None:
@@ -74,6 +74,11 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"image": "<registry.io>/sglang:1"}, "image-unreadable", "engine_image"),
     ({"image": "lmsysorg/sglang:latest"}, "floating-image", "engine_image"),
     ({"image": "registry.example:5000/sglang"}, "floating-image", "engine_image"),
+    ({"deployment": "deep seek"}, "deployment-name", "engine_deployment"),
+    ({"env": {"NCCL_DEBUG": False}}, "env-not-text", "engine_env.NCCL_DEBUG"),
+    ({"env": {"A": "two\nlines"}}, "env-not-text", "engine_env.A"),
+    ({"env": {"A-B": "1"}}, "env-name", "engine_env.A-B"),
+    (HEAD | {"secret_file": "key.env"}, "secret-file", "engine_secret_file"),
     ({"env": {"HF_TOKEN": "x"}}, "secret-in-env", "engine_env.HF_TOKEN"),
 ]
 
@@ -94,7 +99,7 @@ def test_a_pinned_image_is_fine(image: str) -> None:
 
 
 def test_attention_data_parallelism_does_not_multiply_the_processes() -> None:
-    assert codes({"data_parallel_size": 16, "engine_args": {"enable_dp_attention": True}}) == {}
+    assert codes({"data_parallel_size": 16}, values={"enable_dp_attention": True}) == {}
 
 
 def test_a_cpu_has_no_gpus_to_count() -> None:
@@ -113,6 +118,10 @@ KEYS = [
 @pytest.mark.parametrize(("engine", "secret", "expected"), KEYS)
 def test_who_can_see_the_key(engine: str, secret: Secret | None, expected: set[str]) -> None:
     assert set(codes(HEAD | {"engine": engine}, secret)) == expected
+
+
+def test_sglang_wants_a_config_file_that_ends_in_yaml() -> None:
+    assert "secret-file" in codes(HEAD | {"secret_file": "/etc/key.env"}, Secret("file", "api-key"))
 
 
 @pytest.mark.parametrize("key", ["with space", "quo'te", "$HOME", "schlüssel", "a\nb"])

@@ -9,7 +9,6 @@ import yaml
 from ansible_collections.fullrank.serving.plugins.plugin_utils.words import (
     compose_word,
     shell_line,
-    systemd_line,
     yaml_lines,
 )
 from hypothesis import given
@@ -25,23 +24,6 @@ def test_a_shell_line_gives_its_words_back(words: list[str]) -> None:
 
 def test_the_environment_of_a_shell_line_is_set_for_the_command() -> None:
     assert shell_line(["vllm", "serve"], {"A": "b c"}) == "env 'A=b c' vllm serve"
-
-
-@pytest.mark.parametrize(
-    ("word", "written"),
-    [
-        ("--port", "--port"),
-        ("nvidia.com/gpu=all", "nvidia.com/gpu=all"),
-        ('{"a": 1}', '"{\\"a\\": 1}"'),
-        ("100%", '"100%%"'),
-        ('exec "$@"', '"exec \\"$$@\\""'),
-        ("back\\slash", '"back\\\\slash"'),
-        ("two\nlines", '"two\\nlines"'),
-        ("", '""'),
-    ],
-)
-def test_systemd_expands_nothing(word: str, written: str) -> None:
-    assert systemd_line([word]) == written
 
 
 def test_compose_expands_nothing() -> None:

@@ -28,7 +28,22 @@ def _dp_attention(request: Request, values: Mapping[str, Any]) -> bool:
     return bool(values.get("enable_dp_attention")) and dp > 0 and tp % dp != 0
 
 
+def _beyond_the_last_gpu(request: Request, values: Mapping[str, Any]) -> bool:
+    if request.usable_gpus is None or request.nnodes < 1:
+        return False
+    each = request.tensor_parallel_size * request.pipeline_parallel_size // request.nnodes
+    return values.get("base_gpu_id", 0) > 0 and values["base_gpu_id"] + each > request.usable_gpus
+
+
 CONFLICTS = (
+    Conflict(
+        "base-gpu-beyond-the-last",
+        _beyond_the_last_gpu,
+        "base_gpu_id",
+        "counted from base_gpu_id on, the node has too few GPUs",
+        "leave it out and name the GPUs of the engine instead",
+        "sglang/srt/managers/scheduler.py: gpu_id = base_gpu_id + rank on the node",
+    ),
     Conflict(
         "replicas-over-nodes",
         _replicas_over_nodes,
