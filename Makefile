@@ -1,27 +1,39 @@
-# Everything this project does on one Linux machine. `make help` lists the targets.
-# Nothing is installed outside .venv and .cache except the Debian packages of the target `host-packages`.
+# Everything this project does on one Linux machine (Debian 12, root). `make help` lists the targets.
+# Python packages go to .venv, everything that is slow to build to .cache; Debian packages are installed by tests/host-packages.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 PYTHON ?= python3.11
+# Where the CPU build of PyTorch is found when pip of this machine knows no other place (its configured find-links go first).
+export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
 VENV := .venv
-BIN := $(VENV)/bin
+GROUND := tests/ground/ground.py
+GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-ro $(CURDIR)/.cache/models:/srv/models
 CHECKOUT_AS_COLLECTION := collections/ansible_collections/fullrank/serving
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export FULLRANK_VLLM_PYTHON = $(CURDIR)/tests/engines/vllm-python
 
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-$(VENV)/.stamp: pyproject.toml
-	@echo "== Python environment in $(VENV) (about a minute)"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install -q --group dev
-	@touch $@
+.PHONY: demo
+demo: ground ## the main job on two nodes of the test ground: from nothing to an answer
+	@echo "== site.yml: two ranks of a real engine, from bare nodes to an endpoint"
+	ansible-playbook site.yml -i inventories/local
+	@echo "== a question to the model (its weights are random: the answer is nonsense, but it came by the whole way)"
+	examples/ask.py http://10.77.0.11:8000/v1 tiny "Are all ranks up?"
+	@echo "== what runs"
+	ansible-playbook playbooks/status.yml -i inventories/local | grep -A3 DEPLOYMENT
+	@echo
+	@echo "Look around:   $(GROUND) list"
+	@echo "               $(GROUND) exec n1 journalctl -u fullrank-tiny -f"
+	@echo "               . $(VENV)/bin/activate; ansible-playbook site.yml -i inventories/local    (changes nothing)"
+	@echo "Tear down:     make down"
 
-.PHONY: setup
-setup: $(VENV)/.stamp ## the Python environment of the controller and of the tests
+.PHONY: test
+test: lint test-unit test-engines test-chain ## everything: lint, unit tests, the chain on the test ground with its faults
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
@@ -33,4 +45,50 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 
 .PHONY: test-unit
 test-unit: setup ## unit tests: pure functions and recorded data, seconds
-	pytest
+	pytest -m "not engine and not index"
+
+.PHONY: test-engines
+test-engines: setup engines ## what is compared with the engines' own parsers
+	pytest -m engine
+
+.PHONY: test-chain
+test-chain: setup host-packages engines ## the chain on two nodes of the test ground, and what goes wrong (molecule)
+	molecule test -s chain
+
+.PHONY: bench
+bench: ground ## timings, as ratios of things measured in the same run
+	tests/bench/chain.py
+
+.PHONY: ground
+ground: setup host-packages engines ## two nodes of the test ground
+	$(GROUND_UP)
+
+.PHONY: down
+down: ## remove the test ground; always safe
+	$(PYTHON) $(GROUND) down
+
+.PHONY: setup
+setup: $(VENV)/.stamp ## the Python environment of the controller and of the tests
+
+$(VENV)/.stamp: pyproject.toml | host-packages
+	$(PYTHON) -m venv $(VENV)
+	@tests/heartbeat "pip" python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	@tests/heartbeat "Python packages of pyproject.toml into $(VENV)" python -m pip install -qq --group dev
+	@touch $@
+
+.PHONY: host-packages
+host-packages: ## Debian packages that the test ground needs
+	@tests/host-packages
+
+.PHONY: engines
+engines: setup host-packages .cache/models/tiny ## the engines' CPU environments and the tiny model, built once
+	@python tests/engines/build.py vllm
+
+.cache/models/tiny: tests/engines/tiny_model.py | setup host-packages
+	@python tests/engines/build.py vllm
+	@tests/heartbeat "a tiny model" tests/engines/vllm-python tests/engines/tiny_model.py $(CURDIR)/$@.tmp
+	@rm -rf $@ && mv $@.tmp $@
+
+.PHONY: clean
+clean: down ## remove what was built, caches included
+	rm -rf .cache $(VENV)

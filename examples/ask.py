@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Ask a deployment a question and print the answer as it comes: ``ask.py http://HEAD:8000/v1 MODEL "question"``.
+
+Standard library only; the key, where one is needed, is read from the environment variable OPENAI_API_KEY.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.request
+
+
+def ask(endpoint: str, model: str, question: str) -> None:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": 60,
+        "stream": True,
+    }
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("OPENAI_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{endpoint}/chat/completions", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=120) as stream:
+        for line in stream:
+            data = line.removeprefix(b"data: ").strip()
+            if data and data != b"[DONE]":
+                for choice in json.loads(data)["choices"]:
+                    print(choice["delta"].get("content") or "", end="", flush=True)
+    print()
+
+
+if __name__ == "__main__":
+    ask(*sys.argv[1:4])

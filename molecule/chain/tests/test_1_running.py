@@ -1,0 +1,120 @@
+"""After converge: a deployment of two ranks that answers, and what its callers and operators see of it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+UNIT = "fullrank-tiny.service"
+ENDPOINT = "http://10.77.0.11:8000/v1"
+
+
+def shown(host: Host, name: str) -> str:
+    return str(host.check_output(f"systemctl show --value --property={name} {UNIT}"))
+
+
+def pids(nodes: dict[str, Host]) -> dict[str, str]:
+    return {name: shown(host, "MainPID") for name, host in nodes.items()}
+
+
+def ask(text: str, **options: Any) -> dict[str, Any]:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": text}], **options}
+    request = urllib.request.Request(
+        f"{ENDPOINT}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return dict(json.load(answer))
+
+
+@pytest.mark.parametrize(("node", "rank"), [("n1", 0), ("n2", 1)])
+def test_a_rank_is_an_enabled_unit_that_does_not_run_as_root(nodes: dict[str, Host], node: str, rank: int) -> None:
+    service = nodes[node].service(UNIT)
+    assert service.is_running and service.is_enabled
+    process = nodes[node].process.get(pid=int(shown(nodes[node], "MainPID")))
+    assert f"--node-rank {rank}" in process.args
+    assert "--master-addr 10.77.0.11" in process.args
+    assert process.user != "root"
+
+
+def test_the_deployment_answers_a_chat(nodes: dict[str, Host]) -> None:
+    answer = ask("Are all ranks up?", max_tokens=8, ignore_eos=True)
+    assert answer["model"] == "tiny"
+    assert answer["usage"]["completion_tokens"] == 8
+
+
+def test_both_ranks_have_a_half_of_the_model(nodes: dict[str, Host]) -> None:
+    for host, rank in ((nodes["n1"], 0), (nodes["n2"], 1)):
+        assert f"Worker_TP{rank}" in host.check_output(f"journalctl -u {UNIT} -o cat --no-pager")
+    # rank 1 is connected to the store of the head, over the nodes' own addresses
+    peers = nodes["n2"].check_output("ss -Htn state established dst 10.77.0.11")
+    assert ":29500" in peers
+
+
+def test_the_head_was_started_first(nodes: dict[str, Host]) -> None:
+    head, other = (int(shown(nodes[n], "ExecMainStartTimestampMonotonic")) for n in ("n1", "n2"))
+    assert head < other
+
+
+def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
+    nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
+    before = pids(nodes)
+    run = play("site.yml")
+    assert run.rc == 0
+    assert run.changed == 0
+    assert pids(nodes) == before
+    assert run.outcome["deployments"]["tiny"] == {
+        "endpoint": ENDPOINT,
+        "model": "tiny",
+        "engine": "vllm 0.32.0",
+        "ranks": ["n1", "n2"],
+    }
+
+
+def test_check_mode_tells_of_a_change_and_makes_none(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    before = pids(nodes)
+    unit_before = nodes["n1"].file(f"/etc/systemd/system/{UNIT}").content_string
+    run = play("site.yml", "--check", "--diff", engine_args={"max_model_len": 128, "enforce_eager": True})
+    assert run.rc == 0
+    assert "--max-model-len 128" in run.text  # the diff of the unit
+    assert run.changed == 6  # on each of two nodes: write, stop, start
+    assert pids(nodes) == before
+    assert nodes["n1"].file(f"/etc/systemd/system/{UNIT}").content_string == unit_before
+    assert ask("still there?", max_tokens=1)["model"] == "tiny"
+
+
+def test_status_shows_every_rank(play: Callable[..., Any]) -> None:
+    run = play("playbooks/status.yml")
+    assert run.rc == 0
+    rows = run.outcome["status"]
+    assert [(r["deployment"], r["rank"], r["host"], r["unit"], r["health"]) for r in rows] == [
+        ("tiny", 0, "n1", "active", "ready"),
+        ("tiny", 1, "n2", "active", "alive"),
+    ]
+    assert all(r["pid"] > 0 and r["since"] > 0 for r in rows)
+    assert "DEPLOYMENT  RANK  HOST  UNIT    SINCE" in run.text
+
+
+def test_a_key_is_needed_once_one_is_set(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    """A new key is a new launch: the group starts anew, and the key is nowhere to be read."""
+    key = "sk-test-4f1d0c"
+    assert play("site.yml", engine_api_key=key).rc == 0
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask("who is there?")
+    assert refused.value.code == 401
+    head = nodes["n1"]
+    assert key not in head.check_output(
+        f"systemctl show {UNIT}; systemctl cat {UNIT}; ps axww; journalctl -u {UNIT} --no-pager"
+    )
+    secret = head.file("/etc/fullrank/tiny.secret.env")
+    assert key in secret.content_string
+    assert (secret.mode, secret.user) == (0o600, "root")
+    again = play("site.yml", engine_api_key=key)
+    assert (again.rc, again.changed) == (0, 0)
+    assert key not in again.text

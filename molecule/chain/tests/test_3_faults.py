@@ -1,0 +1,144 @@
+"""What goes wrong is said: one clear message, before anything changes where that is possible, and the group stopped where not.
+
+Runs after stop: the deployment is installed and down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+UNIT = "fullrank-tiny.service"
+STANDIN = {"engine_venv": "/opt/standins", "engine_dynamic_user": False}
+
+
+def units(nodes: dict[str, Host]) -> list[str]:
+    return [host.file(f"/etc/systemd/system/{UNIT}").content_string for host in nodes.values()]
+
+
+def running(nodes: dict[str, Host]) -> list[str]:
+    return [name for name, host in nodes.items() if host.service(UNIT).is_running]
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_afterwards(nodes: dict[str, Host]) -> Iterator[None]:
+    yield
+    assert running(nodes) == []
+
+
+@pytest.fixture
+def untouched(nodes: dict[str, Host]) -> Iterator[None]:
+    before = units(nodes)
+    yield
+    assert units(nodes) == before
+
+
+@pytest.mark.usefixtures("untouched")
+def test_wrong_variables_are_refused_together_before_any_node_is_asked(play: Callable[..., Any]) -> None:
+    run = play("site.yml", engine_port="eighty", engine_name="vlm", engine_args=[1])
+    assert run.rc != 0
+    assert "engine_port" in run.text and "eighty" in run.text
+    assert "value of engine_name must be one of: vllm, sglang, got: vlm" in run.text
+    assert "engine_args" in run.text
+    assert "n1" not in run.stats["ok"]
+
+
+@pytest.mark.usefixtures("untouched")
+def test_an_option_that_the_engine_does_not_know_is_refused_with_the_nearest(play: Callable[..., Any]) -> None:
+    run = play("site.yml", engine_args={"max_model_length": 128})
+    assert run.rc != 0
+    assert "engine_args.max_model_length" in run.text and "--max-model-len" in run.text
+
+
+def test_an_empty_deployment_is_refused(play: Callable[..., Any], tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("all: {children: {deployments: {children: {lonely: {hosts: {}}}}}}\n")
+    run = play("site.yml", inventory=inventory)
+    assert run.rc != 0
+    assert "group lonely: the deployment has no hosts; name its hosts, rank 0 first" in run.text
+
+
+def test_an_inventory_without_deployments_is_refused(play: Callable[..., Any], tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("all: {hosts: {n1: {}}}\n")
+    run = play("site.yml", inventory=inventory)
+    assert run.rc != 0
+    assert "group deployments: the inventory has no such group" in run.text
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_rank_that_cannot_be_reached_stops_the_others_before_they_change(
+    play: Callable[..., Any], ground: Callable[..., str]
+) -> None:
+    ground("cut", "n2")
+    try:
+        run = play("site.yml", "--timeout", "5", engine_args={"max_model_len": 64})
+        status = play("playbooks/status.yml", "--timeout", "5")
+    finally:
+        ground("heal", "n2")
+    assert run.rc != 0
+    assert "tiny rank 1 (n2): the node does not answer" in run.text
+    assert [(r["host"], r["unit"]) for r in status.outcome["status"]] == [("n1", "inactive"), ("n2", "unreachable")]
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_port_in_use_is_refused_with_its_owner(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    nodes["n1"].check_output("systemd-run --unit=squatter --collect python3 -m http.server 29500")
+    try:
+        run = play("site.yml", engine_args={"max_model_len": 64})
+    finally:
+        nodes["n1"].check_output("systemctl stop squatter")
+    assert run.rc != 0
+    assert "tiny rank 0 (n1): port 29500 is in use by pid" in run.text
+    assert "http.server 29500 (unit squatter.service)" in run.text
+
+
+@pytest.mark.usefixtures("untouched")
+def test_missing_weights_are_refused(play: Callable[..., Any]) -> None:
+    run = play("site.yml", engine_model="/srv/models/absent")
+    assert run.rc != 0
+    assert "tiny rank 0 (n1): /srv/models/absent/config.json does not exist" in run.text
+    assert "tiny rank 1 (n2): /srv/models/absent/config.json does not exist" in run.text
+
+
+def test_an_engine_that_dies_while_loading(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    """The real engine, and weights that it cannot read."""
+    for host in nodes.values():
+        host.check_output(
+            'mkdir -p /var/lib/broken && echo \'{"model_type": "nothing"}\' > /var/lib/broken/config.json'
+        )
+    run = play("site.yml", engine_model="/var/lib/broken")
+    assert run.rc != 0
+    assert "tiny did not come up, and was stopped on all nodes that answer." in run.text
+    assert "== rank 0 (n1): tiny rank 0 (n1): its unit is" in run.text
+    assert "model_type" in run.text  # the engine's own words
+    assert "== rank 1 (n2): tiny rank 1 (n2): stopped waiting, because tiny rank 0 (n1)" in run.text
+
+
+def test_a_rank_that_dies_takes_the_group_along(play: Callable[..., Any]) -> None:
+    run = play("site.yml", **STANDIN, engine_env={"STANDIN": "rank1-dies"})
+    assert run.rc != 0
+    assert (
+        "== rank 0 (n1): tiny rank 0 (n1): stopped waiting, because tiny rank 1 (n2): its unit is inactive" in run.text
+    )
+    assert "stand-in rank 0 loading shard 1/3" in run.text
+    assert "stand-in: out of luck" in run.text
+
+
+def test_a_head_that_never_becomes_ready(play: Callable[..., Any]) -> None:
+    run = play("site.yml", **STANDIN, engine_env={"STANDIN": "never-ready"}, engine_ready_timeout=5)
+    assert run.rc != 0
+    assert "tiny rank 0 (n1): not there after 5 s; the endpoint says: HTTP 503: still loading" in run.text
+    assert "stand-in rank 1 loading shard 1/3" in run.text
+
+
+def test_the_next_run_brings_it_up_again(play: Callable[..., Any]) -> None:
+    """A failed start leaves nothing behind that stands in the way of a good one; then it is stopped again."""
+    run = play("site.yml")
+    assert run.rc == 0
+    assert run.outcome["deployments"]["tiny"]["ranks"] == ["n1", "n2"]
+    assert play("playbooks/stop.yml").rc == 0

@@ -1,0 +1,77 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Checks the inventory on the controller: no connection, nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.deployments``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _, options = self.validate_argument_spec(argument_spec={"argument_spec": {"type": "dict", "required": True}})
+        assert task_vars is not None
+        found = deployments(task_vars)
+        findings: list[Finding] = []
+        variables: dict[str, dict[str, Any]] = {}
+        for one in found or []:
+            values, mistakes = _variables(one, task_vars["hostvars"], options["argument_spec"])
+            variables |= values
+            findings += mistakes
+        findings = [*check(found, variables), *findings]
+        result |= {
+            "changed": False,
+            "deployments": {one.name: list(one.hosts) for one in found or []},
+            "findings": findings,
+        }
+        if message := report.failures(findings, "the inventory"):
+            result |= {"failed": True, "msg": message}
+        return result
+
+
+def _variables(
+    deployment: Deployment, hostvars: Mapping[str, Mapping[str, Any]], spec: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
+    """The checked variables of each host of a deployment, and what is wrong with them, each mistake said once."""
+    values: dict[str, dict[str, Any]] = {}
+    mistakes: dict[str, Finding] = {}
+    for host in deployment.hosts:
+        given: dict[str, Any] = {}
+        for name, error in _template(hostvars[host], [*spec, "ansible_host"], given):
+            mistakes.setdefault(
+                error,
+                report.fail("variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"),
+            )
+        known = {name: value for name, value in given.items() if name in spec}
+        checked = ArgumentSpecValidator(dict(spec)).validate(known)
+        for error in checked.error_messages:
+            where = f"group_vars of {deployment.name}"
+            mistakes.setdefault(error, report.fail("variable", where, error, "correct it where it was set"))
+        values[host] = given
+    return values, list(mistakes.values())
+
+
+def _template(variables: Mapping[str, Any], names: Sequence[str], into: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Evaluate the variables among ``names`` that are set; yields (name, error) for those that cannot be."""
+    for name in names:
+        if name in variables:
+            try:
+                into[name] = variables[name]
+            except AnsibleError as error:
+                yield name, str(error)

@@ -1,0 +1,144 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Watches a rank from the controller, and says what it sees."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.plugin_utils.waiting import ended, last_words, listens
+
+OPTIONS = {
+    "deployment": {"type": "str", "required": True},
+    "rank": {"type": "int", "required": True},
+    "until": {"type": "str", "choices": ["rendezvous", "ready"], "required": True},
+    "port": {"type": "int"},
+    "url": {"type": "str"},
+    "model": {"type": "str"},
+    "api_key": {"type": "str", "no_log": True},
+    "timeout": {"type": "int", "required": True},
+}
+INTERVAL_S = 1.0
+SAY_EVERY_S = 5.0
+
+
+class Board:
+    """Where the ranks of one deployment tell each other how waiting ended: two files in this run's own temporary folder.
+
+    Ansible watches each host in a process of its own. Without this, the head would wait out its whole limit for a rank that
+    is dead already, and the others would not know when to stop.
+    """
+
+    def __init__(self, deployment: str) -> None:
+        folder = Path(C.DEFAULT_LOCAL_TMP)
+        self.ready = folder / f"fullrank-{deployment}.ready"
+        self.failed = folder / f"fullrank-{deployment}.failed"
+
+    def clear(self) -> None:
+        self.ready.unlink(missing_ok=True)
+        self.failed.unlink(missing_ok=True)
+
+    def failure(self) -> str:
+        return self.failed.read_text() if self.failed.exists() else ""
+
+    def fail(self, why: str) -> None:
+        if not self.failed.exists():  # the first failure is the cause
+            self.failed.write_text(why)
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.rank_wait``."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _, self.given = self.validate_argument_spec(
+            argument_spec=OPTIONS,
+            required_if=[("until", "rendezvous", ["port"]), ("until", "ready", ["url", "model"])],
+        )
+        assert task_vars is not None
+        result["changed"] = False
+        if self._task.check_mode:
+            return result | {"skipped": True, "msg": "nothing was started: there is nothing to wait for"}
+        self.task_vars = task_vars
+        self.name = f"{self.given['deployment']} rank {self.given['rank']} ({task_vars['inventory_hostname']})"
+        board = Board(self.given["deployment"])
+        if self.given["until"] == "rendezvous":
+            board.clear()
+        started = time.monotonic()
+        why = self._wait(board, started)
+        result["waited"] = round(time.monotonic() - started, 1)
+        if why:
+            result |= {"failed": True, "msg": why}
+        return result
+
+    @property
+    def _is_head(self) -> bool:
+        return bool(self.given["rank"] == 0)
+
+    def _wait(self, board: Board, started: float) -> str:
+        """Wait; the reason for which it failed, empty when what was waited for has come."""
+        said = 0.0
+        awaited = f"port {self.given['port']} of the rendezvous"
+        if self.given["until"] == "ready":
+            awaited = "a completion" if self._is_head else "the head"
+        while True:
+            waited = time.monotonic() - started
+            try:
+                info = self._look()
+            except AnsibleConnectionFailure as lost:
+                board.fail(f"{self.name}: the node was lost: {lost}")
+                raise
+            if info.get("failed"):
+                return str(info.get("msg"))
+            why = self._verdict(info, board, waited)
+            if why is not None:
+                return why
+            if time.monotonic() - said >= SAY_EVERY_S:
+                said = time.monotonic()
+                Display().display(f"  {self.name}: {waited:.0f} s, waiting for {awaited}: {last_words(info['log'])}")
+            time.sleep(INTERVAL_S)
+
+    def _verdict(self, info: dict[str, Any], board: Board, waited: float) -> str | None:
+        """None: wait on. Empty: it has come. Otherwise: why it will not."""
+        if why := board.failure():
+            return f"{self.name}: stopped waiting, because {why}"
+        if why := ended(info):
+            board.fail(f"{self.name}: {why}")
+            return f"{self.name}: {why}"
+        if self._has_come(info, board):
+            return ""
+        if waited > self.given["timeout"]:
+            answer = info.get("completion", {}).get("error", "")
+            why = f"{self.name}: not there after {self.given['timeout']} s" + (
+                f"; the endpoint says: {answer}" if answer else ""
+            )
+            board.fail(why)
+            return why
+        return None
+
+    def _has_come(self, info: dict[str, Any], board: Board) -> bool:
+        if self.given["until"] == "rendezvous":
+            return listens(info, self.given["port"])
+        if not self._is_head:
+            return board.ready.exists()
+        if info["completion"]["ready"]:
+            board.ready.touch()
+        return bool(info["completion"]["ready"])
+
+    def _look(self) -> dict[str, Any]:
+        """One call of ``rank_info`` on the node."""
+        arguments: dict[str, Any] = {"deployment": self.given["deployment"], "log_lines": 30}
+        if self.given["until"] == "rendezvous":
+            arguments["ports"] = [self.given["port"]]
+        elif self._is_head:
+            arguments |= {name: self.given[name] for name in ("url", "model", "api_key")}
+        return self._execute_module("fullrank.serving.rank_info", arguments, task_vars=self.task_vars)

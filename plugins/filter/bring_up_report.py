@@ -1,0 +1,15 @@
+"""Why a deployment did not come up, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.reports import bring_up_report
+
+
+class FilterModule:
+    """The filter ``fullrank.serving.bring_up_report``."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"bring_up_report": bring_up_report}

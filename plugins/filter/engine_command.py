@@ -1,0 +1,30 @@
+"""``options | fullrank.serving.engine_command``: the launch of one rank, for templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import failures, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import OPTIONS
+
+
+def engine_command(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the options as the module does and render the launch; every mistake at once in one error."""
+    checked = ArgumentSpecValidator(OPTIONS).validate(dict(options))
+    if checked.error_messages:
+        raise AnsibleFilterError("\n".join(checked.error_messages))
+    launch = render(checked.validated_parameters, read_catalog(checked.validated_parameters["engine"]))
+    if message := failures(launch):
+        raise AnsibleFilterError(message)
+    return launch
+
+
+class FilterModule:
+    """Ansible's way to find filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"engine_command": engine_command}

@@ -1,0 +1,15 @@
+"""How deployments are doing: rows for programs, a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.reports import status_rows, table
+
+
+class FilterModule:
+    """The filters ``fullrank.serving.rank_rows`` and ``fullrank.serving.rank_table``."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"rank_rows": status_rows, "rank_table": table}

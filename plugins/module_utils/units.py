@@ -1,0 +1,103 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The systemd unit of a rank as text. Pure; private to this collection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+# what systemd leaves alone in a command line: see systemd.service(5), "Command lines", and systemd.syntax(7), "Quoting"
+_PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
+
+# The hash of the launch travels in the environment of the process: what runs can be compared with what should run.
+SPEC_HASH_VARIABLE = "FULLRANK_SPEC_HASH"
+
+_UNIT = """\
+# Written by fullrank.serving; a change made here is replaced by the next run.
+[Unit]
+Description={description}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=exec
+ExecStart={exec_start}
+{environment}
+SyslogIdentifier={identifier}
+# A rank that comes back alone cannot join the group it left: the group is started together.
+Restart=no
+# engines start helpers of their own; all of them end with the rank
+KillMode=control-group
+TimeoutStopSec={stop_timeout}
+# registered (RDMA) memory, sockets and threads of an engine exceed the defaults of a service
+LimitMEMLOCK=infinity
+LimitNOFILE=1048576
+TasksMax=infinity
+{user}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# An engine needs no account of its own and nothing but its state directory to write to (systemd.exec(5), DynamicUser=).
+_DYNAMIC_USER = """\
+DynamicUser=yes
+StateDirectory=fullrank/{deployment}
+Environment=HOME=%S/fullrank/{deployment}"""
+
+
+def unit_name(deployment: str) -> str:
+    """The unit of this node's rank in ``deployment``, e.g. ``fullrank-deepseek_r1.service``."""
+    return f"fullrank-{deployment}.service"
+
+
+def quote(word: str, *, variables: bool = True) -> str:
+    """One word of a command line or assignment, so that systemd passes on exactly these characters.
+
+    ``%`` starts a specifier and is doubled; so is ``$`` where it starts a variable: in a command line, but not in
+    ``Environment=`` (``variables=False``). A word with anything but plain characters is quoted, and control characters
+    become C escapes.
+    """
+    if _PLAIN.fullmatch(word):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if variables:
+        escaped = escaped.replace("$", "$$")
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\x{ord(m[0]):02x}", escaped) + '"'
+
+
+def render_unit(
+    *,
+    deployment: str,
+    description: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    spec_hash: str,
+    environment_file: str,
+    stop_timeout: int,
+    dynamic_user: bool,
+) -> str:
+    """The whole unit file.
+
+    ``argv``: the command in the foreground, its first word an absolute path (systemd.service(5) demands it).
+    ``env``: what is not secret. ``environment_file``: path of the file (mode 0600) with what is; empty when nothing is.
+    ``stop_timeout``: seconds until SIGKILL. ``dynamic_user``: not as root.
+    """
+    variables = {**env, SPEC_HASH_VARIABLE: spec_hash}
+    lines = [f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in sorted(variables.items())]
+    if environment_file:
+        lines.append(f"EnvironmentFile={environment_file}")
+    return _UNIT.format(
+        description=description.replace("%", "%%"),
+        exec_start=" ".join(quote(word) for word in argv),
+        environment="\n".join(lines),
+        identifier=unit_name(deployment).removesuffix(".service"),
+        stop_timeout=stop_timeout,
+        user=_DYNAMIC_USER.format(deployment=deployment) if dynamic_user else "User=root",
+    )
+
+
+def parse_show(text: str) -> dict[str, str]:
+    """``systemctl show`` output, ``Name=value`` lines, as a dict."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

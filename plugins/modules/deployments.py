@@ -1,0 +1,57 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Documentation of ``deployments``; it runs on the controller, in the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployments
+version_added: 0.1.0
+short_description: Check the deployments of the inventory before any node is touched
+description:
+  - Reads the child groups of C(deployments) and checks their shape - none empty, no host in two of them, no port used twice
+    on one machine - and the variables of every host against the argument specification of a role.
+  - Fails once, with all findings.
+  - Runs on the controller without a connection and changes nothing.
+options:
+  argument_spec:
+    description: The C(options) of the role's C(meta/argument_specs.yml), to check each host's variables against.
+    type: dict
+    required: true
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+  action:
+    description: Runs on the controller.
+    support: full
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Check the inventory
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Check the deployments and their variables
+      fullrank.serving.deployments:
+        argument_spec: "{{ (lookup('file', 'roles/engine/meta/argument_specs.yml') | from_yaml).argument_specs.main.options }}"
+"""
+
+RETURN = r"""
+deployments:
+  description: Name → hosts in rank order.
+  returned: always
+  type: dict
+  sample: {"deepseek_r1": ["gpu1", "gpu2"]}
+findings:
+  description: What is wrong, with severity, code, where, message and remedy.
+  returned: always
+  type: list
+  elements: dict
+"""

@@ -1,0 +1,280 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Documentation of ``engine_command``; it runs on the controller, in the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: engine_command
+version_added: 0.1.0
+short_description: Render what starts one rank of an inference engine
+description:
+  - Renders command line, environment and container of one rank of SGLang, vLLM, LMDeploy, Ray or a router, for an
+    exact engine version, and refuses what that version would refuse.
+  - Runs on the controller without a connection to the node and changes nothing.
+  - Fails once, with all mistakes, each naming the variable in which it was made and what to write instead.
+  - The API key is never part of the result. RV(launch.secret_file) says which file the caller writes, with which line;
+    write it with C(no_log).
+options:
+  engine:
+    description: What is started.
+    type: str
+    required: true
+    choices: [vllm, sglang, lmdeploy, ray, sglang_router, smg]
+  engine_version:
+    description: Its version. Options are checked against the flag catalog of exactly this version.
+    type: str
+    required: true
+  executor:
+    description:
+      - How vLLM reaches the GPUs of other nodes.
+      - With V(ray), render O(engine=ray) for every node and O(engine=vllm) for rank 0, which runs the server.
+    type: str
+    choices: [native, ray]
+    default: native
+  deployment:
+    description: Name of the deployment; names the container and the secret file.
+    type: str
+    default: engine
+  rank:
+    description: This node's place in the deployment, from 0. Rank 0 is the head and serves HTTP.
+    type: int
+    default: 0
+  nnodes:
+    description: Number of nodes of the deployment.
+    type: int
+    default: 1
+  rank_address:
+    description: This node's own address on the rendezvous interface.
+    type: str
+  interface:
+    description: Name of the rendezvous interface on this node.
+    type: str
+  head_address:
+    description: Address of rank 0 on the rendezvous interface.
+    type: str
+  rendezvous_port:
+    description: Port of the rendezvous on rank 0; default 29501 for vLLM, 25000 for SGLang, 6379 for Ray and LMDeploy.
+    type: int
+  model:
+    description: Path of the weights on the nodes, or the name of a model in a hub.
+    type: str
+  served_model_name:
+    description: The name by which clients call the model.
+    type: str
+  host:
+    description: Address on which rank 0 serves HTTP.
+    type: str
+    default: 0.0.0.0
+  port:
+    description: Port on which rank 0 serves HTTP.
+    type: int
+    default: 8000
+  tensor_parallel_size:
+    description: GPUs over which each layer is split, all nodes together.
+    type: int
+    default: 1
+  pipeline_parallel_size:
+    description: Stages into which the layers are divided.
+    type: int
+    default: 1
+  data_parallel_size:
+    description: Copies of the model behind one endpoint.
+    type: int
+    default: 1
+  gpus:
+    description: Indices of the node's GPUs that the rank may use; all when not set.
+    type: list
+    elements: int
+  gpus_per_node:
+    description: How many GPUs the node has.
+    type: int
+  device:
+    description: What the model runs on.
+    type: str
+    choices: [cuda, cpu]
+    default: cuda
+  rdma:
+    description: Whether a container is given the RDMA devices (C(/dev/infiniband)).
+    type: bool
+    default: false
+  dtype:
+    description: Type of weights and activations, in the engine's words.
+    type: str
+  quantization:
+    description: Method of quantization, in the engine's words.
+    type: str
+  engine_args:
+    description:
+      - All other options of the engine, in its own words, in snake or kebab case.
+      - C(true) gives a flag, C(false) and C(null) leave it out.
+    type: dict
+    default: {}
+  env:
+    description: Further environment variables; they win over those that are generated.
+    type: dict
+    default: {}
+  runtime:
+    description: What runs the rank.
+    type: str
+    choices: [process, docker, podman, nerdctl]
+    default: process
+  venv:
+    description: Virtual environment with the engine, for O(runtime=process); programs are looked up in C(PATH) when
+      not set.
+    type: str
+  image:
+    description: Image of the engine, needed by every runtime except V(process).
+    type: str
+  mounts:
+    description:
+      - Folders and files of the node inside the container, each a dict of C(source), C(target) (as source) and
+        C(read_only) (false).
+      - A model that is a path is mounted read-only without being named here.
+    type: list
+    elements: dict
+    default: []
+  container_args:
+    description:
+      - Further words for the container runtime, verbatim.
+      - Words that take the machine over or do nothing are left out with a warning, words that the launch writes itself
+        are refused.
+    type: list
+    elements: str
+    default: []
+  api_key:
+    description: The key that clients must send. Only letters, digits and C(-._~+/).
+    type: str
+  secret_file:
+    description:
+      - Path on the node of the file from which the engine takes the key.
+      - C(/etc/fullrank/DEPLOYMENT.secret.env), or C(.yaml) where the engine reads a config file, when not set.
+    type: str
+  variable_prefix:
+    description: Prefix of the variables in which the user set these options, for the messages.
+    type: str
+    default: engine_
+attributes:
+  check_mode:
+    description: Renders the same.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+  action:
+    description: Runs on the controller.
+    support: full
+extends_documentation_fragment: []
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Render what starts this rank
+  fullrank.serving.engine_command:
+    engine: sglang
+    engine_version: 0.5.5
+    deployment: deepseek-r1
+    rank: "{{ groups['deepseek_r1'].index(inventory_hostname) }}"
+    nnodes: "{{ groups['deepseek_r1'] | length }}"
+    head_address: 192.0.2.10
+    rank_address: 192.0.2.11
+    interface: eth0
+    model: /srv/models/deepseek-r1
+    served_model_name: deepseek-r1
+    tensor_parallel_size: 16
+    gpus_per_node: 8
+    engine_args:
+      mem_fraction_static: 0.85
+    runtime: docker
+    image: lmsysorg/sglang:v0.5.5
+    api_key: "{{ engine_api_key }}"
+  register: rendered
+  no_log: true
+
+- name: Write the key where the engine reads it
+  ansible.builtin.copy:
+    content: "{{ rendered.launch.secret_file.format | format(engine_api_key) }}"
+    dest: "{{ rendered.launch.secret_file.path }}"
+    mode: "{{ rendered.launch.secret_file.mode }}"
+  when: rendered.launch.secret_file | length > 0
+  no_log: true
+"""
+
+RETURN = r"""
+launch:
+  description: Everything needed to start the rank. Holds no secret.
+  returned: always
+  type: dict
+  contains:
+    argv:
+      description: The whole command, in the foreground, as words.
+      type: list
+      elements: str
+    exec_start:
+      description: RV(launch.argv) as the value of C(ExecStart) in a systemd unit, quoted and escaped.
+      type: str
+    engine_argv:
+      description: The engine's own part of RV(launch.argv).
+      type: list
+      elements: str
+    env:
+      description: Environment of the engine. A container's command carries it; for a process the unit sets it.
+      type: dict
+    environment_file:
+      description: Path for C(EnvironmentFile) of the unit, empty when the unit needs none.
+      type: str
+    secret_env_names:
+      description: Environment variables through which the engine is given the key; empty when it reads a config file
+        or has no key.
+      type: list
+      elements: str
+    secret_file:
+      description: >-
+        The file that the caller writes before the start: C(path), C(mode), and C(format), whose C(%s) is to be
+        replaced by O(api_key).
+        Empty when this rank needs no key.
+      type: dict
+    files:
+      description: Files without secrets that the caller writes before the start, each with C(path) and C(content).
+      type: list
+      elements: dict
+    container:
+      description: Name, image, network, devices, limits, mounts, environment and command of the container; empty for a
+        process.
+      type: dict
+    rendezvous_port:
+      description: Port on which rank 0 waits for the others.
+      type: int
+    lines:
+      description: The command as one shell line for people, by runtime.
+      type: dict
+    compose:
+      description: The container as a compose document, empty without an image.
+      type: str
+    spec_hash:
+      description: Changes when, and only when, something changes that the running rank would notice, the key included.
+      type: str
+    origins:
+      description: Every generated option and C(env.) variable, with where it came from.
+      type: dict
+    warnings:
+      description: What people should know, a line each.
+      type: list
+      elements: str
+    findings:
+      description: Failures and warnings with severity, code, where, message and remedy.
+      type: list
+      elements: dict
+    engine:
+      description: As given.
+      type: str
+    engine_version:
+      description: As given.
+      type: str
+msg:
+  description: All mistakes, a line each.
+  returned: on failure
+  type: str
+"""

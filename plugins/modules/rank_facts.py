@@ -1,0 +1,138 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What a rank must know about its own node before it can be started; read only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rank_facts
+version_added: 0.1.0
+short_description: What a rank must know about its own node before it can be started
+description:
+  - Finds the rendezvous interface, the device by which this node reaches the other ranks, and this node's address on it.
+  - Reports who listens on the ports that the rank will need, and which of the files it will need are missing.
+  - Facts only; M(fullrank.serving.rendezvous) judges those of all ranks together.
+options:
+  peers:
+    description: Addresses or names of the other ranks, as they are reached today. Empty for a deployment of one rank.
+    type: list
+    elements: str
+    required: true
+  network:
+    description:
+      - Network of the rendezvous in CIDR notation, where it is not the one that leads to O(peers).
+      - This node's address inside it is taken.
+    type: str
+  ports:
+    description: TCP ports that the rank will listen on.
+    type: list
+    elements: int
+    default: []
+  paths:
+    description: Files and folders that must be there when the rank starts.
+    type: list
+    elements: path
+    default: []
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+requirements:
+  - iproute2 on the node
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Ask the node what its rank needs to know
+  fullrank.serving.rank_facts:
+    peers: [192.0.2.11, 192.0.2.12]
+    ports: [8000, 29501]
+    paths: [/srv/models/deepseek-r1/config.json]
+  register: facts
+"""
+
+RETURN = r"""
+candidates:
+  description: >-
+    The interface and address towards each of O(peers), or those inside O(network), without repetitions. More than one
+    means that this node cannot tell which of them is the rendezvous interface.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"interface": "eth0", "address": "192.0.2.10"}]
+unreachable:
+  description: Those of O(peers) to which this node has no route.
+  returned: always
+  type: list
+  elements: str
+listeners:
+  description: Who listens on O(ports) - port, pid, command and systemd unit.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"port": 8000, "pid": 4711, "command": "python3 -m http.server", "unit": "web.service"}]
+missing:
+  description: Those of O(paths) that do not exist.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import socket
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import routes, sockets
+
+
+def resolve(name: str) -> str:
+    """The address of ``name`` as this node resolves it; an address is itself. Empty when the name is unknown here."""
+    try:
+        return str(socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)[0][4][0])
+    except OSError:
+        return ""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "peers": {"type": "list", "elements": "str", "required": True},
+            "network": {"type": "str"},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "paths": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    ip = module.get_bin_path("ip", required=True)
+    found: list[dict[str, str]] = []
+    unreachable: list[str] = []
+    for peer in given["peers"]:
+        _, output, _ = module.run_command([ip, "-json", "route", "get", resolve(peer) or peer])
+        way = routes.route(output)
+        if way:
+            found.append(way)
+        else:
+            unreachable.append(peer)
+    if given["network"]:
+        _, output, _ = module.run_command([ip, "-json", "address", "show"], check_rc=True)
+        try:
+            found = routes.within(output, given["network"])
+        except ValueError as error:
+            module.fail_json(msg=f"network: {error}; write it in CIDR notation, e.g. 10.0.0.0/24")
+    module.exit_json(
+        changed=False,
+        candidates=[dict(pair) for pair in sorted({tuple(sorted(way.items())) for way in found})],
+        unreachable=unreachable,
+        listeners=sockets.as_dicts(sockets.listeners(given["ports"])),
+        missing=[path for path in given["paths"] if not Path(path).exists()],
+    )
+
+
+if __name__ == "__main__":
+    main()

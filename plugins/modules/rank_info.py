@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""How one rank of a deployment is doing; read only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rank_info
+version_added: 0.1.0
+short_description: How one rank of a deployment is doing
+description:
+  - Reports the systemd unit of a rank, the last lines of its journal and who listens on given ports.
+  - Asks the endpoint for one token, when O(url) is given. This is the health of the whole group; a C(/health) of the
+    engine is not, it answers while other ranks are dead.
+options:
+  deployment:
+    description: Name of the deployment.
+    type: str
+    required: true
+  ports:
+    description: TCP ports to look at.
+    type: list
+    elements: int
+    default: []
+  url:
+    description: Endpoint to ask, as the node itself reaches it, without C(/v1). Not asked when not set.
+    type: str
+  model:
+    description: Name of the model as the endpoint serves it. Required with O(url).
+    type: str
+  api_key:
+    description: Key of the endpoint.
+    type: str
+  timeout:
+    description: Seconds that the endpoint is given to answer.
+    type: float
+    default: 10
+  log_lines:
+    description: How many of the last lines of the journal to return.
+    type: int
+    default: 0
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Look at the head
+  fullrank.serving.rank_info:
+    deployment: deepseek_r1
+    url: http://127.0.0.1:8000
+    model: deepseek-r1
+  register: head
+"""
+
+RETURN = r"""
+rank_state:
+  description: >-
+    What systemd says - unit, exists, enabled, active, sub, result, exit_status, pid, since (seconds since the epoch),
+    invocation_id, and spec_hash of what runs.
+  returned: always
+  type: dict
+listeners:
+  description: Who listens on O(ports) - port, pid, command and systemd unit.
+  returned: always
+  type: list
+  elements: dict
+completion:
+  description: The answer of the endpoint - ready, status (HTTP, 0 for none), error and seconds.
+  returned: O(url) is set
+  type: dict
+log:
+  description: The last lines of the rank's journal since its last start.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import completion, sockets, systemd, units
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "deployment": {"type": "str", "required": True},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "url": {"type": "str"},
+            "model": {"type": "str"},
+            "api_key": {"type": "str", "no_log": True},
+            "timeout": {"type": "float", "default": 10},
+            "log_lines": {"type": "int", "default": 0},
+        },
+        required_by={"url": ["model"]},
+        supports_check_mode=True,
+    )
+    given = module.params
+    unit = units.unit_name(given["deployment"])
+    state = systemd.state(module.run_command, unit)
+    result: dict[str, Any] = {
+        "rank_state": state,
+        "listeners": sockets.as_dicts(sockets.listeners(given["ports"])),
+        "log": systemd.log(module.run_command, unit, state["since"], given["log_lines"]),
+    }
+    if given["url"]:
+        result["completion"] = completion.ask(given["url"], given["model"], given["api_key"], given["timeout"])
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

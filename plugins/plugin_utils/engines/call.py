@@ -1,0 +1,113 @@
+"""What every engine module returns, and the words they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+
+PYTHON = "python3"
+"""First word of a program that is a Python module; a virtual environment puts its own interpreter in its place."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that first-class variables, not ``engine_args``, put on the command line or into the environment."""
+
+    value: Any
+    origin: str
+    """The option of `engine_command` it comes from, or a phrase that says why it is there."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """How an engine version takes the API key: ``file`` (a config file), ``env`` (a variable), ``argument`` (the
+    command line).
+    """
+
+    way: str
+    name: str
+    """Key in the config file, or variable."""
+    option: str = ""
+    """The option it goes to when the way is ``argument``."""
+
+    def path(self, request: Request) -> str:
+        """Where the caller writes the file with the key, the same path inside a container. SGLang wants a name in
+        .yaml.
+        """
+        suffix = "yaml" if self.way == "file" else "env"
+        return request.secret_file or f"/etc/fullrank/{request.deployment}.secret.{suffix}"
+
+    def line(self) -> str:
+        """The line of the secret file, with ``%s`` in the place of the key (whose characters need no quoting, see
+        launch_rules).
+        """
+        return f'{self.name}: "%s"\n' if self.way == "file" else f"{self.name}=%s\n"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One engine's own part of a launch."""
+
+    program: tuple[str, ...]
+    """Words before the options, as found on PATH: ``vllm serve``."""
+    args: Mapping[str, Given]
+    """Option in any spelling the catalog knows → value, in the order they are written."""
+    owned: Mapping[str, str]
+    """Options that may not stand in ``engine_args`` because a first-class variable is theirs → that option of
+    `engine_command`.
+    """
+    env: Mapping[str, Given] = field(default_factory=dict)
+    secret: Secret | None = None
+    rendezvous_port: int | None = None
+    files: tuple[Mapping[str, Any], ...] = ()
+    """Files without secrets that must lie on the node: path and content."""
+    findings: tuple[Finding, ...] = ()
+
+
+EngineModule = Callable[[Request, VersionCatalog], Call]
+
+
+def present(**given: tuple[Any, str]) -> dict[str, Given]:
+    """The arguments that have a value, each with its origin."""
+    return {name: Given(value, origin) for name, (value, origin) in given.items() if value is not None}
+
+
+def set_options(request: Request, **names: str) -> dict[str, Given]:
+    """Engine option → value of the option of `engine_command` named for it, where that is set."""
+    return present(**{name: (getattr(request, option), option) for name, option in names.items()})
+
+
+def size(value: int) -> int | None:
+    """A parallel size as an argument: 1 is every engine's default and is left out."""
+    return value if value != 1 else None
+
+
+def rendezvous_env(request: Request) -> dict[str, Given]:
+    """Which interface the libraries under every engine use to find the other ranks.
+
+    gloo and tensorpipe take a name; NCCL takes prefixes, so ``=`` makes it this interface and not eth10 as well
+    (NCCL user guide, NCCL_SOCKET_IFNAME).
+    """
+    if request.nnodes == 1 or not request.interface:
+        return {}
+    name = request.interface
+    env = present(GLOO_SOCKET_IFNAME=(name, "interface"), TP_SOCKET_IFNAME=(name, "interface"))
+    if request.device == "cuda":
+        env |= present(NCCL_SOCKET_IFNAME=(f"={name}", "interface"))
+    return env
+
+
+def offline_env(request: Request) -> dict[str, Given]:
+    """A model that lies on disk needs no hub; asking it stalls on machines without a way out."""
+    local = (request.model or "").startswith("/")
+    return present(HF_HUB_OFFLINE=("1", "the model is a local path")) if local else {}
+
+
+def host_port(address: str, port: int) -> str:
+    """``address:port``, with brackets around IPv6."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,76 @@
+"""SGLang: one ``sglang.launch_server`` per rank; rank 0 serves HTTP.
+
+Sources: sglang/srt/server_args.py (0.4.3.post2 to 0.5.23), sglang/srt/utils (SGLANG_HOST_IP),
+server_args_config_parser.py (``--config``: a YAML file whose name must end in .yaml, merged before the command line).
+"""
+
+from __future__ import annotations
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
+    PYTHON,
+    Call,
+    Secret,
+    host_port,
+    offline_env,
+    present,
+    rendezvous_env,
+    set_options,
+    size,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+
+RENDEZVOUS_PORT = 25000
+"""The port in SGLang's own help text of --dist-init-addr; SGLang has no default."""
+
+OWNED = {
+    "model_path": "model",
+    "served_model_name": "served_model_name",
+    "host": "host",
+    "port": "port",
+    "tensor_parallel_size": "tensor_parallel_size",
+    "pipeline_parallel_size": "pipeline_parallel_size",
+    "data_parallel_size": "data_parallel_size",
+    "nnodes": "nnodes",
+    "node_rank": "rank",
+    "dist_init_addr": "head_address",
+    "device": "device",
+    "dtype": "dtype",
+    "quantization": "quantization",
+    "api_key": "api_key",
+}
+
+
+def call(request: Request, options: VersionCatalog) -> Call:
+    """The command of one rank."""
+    port = request.rendezvous_port or RENDEZVOUS_PORT
+    args = set_options(request, model_path="model", served_model_name="served_model_name", host="host", port="port")
+    args |= present(
+        tensor_parallel_size=(size(request.tensor_parallel_size), "tensor_parallel_size"),
+        pipeline_parallel_size=(size(request.pipeline_parallel_size), "pipeline_parallel_size"),
+        data_parallel_size=(size(request.data_parallel_size), "data_parallel_size"),
+    )
+    args |= set_options(request, dtype="dtype", quantization="quantization")
+    env = offline_env(request) | rendezvous_env(request)
+    if request.device == "cpu":
+        args |= present(device=("cpu", "device"))
+        env |= present(SGLANG_USE_CPU_ENGINE=("1", "device"))
+    if request.nnodes > 1 and request.head_address:
+        args |= present(
+            dist_init_addr=(host_port(request.head_address, port), "head_address"),
+            nnodes=(request.nnodes, "nnodes"),
+            node_rank=(request.rank, "rank"),
+        )
+    if request.nnodes > 1 and request.rank_address:
+        env |= present(SGLANG_HOST_IP=(request.rank_address, "rank_address"))
+    secret = _secret(options)
+    if request.api_key and request.is_head and secret.way == "file":
+        args |= present(config=(secret.path(request), "api_key"))
+    return Call((PYTHON, "-m", "sglang.launch_server"), args, OWNED, env, secret, port)
+
+
+def _secret(options: VersionCatalog) -> Secret:
+    """A config file where the version reads one; before that there is only the command line."""
+    if options.lookup("config"):
+        return Secret("file", "api-key")
+    return Secret("argument", "FULLRANK_API_KEY", "--api-key")

@@ -1,0 +1,92 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments and ranks as the inventory states them. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
+
+PARENT = "deployments"
+"""The group whose child groups are the deployments."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One served model: an inventory group and its hosts in rank order."""
+
+    name: str
+    hosts: tuple[str, ...]
+
+
+def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """What is wrong with the shape of the inventory.
+
+    deployments: the child groups of ``deployments``, None when there is no such group.
+    variables: host → its variables; ``ansible_host``, ``engine_port`` and ``engine_rendezvous_port`` are looked at.
+    """
+    if not deployments:
+        return [
+            fail(
+                "no-deployment",
+                f"group {PARENT}",
+                "the inventory has no such group" if deployments is None else "the group has no child group",
+                f"write one child group of '{PARENT}' for every model that is to be served, with its hosts in rank order",
+            )
+        ]
+    return [*_empty(deployments), *_several(deployments), *_shared_ports(deployments, variables)]
+
+
+def _empty(deployments: Sequence[Deployment]) -> list[Finding]:
+    return [
+        fail("empty-deployment", f"group {one.name}", "the deployment has no hosts", "name its hosts, rank 0 first")
+        for one in deployments
+        if not one.hosts
+    ]
+
+
+def _several(deployments: Sequence[Deployment]) -> list[Finding]:
+    places: dict[str, list[str]] = {}
+    for one in deployments:
+        for host in one.hosts:
+            places.setdefault(host, []).append(one.name)
+    return [
+        fail(
+            "host-in-two-deployments",
+            f"host {host}",
+            f"it stands in {' and '.join(names)}",
+            "give the machine a second host name with the same ansible_host, and each name its own engine_gpus",
+        )
+        for host, names in places.items()
+        if len(names) > 1
+    ]
+
+
+def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Two heads on one machine need ports of their own."""
+    taken: dict[tuple[str, int], str] = {}
+    findings = []
+    for one in deployments:
+        if not one.hosts:
+            continue
+        head = one.hosts[0]
+        given = variables.get(head, {})
+        machine = str(given.get("ansible_host", head))
+        for variable in ("engine_port", "engine_rendezvous_port"):
+            port = given.get(variable)
+            if port is None:
+                continue
+            other = taken.setdefault((machine, int(port)), f"{variable} of {one.name}")
+            if other != f"{variable} of {one.name}":
+                findings.append(
+                    fail(
+                        "port-used-twice",
+                        f"{variable} of {one.name}",
+                        f"{port} on {machine} is also {other}",
+                        "give each deployment on a machine ports of its own",
+                    )
+                )
+    return findings

@@ -1,0 +1,153 @@
+"""From the options of `engine_command` to the launch of one rank. Pure: the caller reads the catalog, the caller
+writes files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils import container_args, containers, launch_rules
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import Catalog, VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import sglang, vllm
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
+    PYTHON,
+    Call,
+    EngineModule,
+    Given,
+    Secret,
+    present,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, lines
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_options import engine_options
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import CONTAINER_RUNTIMES, Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.option import to_argv
+from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line, systemd_line
+
+ENGINES: dict[str, EngineModule] = {"vllm": vllm.call, "sglang": sglang.call}
+
+
+@lru_cache(maxsize=64)
+def _at(catalog: Catalog, version: str) -> VersionCatalog:
+    return catalog.at(version)
+
+
+def render(given: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
+    """The launch of one rank, as the RETURN block of `engine_command` describes it.
+
+    given: checked options, see `launch_request.OPTIONS`. catalog: of the engine that the options name.
+    Bad input gives findings of severity ``fail``; the launch is complete nevertheless wherever it can be, so that all
+    are seen at once.
+    """
+    request = Request.from_options(given)
+    options = _at(catalog, request.engine_version)
+    call = ENGINES[request.engine](request, options)
+    settings = engine_options(request, call, options)
+    findings = [
+        *(one | {"where": request.variable("engine_version")} for one in options.findings),
+        *call.findings,
+        *settings.findings,
+        *launch_rules.check(request, call),
+    ]
+    return _launch(request, call, to_argv(settings.pairs), settings.origins, findings)
+
+
+def failures(launch: Mapping[str, Any]) -> str:
+    """All failures as one message, a line each; empty when there is none."""
+    found = lines(launch["findings"], "fail")
+    return "\n".join([f"{len(found)} mistake(s) in the launch:", *found]) if found else ""
+
+
+def _launch(
+    request: Request, call: Call, arguments: list[str], origins: dict[str, str], findings: list[Finding]
+) -> dict[str, Any]:
+    secret = call.secret if request.api_key and request.is_head else None
+    path = secret.path(request) if secret else ""
+    env = _environment(request, call)
+    variables = {name: str(given.value) for name, given in env.items()}
+    origins |= {f"env.{name}": given.origin for name, given in env.items()}
+    engine_argv = [*_program(request, call), *arguments]
+    extra, said = container_args.check(request)
+    findings = [*findings, *said]
+
+    container: dict[str, Any] = {}
+    compose = ""
+    people = {"process": shell_line(_with_secret(engine_argv, secret, path), variables)}
+    argv = engine_argv if secret and secret.way == "env" else _with_secret(engine_argv, secret, path)
+    if request.image:
+        command = _with_secret([*call.program, *arguments], secret, path)
+        container = containers.spec(request, command, variables, _mounts(request, secret, path))
+        commands = {runtime: containers.run_words(runtime, container, extra) for runtime in CONTAINER_RUNTIMES}
+        people |= {runtime: shell_line(words) for runtime, words in commands.items()}
+        compose = containers.compose(request.deployment, container)
+        argv = commands.get(request.runtime, argv)
+    if not request.is_container:
+        container = {}
+
+    launch: dict[str, Any] = {
+        "engine": request.engine,
+        "engine_version": request.engine_version,
+        "argv": argv,
+        "exec_start": systemd_line(argv),
+        "engine_argv": engine_argv,
+        "env": variables,
+        "environment_file": path if secret and secret.way == "env" and not request.is_container else "",
+        "secret_env_names": [secret.name] if secret and secret.way != "file" else [],
+        "secret_file": {"path": path, "mode": "0600", "format": secret.line()} if secret else {},
+        "files": [dict(file) for file in call.files],
+        "container": container,
+        "rendezvous_port": call.rendezvous_port,
+    }
+    launch["spec_hash"] = spec_hash(launch, request.api_key if secret else None)
+    launch |= {"lines": people, "compose": compose, "origins": origins}
+    launch |= {"warnings": lines(findings, "warn"), "findings": findings}
+    return launch
+
+
+def spec_hash(spec: Mapping[str, Any], key: str | None) -> str:
+    """HMAC-SHA256 of the spec, hex.
+
+    The API key is the HMAC's key: a new key gives a new hash, and no digest of the key itself stands anywhere. (A short
+    key can still be found by trial, as with any digest; a random one cannot.)
+    """
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), default=str)
+    return hmac.new((key or "").encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _program(request: Request, call: Call) -> list[str]:
+    first, *rest = call.program
+    if request.is_container or not request.venv:
+        return [first, *rest]
+    return [f"{request.venv.rstrip('/')}/bin/{'python' if first == PYTHON else first}", *rest]
+
+
+def _with_secret(command: list[str], secret: Secret | None, path: str) -> list[str]:
+    """Start through a shell that reads the key from its file: so it stands neither in ``docker inspect`` nor in the
+    unit.
+    """
+    if secret is None or secret.way == "file":
+        return command
+    tail = f' {secret.option} "${secret.name}"' if secret.way == "argument" else ""
+    return ["/bin/sh", "-c", f'set -a; . {path}; exec "$@"{tail}', "sh", *command]
+
+
+def _environment(request: Request, call: Call) -> dict[str, Given]:
+    env = dict(call.env)
+    if request.gpus is not None and not request.is_container:
+        indices = ",".join(map(str, request.gpus))
+        env |= present(CUDA_VISIBLE_DEVICES=(indices, "gpus"), CUDA_DEVICE_ORDER=("PCI_BUS_ID", "gpus"))
+    env |= {str(name): Given(value, "env") for name, value in request.env.items()}
+    return {name: Given(given.value, request.origin(given.origin)) for name, given in env.items()}
+
+
+def _mounts(request: Request, secret: Secret | None, path: str) -> list[Mapping[str, Any]]:
+    mounts: list[Mapping[str, Any]] = list(request.mounts)
+    if request.model and request.model.startswith("/") and not containers.covers(mounts, request.model):
+        mounts.append({"source": request.model, "read_only": True})
+    if secret:
+        mounts.append({"source": path, "read_only": True})
+    return mounts

@@ -1,0 +1,104 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people read about a deployment: why it did not come up, and how it is doing. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str:
+    """Why a deployment did not come up, with the last lines of every rank.
+
+    host: where the report is shown; only the first rank that can still speak shows it, the others point there.
+    hosts: in rank order. results: per host what was registered: ``__engine_started``, ``__engine_met``, ``__engine_ready``
+    (each with ``msg`` where it failed) and ``__engine_stopped`` (with ``log``, where the node still answered).
+    """
+    ranks = list(enumerate(zip(hosts, results, strict=True)))
+    speaker = next((i for i, (_, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
+    if host != hosts[speaker]:
+        return f"{deployment} did not come up: see rank {speaker} ({hosts[speaker]})"
+    lines = [f"{deployment} did not come up, and was stopped on all nodes that answer."]
+    for rank, (name, said) in ranks:
+        lines.append(f"== rank {rank} ({name}): {_why(said)}")
+        stopped = said.get("__engine_stopped", {})
+        if "log" in stopped:
+            lines += [f"   {line}" for line in stopped["log"]] or ["   (it wrote nothing)"]
+        else:
+            lines.append("   (the node no longer answers: its log is in its journal)")
+    lines.append(f"The whole log of a rank: journalctl -u fullrank-{deployment}, on its node")
+    return "\n".join(lines)
+
+
+def _why(said: Mapping[str, Any]) -> str:
+    for name in ("__engine_started", "__engine_met", "__engine_ready"):
+        step = said.get(name, {})
+        if step.get("failed") or step.get("unreachable"):
+            return str(step.get("msg"))
+    return "no failure of its own"
+
+
+COLUMNS = ("DEPLOYMENT", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
+
+
+def status_rows(
+    deployments: Mapping[str, Sequence[str]], infos: Mapping[str, Mapping[str, Any]], now: float
+) -> list[dict[str, Any]]:
+    """One row for each rank, as data.
+
+    deployments: name → hosts in rank order. infos: host → what `rank_info` returned, without ``rank_state`` when the node did
+    not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank that does not run.
+    """
+    return [
+        {"deployment": name, "rank": rank, "host": host, **_condition(infos.get(host) or {}, now)}
+        for name, hosts in deployments.items()
+        for rank, host in enumerate(hosts)
+    ]
+
+
+def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
+    state = info.get("rank_state")
+    if state is None:
+        return {"unit": "unreachable", "since": None, "pid": 0, "health": "unknown"}
+    runs = state["active"] == "active"
+    unit = state["active"] if state["exists"] else "not installed"
+    answer = info.get("completion")
+    if not runs:
+        health = "down"
+    elif answer is None:
+        health = "alive"
+    else:
+        health = "ready" if answer["ready"] else f"not ready: {answer['error']}"
+    since = max(0, int(now - state["since"])) if runs else None
+    return {"unit": unit, "since": since, "pid": state["pid"], "health": health}
+
+
+def age(seconds: int | None) -> str:
+    """``3661`` as ``1h01m``."""
+    if seconds is None:
+        return "-"
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour:02d}h"
+    return f"{hours}h{minute:02d}m" if hours else f"{minutes}m{second:02d}s"
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows as lines of a table, a heading first."""
+    cells = [COLUMNS] + [
+        (
+            str(row["deployment"]),
+            str(row["rank"]),
+            str(row["host"]),
+            str(row["unit"]),
+            age(row["since"]),
+            str(row["pid"] or "-"),
+            str(row["health"]),
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+    return ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in cells]

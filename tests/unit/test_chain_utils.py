@@ -1,0 +1,197 @@
+"""The controller's side of the chain: inventory, rendezvous, waiting, reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.plugin_utils import inventory, rendezvous, reports, waiting
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment
+
+
+def codes(findings: list[dict[str, str]]) -> list[tuple[str, str]]:
+    return [(one["code"], one["where"]) for one in findings]
+
+
+@pytest.mark.parametrize(
+    ("deployments", "expected"),
+    [
+        (None, [("no-deployment", "group deployments")]),
+        ([], [("no-deployment", "group deployments")]),
+        ([Deployment("a", ("n1", "n2"))], []),
+        ([Deployment("a", ()), Deployment("b", ("n1",))], [("empty-deployment", "group a")]),
+        ([Deployment("a", ("n1",)), Deployment("b", ("n1",))], [("host-in-two-deployments", "host n1")]),
+    ],
+)
+def test_the_shape_of_the_inventory(deployments: list[Deployment] | None, expected: list[tuple[str, str]]) -> None:
+    assert codes(inventory.check(deployments, {})) == expected
+
+
+def test_two_heads_on_one_machine_need_ports_of_their_own() -> None:
+    two = [Deployment("a", ("n1a", "n2")), Deployment("b", ("n1b",))]
+    same = {
+        "n1a": {"ansible_host": "192.0.2.1", "engine_port": 8000, "engine_rendezvous_port": 29500},
+        "n1b": {"ansible_host": "192.0.2.1", "engine_port": 8000, "engine_rendezvous_port": 29501},
+        "n2": {"ansible_host": "192.0.2.2", "engine_port": 8000},
+    }
+    assert codes(inventory.check(two, same)) == [("port-used-twice", "engine_port of b")]
+    same["n1b"]["engine_port"] = 8001
+    assert inventory.check(two, same) == []
+
+
+def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> dict[str, Any]:
+    ways = [{"interface": interface, "address": address}] if address else []
+    return {"candidates": ways, "unreachable": [], "listeners": [], "missing": [], **more}
+
+
+def agree(*said: dict[str, Any], network: str = "") -> tuple[list[rendezvous.Place], list[dict[str, str]]]:
+    hosts = [f"n{i + 1}" for i in range(len(said))]
+    return rendezvous.agree("tiny", "fullrank-tiny.service", network, hosts, said)
+
+
+def test_ranks_follow_the_order_of_the_hosts_and_names_may_differ_per_node() -> None:
+    places, findings = agree(facts("10.0.0.1", "eth0"), facts("10.0.0.2", "bond0"))
+    assert findings == []
+    assert places == [rendezvous.Place("n1", 0, "eth0", "10.0.0.1"), rendezvous.Place("n2", 1, "bond0", "10.0.0.2")]
+
+
+def test_one_rank_meets_nobody() -> None:
+    assert agree(facts("")) == ([rendezvous.Place("n1", 0)], [])
+
+
+LISTENER = {"port": 29500, "pid": 7, "command": "python3 -m http.server 29500", "unit": "web.service"}
+
+
+@pytest.mark.parametrize(
+    ("said", "network", "expected", "words"),
+    [
+        ({"unreachable": True, "msg": "No route to host"}, "", "rank-unreachable", "No route to host"),
+        ({}, "", "rank-unreachable", "it was not asked in this run"),
+        (facts("", unreachable=["10.0.0.1"]), "", "no-route", "no route to 10.0.0.1"),
+        (facts(""), "10.9.0.0/16", "rendezvous-network", "10.9.0.0/16 and has none"),
+        (
+            facts(candidates=[{"interface": "a", "address": "1"}, {"interface": "b", "address": "2"}]),
+            "",
+            "several-rendezvous-interfaces",
+            "a 1, b 2",
+        ),
+        (facts("10.0.0.2", listeners=[LISTENER]), "", "port-in-use", "port 29500 is in use by pid 7"),
+        (facts("10.0.0.2", listeners=[{**LISTENER, "pid": 0, "unit": ""}]), "", "port-in-use", "could not be seen"),
+        (facts("10.0.0.2", missing=["/m/config.json"]), "", "missing-file", "/m/config.json does not exist"),
+        (facts("10.0.0.1"), "", "same-address", "10.0.0.1 of rank 0 (n1)"),
+    ],
+)
+def test_what_stands_in_the_way(said: dict[str, Any], network: str, expected: str, words: str) -> None:
+    _, findings = agree(facts(), said, network=network)
+    assert codes(findings) == [(expected, "tiny rank 1 (n2)")]
+    assert words in findings[0]["message"]
+    assert findings[0]["remedy"]
+
+
+def test_the_deployments_own_ports_are_in_nobodys_way() -> None:
+    own = {**LISTENER, "unit": "fullrank-tiny.service"}
+    assert agree(facts(listeners=[own]), facts("10.0.0.2"))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["(EngineCore pid=226) INFO 11-22 19:54:22 [core.py:144] Loading shard 1/3"], "Loading shard 1/3"),
+        (["[2026-11-22 19:54:22 TP0] Load weight begin."], "Load weight begin."),
+        (
+            ["\x1b[32mINFO\x1b[0m:     Application startup complete.", "", "   "],
+            "INFO:     Application startup complete.",
+        ),
+        (["x" * 200], "x" * 89 + "…"),
+        (
+            ["Loading shard 1/3", "W1122 20:12:26.309000 710 torch/x.py:53] Triton not available", "  return func()"],
+            "Loading shard 1/3",
+        ),
+        (["(APIServer pid=1) WARNING 11-22 19:54:22 [a.py:1] Found ulimit of 20000"], ""),
+        ([], ""),
+    ],
+)
+def test_the_last_words_of_a_rank(lines: list[str], words: str) -> None:
+    assert waiting.last_words(lines) == words
+
+
+def info(active: str = "active", **more: Any) -> dict[str, Any]:
+    state = {
+        "unit": "fullrank-tiny.service",
+        "exists": True,
+        "active": active,
+        "result": "exit-code",
+        "exit_status": 1,
+        "since": 1000,
+        "pid": 7,
+    }
+    return {"rank_state": {**state, **more.pop("state", {})}, "listeners": [], **more}
+
+
+def test_any_end_is_a_failure() -> None:
+    assert waiting.ended(info()) == ""
+    assert waiting.ended(info("activating")) == ""
+    assert waiting.ended(info("failed")) == "its unit is failed (exit-code, exit status 1)"
+    clean = {"result": "success", "exit_status": 0}
+    assert waiting.ended(info("inactive", state=clean)) == "its unit is inactive (success, exit status 0)"
+    assert waiting.ended(info("inactive", state={"since": 0})) == "its unit was never started"
+
+
+def test_only_the_ranks_own_listener_counts() -> None:
+    own = {**LISTENER, "unit": "fullrank-tiny.service"}
+    assert waiting.listens({**info(), "listeners": [own]}, 29500)
+    assert not waiting.listens({**info(), "listeners": [LISTENER]}, 29500)
+    assert not waiting.listens(info(), 29500)
+
+
+def test_status_rows_and_their_table() -> None:
+    infos = {
+        "n1": info(completion={"ready": True, "error": ""}),
+        "n2": info(),
+        "n3": info("inactive"),
+        "n4": {"unreachable": True},
+        "n5": info(completion={"ready": False, "error": "timed out"}),
+    }
+    rows = reports.status_rows({"tiny": ["n1", "n2", "n3", "n4"], "other": ["n5"]}, infos, 4661.5)
+    assert [(r["rank"], r["unit"], r["since"], r["health"]) for r in rows] == [
+        (0, "active", 3661, "ready"),
+        (1, "active", 3661, "alive"),
+        (2, "inactive", None, "down"),
+        (3, "unreachable", None, "unknown"),
+        (0, "active", 3661, "not ready: timed out"),
+    ]
+    lines = reports.table(rows)
+    assert lines[0] == "DEPLOYMENT  RANK  HOST  UNIT         SINCE  PID  HEALTH"
+    assert lines[4] == "tiny        3     n4    unreachable  -      -    unknown"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (59, "0m59s"), (3661, "1h01m"), (90061, "1d01h")])
+def test_ages(seconds: int | None, text: str) -> None:
+    assert reports.age(seconds) == text
+
+
+def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
+    results = [
+        {
+            "__engine_ready": {"failed": True, "msg": "stopped waiting"},
+            "__engine_stopped": {"log": ["loading", "waiting"]},
+        },
+        {"__engine_ready": {"failed": True, "msg": "its unit is failed"}, "__engine_stopped": {"log": []}},
+        {"__engine_ready": {"unreachable": True, "msg": "no route"}},
+    ]
+    hosts = ["n1", "n2", "n3"]
+    report = reports.bring_up_report("tiny", "n1", hosts, results)
+    assert report.splitlines() == [
+        "tiny did not come up, and was stopped on all nodes that answer.",
+        "== rank 0 (n1): stopped waiting",
+        "   loading",
+        "   waiting",
+        "== rank 1 (n2): its unit is failed",
+        "   (it wrote nothing)",
+        "== rank 2 (n3): no route",
+        "   (the node no longer answers: its log is in its journal)",
+        "The whole log of a rank: journalctl -u fullrank-tiny, on its node",
+    ]
+    assert reports.bring_up_report("tiny", "n2", hosts, results) == "tiny did not come up: see rank 0 (n1)"
+    lost_head = [{}, *results[1:]]
+    assert reports.bring_up_report("tiny", "n2", hosts, lost_head).startswith("tiny did not come up, and was stopped")

@@ -1,0 +1,110 @@
+"""What is read off a node: listeners, routes, the running launch. Recordings are from Debian 13 nodes of the test ground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils import routes, sockets, systemd
+
+TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1001 1 0000000000000000 100 0 0 10 0
+   1: 0B004D0A:733C 0C004D0A:C35A 01 00000000:00000000 00:00000000 00000000     0        0 1002 1 0000000000000000 20 4 30 10 -1
+"""
+TCP6 = """\
+  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid
+   0: 00000000000000000000000000000000:1F40 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1003 1 0 100 0 0 10 0
+"""  # noqa: E501
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A /proc with sshd on 22 (IPv4) and an engine on 8000 (IPv6), whose connection from port 29500 is no listener."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/tcp").write_text(TCP)
+    (tmp_path / "net/tcp6").write_text(TCP6)
+    (tmp_path / "self").mkdir()
+    for pid, inode, command, unit in (
+        (100, 1001, "sshd\0-D\0", "ssh.service"),
+        (200, 1003, "vllm\0serve\0", "fullrank-tiny.service"),
+    ):
+        (tmp_path / f"{pid}/fd").mkdir(parents=True)
+        (tmp_path / f"{pid}/fd/0").symlink_to("/dev/null")
+        (tmp_path / f"{pid}/fd/3").symlink_to(f"socket:[{inode}]")
+        (tmp_path / f"{pid}/cmdline").write_text(command)
+        (tmp_path / f"{pid}/cgroup").write_text(f"0::/system.slice/{unit}\n")
+        (tmp_path / f"{pid}/environ").write_bytes(b"PATH=/bin\0FULLRANK_SPEC_HASH=abc\0")
+    return tmp_path
+
+
+def test_listeners_are_found_with_their_owners(proc: Path) -> None:
+    assert sockets.listeners([22, 8000, 29500], proc) == [
+        sockets.Listener(22, 100, "sshd -D", "ssh.service"),
+        sockets.Listener(8000, 200, "vllm serve", "fullrank-tiny.service"),
+    ]
+
+
+def test_a_listener_whose_owner_is_hidden_is_still_one(proc: Path) -> None:
+    (proc / "200/fd/3").unlink()
+    assert sockets.listeners([8000], proc) == [sockets.Listener(8000, 0, "", "")]
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("0::/system.slice/fullrank-tiny.service\n", "fullrank-tiny.service"),
+        ("0::/system.slice/system-fullrank\\x2dx.slice/fullrank\\x2dx.service/sub\n", "fullrank-x.service"),
+        (
+            "12:pids:/user.slice/user-0.slice/session-3.scope\n1:name=systemd:/user.slice/session-3.scope\n",
+            "session-3.scope",
+        ),
+        ("0::/\n", ""),
+    ],
+)
+def test_the_unit_of_a_process(text: str, unit: str) -> None:
+    assert sockets.unit_of_cgroup(text) == unit
+
+
+def test_the_launch_that_a_process_was_started_with(proc: Path) -> None:
+    assert systemd.running_spec_hash(200, proc) == "abc"
+    assert systemd.running_spec_hash(999, proc) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        (
+            '[{"dst":"10.77.0.12","dev":"eth0","prefsrc":"10.77.0.11","flags":[],"uid":0,"cache":[]}]',
+            ("eth0", "10.77.0.11"),
+        ),
+        ('[{"dst":"10.1.2.3","gateway":"10.77.0.2","dev":"bond0","prefsrc":"10.77.0.11"}]', ("bond0", "10.77.0.11")),
+    ],
+)
+def test_the_way_to_a_peer(text: str, way: tuple[str, str]) -> None:
+    assert routes.route(text) == {"interface": way[0], "address": way[1]}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '[{"type":"unreachable","dst":"10.9.9.9"}]'])
+def test_no_way_to_a_peer(text: str) -> None:
+    assert routes.route(text) == {}
+
+
+ADDRESSES = """[{"ifname":"lo","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8}]},
+ {"ifname":"eth0","addr_info":[{"family":"inet","local":"192.0.2.7","prefixlen":24},{"family":"inet6","local":"fe80::1"}]},
+ {"ifname":"eth1","addr_info":[{"family":"inet","local":"10.0.0.7","prefixlen":16}]}, {"ifname":"eth2"}]"""
+
+
+def test_the_address_inside_a_network() -> None:
+    assert routes.within(ADDRESSES, "10.0.0.0/16") == [{"interface": "eth1", "address": "10.0.0.7"}]
+    assert routes.within(ADDRESSES, "172.16.0.0/12") == []
+
+
+def test_a_network_must_be_one() -> None:
+    with pytest.raises(ValueError, match="host bits set"):
+        routes.within(ADDRESSES, "10.0.0.7/16")
+
+
+def test_a_timestamp_of_systemctl() -> None:
+    assert systemd.seconds_since_epoch("@1795377378") == 1795377378
+    assert systemd.seconds_since_epoch("") == 0
