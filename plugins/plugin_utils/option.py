@@ -18,8 +18,8 @@ NEGATIVE_NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")  # what argparse takes for a v
 class Option:
     """One option in one engine version.
 
-    name: the canonical spelling: the first long one of the engine's own parser (``--tensor-parallel-size``); for a
-      positional argument its name without dashes.
+    name: the canonical spelling: the first long one of the engine's own parser, of parallel sizes the one written out
+      (``--tensor-parallel-size``); for a positional argument its name without dashes.
     spellings: every spelling that version accepts, short ones and those that turn a switch off included.
     off: of these the ones that turn a switch off, the one to write first (``--no-x``; vLLM also has ``--disable-x``).
     dest: the attribute the engine's parser stores it under.

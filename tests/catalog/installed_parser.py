@@ -40,13 +40,14 @@ def sglang() -> argparse.ArgumentParser:
 
 
 def main() -> None:
+    describe_file, engine = sys.argv[1:]
     result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # engines print while they are imported
-    spec = importlib.util.spec_from_file_location("describe", sys.argv[1])
+    spec = importlib.util.spec_from_file_location("describe", describe_file)
     describe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(describe)
-    parser = {"vllm": vllm, "sglang": sglang}[sys.argv[2]]()
-    version = importlib.import_module(sys.argv[2]).__version__
+    parser = {"vllm": vllm, "sglang": sglang}[engine]()
+    version = importlib.import_module(engine).__version__
     json.dump({"version": version, "options": describe.argparse_options(parser)}, result)
     result.flush()
 

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import Catalog
 
 from tools.catalog import stubs
+from tools.catalog.__main__ import FOLDER, header, migrations, stored
 from tools.catalog.describe import argparse_options, click_options
 from tools.catalog.engines import ENGINES
 from tools.catalog.records import UnknownConverterError, catalog_text, records, versions_of
@@ -146,3 +147,10 @@ def test_a_stub_that_decides_something_is_noted() -> None:
     assert list(module.CHOICES) != []
     assert not module.AVAILABLE
     assert list(dict.fromkeys(stubs.consulted)) == ["engine.backends:CHOICES", "engine.backends:AVAILABLE"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_stored_file_is_what_the_generator_writes(engine: str) -> None:
+    """Nobody edited it by hand, and the reviewed migrations are in it."""
+    text = catalog_text(header(engine), versions_of(stored(engine)), migrations(engine))
+    assert (FOLDER / f"{engine}.json").read_text(encoding="utf-8") == text

@@ -57,8 +57,11 @@ def records(options: Iterable[Mapping[str, Any]]) -> list[Record]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
+    """The first long spelling; of parallel sizes the one written out, which SGLang put second in 0.5.14."""
     on = [s for s in row["spellings"] if s not in row["off"]]
-    return next((s for s in on if s.startswith("--")), on[0]) if on else str(row["dest"])
+    long = [s for s in on if s.startswith("--")]
+    written_out = [s for s in long if s.endswith("-parallel-size")]
+    return [*written_out, *long, *on, str(row["dest"])][0]
 
 
 def _record(row: Mapping[str, Any], names: Mapping[str, str]) -> Record:
