@@ -109,6 +109,11 @@ class Catalog:
                 spans[spelling] = (min(first, run.first), max(last, run.last))
         return spans
 
+    def last_successor(self, name: str) -> str:
+        """What the last version that had an option named as its successor; empty if it named none."""
+        runs = [run for run in self.runs if name in run.option.spellings]
+        return max(runs, key=lambda run: run.last).option.successor if runs else ""
+
     def history(self, spelling: str) -> History:
         """Since when, until when, and what came after; accepts snake case too."""
         name = kebab(spelling)
@@ -119,7 +124,7 @@ class Catalog:
             spelling=name,
             since=self.versions[first] if known else "",
             until=self.versions[last] if known and last < len(self.versions) - 1 else "",
-            successor=str(migration),
+            successor=str(migration) or self.last_successor(name),
             note=migration.note,
         )
 
@@ -161,12 +166,13 @@ class Catalog:
 
 
 def _expand(row: Mapping[str, Any]) -> Option:
-    """Fill in what a record leaves out: spellings (the name, of a switch also ``--no-``), dest (from the name)."""
+    """Fill in what a record leaves out: off (of a switch, ``--no-`` and its name), spellings (name and off), dest."""
     known = {f.name for f in fields(Option)}
     record = {key: value for key, value in row.items() if key in known}
     name, kind = record["name"], record.get("kind", "value")
-    usual = {"switch": (name, "--no-" + name.removeprefix("--")), "positional": ()}.get(kind, (name,))
-    record["spellings"] = tuple(record.get("spellings", usual))
+    off = ["--no-" + name.removeprefix("--")] if kind == "switch" else []
+    record["off"] = tuple(record.get("off", off))
+    record["spellings"] = tuple(record.get("spellings", [] if kind == "positional" else [name, *record["off"]]))
     record["choices"] = tuple(record.get("choices", ()))
     record.setdefault("dest", snake(name))
     if kind == "flag":
@@ -174,6 +180,11 @@ def _expand(row: Mapping[str, Any]) -> Option:
     if kind == "json":
         record.setdefault("type", "json")
     return Option(**record)
+
+
+def _written(targets: list[tuple[Option, Any]]) -> str:
+    """Options with their values for a message; what is merely given or left out is named without a value."""
+    return " and ".join(o.name if v in (None, True) else f"{o.name} {words.text(v)}" for o, v in targets)
 
 
 def finding(severity: str, code: str, where: str, message: str, remedy: str = "") -> Finding:
@@ -216,7 +227,9 @@ class VersionCatalog:
 
     def lookup(self, name: str) -> Option | None:
         """The option for a spelling (``--tp-size``), its YAML form (``tp_size``), or the engine's dest."""
-        return self._by_spelling.get(name) or self._by_spelling.get(kebab(name)) or self._by_dest.get(snake(name))
+        spellings = (name, kebab(name), "-" + name.lstrip("-"))  # the last one for -tp and its like
+        found = (self._by_spelling[spelling] for spelling in spellings if spelling in self._by_spelling)
+        return next(found, None) or self._by_dest.get(snake(name))
 
     def check(self, args: Mapping[str, Any], where: str) -> Checked:
         """Check options in the engine's own words and bring them into canonical form, in the order given.
@@ -253,14 +266,15 @@ class VersionCatalog:
         option = self.lookup(given)
         name = kebab(given)
         if option and option.deprecated != "fatal":
-            if option.is_negative(name):
+            if name in option.off:
                 value = words.negated(value)
             return [(option, value)], self._deprecation(option, where)
         migration = self.catalog.migrations.get(option.name if option else name, Migration())
         targets = self._translate(migration, value)
         if targets:
-            message = f"{self._what_happened(name, option)}; {migration} is written instead"
-            return targets, [finding("warn", "option-renamed", where, message, f"write {migration}")]
+            instead = _written(targets)
+            message = f"{self._what_happened(name, option)}; {instead} is written instead"
+            return targets, [finding("warn", "option-renamed", where, message, f"write {instead}")]
         prefixed = {
             o.name: o for s, o in self._by_spelling.items() if self.catalog.abbreviations and s.startswith(name)
         }
@@ -271,13 +285,18 @@ class VersionCatalog:
         return [], [self._refusal(name, option, migration, list(prefixed), where)]
 
     def _translate(self, migration: Migration, value: Any) -> list[tuple[Option, Any]]:
-        """The successors with their values; empty if one of them is not in this version or is refused there too."""
-        targets = []
+        """The successors with their values, over several renamings; empty if one does not end in this version."""
+        targets: list[tuple[Option, Any]] = []
         for name, fixed in migration.becomes.items():
             option = self.lookup(name)
+            new_value = value if fixed is None else (fixed if value else None)
             if option is None or option.deprecated == "fatal":
-                return []
-            targets.append((option, value if fixed is None else (fixed if value else None)))
+                further = self._translate(self.catalog.migrations.get(name, Migration()), new_value)
+                if not further:
+                    return []
+                targets += further
+            else:
+                targets.append((option, new_value))
         return targets
 
     def _what_happened(self, name: str, option: Option | None) -> str:
@@ -308,6 +327,8 @@ class VersionCatalog:
             remedy = migration.note
         elif migration.becomes:
             remedy = f"write {migration}"
+        elif code == "option-removed" and self.catalog.last_successor(name):
+            remedy = f"its last help text names {self.catalog.last_successor(name)}"
         elif code == "option-too-new":
             remedy = (
                 f"this version calls it {older[0]}" if older else f"use version {self.catalog.versions[first]} or newer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,10 +66,20 @@ class Call:
     rendezvous_port: int | None = None
     files: tuple[Mapping[str, Any], ...] = ()
     """Files without secrets that must lie on the node: path and content."""
-    findings: tuple[Finding, ...] = ()
+    mounts: tuple[Mapping[str, Any], ...] = ()
+    """What a container needs besides the user's mounts."""
+    head_only: tuple[str, ...] = ()
+    """Options of ``engine_args`` that only rank 0 takes and that are left out on the others."""
 
 
-EngineModule = Callable[[Request, VersionCatalog], Call]
+@dataclass(frozen=True)
+class Engine:
+    """An engine module: its part of the launch, and what it checks after parsing (given the values on the command
+    line).
+    """
+
+    call: Callable[[Request, VersionCatalog], Call]
+    rules: Callable[[Request, VersionCatalog, Mapping[str, Any]], Iterator[Finding]]
 
 
 def present(**given: tuple[Any, str]) -> dict[str, Given]:
