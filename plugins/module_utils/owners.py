@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
@@ -83,6 +84,21 @@ def of_socket(host: Host, inode: str) -> Owner | None:
             if any(host.link_name(f"{folder}/{number}") == f"socket:[{inode}]" for number in host.entries(folder)):
                 return of_process(host, int(pid))
     return None
+
+
+def holders(host: Host, ports: list[int]) -> list[dict[str, Any]]:
+    """Who listens on which of ``ports``, as a module returns it: port, pid (0: hidden), command and unit (or container)."""
+    found = {}
+    for listener in listeners(host):
+        if listener.port in ports and listener.port not in found:
+            owner = of_socket(host, listener.inode) or Owner(0, "", None, None)
+            found[listener.port] = {
+                "port": listener.port,
+                "pid": owner.pid,
+                "command": owner.command,
+                "unit": owner.unit or owner.container or "",
+            }
+    return [found[port] for port in sorted(found)]
 
 
 def of_process(host: Host, pid: int) -> Owner:
