@@ -27,7 +27,7 @@ class Option:
       (several words after one spelling), ``repeat`` (the option is given once per item; with nargs, an item is several
       words), ``json`` (one word that the engine's parser reads as JSON), ``positional``.
     type: what one word must be: ``str``, ``int``, ``float``, ``bool`` (true/false as a word), ``json``, ``human-int``
-      (an integer, or 1k = 1000, 1K = 1024); alternatives are joined with ``|`` and tried in that order.
+      (an integer, or 1k = 1000, 1K = 1024), ``auto`` (that word); alternatives are joined with ``|`` and tried in that order.
     choices: the allowed values, empty when the parser does not restrict them.
     nargs: argparse's, as text: ``?``, ``*``, ``+``, a number, or empty for exactly one word.
     default: the parser's default as JSON data; None also when it is computed at run time.
@@ -122,6 +122,12 @@ def _read_human_int(value: Any) -> int | str:
     return value if isinstance(value, str) and HUMAN_INT.fullmatch(value) else _read_int(value)
 
 
+def _read_auto(value: Any) -> str:
+    if str(value).lower() != "auto":
+        raise ValueError(value)
+    return "auto"
+
+
 _READERS = {
     "str": _read_str,
     "int": _read_int,
@@ -129,6 +135,7 @@ _READERS = {
     "bool": _read_bool,
     "json": _read_json,
     "human-int": _read_human_int,
+    "auto": _read_auto,
 }
 
 

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+JSON = json.JSONEncoder(ensure_ascii=False)
+
 
 def shell_line(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
     """A line that people paste into a POSIX shell; ``shlex.split`` gives the words back."""
@@ -20,13 +22,13 @@ def compose_word(word: str) -> str:
 
 
 def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
-    """A YAML document of mappings, lists, texts and numbers, line by line; texts are always quoted, as in JSON.
+    """A YAML document of dicts, lists, texts and numbers, line by line; texts are always quoted, as in JSON.
 
     Written here because a general dumper takes most of the time of rendering a launch.
     """
-    pairs = [(f"{key}:", v) for key, v in value.items()] if isinstance(value, Mapping) else [("-", v) for v in value]
+    pairs = [(f"{key}:", v) for key, v in value.items()] if isinstance(value, dict) else [("-", v) for v in value]
     for start, item in pairs:
-        if isinstance(item, (Mapping, list)):
+        if isinstance(item, (dict, list)):
             yield indent + start
             yield from yaml_lines(item, indent + "  ")
         else:
@@ -34,5 +36,5 @@ def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
 
 
 def _yaml_scalar(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = JSON.encode(value)
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)

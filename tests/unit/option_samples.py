@@ -59,6 +59,7 @@ class Sampler:
             "float": self.random.randint(1, 99) / 100,
             "bool": self.random.random() < 0.5,
             "human-int": self.random.choice(["1k", "2M", 4096]),
+            "auto": "auto",
             "str": self.random.choice(self.texts),
             "json": self.random.choice(self.objects),
         }[kind]

@@ -80,7 +80,7 @@ KNOWN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("vllm", "0.11.1", "nnodes", {"type": "int"}),
     ("vllm", "0.32.0", "enforce_eager", {"kind": "switch"}),
     ("vllm", "0.32.0", "speculative_config", {"kind": "json"}),
-    ("vllm", "0.32.0", "max_model_len", {"type": "human-int|str"}),
+    ("vllm", "0.32.0", "max_model_len", {"type": "human-int|auto"}),
     ("vllm", "0.32.0", "api_key", {"kind": "list"}),
     ("lmdeploy", "0.7.1", "model_path", {"kind": "positional", "nargs": ""}),
     ("lmdeploy", "0.18.0", "tp", {"type": "int"}),
@@ -156,6 +156,7 @@ def words_for(option: Option) -> st.SearchStrategy[Any]:
         "int": st.integers(),
         "float": st.floats(min_value=0, allow_infinity=False),
         "bool": st.booleans(),
+        "auto": st.just("auto"),
         "human-int": st.one_of(st.integers(), st.sampled_from(["1k", "2M"])),
         "json": st.dictionaries(text, st.one_of(st.integers(), text, st.lists(st.booleans()))),
     }

@@ -16,8 +16,9 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request im
 from option_samples import Sampler
 
 SETS = 50
-READ_FURTHER = {"config", "cuda_graph_config", "lora_modules"}
-"""Options whose text the parser itself reads further: the name of a file that must exist, JSON of a fixed form."""
+READ_FURTHER = {"config", "cuda_graph_config", "lora_modules", "mm_processor_device"}
+"""Options whose text the parser itself reads further (the name of a file that must exist, JSON of a fixed form), and one
+whose choices depend on the machine."""
 
 READ = """
 import contextlib, io, json, sys

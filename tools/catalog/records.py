@@ -29,7 +29,7 @@ TYPES = {
     "float": "float",
     "boolean": "bool",
     "human_readable_int": "human-int",
-    "human_readable_int_or_auto": "human-int|str",
+    "human_readable_int_or_auto": "human-int|auto",
     "loads": "json",
     "parse_type[loads]": "json",
     "json_list_type": "json",
