@@ -58,15 +58,20 @@ def _nccl(given: Deployed) -> dict[str, Any]:
 
 
 def _memory(given: Deployed) -> tuple[dict[str, Any], dict[str, Any]]:
-    nodes = [hardware(given, facts) for facts in given.gpu_facts] or [dict(given.hardware)] * len(given.hosts)
+    nodes: list[dict[str, Any]] = [hardware(given, facts) for facts in given.gpu_facts]
     if not given.model_info.get("config") or not all(node.get("gpu") for node in nodes):
         return {}, {}
     same = {"engine_version": given.engine_version, "engine_args": dict(given.engine_args)}
     sizes = {"tp": given.tensor_parallel_size, "pp": given.pipeline_parallel_size, "dp": given.data_parallel_size}
     sizes["ep"] = int(given.engine_args.get("expert_parallel_size") or given.engine_args.get("ep_size") or 1)
-    smallest = {**min(nodes, key=lambda node: node.get("memory_mib") or 0), "nodes": len(nodes)}
+    smallest: dict[str, Any] = min(nodes, key=_memory_mib)
+    smallest = {**smallest, "nodes": len(nodes)}
     fit = memory_fit(given.model_info, smallest, sizes, given.engine, **same)
     return fit, parallel_plan(given.model_info, nodes, given.engine, **same)
+
+
+def _memory_mib(node: Mapping[str, Any]) -> int:
+    return int(node.get("memory_mib") or 0)
 
 
 def hardware(given: Deployed, facts: Facts) -> dict[str, Any]:
