@@ -13,13 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils import option as words
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import Option, kebab, read_value, snake, to_argv
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["Catalog", "Checked", "Finding", "History", "Option", "VersionCatalog", "argument_parser", "to_argv"]
-
-Finding = dict[str, str]
-"""severity (fail, warn, info), code, where, message, remedy."""
+__all__ = ["Catalog", "Checked", "History", "Option", "VersionCatalog", "argument_parser", "to_argv"]
 
 
 @dataclass(frozen=True)
@@ -185,11 +183,6 @@ def _expand(row: Mapping[str, Any]) -> Option:
 def _written(targets: list[tuple[Option, Any]]) -> str:
     """Options with their values for a message; what is merely given or left out is named without a value."""
     return " and ".join(o.name if v in (None, True) else f"{o.name} {words.text(v)}" for o, v in targets)
-
-
-def finding(severity: str, code: str, where: str, message: str, remedy: str = "") -> Finding:
-    """One finding in the shape that the whole project shares."""
-    return {"severity": severity, "code": code, "where": where, "message": message, "remedy": remedy}
 
 
 @dataclass(frozen=True, eq=False)

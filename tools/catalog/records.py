@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tools.catalog.stubs import MARK
+
 Record = dict[str, Any]
 """The fields of `plugin_utils.option.Option`, those with their usual value left out."""
 
@@ -69,9 +71,7 @@ def _record(row: Mapping[str, Any], names: Mapping[str, str]) -> Record:
     has_value = kind not in ("flag", "switch")
     usual_off = ["--no-" + name.removeprefix("--")] if kind == "switch" else []
     usual_spellings = [] if kind == "positional" else [name, *usual_off]
-    choices = sorted(
-        (c for c in row["choices"] or [] if c is not None), key=lambda c: (type(c).__name__, c)
-    )  # some are sets
+    choices = _choices(row["choices"])
     if row["type"] == "bool":
         choices = [True]  # Python's bool takes every word for true, "false" too
     deprecated = _deprecated(row, name)
@@ -120,9 +120,17 @@ def _kind(row: Mapping[str, Any]) -> str:
 
 
 def _default(row: Mapping[str, Any]) -> Any:
-    """The default, unless it is an object of the engine's own."""
+    """The default, unless it is an object of the engine's own or computed at run time by what is stubbed."""
     default = row["default"]
-    return None if isinstance(default, str) and default.startswith("<") else default
+    return None if isinstance(default, str) and (default.startswith("<") or MARK.search(default)) else default
+
+
+def _choices(given: Iterable[Any] | None) -> list[Any]:
+    """The choices in a fixed order (some parsers make them from a set); none where compiled code alone knows them."""
+    choices = [choice for choice in given or [] if choice is not None]
+    if any(MARK.search(str(choice)) for choice in choices):
+        return []
+    return sorted(choices, key=lambda choice: (type(choice).__name__, choice))
 
 
 def _deprecated(row: Mapping[str, Any], name: str) -> str:
