@@ -174,10 +174,10 @@ def test_only_the_head_of_vllm_serves_and_has_the_key() -> None:
     assert "--headless" not in head["argv"]
     assert "--api-server-count" in head["argv"]
     assert head["environment_file"] == head["secret_file"]["path"] == "/etc/fullrank/engine.secret.env"
-    assert head["secret_env_names"] == ["VLLM_API_KEY"]
+    assert head["secret_file"]["format"] % "sk" == "VLLM_API_KEY=sk\n"
     assert "--headless" in other["argv"]
     assert not {"--port", "--host", "--api-server-count"} & set(other["argv"])
-    assert (other["environment_file"], other["secret_file"], other["secret_env_names"]) == ("", {}, [])
+    assert (other["environment_file"], other["secret_file"]) == ("", {})
 
 
 def test_one_node_of_vllm_has_nothing_of_several() -> None:
@@ -189,14 +189,18 @@ def test_one_node_of_vllm_has_nothing_of_several() -> None:
 def test_sglang_takes_the_key_from_a_config_file_where_it_reads_one() -> None:
     rendered = launch("sglang", "0.5.5", {})
     assert rendered["secret_file"]["format"] % "sk" == 'api-key: "sk"\n'
-    assert rendered["argv"][-2:] == ["--config", "/etc/fullrank/engine.secret.yaml"]
+    assert rendered["argv"][-2:] == ["--config", "/run/credentials/fullrank-engine.service/secret.yaml"]
+    assert rendered["load_credential"] == "secret.yaml:/etc/fullrank/engine.secret.yaml"
     assert rendered["environment_file"] == ""
+    assert rendered["lines"]["process"].endswith("--config /etc/fullrank/engine.secret.yaml")
 
 
 def test_before_that_a_shell_puts_it_on_the_command_line() -> None:
     rendered = launch("sglang", "0.4.3", {})
-    script = 'set -a; . /etc/fullrank/engine.secret.env; exec "$@" --api-key "$FULLRANK_API_KEY"'
+    script = 'exec "$@" --api-key "$FULLRANK_API_KEY"'
     assert rendered["argv"][:4] == ["/bin/sh", "-c", script, "sh"]
+    assert f"'set -a; . /etc/fullrank/engine.secret.env; {script}'" in rendered["lines"]["process"]
+    assert rendered["environment_file"] == "/etc/fullrank/engine.secret.env"
     assert rendered["secret_file"]["format"] % "sk" == "FULLRANK_API_KEY=sk\n"
 
 
