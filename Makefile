@@ -57,6 +57,7 @@ test-chain: setup host-packages engines ## the chain on two nodes of the test gr
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
+	tests/bench/bench_render.py
 	tests/bench/chain.py
 
 .PHONY: ground
