@@ -88,10 +88,7 @@ def _fit(plan: Mapping[str, Any]) -> list[str]:
 def _ranks(ranks: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"  {one['rank']}  {one['host']}  {one['address'] or '-'}  "
-        + (
-            one["interface"]
-            or ("-" if one["asked"] else "not asked: address as declared, interface asked for at the start")
-        )
+        + (one["interface"] or ("-" if one["asked"] else "(not asked: the address is the declared one)"))
         for one in ranks
     ]
 
