@@ -33,13 +33,13 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-engines test-chain ## everything: lint, unit tests, the chain on the test ground with its faults
+test: lint test-unit test-catalogs test-engines test-chain ## everything: lint, unit tests, catalogs, the chain on the test ground
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ruff check .
 	ruff format --check .
-	mypy $(CHECKOUT_AS_COLLECTION)/plugins
+	mypy $(CHECKOUT_AS_COLLECTION)/plugins tools
 	yamllint --strict .
 	ansible-lint --offline -q
 
@@ -59,6 +59,14 @@ test-chain: setup host-packages engines ## the chain on two nodes of the test gr
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
 	tests/bench/chain.py
+
+.PHONY: catalogs
+catalogs: setup ## flag catalogs: add the engine versions published since they were written
+	nice python -m tools.catalog
+
+.PHONY: test-catalogs
+test-catalogs: setup ## flag catalogs: one version of each engine made anew from its published wheel, and compared
+	pytest tests/catalog -m index
 
 .PHONY: ground
 ground: setup host-packages engines ## two nodes of the test ground
