@@ -33,7 +33,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-catalogs test-engines test-chain ## everything: lint, unit tests, catalogs, the chain on the test ground
+test: lint test-unit test-package test-catalogs test-engines test-chain ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
@@ -46,6 +46,10 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint
 .PHONY: test-unit
 test-unit: setup ## unit tests: pure functions and recorded data, seconds
 	pytest -m "not engine and not index"
+
+.PHONY: test-package
+test-package: setup ## the built collection, installed into a fresh place and used by its full names
+	pytest tests/package
 
 .PHONY: test-engines
 test-engines: setup engines ## what is compared with the engines' own parsers

@@ -37,9 +37,8 @@ def run(*command: str, cwd: Path, **env: str) -> str:
     """A command that sees neither the checkout nor its configuration."""
     clean = {
         "PATH": f"{BIN}:/usr/bin:/bin",
-        "HOME": str(cwd),
+        "HOME": str(cwd.parent),
         "LANG": "C.UTF-8",
-        "ANSIBLE_LOCAL_TEMP": str(cwd / "tmp"),
         **env,
     }
     done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=LIMIT_S, check=False)
@@ -127,7 +126,11 @@ def test_a_playbook_runs_by_its_full_name(place: Path) -> None:
 
 def test_the_chain_runs_by_its_full_name_and_says_who_does_not_answer(place: Path) -> None:
     command = [str(BIN / "ansible-playbook"), "fullrank.serving.site", "-i", "hosts.yml"]
-    env = {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(place), "ANSIBLE_COLLECTIONS_PATH": str(place / "collections")}
+    env = {
+        "PATH": f"{BIN}:/usr/bin:/bin",
+        "HOME": str(place.parent),
+        "ANSIBLE_COLLECTIONS_PATH": str(place / "collections"),
+    }
     done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode != 0
     assert "UNREACHABLE" in done.stdout
