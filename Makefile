@@ -36,12 +36,14 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 test: lint test-unit test-package test-catalogs test-engines test-chain ## everything; on the test ground too
 
 .PHONY: lint
-lint: setup ## ruff, mypy, yamllint, ansible-lint
+lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .
 	ruff format --check .
 	mypy $(CHECKOUT_AS_COLLECTION)/plugins tools
 	yamllint --strict .
 	ansible-lint --offline -q
+	antsibull-docs lint-collection-docs --plugin-docs --disallow-unknown-collection-refs $(CHECKOUT_AS_COLLECTION)
+	antsibull-changelog lint
 
 .PHONY: test-unit
 test-unit: setup ## unit tests: pure functions and recorded data, seconds
