@@ -1,0 +1,37 @@
+"""What was written to a node can be taken away again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from testinfra.host import Host
+
+UNIT = "/etc/systemd/system/fullrank-tiny.service"
+
+
+def test_remove_says_what_it_would_do_does_it_and_has_then_nothing_to_do(
+    nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
+    told = play("playbooks/remove.yml", "--check", "--diff")
+    assert (told.rc, told.changed) == (0, 2)
+    assert "-ExecStart=" in told.text
+    assert all(host.file(UNIT).exists for host in nodes.values())
+
+    done = play("playbooks/remove.yml")
+    assert (done.rc, done.changed) == (0, 2)
+    for host in nodes.values():
+        assert not host.file(UNIT).exists
+        assert not host.file("/etc/fullrank/tiny.secret.env").exists
+        assert host.run("systemctl is-enabled fullrank-tiny").rc != 0
+
+    again = play("playbooks/remove.yml")
+    assert (again.rc, again.changed) == (0, 0)
+
+
+def test_status_of_a_deployment_that_is_not_there(play: Callable[..., Any]) -> None:
+    rows = play("playbooks/status.yml").outcome["status"]
+    assert {(r["host"], r["unit"], r["health"]) for r in rows} == {
+        ("n1", "not installed", "down"),
+        ("n2", "not installed", "down"),
+    }
