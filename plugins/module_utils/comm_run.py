@@ -54,9 +54,13 @@ def torchrun(python: str, program: str, options: Mapping[str, Any], where: Mappi
 
 
 def mpirun(
-    python: str, program: str, options: Mapping[str, Any], env: Mapping[str, str], addresses: Sequence[str], processes: int
+    python: str, program: str, options: Mapping[str, Any], env: Mapping[str, str], where: Mapping[str, Any]
 ) -> list[str]:
-    """The command of the head for all nodes, in the words of Open MPI, which reaches the others by its own means (ssh)."""
+    """The command of the head for all nodes, in the words of Open MPI, which reaches the others by its own means (ssh).
+
+    where: addresses of the nodes in rank order, processes on each.
+    """
+    addresses, processes = where["addresses"], int(where["processes"])
     places = ",".join(f"{address or LOOPBACK}:{processes}" for address in addresses)
     passed = [word for name in sorted(env) for word in ("-x", name)]
     count = processes * len(addresses)
@@ -111,9 +115,9 @@ def records(output: str) -> list[dict[str, Any]]:
 
 
 def said(output: str, count: int) -> list[str]:
-    """The last ``count`` lines of libraries: neither the program's own nor NCCL's information."""
+    """The last ``count`` lines of libraries that say something: not the program's own, no NCCL information, no rulers."""
     lines = [line.rstrip() for line in output.splitlines() if MARK not in line and " NCCL INFO " not in line]
-    return [line for line in lines if line][-count:]
+    return [line for line in lines if line.strip(" =-*")][-count:]
 
 
 def outcome(output: str, error: str, code: int, seconds: float, limit: int) -> dict[str, Any]:
@@ -124,5 +128,5 @@ def outcome(output: str, error: str, code: int, seconds: float, limit: int) -> d
         "seconds": round(seconds, 1),
         "records": records(output),
         "networks": nccl_log.networks(output),
-        "log": said(f"{output}\n{error}", 15) if code else [],
+        "log": said(f"{output}\n{error}", 20) if code else [],
     }

@@ -6,11 +6,12 @@ A program of its own, run by torchrun (or mpirun) with the interpreter of the en
 
     torchrun --nproc-per-node 2 comm_worker.py '{"backend": "gloo"}'
 
-It gets no other file, so it imports nothing of this collection. What it finds are lines on standard output, MARK and JSON:
+It gets no other file, so it imports nothing of this collection. Pairs come first: where data gets stuck, the pair is known.
+What it finds are lines on standard output, MARK and JSON:
 
     start       rank, node, nodes, processes (per node), backend, torch
-    all_reduce  bytes, seconds (of one, the slowest rank's), from rank 0
     pair        nodes, process (its number on the node), bytes, seconds (both directions at once), latency; from the lower node
+    all_reduce  bytes, seconds (of one, the slowest rank's), from rank 0
     wrong       rank, at, count: elements that did not arrive as they should
     error       rank, at, text
     end         rank
@@ -24,7 +25,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any
@@ -41,6 +42,7 @@ FLOAT_BYTES = 4
 PERIOD = 251  # prime, so that a block that is shifted or repeated does not look right
 MOST_REPETITIONS = 20
 STEADY_BYTES = 2**20  # from here on a transfer's time grows with its size; below, latency rules
+WAITING = "waiting for the other pairs"
 HERE = {"at": "start"}
 
 
@@ -66,30 +68,30 @@ def ladder(
     seconds: float,
     step: Callable[[int], Callable[[], float]],
     agree: Callable[[float], float],
-) -> list[tuple[int, float]]:
+) -> Iterator[tuple[int, float]]:
     """(bytes, seconds of one transfer) for every size, the small ones first, as far as the time allows.
 
     step: makes what is transferred for a size and returns the transfer, which gives the seconds it took.
     agree: the largest of all partners' numbers. All decide by agreed numbers, so that none waits for a transfer which the other
     does not make.
     """
-    measured: list[tuple[int, float]] = []
+    done, taken = 0, 0.0
     for size in sorted(sizes):
-        if measured and measured[-1][0] >= STEADY_BYTES and measured[-1][1] * size / measured[-1][0] > seconds:
+        if done >= STEADY_BYTES and taken * size / done > seconds:
             break
         transfer = step(size)
         first = agree(transfer())  # not counted: connections are made and buffers registered on first use
         repetitions = max(1, min(MOST_REPETITIONS, int(seconds / max(first, 1e-9))))
-        measured.append((size, agree(median(transfer() for _ in range(repetitions)))))
-    return measured
+        done, taken = size, agree(median(transfer() for _ in range(repetitions)))
+        yield done, taken
 
 
 class Group:
     """This process among all others."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        import torch
-        import torch.distributed as dist
+        import torch  # noqa: PLC0415 (the controller and the module have none)
+        import torch.distributed as dist  # noqa: PLC0415
 
         self.torch, self.dist, self.options = torch, dist, options
         backend = options["backend"]
@@ -105,6 +107,9 @@ class Group:
             self.device = torch.device("cuda", self.process)
             torch.cuda.set_device(self.device)
         dist.init_process_group(backend, timeout=timedelta(seconds=options["timeout"]))
+        # ranks wait for each other on a group of its own: one that only waits must not give up before those that are stuck
+        patient = timedelta(seconds=2 * options["timeout"])
+        self.all = None if by_mpi else dist.new_group(backend="gloo", timeout=patient)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.node, self.nodes = self.rank // self.processes, self.size // self.processes
 
@@ -118,7 +123,9 @@ class Group:
 
     def pattern(self, size: int, rank: int) -> Any:
         """What ``rank`` sends. Small whole numbers: their sums are exact in float32 for up to 66,000 ranks."""
-        return self.torch.arange(max(1, size // FLOAT_BYTES), device=self.device).remainder(PERIOD).float() + rank % PERIOD
+        return (
+            self.torch.arange(max(1, size // FLOAT_BYTES), device=self.device).remainder(PERIOD).float() + rank % PERIOD
+        )
 
     def compare(self, arrived: Any, expected: Any) -> None:
         if count := int((arrived != expected).sum()):
@@ -133,8 +140,8 @@ class Group:
 
     def agree(self, value: float) -> float:
         """The largest of all ranks' values."""
-        shared = self.torch.tensor([value], dtype=self.torch.float64, device=self.device)
-        self.dist.all_reduce(shared, op=self.dist.ReduceOp.MAX)
+        shared = self.torch.tensor([value], dtype=self.torch.float64)
+        self.dist.all_reduce(shared, op=self.dist.ReduceOp.MAX, group=self.all)
         return float(shared)
 
     def exchange(self, peer: int, out: Any, into: Any) -> None:
@@ -163,12 +170,11 @@ def all_reduce(group: Group) -> None:
 def pairs(group: Group) -> None:
     """Every two nodes, all their processes side by side, each with its like: GPU 3 with GPU 3, over the same rail."""
     for matches in rounds(group.nodes):
-        HERE["at"] = "waiting for the other pairs"
         group.agree(0.0)
         for match in matches:
             if group.node in match:
                 pair(group, match)
-    HERE["at"] = "waiting for the other pairs"
+        HERE["at"] = WAITING
     group.agree(0.0)
 
 
@@ -183,14 +189,14 @@ def pair(group: Group, match: tuple[int, int]) -> None:
         return max(value, float(theirs))
 
     def step(size: int) -> Callable[[], float]:
-        HERE["at"] = f"exchange of {size} bytes with node {other}"
+        HERE["at"] = f"exchange of {size} bytes with rank {other}"
         into = group.zeros(size)
         group.exchange(peer, group.pattern(size, group.rank), into)
         group.compare(into, group.pattern(size, peer))
         out = group.zeros(size)
         return lambda: group.clocked(lambda: group.exchange(peer, out, into))
 
-    measured = ladder(group.options["sizes"], group.options["seconds"], step, agree)
+    measured = list(ladder(group.options["sizes"], group.options["seconds"], step, agree))
     if group.node == match[0]:
         size, seconds = measured[-1]
         tell("pair", nodes=match, process=group.process, bytes=size, seconds=seconds, latency=measured[0][1])
@@ -198,7 +204,7 @@ def pair(group: Group, match: tuple[int, int]) -> None:
 
 def vllm_communicator(group: Group) -> None:
     """vLLM's own NCCL communicator, which its ranks use instead of torch's: called directly, then from a CUDA graph."""
-    from vllm.distributed.device_communicators.pynccl import PyNcclCommunicator
+    from vllm.distributed.device_communicators.pynccl import PyNcclCommunicator  # noqa: PLC0415
 
     HERE["at"] = "vLLM's communicator"
     torch, size = group.torch, STEADY_BYTES
@@ -226,7 +232,9 @@ def check(options: dict[str, Any]) -> None:
     HERE["at"] = "first contact"
     most, fewest = group.agree(group.processes), -group.agree(-group.processes)
     if most != fewest:
-        raise RuntimeError(f"between {fewest:.0f} and {most:.0f} processes run on a node, {group.processes} on this one")
+        raise RuntimeError(
+            f"between {fewest:.0f} and {most:.0f} processes run on a node, {group.processes} on this one"
+        )
     tell(
         "start",
         rank=group.rank,
@@ -236,8 +244,9 @@ def check(options: dict[str, Any]) -> None:
         backend=options["backend"],
         torch=group.torch.__version__,
     )
-    all_reduce(group)
+    group.dist.all_reduce(group.zeros(FLOAT_BYTES))  # NCCL wants everybody in the first call (torch, batch_isend_irecv)
     pairs(group)
+    all_reduce(group)
     if options["vllm"]:
         vllm_communicator(group)
     tell("end", rank=group.rank)
@@ -250,7 +259,12 @@ def main() -> None:
         check(options)
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
-        tell("error", rank=int(os.environ.get("RANK", -1)), at=HERE["at"], text=f"{type(error).__name__}: {lines[0][:500]}")
+        tell(
+            "error",
+            rank=int(os.environ.get("RANK", "-1")),
+            at=HERE["at"],
+            text=f"{type(error).__name__}: {lines[0][:500]}",
+        )
         os._exit(1)  # at once: the libraries' own clean-up may wait for partners that are gone
 
 

@@ -14,7 +14,9 @@ from typing import Any
 # "Channel 00/0 : 0[0] -> 1[0] [send] via NET/IB/4/GDRDMA" ("Ring" up to 2.4); a network plugin's name may hold blanks
 _CHANNEL = re.compile(r"NCCL INFO (?:Channel|Ring) .*\[(?:send|receive)\] via NET/(?P<net>[^/]+)/\d+(?P<gdr>/GDRDMA)?")
 _CHOSEN = re.compile(r"NCCL INFO Using network (?P<net>.+?)\s*$")
-_WHY = re.compile(r"NCCL INFO (?P<why>NET/IB : No device found\.?|Failed to open libibverbs\S*|NCCL_IB_DISABLE set .*1)")
+_WHY = re.compile(
+    r"NCCL INFO (?P<why>NET/IB : No device found\.?|Failed to open libibverbs\S*|NCCL_IB_DISABLE set .*1)"
+)
 
 SOCKET = "Socket"
 """NCCL's own name of its TCP transport (src/transport/net_socket.cc); every other network is RDMA of some kind."""

@@ -13,7 +13,7 @@ description:
   - Runs an all-reduce of all ranks and an exchange between every two nodes, with the PyTorch of the engine's environment,
     and compares what arrives with what should.
   - Run it on all hosts of a deployment at once; each waits for the others. M(fullrank.serving.comm_verdict) judges what all
-    of them returned. This module fails only where the check could not be started.
+    of them returned; this module does not fail when the ranks do not reach each other, or not fast enough.
   - The check is a transient systemd unit with the limits and the kind of user of a rank. It ends by itself, writes no file,
     and leaves nothing on the node.
 options:
@@ -189,7 +189,8 @@ def main() -> None:
         module.exit_json(changed=False, skipped=True, msg="nothing is sent in check mode")
     python = f"{given['venv']}/bin/python"
     if not Path(python).exists():
-        module.fail_json(msg=f"venv: {python} does not exist: give the engine's environment, at the same path on every node")
+        # no failure of this module: the findings of the other nodes are wanted too
+        module.exit_json(changed=False, msg=f"there is no {python}; venv must be at the same path on every node")
 
     backend, nnodes = given["backend"], len(given["addresses"])
     env = {name: str(value) for name, value in given["env"].items()}
@@ -203,11 +204,11 @@ def main() -> None:
         "vllm": given["vllm"],
     }
     program = inspect.getsource(comm_worker)
+    where = {**given, "nnodes": nnodes, "processes": processes, "head_address": given["addresses"][0]}
+    where["join_timeout"] = given["timeout"] // 2  # the rest is for what is measured
     if backend == "mpi":
-        argv = comm_run.mpirun(python, program, options, env, given["addresses"], int(processes))
+        argv = comm_run.mpirun(python, program, options, env, where)
     else:
-        where = {**given, "nnodes": nnodes, "processes": processes, "head_address": given["addresses"][0]}
-        where["join_timeout"] = given["timeout"]
         argv = comm_run.torchrun(python, program, options, where)
 
     unit = comm_run.unit_name(given["deployment"])

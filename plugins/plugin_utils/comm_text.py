@@ -24,12 +24,18 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} us"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def lines(deployment: str, result: Mapping[str, Any], networks: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line per size and per pair. result: `comm_verdict.as_data`; networks: what NCCL's log said, per node."""
     nodes, processes = len(result["nodes"]), result["processes"]
     used = sorted({name for one in networks for name in one.get("used", {})})
     over = f" over {', '.join(used)}" if used else ""
-    text = [f"{deployment}: {result['backend']}{over}, {nodes} node(s), {processes} process(es) each"]
+    text = [
+        f"{deployment}: {result['backend']}{over}, {_count(nodes, 'node')} with {_count(processes, 'process')} each"
+    ]
     if result["all_reduce"]:
         text.append(f"{'ALL-REDUCE':<24}{'TIME':>10}{'BUS BANDWIDTH':>18}")
         text += [

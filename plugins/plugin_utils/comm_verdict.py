@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.comm_worker import WAITING
 from ansible_collections.fullrank.serving.plugins.module_utils.nccl_log import SOCKET
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
 
 Run = Mapping[str, Any]
 """What `comm_check` returned on one node; without ``records`` when the node did not take part."""
 
-# what a process says whose partner went first; the partner's own error is the cause
-_ECHOES = ("closed by peer", "reset by peer", "Broken pipe", "closed by remote peer", "SIGTERM")
+# what a process says that only waited, or whose partner went first; the partner's own error is the cause
+_ECHOES = (WAITING, "closed by peer", "reset by peer", "Broken pipe", "closed by remote peer", "SIGTERM")
+
+LOOK = "look at this node and at the one it was exchanging data with: processes, memory, link"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Measured:
 def bus_gbps(size: int, seconds: float, ranks: int) -> float:
     """Gbit/s that every rank's link carries each way during an all-reduce of ``size`` bytes.
 
-    Source: nccl-tests, doc/PERFORMANCE.md: algorithm bandwidth × 2(n-1)/n.
+    Source: nccl-tests, doc/PERFORMANCE.md: algorithm bandwidth times 2(n-1)/n.
     """
     return size * 8 / seconds / 1e9 * 2 * (ranks - 1) / ranks
 
@@ -117,30 +120,37 @@ def _broken(deployment: str, names: Sequence[str], runs: Sequence[Run]) -> list[
     for name, run in zip(names, runs, strict=True):
         if "records" not in run:
             why = str(run.get("msg") or "it was not asked in this run")
-            causes.append(fail("not-taken-part", name, f"the check did not run here: {why}", "make it run, without --limit"))
+            remedy = "make it run on every host of the group, without --limit"
+            causes.append(fail("not-taken-part", name, f"the check did not run here: {why}", remedy))
             continue
         if run["exit_status"] == 0:
             continue
-        remedy = "see its last lines, and the other ranks' findings"
         errors = [one for one in run["records"] if one["kind"] == "error"]
-        for one in errors:
-            said = fail("communication-failed", name, f"{one['at']}: {one['text']}", remedy)
-            (echoes if any(word in one["text"] for word in _ECHOES) else causes).append(said)
-        if run["timed_out"]:
-            message = f"ended after {run['seconds']:.0f} s, before it was done; it last wrote: {_last(run)}"
-            remedy = "look at the other ranks' findings; a healthy but slow group needs a larger comm_check_timeout"
-            causes.append(fail("timed-out", name, message, remedy))
-        elif not errors:
-            said = fail("communication-failed", name, f"exit status {run['exit_status']}: {_last(run)}", remedy)
-            (echoes if any(word in _last(run) for word in _ECHOES) else causes).append(said)
+        said = [fail("communication-failed", name, f"{one['at']}: {one['text']}", LOOK) for one in errors]
+        for one in said or [_ended(name, run)]:
+            (echoes if any(word in one["message"] for word in _ECHOES) else causes).append(one)
     found = causes or echoes
-    if not found and len(runs) * len(runs) > 1 and not measured(runs).sizes:
-        found = [fail("nothing-measured", deployment, "no rank reported a measurement", "look at the ranks' own output")]
+    if not found and not measured(runs).sizes:
+        found = [
+            fail("nothing-measured", deployment, "no rank measured anything", "run the check by hand, see its page")
+        ]
     return found
 
 
-def _last(run: Run) -> str:
-    return run["log"][-1].strip() if run["log"] else "(nothing)"
+def _ended(name: str, run: Run) -> Finding:
+    """A node whose processes could not say themselves what went wrong."""
+    telling = [line for line in run["log"] if "Error" in line or "received by PID" in line]
+    last = (telling or run["log"] or ["(nothing)"])[-1].strip()
+    if not any(one["kind"] == "start" for one in run["records"]):
+        message = f"the rank did not meet the others within {run['seconds']:.0f} s; it last wrote: {last}"
+        remedy = "open comm_check_port on the head to this node, and all ports between the nodes"
+        return fail("not-met", name, message, remedy)
+    if run["timed_out"]:
+        message = f"not done after {run['seconds']:.0f} s; it last wrote: {last}"
+        return fail(
+            "timed-out", name, message, "a group that is healthy but large or slow needs more comm_check_timeout"
+        )
+    return fail("communication-failed", name, f"exit status {run['exit_status']}: {last}", LOOK)
 
 
 def _wrong(names: Sequence[str], runs: Sequence[Run]) -> list[Finding]:
@@ -163,7 +173,9 @@ def _transport(deployment: str, names: Sequence[str], runs: Sequence[Run], limit
         return []
     if limits.backend != "nccl":
         message = f"RDMA is expected, and {limits.backend} cannot show it"
-        return [fail("rdma-not-checked", deployment, message, "comm_check_backend: nccl, or comm_check_expect_rdma: false")]
+        return [
+            fail("rdma-not-checked", deployment, message, "comm_check_backend: nccl, or comm_check_expect_rdma: false")
+        ]
     findings = []
     for name, run in zip(names, runs, strict=True):
         networks = run.get("networks", {"used": {}, "why": []})
@@ -173,7 +185,9 @@ def _transport(deployment: str, names: Sequence[str], runs: Sequence[Run], limit
                 "check that HCAs are active (ibv_devinfo) and that NCCL_IB_HCA names them and NCCL_IB_DISABLE is unset; "
                 "set comm_check_expect_rdma: false if sockets are meant"
             )
-            findings.append(fail("sockets-instead-of-rdma", name, f"NCCL sends over TCP sockets, not RDMA{why}", remedy))
+            findings.append(
+                fail("sockets-instead-of-rdma", name, f"NCCL sends over TCP sockets, not RDMA{why}", remedy)
+            )
         elif not networks["used"] and run.get("exit_status") == 0:
             message = "NCCL's log does not say over which network it sends"
             findings.append(fail("network-unknown", name, message, "take NCCL_DEBUG out of engine_env"))
@@ -193,7 +207,7 @@ def _slow(
     for node in to_blame:
         mine = [pair for pair in slow if node in pair.ends]
         remedy = (
-            f"compare with the other nodes: cable and port (ethtool, ibstat), negotiated rate, errors (ip -s link), MTU of {hosts[node]}"
+            f"compare {hosts[node]} with the others: cable and port (ethtool, ibstat), rate, errors (ip -s link), MTU"
         )
         message = f"the node is slow: {'; '.join(shown[pair] for pair in mine)}; {slow[mine[0]]}"
         findings.append(fail("slow-node", names[node], message, remedy))
