@@ -6,7 +6,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import failures, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import mistakes, render
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import OPTIONS
 
 
@@ -23,6 +23,6 @@ class ActionModule(ActionBase):
         _, options = self.validate_argument_spec(argument_spec=OPTIONS)
         launch = render(options, read_catalog(options["engine"]))
         result["changed"] = False
-        if message := failures(launch):
+        if message := mistakes(launch):
             return result | {"failed": True, "msg": message, "findings": launch["findings"]}
         return result | {"launch": launch, "warnings": launch["warnings"]}

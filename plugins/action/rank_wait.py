@@ -136,7 +136,7 @@ class ActionModule(ActionBase):
 
     def _look(self) -> dict[str, Any]:
         """One call of ``rank_info`` on the node."""
-        arguments: dict[str, Any] = {"deployment": self.given["deployment"], "log_lines": 10}
+        arguments: dict[str, Any] = {"deployment": self.given["deployment"], "log_lines": 30}
         if self.given["until"] == "rendezvous":
             arguments["ports"] = [self.given["port"]]
         elif self._is_head:

@@ -8,7 +8,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import failures, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import mistakes, render
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import OPTIONS
 
 
@@ -18,7 +18,7 @@ def engine_command(options: Mapping[str, Any]) -> dict[str, Any]:
     if checked.error_messages:
         raise AnsibleFilterError("\n".join(checked.error_messages))
     launch = render(checked.validated_parameters, read_catalog(checked.validated_parameters["engine"]))
-    if message := failures(launch):
+    if message := mistakes(launch):
         raise AnsibleFilterError(message)
     return launch
 

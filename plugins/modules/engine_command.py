@@ -112,7 +112,7 @@ options:
     type: dict
     default: {}
   env:
-    description: Further environment variables; they win over those that are generated.
+    description: Further environment variables; they win over those that are generated, and C(null) leaves one of those out.
     type: dict
     default: {}
   runtime:
@@ -129,12 +129,23 @@ options:
     type: str
   mounts:
     description:
-      - Folders and files of the node inside the container, each a dict of C(source), C(target) (as source) and
-        C(read_only) (false).
+      - Folders, files and named volumes of the node inside the container.
       - A model that is a path is mounted read-only without being named here.
     type: list
     elements: dict
     default: []
+    suboptions:
+      source:
+        description: Path on the node, or the name of a volume.
+        type: str
+        required: true
+      target:
+        description: Path in the container; the same as O(mounts[].source) when not set.
+        type: str
+      read_only:
+        description: Whether the engine may only read it.
+        type: bool
+        default: false
   container_args:
     description:
       - Further words for the container runtime, verbatim.
@@ -205,16 +216,13 @@ EXAMPLES = r"""
 RETURN = r"""
 launch:
   description: Everything needed to start the rank. Holds no secret.
-  returned: always
+  returned: success
   type: dict
   contains:
     argv:
       description: The whole command, in the foreground, as words.
       type: list
       elements: str
-    exec_start:
-      description: RV(launch.argv) as the value of C(ExecStart) in a systemd unit, quoted and escaped.
-      type: str
     engine_argv:
       description: The engine's own part of RV(launch.argv).
       type: list
@@ -223,13 +231,13 @@ launch:
       description: Environment of the engine. A container's command carries it; for a process the unit sets it.
       type: dict
     environment_file:
-      description: Path for C(EnvironmentFile) of the unit, empty when the unit needs none.
+      description: Path for C(EnvironmentFile=) of the unit of a process, empty when it needs none.
       type: str
-    secret_env_names:
-      description: Environment variables through which the engine is given the key; empty when it reads a config file
-        or has no key.
-      type: list
-      elements: str
+    load_credential:
+      description: >-
+        Value of C(LoadCredential=) of the unit of a process, for an engine that reads a config file itself and may not be
+        allowed to read one of root's; empty when it needs none.
+      type: str
     secret_file:
       description: >-
         The file that the caller writes before the start: C(path), C(mode), and C(format), whose C(%s) is to be
@@ -275,6 +283,11 @@ launch:
       type: str
 msg:
   description: All mistakes, a line each.
-  returned: on failure
+  returned: failure
   type: str
+findings:
+  description: As RV(launch.findings).
+  returned: failure
+  type: list
+  elements: dict
 """

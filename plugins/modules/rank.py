@@ -120,6 +120,7 @@ def wanted_files(given: dict[str, Any]) -> dict[Path, tuple[str, int, bool]]:
         env={} if launch["container"] else launch["env"],  # the command of a container carries its environment
         spec_hash=launch["spec_hash"],
         environment_file=launch["environment_file"],
+        load_credential=launch["load_credential"],
         stop_timeout=given["stop_timeout"],
         dynamic_user=given["dynamic_user"],
     )
@@ -152,12 +153,11 @@ def write(path: Path, content: str, mode: int) -> None:
 
 
 def diff_of(path: Path, before: tuple[str, int], after: tuple[str, int], secret: bool) -> dict[str, str]:
+    old, new = before[0], after[0]
     if secret:
-        shown = {"": "", before[0]: "(a secret)\n", after[0]: "(another secret)\n" if before[0] else "(a secret)\n"}
-    else:
-        shown = {before[0]: before[0], after[0]: after[0]}
+        old, new = (text and f"({name} secret)\n" for name, text in (("the old", old), ("the new", new)))
     label = f"{path} (mode {after[1]:04o})"
-    return {"before_header": label, "after_header": label, "before": shown[before[0]], "after": shown[after[0]]}
+    return {"before_header": label, "after_header": label, "before": old, "after": new}
 
 
 class Rank:

@@ -87,7 +87,8 @@ import socket
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import routes, sockets
+from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
 def resolve(name: str) -> str:
@@ -129,7 +130,7 @@ def main() -> None:
         changed=False,
         candidates=[dict(pair) for pair in sorted({tuple(sorted(way.items())) for way in found})],
         unreachable=unreachable,
-        listeners=sockets.as_dicts(sockets.listeners(given["ports"])),
+        listeners=owners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
     )
 

@@ -86,7 +86,8 @@ log:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import completion, sockets, systemd, units
+from ansible_collections.fullrank.serving.plugins.module_utils import completion, owners, systemd, units
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
 def main() -> None:
@@ -108,7 +109,7 @@ def main() -> None:
     state = systemd.state(module.run_command, unit)
     result: dict[str, Any] = {
         "rank_state": state,
-        "listeners": sockets.as_dicts(sockets.listeners(given["ports"])),
+        "listeners": owners.holders(Host(), given["ports"]),
         "log": systemd.log(module.run_command, unit, state["since"], given["log_lines"]),
     }
     if given["url"]:

@@ -13,13 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils import option as words
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import Option, kebab, read_value, snake, to_argv
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["Catalog", "Checked", "Finding", "History", "Option", "VersionCatalog", "argument_parser", "to_argv"]
-
-Finding = dict[str, str]
-"""severity (fail, warn, info), code, where, message, remedy."""
+__all__ = ["Catalog", "Checked", "History", "Option", "VersionCatalog", "argument_parser", "to_argv"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +107,11 @@ class Catalog:
                 spans[spelling] = (min(first, run.first), max(last, run.last))
         return spans
 
+    def last_successor(self, name: str) -> str:
+        """What the last version that had an option named as its successor; empty if it named none."""
+        runs = [run for run in self.runs if name in run.option.spellings]
+        return max(runs, key=lambda run: run.last).option.successor if runs else ""
+
     def history(self, spelling: str) -> History:
         """Since when, until when, and what came after; accepts snake case too."""
         name = kebab(spelling)
@@ -119,54 +122,53 @@ class Catalog:
             spelling=name,
             since=self.versions[first] if known else "",
             until=self.versions[last] if known and last < len(self.versions) - 1 else "",
-            successor=str(migration),
+            successor=str(migration) or self.last_successor(name),
             note=migration.note,
         )
 
-    def at(self, version: str) -> VersionCatalog:
+    def at(self, version: str, where: str = "engine_version") -> VersionCatalog:
         """The command line of one version, or of the nearest known one with a finding that says so.
 
         Newer than known: the newest. Between known ones: the next lower. Older than the oldest, or no version at all:
-        a failure. A leading ``v`` and a local part (``0.32.0+cpu``) do not count.
+        a failure. A leading ``v`` and a local part (``0.32.0+cpu``) do not count. where: the variable the version was
+        set in.
         """
         try:
-            asked = Version(version)
+            asked = Version(Version(version).public)
         except InvalidVersion:
-            return self._take(
-                len(self.versions) - 1, version, "fail", "engine-version-unreadable", "is not a version number"
-            )
-        known = [Version(v) for v in self.versions]
-        lower = [n for n, v in enumerate(known) if v <= Version(asked.public)]
+            return self._instead(len(self.versions) - 1, version, where, "unreadable", "is not a version number")
+        known = [Version(each) for each in self.versions]
+        lower = [position for position, each in enumerate(known) if each <= asked]
         if not lower:
-            return self._take(
-                0, version, "fail", "engine-version-too-old", "is older than every version in the catalog"
-            )
-        if known[lower[-1]] == Version(asked.public):
-            return self._take(lower[-1], version)
-        newer = lower[-1] == len(known) - 1
-        why = "is newer than every version in the catalog" if newer else "is not in the catalog"
-        code = "engine-version-newer" if newer else "engine-version-unknown"
-        return self._take(lower[-1], version, "warn", code, why)
+            return self._instead(0, version, where, "too-old", "is older than every version in the catalog")
+        nearest = lower[-1]
+        if known[nearest] == asked:
+            return self._take(nearest, version)
+        if nearest == len(known) - 1:
+            return self._instead(nearest, version, where, "newer", "is newer than every version in the catalog")
+        return self._instead(nearest, version, where, "unknown", "is not in the catalog")
 
-    def _take(self, position: int, asked: str, severity: str = "", code: str = "", why: str = "") -> VersionCatalog:
-        version = self.versions[position]
-        findings = []
-        if severity:
-            known = f"{self.versions[0]} to {self.versions[-1]}"
-            message = f"{self.engine} {asked} {why} ({known}); {version} is used instead"
-            remedy = "run `make catalogs`" if severity == "warn" else f"write a version of {known}"
-            findings.append(finding(severity, code, "engine_version", message, remedy))
+    def _instead(self, position: int, asked: str, where: str, what: str, why: str) -> VersionCatalog:
+        known = f"{self.versions[0]} to {self.versions[-1]}"
+        message = f"{self.engine} {asked} {why} ({known}); {self.versions[position]} is used instead"
+        usable = what in ("newer", "unknown")
+        remedy = "run `make catalogs`" if usable else f"write a version of {known}"
+        said = finding("warn" if usable else "fail", f"engine-version-{what}", where, message, remedy)
+        return self._take(position, asked, said)
+
+    def _take(self, position: int, asked: str, *findings: Finding) -> VersionCatalog:
         options = tuple(run.option for run in self.runs if run.first <= position <= run.last)
-        return VersionCatalog(self, version, asked, position, options, tuple(findings))
+        return VersionCatalog(self, self.versions[position], asked, position, options, findings)
 
 
 def _expand(row: Mapping[str, Any]) -> Option:
-    """Fill in what a record leaves out: spellings (the name, of a switch also ``--no-``), dest (from the name)."""
+    """Fill in what a record leaves out: off (of a switch, ``--no-`` and its name), spellings (name and off), dest."""
     known = {f.name for f in fields(Option)}
     record = {key: value for key, value in row.items() if key in known}
     name, kind = record["name"], record.get("kind", "value")
-    usual = {"switch": (name, "--no-" + name.removeprefix("--")), "positional": ()}.get(kind, (name,))
-    record["spellings"] = tuple(record.get("spellings", usual))
+    off = ["--no-" + name.removeprefix("--")] if kind == "switch" else []
+    record["off"] = tuple(record.get("off", off))
+    record["spellings"] = tuple(record.get("spellings", [] if kind == "positional" else [name, *record["off"]]))
     record["choices"] = tuple(record.get("choices", ()))
     record.setdefault("dest", snake(name))
     if kind == "flag":
@@ -176,9 +178,10 @@ def _expand(row: Mapping[str, Any]) -> Option:
     return Option(**record)
 
 
-def finding(severity: str, code: str, where: str, message: str, remedy: str = "") -> Finding:
-    """One finding in the shape that the whole project shares."""
-    return {"severity": severity, "code": code, "where": where, "message": message, "remedy": remedy}
+def _written(targets: list[tuple[Option, Any]]) -> str:
+    """Options with their values for a message, a mere flag without one."""
+    given = [(option, value) for option, value in targets if value is not None]
+    return " and ".join(o.name if v is True else f"{o.name} {words.text(v)}" for o, v in given) or "nothing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +219,9 @@ class VersionCatalog:
 
     def lookup(self, name: str) -> Option | None:
         """The option for a spelling (``--tp-size``), its YAML form (``tp_size``), or the engine's dest."""
-        return self._by_spelling.get(name) or self._by_spelling.get(kebab(name)) or self._by_dest.get(snake(name))
+        spellings = (name, kebab(name), "-" + name.lstrip("-"))  # the last one for -tp and its like
+        found = (self._by_spelling[spelling] for spelling in spellings if spelling in self._by_spelling)
+        return next(found, None) or self._by_dest.get(snake(name))
 
     def check(self, args: Mapping[str, Any], where: str) -> Checked:
         """Check options in the engine's own words and bring them into canonical form, in the order given.
@@ -253,31 +258,39 @@ class VersionCatalog:
         option = self.lookup(given)
         name = kebab(given)
         if option and option.deprecated != "fatal":
-            if option.is_negative(name):
+            if name in option.off:
                 value = words.negated(value)
             return [(option, value)], self._deprecation(option, where)
         migration = self.catalog.migrations.get(option.name if option else name, Migration())
         targets = self._translate(migration, value)
         if targets:
-            message = f"{self._what_happened(name, option)}; {migration} is written instead"
-            return targets, [finding("warn", "option-renamed", where, message, f"write {migration}")]
-        prefixed = {
-            o.name: o for s, o in self._by_spelling.items() if self.catalog.abbreviations and s.startswith(name)
-        }
-        if not option and not migration.note and len(prefixed) == 1:
-            (found,) = prefixed.values()
-            message = f"{name} is only an abbreviation of {found.name}; the next option that begins so will break it"
-            return [(found, value)], [finding("warn", "option-abbreviated", where, message, f"write {found.key}")]
+            instead = _written(targets)
+            message = f"{self._what_happened(name, option)}; {instead} is written instead"
+            return targets, [finding("warn", "option-renamed", where, message, f"write {instead}")]
+        prefixed = {o.name: (s, o) for s, o in self._by_spelling.items() if s.startswith(name)}
+        if self.catalog.abbreviations and not option and not migration.note and len(prefixed) == 1:
+            ((spelling, found),) = prefixed.values()
+            off = spelling in found.off
+            message = f"{name} is only an abbreviation of {spelling}; the next option that begins so will break it"
+            remedy = f"write {snake(spelling) if off else found.key}"
+            said = [finding("warn", "option-abbreviated", where, message, remedy)]
+            return [(found, words.negated(value) if off else value)], said
         return [], [self._refusal(name, option, migration, list(prefixed), where)]
 
     def _translate(self, migration: Migration, value: Any) -> list[tuple[Option, Any]]:
-        """The successors with their values; empty if one of them is not in this version or is refused there too."""
-        targets = []
+        """The successors with their values, over several renamings; empty if one does not end in this version."""
+        targets: list[tuple[Option, Any]] = []
         for name, fixed in migration.becomes.items():
             option = self.lookup(name)
+            switched_off = words.negated(value) is True
+            new_value = value if fixed is None else None if switched_off else fixed
             if option is None or option.deprecated == "fatal":
-                return []
-            targets.append((option, value if fixed is None else (fixed if value else None)))
+                further = self._translate(self.catalog.migrations.get(name, Migration()), new_value)
+                if not further:
+                    return []
+                targets += further
+            else:
+                targets.append((option, new_value))
         return targets
 
     def _what_happened(self, name: str, option: Option | None) -> str:
@@ -308,6 +321,8 @@ class VersionCatalog:
             remedy = migration.note
         elif migration.becomes:
             remedy = f"write {migration}"
+        elif code == "option-removed" and self.catalog.last_successor(name):
+            remedy = f"its last help text names {self.catalog.last_successor(name)}"
         elif code == "option-too-new":
             remedy = (
                 f"this version calls it {older[0]}" if older else f"use version {self.catalog.versions[first]} or newer"

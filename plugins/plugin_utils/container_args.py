@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail, warn
@@ -30,11 +32,20 @@ RULES = {
         "a published port is discarded with host networking and is left out",
         "the engine listens on the host's own port",
     ),
+    "--publish-all": Rule(
+        "publish-with-host-network",
+        "published ports are discarded with host networking and --publish-all is left out",
+        "the engine listens on the host's own port",
+    ),
     "--shm-size": Rule(
         "shm-size-with-host-ipc", "--shm-size has no effect with host IPC and is left out", "nothing takes its place"
     ),
     "--gpus": Rule("gpus-flag", "--gpus is left out: GPUs are given as CDI devices", "set the GPUs of the engine"),
     "--pid": Rule("host-pid", "--pid lets the container see every process and is left out", "nothing needs it"),
+    "--tty": Rule("no-terminal", "a service has no terminal: --tty is left out", "nothing takes its place"),
+    "--interactive": Rule(
+        "no-terminal", "a service has no input: --interactive is left out", "nothing takes its place"
+    ),
     "--detach": Rule("detached", "a detached container hides its end from systemd", "leave it out", drop=False),
     "--restart": Rule("restart-twice", "systemd restarts the rank, not the runtime", "leave it out", drop=False),
     "--entrypoint": OWN,
@@ -44,25 +55,33 @@ RULES = {
     "--ipc": OWN,
     "--rm": OWN,
 }
-SHORT = {"-p": "--publish", "-d": "--detach", "-P": "--publish"}
-NO_VALUE = {"--privileged", "--detach", "--rm", "-P"}
+SHORT = {"-p": "--publish", "-P": "--publish-all", "-d": "--detach", "-t": "--tty", "-i": "--interactive"}
+NO_VALUE = {"--privileged", "--detach", "--rm", "--publish-all", "--tty", "--interactive"}
+BUNDLE = re.compile(r"-[Pdit]{2,}")
+"""Short flags in one word, as in ``-itd``."""
 
 
 def check(request: Request) -> tuple[list[str], list[Finding]]:
     """The words that remain, and what is said about the others."""
     remaining: list[str] = []
     findings: list[Finding] = []
-    words = iter(request.container_args)
+    words = _unbundled(request.container_args)
     where = request.variable("container_args")
     for word in words:
         flag, joined, _ = word.partition("=")
-        rule = RULES.get(SHORT.get(flag, flag))
+        flag = SHORT.get(flag, flag)
+        rule = RULES.get(flag)
         if rule is None:
             remaining.append(word)
             continue
-        if not joined and flag not in NO_VALUE and SHORT.get(flag, flag) not in NO_VALUE:
+        if not joined and flag not in NO_VALUE:
             next(words, None)
         say = warn if rule.drop else fail
         message = rule.message if rule is not OWN else f"{flag} {rule.message}"
         findings.append(say(rule.code, where, message, rule.remedy))
     return remaining, findings
+
+
+def _unbundled(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        yield from (f"-{letter}" for letter in word[1:]) if BUNDLE.fullmatch(word) else (word,)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
-from ansible_collections.fullrank.serving.plugins.plugin_utils.words import compose_word
+from ansible_collections.fullrank.serving.plugins.plugin_utils.words import compose_word, yaml_lines
 
 STACK_BYTES = 67108864
 """64 MiB, as NVIDIA's framework containers ask for in their start message (``--ulimit stack=67108864``)."""
@@ -27,7 +26,7 @@ def spec(
     """
     cuda = request.device == "cuda"
     return {
-        "name": f"fullrank-{request.deployment}",
+        "name": f"fullrank-{request.deployment}" + ("-ray" if request.engine == "ray" else ""),
         "image": request.image,
         "network": "host",
         "ipc": "host",
@@ -61,12 +60,13 @@ def covers(mounts: Sequence[Mapping[str, Any]], path: str) -> bool:
     return any(path == target or path.startswith(target + "/") for target in targets)
 
 
-def run_words(runtime: str, container: Mapping[str, Any], extra: Sequence[str]) -> list[str]:
-    """``docker run …`` in the foreground, removed when it ends: systemd keeps it running, the journal keeps its log.
+def run_words(container: Mapping[str, Any], extra: Sequence[str]) -> list[str]:
+    """What follows ``docker``, ``podman`` or ``nerdctl``, which take the same words: run in the foreground, removed
+    when it ends; systemd keeps it running, the journal keeps its log.
 
     extra: further words for the runtime, before the image.
     """
-    words = [runtime, "run", "--rm", "--name", container["name"]]
+    words = ["run", "--rm", "--name", container["name"]]
     words += ["--network", container["network"], "--ipc", container["ipc"]]
     for name, limit in container["ulimits"].items():
         words += ["--ulimit", f"{name}={limit}:{limit}"]
@@ -98,4 +98,7 @@ def compose(deployment: str, container: Mapping[str, Any]) -> str:
         "restart": "unless-stopped",
     }
     used = {key: value for key, value in service.items() if value}
-    return yaml.safe_dump({"services": {deployment: used}}, sort_keys=False, allow_unicode=True, width=10_000)
+    document: dict[str, Any] = {"services": {deployment: used}}
+    if volumes := [mount["source"] for mount in container["mounts"] if "/" not in mount["source"]]:
+        document["volumes"] = {name: {"name": name} for name in volumes}
+    return "\n".join(yaml_lines(document)) + "\n"

@@ -8,6 +8,9 @@ Finding = dict[str, str]
 """severity (``fail``, ``warn``, ``info``), code (kebab-case id), where (variable or fact path), message, remedy."""
 
 
+FAIL, WARN, INFO = "fail", "warn", "info"
+
+
 def finding(severity: str, code: str, where: str, message: str, remedy: str = "") -> Finding:
     """One finding: what is wrong, where it was set, what to write instead."""
     return {"severity": severity, "code": code, "where": where, "message": message, "remedy": remedy}
@@ -15,12 +18,17 @@ def finding(severity: str, code: str, where: str, message: str, remedy: str = ""
 
 def fail(code: str, where: str, message: str, remedy: str = "") -> Finding:
     """A finding that stops the run."""
-    return finding("fail", code, where, message, remedy)
+    return finding(FAIL, code, where, message, remedy)
 
 
 def warn(code: str, where: str, message: str, remedy: str = "") -> Finding:
     """A finding that people must see and that stops nothing."""
-    return finding("warn", code, where, message, remedy)
+    return finding(WARN, code, where, message, remedy)
+
+
+def unique(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings in their order, each once: a mistake in one variable is not news on every rank."""
+    return list({tuple(sorted(one.items())): one for one in findings}.values())
 
 
 def line(one: Finding) -> str:

@@ -76,8 +76,8 @@ def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Map
         given = variables.get(head, {})
         machine = str(given.get("ansible_host", head))
         for variable in ("engine_port", "engine_rendezvous_port"):
-            port = given.get(variable)
-            if port is None:
+            port = str(given.get(variable, ""))
+            if not port.isdecimal():  # not set, or wrong: that is said elsewhere
                 continue
             other = taken.setdefault((machine, int(port)), f"{variable} of {one.name}")
             if other != f"{variable} of {one.name}":

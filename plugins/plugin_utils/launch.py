@@ -13,22 +13,32 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils import container_args, containers, launch_rules
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import Catalog, VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import sglang, vllm
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import lmdeploy, ray, router, sglang, vllm
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
     PYTHON,
     Call,
-    EngineModule,
+    Engine,
     Given,
-    Secret,
     present,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, lines
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, failures, lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_options import engine_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import CONTAINER_RUNTIMES, Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import to_argv
-from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line, systemd_line
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line
 
-ENGINES: dict[str, EngineModule] = {"vllm": vllm.call, "sglang": sglang.call}
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH of a systemd service."""
+
+ENGINES = {
+    "vllm": Engine(vllm.call, vllm.rules),
+    "sglang": Engine(sglang.call, sglang.rules),
+    "lmdeploy": Engine(lmdeploy.call, lmdeploy.rules),
+    "ray": Engine(ray.call, ray.rules),
+    "sglang_router": Engine(router.call, router.rules),
+    "smg": Engine(router.call, router.rules),
+}
 
 
 @lru_cache(maxsize=64)
@@ -45,28 +55,27 @@ def render(given: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     """
     request = Request.from_options(given)
     options = _at(catalog, request.engine_version)
-    call = ENGINES[request.engine](request, options)
+    engine = ENGINES[request.engine]
+    call = engine.call(request, options)
     settings = engine_options(request, call, options)
     findings = [
         *(one | {"where": request.variable("engine_version")} for one in options.findings),
-        *call.findings,
         *settings.findings,
-        *launch_rules.check(request, call),
+        *launch_rules.check(request, call, settings.values),
+        *engine.rules(request, options, settings.values),
     ]
     return _launch(request, call, to_argv(settings.pairs), settings.origins, findings)
 
 
-def failures(launch: Mapping[str, Any]) -> str:
+def mistakes(launch: Mapping[str, Any]) -> str:
     """All failures as one message, a line each; empty when there is none."""
-    found = lines(launch["findings"], "fail")
-    return "\n".join([f"{len(found)} mistake(s) in the launch:", *found]) if found else ""
+    return failures(launch["findings"], f"launch of {launch['engine']} {launch['engine_version']}")
 
 
 def _launch(
     request: Request, call: Call, arguments: list[str], origins: dict[str, str], findings: list[Finding]
 ) -> dict[str, Any]:
     secret = call.secret if request.api_key and request.is_head else None
-    path = secret.path(request) if secret else ""
     env = _environment(request, call)
     variables = {name: str(given.value) for name, given in env.items()}
     origins |= {f"env.{name}": given.origin for name, given in env.items()}
@@ -75,31 +84,32 @@ def _launch(
     findings = [*findings, *said]
 
     container: dict[str, Any] = {}
+    words: list[str] = []
     compose = ""
-    people = {"process": shell_line(_with_secret(engine_argv, secret, path), variables)}
-    argv = engine_argv if secret and secret.way == "env" else _with_secret(engine_argv, secret, path)
+    people = {"process": shell_line(secret.by_shell(engine_argv, request) if secret else engine_argv, variables)}
     if request.image:
-        command = _with_secret([*call.program, *arguments], secret, path)
-        container = containers.spec(request, command, variables, _mounts(request, secret, path))
-        commands = {runtime: containers.run_words(runtime, container, extra) for runtime in CONTAINER_RUNTIMES}
-        people |= {runtime: shell_line(words) for runtime, words in commands.items()}
+        command = [*call.program, *arguments]
+        inside = secret.by_shell(command, request) if secret else command
+        container = containers.spec(request, inside, variables, _mounts(request, call, secret))
+        words = containers.run_words(container, extra)
+        line = shell_line(words)
+        people |= {runtime: f"{runtime} {line}" for runtime in CONTAINER_RUNTIMES}
         compose = containers.compose(request.deployment, container)
-        argv = commands.get(request.runtime, argv)
-    if not request.is_container:
-        container = {}
+    if request.is_container:
+        argv = [request.runtime, *words]
+    else:
+        argv = secret.by_systemd(engine_argv, request) if secret else engine_argv
 
     launch: dict[str, Any] = {
         "engine": request.engine,
         "engine_version": request.engine_version,
         "argv": argv,
-        "exec_start": systemd_line(argv),
         "engine_argv": engine_argv,
         "env": variables,
-        "environment_file": path if secret and secret.way == "env" and not request.is_container else "",
-        "secret_env_names": [secret.name] if secret and secret.way != "file" else [],
-        "secret_file": {"path": path, "mode": "0600", "format": secret.line()} if secret else {},
+        **(secret.unit(request) if secret and not request.is_container else Secret.NOTHING),
+        "secret_file": secret.file(request) if secret else {},
         "files": [dict(file) for file in call.files],
-        "container": container,
+        "container": container if request.is_container else {},
         "rendezvous_port": call.rendezvous_port,
     }
     launch["spec_hash"] = spec_hash(launch, request.api_key if secret else None)
@@ -125,29 +135,23 @@ def _program(request: Request, call: Call) -> list[str]:
     return [f"{request.venv.rstrip('/')}/bin/{'python' if first == PYTHON else first}", *rest]
 
 
-def _with_secret(command: list[str], secret: Secret | None, path: str) -> list[str]:
-    """Start through a shell that reads the key from its file: so it stands neither in ``docker inspect`` nor in the
-    unit.
-    """
-    if secret is None or secret.way == "file":
-        return command
-    tail = f' {secret.option} "${secret.name}"' if secret.way == "argument" else ""
-    return ["/bin/sh", "-c", f'set -a; . {path}; exec "$@"{tail}', "sh", *command]
-
-
 def _environment(request: Request, call: Call) -> dict[str, Given]:
     env = dict(call.env)
+    if request.venv and not request.is_container:
+        path = f"{request.venv.rstrip('/')}/bin:{SYSTEM_PATH}"
+        env |= present(PATH=(path, "compilers of kernels are looked up in PATH, some lie in the environment"))
     if request.gpus is not None and not request.is_container:
         indices = ",".join(map(str, request.gpus))
         env |= present(CUDA_VISIBLE_DEVICES=(indices, "gpus"), CUDA_DEVICE_ORDER=("PCI_BUS_ID", "gpus"))
     env |= {str(name): Given(value, "env") for name, value in request.env.items()}
-    return {name: Given(given.value, request.origin(given.origin)) for name, given in env.items()}
+    used = {name: given for name, given in env.items() if given.value is not None}
+    return {name: Given(given.value, request.origin(given.origin)) for name, given in used.items()}
 
 
-def _mounts(request: Request, secret: Secret | None, path: str) -> list[Mapping[str, Any]]:
-    mounts: list[Mapping[str, Any]] = list(request.mounts)
+def _mounts(request: Request, call: Call, secret: Secret | None) -> list[Mapping[str, Any]]:
+    mounts: list[Mapping[str, Any]] = [*request.mounts, *call.mounts]
     if request.model and request.model.startswith("/") and not containers.covers(mounts, request.model):
         mounts.append({"source": request.model, "read_only": True})
-    if secret:
-        mounts.append({"source": path, "read_only": True})
+    paths = [file["path"] for file in call.files] + ([secret.path(request)] if secret else [])
+    mounts += [{"source": path, "read_only": True} for path in paths]
     return mounts

@@ -42,9 +42,13 @@ def engine_options(request: Request, call: Call, options: VersionCatalog) -> Set
     theirs = options.check(request.engine_args, where)
     findings += theirs.findings
     pairs = list(own.options)
+    left_out = call.head_only if not request.is_head else ()
     for option, value in theirs.options:
+        if option.key in left_out:
+            continue
         if option.name in owners or option.name in origins:
-            findings.append(_owned(option, request, owners.get(option.name, ""), where))
+            given = _written(option, request, options)
+            findings.append(_owned(option, request, owners.get(option.name, ""), f"{where}.{given}"))
         else:
             origins[option.name] = f"{where}.{option.key}"
             pairs.append((option, value))
@@ -57,7 +61,15 @@ def _at_variable(one: Finding, request: Request, call: Call) -> Finding:
     return one | {"where": request.origin(given.origin)}
 
 
+def _written(option: Option, request: Request, options: VersionCatalog) -> str:
+    """The name under which the user gave an option, which may be an older or a shorter one."""
+    for name, value in request.engine_args.items():
+        if any(found.name == option.name for found, _ in options.check({name: value}, "").options):
+            return str(name)
+    return option.key
+
+
 def _owned(option: Option, request: Request, owner: str, where: str) -> Finding:
     variable = request.variable(owner) if owner else "the variables of this launch"
     message = f"{option.name} is written from {variable}"
-    return fail("option-owned", f"{where}.{option.key}", message, f"set {variable} and leave it out here")
+    return fail("option-owned", where, message, f"set {variable} and leave it out here")

@@ -38,7 +38,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "runtime": {"type": "str", "choices": ["process", *CONTAINER_RUNTIMES], "default": "process"},
     "venv": {"type": "str"},
     "image": {"type": "str"},
-    "mounts": {"type": "list", "elements": "dict", "default": []},
+    "mounts": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "source": {"type": "str", "required": True},
+            "target": {"type": "str"},
+            "read_only": {"type": "bool", "default": False},
+        },
+    },
     "container_args": {"type": "list", "elements": "str", "default": []},
     "api_key": {"type": "str", "no_log": True},
     "secret_file": {"type": "str"},

@@ -8,24 +8,37 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import Call, Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail, warn
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What may stand after ``Authorization: Bearer`` (RFC 6750 section 2.1, b64token)."""
 SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|API_KEY|ACCESS_KEY)$")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IMAGE = re.compile(r"[a-z0-9]+([._:/-]+[A-Za-z0-9_]+)*(@sha256:[0-9a-f]{64})?")
 ROUTERS = ("sglang_router", "smg")
 
 
-def check(request: Request, call: Call) -> list[Finding]:
-    """All findings about the launch as a whole."""
-    rules = (_ranks, _addresses, _sizes, _gpus, _endpoint, _model, _image, _environment)
-    return list(chain(*(rule(request) for rule in rules), _ports(request, call), _key(request, call.secret)))
+def check(request: Request, call: Call, values: Mapping[str, Any]) -> list[Finding]:
+    """All findings about the launch as a whole. values: what stands on the command line, by canonical name."""
+    rules = (_names, _ranks, _addresses, _gpus, _endpoint, _model, _image, _environment)
+    more = (_sizes(request, values), _ports(request, call), _key(request, call.secret))
+    return list(chain(*(rule(request) for rule in rules), *more))
+
+
+def _names(request: Request) -> Iterator[Finding]:
+    """The deployment names a unit, a container and files."""
+    if not NAME.fullmatch(request.deployment):
+        message = f"{request.deployment!r} cannot name a unit, a container and files"
+        remedy = "use letters, digits, dot, dash and underscore"
+        yield fail("deployment-name", request.variable("deployment"), message, remedy)
 
 
 def _ranks(request: Request) -> Iterator[Finding]:
@@ -69,7 +82,7 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
-def _sizes(request: Request) -> Iterator[Finding]:
+def _sizes(request: Request, values: Mapping[str, Any]) -> Iterator[Finding]:
     """vllm/engine/arg_utils.py and sglang check_server_args: the product of the sizes is divided evenly over the
     nodes.
     """
@@ -84,7 +97,7 @@ def _sizes(request: Request) -> Iterator[Finding]:
     if min(sizes.values()) < 1 or request.nnodes < 1 or request.engine in ("ray", *ROUTERS):
         return
     tp, pp, dp = sizes.values()
-    if request.engine == "sglang" and request.engine_args.get("enable_dp_attention"):
+    if request.engine == "sglang" and values.get("enable_dp_attention"):
         dp = 1  # attention DP splits the tensor parallel group, it does not multiply it
     world = tp * pp * dp
     product = f"tensor {tp} x pipeline {pp} x data parallel {dp} = {world} processes"
@@ -186,9 +199,14 @@ def _image(request: Request) -> Iterator[Finding]:
 
 
 def _environment(request: Request) -> Iterator[Finding]:
-    for name in request.env:
+    for name, value in request.env.items():
+        where = f"{request.variable('env')}.{name}"
+        if not VARIABLE.fullmatch(str(name)):
+            yield fail("env-name", where, "is not a name of a variable", "use letters, digits and underscores")
+        if isinstance(value, (bool, Mapping, list)) or "\n" in str(value):
+            message = f"{value!r} is not one line of text"
+            yield fail("env-not-text", where, message, "quote it: YAML reads on, off, yes and no as true and false")
         if SECRET_NAME.search(str(name)):
-            where = f"{request.variable('env')}.{name}"
             message = "looks like a secret; the unit and `docker inspect` show the environment"
             yield warn("secret-in-env", where, message, "keep it in a file that the engine reads")
 
@@ -205,6 +223,12 @@ def _key(request: Request, secret: Secret | None) -> Iterator[Finding]:
     if not BEARER_TOKEN.fullmatch(request.api_key):
         message = "holds characters that no Authorization header can carry"
         yield fail("key-characters", where, message, "use letters, digits and -._~+/ only (RFC 6750)")
+    path = secret.path(request)
+    if not path.startswith("/") or (secret.way == "file" and not path.endswith((".yaml", ".yml"))):
+        message = f"{path} is not the whole path of a file" + (
+            " whose name ends in .yaml" if secret.way == "file" else ""
+        )
+        yield fail("secret-file", request.variable("secret_file"), message, "leave it out to use a path that fits")
     if secret.way == "argument":
         message = f"{engine} takes the key on its command line only: every user of the node sees it in the process list"
         yield warn("key-in-process-list", where, message, "keep other users off the nodes, or take a newer version")

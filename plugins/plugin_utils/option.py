@@ -18,15 +18,16 @@ NEGATIVE_NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")  # what argparse takes for a v
 class Option:
     """One option in one engine version.
 
-    name: the canonical spelling: the first long one of the engine's own parser (``--tensor-parallel-size``); for a
-      positional argument its name without dashes.
-    spellings: every spelling that version accepts, ``--no-`` forms of a switch and short ones included.
+    name: the canonical spelling: the first long one of the engine's own parser, of parallel sizes the one written out
+      (``--tensor-parallel-size``); for a positional argument its name without dashes.
+    spellings: every spelling that version accepts, short ones and those that turn a switch off included.
+    off: of these the ones that turn a switch off, the one to write first (``--no-x``; vLLM also has ``--disable-x``).
     dest: the attribute the engine's parser stores it under.
-    kind: ``flag`` (given or not given), ``switch`` (``--x`` and ``--no-x``), ``value`` (one word), ``list`` (several
-      words where nargs is set, otherwise the option is repeated), ``json`` (one word that the engine parses as JSON),
-      ``positional``.
+    kind: ``flag`` (given or not given), ``switch`` (a spelling for on and one for off), ``value`` (one word), ``list``
+      (several words after one spelling), ``repeat`` (the option is given once per item; with nargs, an item is several
+      words), ``json`` (one word that the engine's parser reads as JSON), ``positional``.
     type: what one word must be: ``str``, ``int``, ``float``, ``bool`` (true/false as a word), ``json``, ``human-int``
-      (an integer, or 1k = 1000, 1K = 1024); alternatives are joined with ``|`` and tried in that order.
+      (an integer, or 1k = 1000, 1K = 1024), ``auto`` (that word); alternatives are joined with ``|`` and tried in that order.
     choices: the allowed values, empty when the parser does not restrict them.
     nargs: argparse's, as text: ``?``, ``*``, ``+``, a number, or empty for exactly one word.
     default: the parser's default as JSON data; None also when it is computed at run time.
@@ -36,6 +37,7 @@ class Option:
 
     name: str
     spellings: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
     dest: str = ""
     kind: str = "value"
     type: str = "str"
@@ -49,11 +51,6 @@ class Option:
     def key(self) -> str:
         """The canonical name as people write it in YAML: ``tensor_parallel_size``. Unique within a version."""
         return snake(self.name)
-
-    def is_negative(self, spelling: str) -> bool:
-        """Whether this spelling switches the option off (``--no-x`` of a switch)."""
-        positive = "--" + spelling.removeprefix("--no-")
-        return self.kind == "switch" and spelling.startswith("--no-") and positive in self.spellings
 
 
 def snake(name: str) -> str:
@@ -125,6 +122,12 @@ def _read_human_int(value: Any) -> int | str:
     return value if isinstance(value, str) and HUMAN_INT.fullmatch(value) else _read_int(value)
 
 
+def _read_auto(value: Any) -> str:
+    if str(value).lower() != "auto":
+        raise ValueError(value)
+    return "auto"
+
+
 _READERS = {
     "str": _read_str,
     "int": _read_int,
@@ -132,34 +135,22 @@ _READERS = {
     "bool": _read_bool,
     "json": _read_json,
     "human-int": _read_human_int,
+    "auto": _read_auto,
 }
 
 
 def _read_chosen(option: Option, value: Any) -> Any:
-    if option.kind == "json" and "json" not in option.type:
-        word = _read_json_text(value)
-    else:
-        word = read_word(option.type, value)
+    word = read_word(option.type, value)
     if option.choices and word not in option.choices:
         raise ValueError(f"{value!r} is not one of {', '.join(map(str, option.choices))}")
     return word
 
 
-def _read_json_text(value: Any) -> Any:
-    """JSON objects and lists as data; every other text as it is (engines also take ``@file`` or a bare name there)."""
-    if not isinstance(value, str):
-        return _read_json(value)
-    try:
-        data = json.loads(value)
-    except ValueError:
-        return value
-    return data if isinstance(data, (dict, list)) else value
-
-
 def read_value(option: Option, value: Any) -> Any:
     """Bring a value into the option's own form; None means: leave the option out.
 
-    Flags: True, or None for false. Switches: True or False. Lists: a list, also from a single value. JSON: the data.
+    Flags: True, or None for false. Switches: True or False. Lists and repeated options: a list, also from a single
+    value; a list of lists where each item is several words. JSON: the data.
     Raises ValueError whose text names the allowed values.
     """
     if value is None:
@@ -171,20 +162,26 @@ def read_value(option: Option, value: Any) -> Any:
             raise ValueError(f"{value!r} is not true or false") from None
         return on if on or option.kind == "switch" else None
     if option.kind == "list":
-        items = list(value) if isinstance(value, (list, tuple)) else [value]
-        return _counted(option, [_read_chosen(option, item) for item in items])
+        return _read_words(option, value)
+    if option.kind == "repeat":
+        return [_read_words(option, item) if option.nargs else _read_chosen(option, item) for item in _listed(value)]
     if option.nargs == "?" and value is True and "bool" not in option.type:
         return True
     return _read_chosen(option, value)
 
 
-def _counted(option: Option, items: list[Any]) -> list[Any]:
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _read_words(option: Option, value: Any) -> list[Any]:
+    items = [_read_chosen(option, item) for item in _listed(value)]
     if option.nargs.isdigit() and len(items) != int(option.nargs):
         raise ValueError(f"{len(items)} values given, it takes {option.nargs}")
     if option.nargs == "+" and not items:
         raise ValueError("an empty list given, it takes one value or more")
     for word in map(text, items):
-        if option.nargs and len(items) > 1 and word.startswith("-") and not NEGATIVE_NUMBER.match(word):
+        if len(items) > 1 and word.startswith("-") and not NEGATIVE_NUMBER.match(word):
             raise ValueError(f"{word!r} begins with a dash: no command line can carry it in a list")
     return items
 
@@ -213,23 +210,18 @@ def to_argv(options: Iterable[tuple[Option, Any]]) -> list[str]:
 
 def _words(option: Option, value: Any) -> list[str]:
     if option.kind in ("flag", "switch"):
-        return [option.name if value else "--no-" + option.name.removeprefix("--")]
+        return [option.name if value else option.off[0]]
     if option.nargs == "?" and value is True and "bool" not in option.type:
         return [option.name]
-    if option.kind == "list" and not option.nargs:
-        return [word for item in value for word in _joined(option, _word(option, item))]
-    if option.kind == "list" and len(value) != 1:
-        return [option.name, *(_word(option, item) for item in value)]
-    return _joined(option, _word(option, value[0] if option.kind == "list" else value))
+    if option.kind == "repeat":
+        return [word for item in value for word in _given(option, item if option.nargs else [item])]
+    return _given(option, value if option.kind == "list" else [value])
 
 
-def _word(option: Option, value: Any) -> str:
-    strict_json = option.type == "json"
-    return compact(value) if strict_json else text(value)
-
-
-def _joined(option: Option, word: str) -> list[str]:
-    return [f"{option.name}={word}"] if word.startswith("-") else [option.name, word]
+def _given(option: Option, values: list[Any]) -> list[str]:
+    given = [compact(value) if option.type == "json" else text(value) for value in values]
+    joined = len(given) == 1 and given[0].startswith("-")
+    return [f"{option.name}={given[0]}"] if joined else [option.name, *given]
 
 
 def argument_parser(options: Iterable[Option]) -> argparse.ArgumentParser:
@@ -245,10 +237,10 @@ def argument_parser(options: Iterable[Option]) -> argparse.ArgumentParser:
 
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:
     if option.kind in ("flag", "switch"):
-        off = [s for s in option.spellings if option.is_negative(s)]
-        parser.add_argument(*(s for s in option.spellings if s not in off), dest=option.key, action="store_true")
-        if off:
-            parser.add_argument(*off, dest=option.key, action="store_false")
+        on = [spelling for spelling in option.spellings if spelling not in option.off]
+        parser.add_argument(*on, dest=option.key, action="store_true")
+        if option.off:
+            parser.add_argument(*option.off, dest=option.key, action="store_false")
         return
 
     def word(given: str) -> Any:
@@ -259,7 +251,7 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
         more["nargs"] = int(option.nargs) if option.nargs.isdigit() else option.nargs
     if option.nargs == "?" and option.kind != "positional":
         more["const"] = True
-    if option.kind == "list" and not option.nargs:
+    if option.kind == "repeat":
         more["action"] = "append"
     if option.kind == "positional":
         parser.add_argument(option.key, **more)

@@ -12,8 +12,9 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
     """Why a deployment did not come up, with the last lines of every rank.
 
     host: where the report is shown; only the first rank that can still speak shows it, the others point there.
-    hosts: in rank order. results: per host what was registered: ``__engine_started``, ``__engine_met``, ``__engine_ready``
-    (each with ``msg`` where it failed) and ``__engine_stopped`` (with ``log``, where the node still answered).
+    hosts: in rank order. results: per host what the role registered: ``__engine_started`` (the head) or ``__engine_joined``
+    (the others), ``__engine_met``, ``__engine_ready`` (each with ``msg`` where it failed) and ``__engine_stopped`` (with ``log``,
+    where the node still answered).
     """
     ranks = list(enumerate(zip(hosts, results, strict=True)))
     speaker = next((i for i, (_, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
@@ -22,17 +23,22 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
     lines = [f"{deployment} did not come up, and was stopped on all nodes that answer."]
     for rank, (name, said) in ranks:
         lines.append(f"== rank {rank} ({name}): {_why(said)}")
-        stopped = said.get("__engine_stopped", {})
-        if "log" in stopped:
-            lines += [f"   {line}" for line in stopped["log"]] or ["   (it wrote nothing)"]
-        else:
-            lines.append("   (the node no longer answers: its log is in its journal)")
+        lines += [f"   {line}" for line in _last_lines(said)]
     lines.append(f"The whole log of a rank: journalctl -u fullrank-{deployment}, on its node")
     return "\n".join(lines)
 
 
+def _last_lines(said: Mapping[str, Any]) -> list[str]:
+    starts = [said.get(name, {}) for name in ("__engine_started", "__engine_joined")]
+    if all(start.get("skipped", not start) for start in starts):
+        return ["(it was not started)"]  # what its journal holds is of another day
+    if "log" not in said.get("__engine_stopped", {}):
+        return ["(the node no longer answers: its log is in its journal)"]
+    return list(said["__engine_stopped"]["log"]) or ["(it wrote nothing)"]
+
+
 def _why(said: Mapping[str, Any]) -> str:
-    for name in ("__engine_started", "__engine_met", "__engine_ready"):
+    for name in ("__engine_started", "__engine_joined", "__engine_met", "__engine_ready"):
         step = said.get(name, {})
         if step.get("failed") or step.get("unreachable"):
             return str(step.get("msg"))

@@ -15,11 +15,18 @@ _PREFIX = re.compile(
 )
 
 
+# what libraries say beside the point; "W1122 20:12:26.309000 710 torch/…" is torch's own form of a warning
+_NOISE = re.compile(r"warning|^W\d{4} |^\s", re.IGNORECASE)
+
+
 def last_words(lines: Sequence[str], width: int = 90) -> str:
-    """The last line that says something, without colours and the engine's own prefix, cut to ``width`` characters."""
-    for line in reversed(lines):
-        text = _PREFIX.sub("", _ANSI.sub("", line)).strip()
-        if text:
+    """The last line of progress, without colours and the engine's own prefix, cut to ``width`` characters.
+
+    Warnings and continuation lines are passed over: they stay longest in view while an engine loads, and mean least.
+    """
+    for line in reversed([_ANSI.sub("", line) for line in lines]):
+        text = _PREFIX.sub("", line).strip()
+        if text and not _NOISE.search(line):
             return text if len(text) <= width else f"{text[: width - 1]}…"
     return ""
 

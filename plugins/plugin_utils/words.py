@@ -1,12 +1,13 @@
-"""Lists of words as one line: for a shell, for a systemd unit, for compose."""
+"""Words and values as text for others to read: a line for a shell, a document for compose."""
 
 from __future__ import annotations
 
-import re
+import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-SYSTEMD_PLAIN = re.compile(r"[A-Za-z0-9_@:,./=+-]+")
+JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def shell_line(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
@@ -15,23 +16,25 @@ def shell_line(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str
     return shlex.join(words)
 
 
-def systemd_line(argv: Sequence[str]) -> str:
-    """The words as the value of ``ExecStart=`` (systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers").
-
-    ``%`` and ``$`` are doubled, since systemd would expand them; words with anything unusual are put into double
-    quotes.
-    """
-    return " ".join(map(_systemd_word, argv))
-
-
-def _systemd_word(word: str) -> str:
-    if SYSTEMD_PLAIN.fullmatch(word):
-        return word
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    escaped = escaped.replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
-
-
 def compose_word(word: str) -> str:
     """A word that compose will not interpolate: ``$`` is doubled."""
     return word.replace("$", "$$")
+
+
+def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
+    """A YAML document of dicts, lists, texts and numbers, line by line; texts are always quoted, as in JSON.
+
+    Written here because a general dumper takes most of the time of rendering a launch.
+    """
+    pairs = [(f"{key}:", v) for key, v in value.items()] if isinstance(value, dict) else [("-", v) for v in value]
+    for start, item in pairs:
+        if isinstance(item, (dict, list)):
+            yield indent + start
+            yield from yaml_lines(item, indent + "  ")
+        else:
+            yield f"{indent}{start} {_yaml_scalar(item)}"
+
+
+def _yaml_scalar(value: Any) -> str:
+    text = JSON.encode(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)

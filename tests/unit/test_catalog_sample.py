@@ -37,8 +37,16 @@ ACCEPTED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("2.0.0", {"cuda_graph_bs": 4}, ["--cuda-graph-bs", "4"]),
     ("2.0.0", {"middleware": ["a.b", "c.d"]}, ["--middleware", "a.b", "--middleware", "c.d"]),
     ("2.0.0", {"speculative_config": {"model": "x y", "n": 3}}, ["--speculative-config", '{"model":"x y","n":3}']),
-    ("2.0.0", {"json_model_override_args": '{ "a": 1 }'}, ["--json-model-override-args", '{"a":1}']),
-    ("2.0.0", {"json_model_override_args": "@file.json"}, ["--json-model-override-args", "@file.json"]),
+    ("2.0.0", {"speculative_config": '{ "n": 3 }'}, ["--speculative-config", '{"n":3}']),
+    ("2.0.0", {"json_model_override_args": {"a": 1}}, ["--json-model-override-args", '{"a":1}']),
+    ("2.0.0", {"json_model_override_args": '{ "a": 1 }'}, ["--json-model-override-args", '{ "a": 1 }']),
+    ("2.0.0", {"enable_sleep_mode": False}, ["--disable-sleep-mode"]),
+    ("2.0.0", {"disable_sleep_mode": False}, ["--enable-sleep-mode"]),
+    (
+        "2.0.0",
+        {"prefill": [["http://a", 9001], "http://b"]},
+        ["--prefill", "http://a", "9001", "--prefill", "http://b"],
+    ),
 ]
 
 
@@ -53,6 +61,8 @@ def test_accepted(catalog: Catalog, version: str, args: dict[str, Any], argv: li
 
 # version, args, "severity: code", words of the finding, argv
 FINDINGS: list[tuple[str, dict[str, Any], str, list[str], list[str]]] = [
+    ("1.0.0", {"file_store": "/x"}, "warn: option-renamed", ["--file-storage-pth"], ["--file-storage-pth", "/x"]),
+    ("1.1.0", {"file_store": "/x"}, "warn: option-renamed", ["--file-storage-path"], ["--file-storage-path", "/x"]),
     ("1.1.0", {"file_storage_pth": "/x"}, "warn: option-renamed", ["1.0.0"], ["--file-storage-path", "/x"]),
     (
         "1.1.0",
@@ -60,6 +70,14 @@ FINDINGS: list[tuple[str, dict[str, Any], str, list[str], list[str]]] = [
         "warn: option-renamed",
         ["refuses"],
         ["--attention-backend", "flashinfer"],
+    ),
+    ("1.2.0", {"enable_flashinfer_mla": "no"}, "warn: option-renamed", ["nothing"], []),
+    (
+        "1.2.0",
+        {"no_enable_pre": True},
+        "warn: option-abbreviated",
+        ["no_enable_prefix_caching"],
+        ["--no-enable-prefix-caching"],
     ),
     ("1.2.0", {"enable_flashinfer_mla": False}, "warn: option-renamed", [], []),
     ("1.1.0", {"enable_ep_moe": True}, "warn: option-deprecated", ["tp_size"], ["--enable-ep-moe"]),

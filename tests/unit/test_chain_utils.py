@@ -37,6 +37,8 @@ def test_two_heads_on_one_machine_need_ports_of_their_own() -> None:
     assert codes(inventory.check(two, same)) == [("port-used-twice", "engine_port of b")]
     same["n1b"]["engine_port"] = 8001
     assert inventory.check(two, same) == []
+    same["n1b"]["engine_port"] = "eighty"
+    assert inventory.check(two, same) == []  # the argument specification refuses it
 
 
 def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> dict[str, Any]:
@@ -103,6 +105,11 @@ def test_the_deployments_own_ports_are_in_nobodys_way() -> None:
             "INFO:     Application startup complete.",
         ),
         (["x" * 200], "x" * 89 + "…"),
+        (
+            ["Loading shard 1/3", "W1122 20:12:26.309000 710 torch/x.py:53] Triton not available", "  return func()"],
+            "Loading shard 1/3",
+        ),
+        (["(APIServer pid=1) WARNING 11-22 19:54:22 [a.py:1] Found ulimit of 20000"], ""),
         ([], ""),
     ],
 )
@@ -168,13 +175,20 @@ def test_ages(seconds: int | None, text: str) -> None:
 def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
     results = [
         {
+            "__engine_started": {"changed": True},
             "__engine_ready": {"failed": True, "msg": "stopped waiting"},
             "__engine_stopped": {"log": ["loading", "waiting"]},
         },
-        {"__engine_ready": {"failed": True, "msg": "its unit is failed"}, "__engine_stopped": {"log": []}},
-        {"__engine_ready": {"unreachable": True, "msg": "no route"}},
+        {
+            "__engine_started": {"skipped": True},
+            "__engine_joined": {"changed": True},
+            "__engine_ready": {"failed": True, "msg": "its unit is failed"},
+            "__engine_stopped": {"log": []},
+        },
+        {"__engine_joined": {"changed": True}, "__engine_ready": {"unreachable": True, "msg": "no route"}},
+        {"__engine_joined": {"skipped": True}, "__engine_ready": {}, "__engine_stopped": {"log": ["of another day"]}},
     ]
-    hosts = ["n1", "n2", "n3"]
+    hosts = ["n1", "n2", "n3", "n4"]
     report = reports.bring_up_report("tiny", "n1", hosts, results)
     assert report.splitlines() == [
         "tiny did not come up, and was stopped on all nodes that answer.",
@@ -185,6 +199,8 @@ def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
         "   (it wrote nothing)",
         "== rank 2 (n3): no route",
         "   (the node no longer answers: its log is in its journal)",
+        "== rank 3 (n4): no failure of its own",
+        "   (it was not started)",
         "The whole log of a rank: journalctl -u fullrank-tiny, on its node",
     ]
     assert reports.bring_up_report("tiny", "n2", hosts, results) == "tiny did not come up: see rank 0 (n1)"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils import routes, sockets, systemd
+from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes, systemd
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -19,56 +20,40 @@ TCP6 = """\
 
 
 @pytest.fixture
-def proc(tmp_path: Path) -> Path:
-    """A /proc with sshd on 22 (IPv4) and an engine on 8000 (IPv6), whose connection from port 29500 is no listener."""
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net/tcp").write_text(TCP)
-    (tmp_path / "net/tcp6").write_text(TCP6)
-    (tmp_path / "self").mkdir()
+def node(tmp_path: Path) -> Path:
+    """sshd on 22 (IPv4) and an engine on 8000 (IPv6), whose connection from port 29500 is no listener."""
+    proc = tmp_path / "proc"
+    (proc / "net").mkdir(parents=True)
+    (proc / "net/tcp").write_text(TCP)
+    (proc / "net/tcp6").write_text(TCP6)
     for pid, inode, command, unit in (
-        (100, 1001, "sshd\0-D\0", "ssh.service"),
-        (200, 1003, "vllm\0serve\0", "fullrank-tiny.service"),
+        (100, 1001, "sshd\n", "ssh.service"),
+        (200, 1003, "vllm\n", "fullrank-tiny.service"),
     ):
-        (tmp_path / f"{pid}/fd").mkdir(parents=True)
-        (tmp_path / f"{pid}/fd/0").symlink_to("/dev/null")
-        (tmp_path / f"{pid}/fd/3").symlink_to(f"socket:[{inode}]")
-        (tmp_path / f"{pid}/cmdline").write_text(command)
-        (tmp_path / f"{pid}/cgroup").write_text(f"0::/system.slice/{unit}\n")
-        (tmp_path / f"{pid}/environ").write_bytes(b"PATH=/bin\0FULLRANK_SPEC_HASH=abc\0")
+        (proc / f"{pid}/fd").mkdir(parents=True)
+        (proc / f"{pid}/fd/0").symlink_to("/dev/null")
+        (proc / f"{pid}/fd/3").symlink_to(f"socket:[{inode}]")
+        (proc / f"{pid}/comm").write_text(command)
+        (proc / f"{pid}/cgroup").write_text(f"0::/system.slice/{unit}\n")
+        (proc / f"{pid}/environ").write_bytes(b"PATH=/bin\0FULLRANK_SPEC_HASH=abc\0")
     return tmp_path
 
 
-def test_listeners_are_found_with_their_owners(proc: Path) -> None:
-    assert sockets.listeners([22, 8000, 29500], proc) == [
-        sockets.Listener(22, 100, "sshd -D", "ssh.service"),
-        sockets.Listener(8000, 200, "vllm serve", "fullrank-tiny.service"),
+def test_listeners_are_found_with_their_owners(node: Path) -> None:
+    assert owners.holders(Host(str(node)), [22, 8000, 29500]) == [
+        {"port": 22, "pid": 100, "command": "sshd", "unit": "ssh.service"},
+        {"port": 8000, "pid": 200, "command": "vllm", "unit": "fullrank-tiny.service"},
     ]
 
 
-def test_a_listener_whose_owner_is_hidden_is_still_one(proc: Path) -> None:
-    (proc / "200/fd/3").unlink()
-    assert sockets.listeners([8000], proc) == [sockets.Listener(8000, 0, "", "")]
+def test_a_listener_whose_owner_is_hidden_is_still_one(node: Path) -> None:
+    (node / "proc/200/fd/3").unlink()
+    assert owners.holders(Host(str(node)), [8000]) == [{"port": 8000, "pid": 0, "command": "", "unit": ""}]
 
 
-@pytest.mark.parametrize(
-    ("text", "unit"),
-    [
-        ("0::/system.slice/fullrank-tiny.service\n", "fullrank-tiny.service"),
-        ("0::/system.slice/system-fullrank\\x2dx.slice/fullrank\\x2dx.service/sub\n", "fullrank-x.service"),
-        (
-            "12:pids:/user.slice/user-0.slice/session-3.scope\n1:name=systemd:/user.slice/session-3.scope\n",
-            "session-3.scope",
-        ),
-        ("0::/\n", ""),
-    ],
-)
-def test_the_unit_of_a_process(text: str, unit: str) -> None:
-    assert sockets.unit_of_cgroup(text) == unit
-
-
-def test_the_launch_that_a_process_was_started_with(proc: Path) -> None:
-    assert systemd.running_spec_hash(200, proc) == "abc"
-    assert systemd.running_spec_hash(999, proc) == ""
+def test_the_launch_that_a_process_was_started_with(node: Path) -> None:
+    assert systemd.running_spec_hash(200, node / "proc") == "abc"
+    assert systemd.running_spec_hash(999, node / "proc") == ""
 
 
 @pytest.mark.parametrize(

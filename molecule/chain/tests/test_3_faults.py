@@ -115,7 +115,7 @@ def test_an_engine_that_dies_while_loading(nodes: dict[str, Host], play: Callabl
     assert run.rc != 0
     assert "tiny did not come up, and was stopped on all nodes that answer." in run.text
     assert "== rank 0 (n1): tiny rank 0 (n1): its unit is" in run.text
-    assert "model_type" in run.text  # the engine's own words
+    assert "has model type `nothing`" in run.text  # the engine's own words
     assert "== rank 1 (n2): tiny rank 1 (n2): stopped waiting, because tiny rank 0 (n1)" in run.text
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 PYTHON = "python3"
 """First word of a program that is a Python module; a virtual environment puts its own interpreter in its place."""
@@ -21,32 +22,6 @@ class Given:
     value: Any
     origin: str
     """The option of `engine_command` it comes from, or a phrase that says why it is there."""
-
-
-@dataclass(frozen=True)
-class Secret:
-    """How an engine version takes the API key: ``file`` (a config file), ``env`` (a variable), ``argument`` (the
-    command line).
-    """
-
-    way: str
-    name: str
-    """Key in the config file, or variable."""
-    option: str = ""
-    """The option it goes to when the way is ``argument``."""
-
-    def path(self, request: Request) -> str:
-        """Where the caller writes the file with the key, the same path inside a container. SGLang wants a name in
-        .yaml.
-        """
-        suffix = "yaml" if self.way == "file" else "env"
-        return request.secret_file or f"/etc/fullrank/{request.deployment}.secret.{suffix}"
-
-    def line(self) -> str:
-        """The line of the secret file, with ``%s`` in the place of the key (whose characters need no quoting, see
-        launch_rules).
-        """
-        return f'{self.name}: "%s"\n' if self.way == "file" else f"{self.name}=%s\n"
 
 
 @dataclass(frozen=True)
@@ -66,10 +41,20 @@ class Call:
     rendezvous_port: int | None = None
     files: tuple[Mapping[str, Any], ...] = ()
     """Files without secrets that must lie on the node: path and content."""
-    findings: tuple[Finding, ...] = ()
+    mounts: tuple[Mapping[str, Any], ...] = ()
+    """What a container needs besides the user's mounts."""
+    head_only: tuple[str, ...] = ()
+    """Options of ``engine_args`` that only rank 0 takes and that are left out on the others."""
 
 
-EngineModule = Callable[[Request, VersionCatalog], Call]
+@dataclass(frozen=True)
+class Engine:
+    """An engine module: its part of the launch, and what it checks after parsing (given the values on the command
+    line).
+    """
+
+    call: Callable[[Request, VersionCatalog], Call]
+    rules: Callable[[Request, VersionCatalog, Mapping[str, Any]], Iterator[Finding]]
 
 
 def present(**given: tuple[Any, str]) -> dict[str, Given]:

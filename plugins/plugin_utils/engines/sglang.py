@@ -6,11 +6,14 @@ server_args_config_parser.py (``--config``: a YAML file whose name must end in .
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import conflicts
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
     PYTHON,
     Call,
-    Secret,
     host_port,
     offline_env,
     present,
@@ -18,7 +21,10 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call impo
     set_options,
     size,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.sglang_conflicts import CONFLICTS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 RENDEZVOUS_PORT = 25000
 """The port in SGLang's own help text of --dist-init-addr; SGLang has no default."""
@@ -74,3 +80,8 @@ def _secret(options: VersionCatalog) -> Secret:
     if options.lookup("config"):
         return Secret("file", "api-key")
     return Secret("argument", "FULLRANK_API_KEY", "--api-key")
+
+
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+    """What this engine checks after parsing."""
+    yield from conflicts.found(CONFLICTS, request, options.version, values)

@@ -6,22 +6,31 @@ VLLM_API_KEY counts when --api-key is not given), and two-node runs of 0.32.0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import conflicts, ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
     Call,
     Given,
-    Secret,
     offline_env,
     present,
     rendezvous_env,
     set_options,
     size,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.vllm_conflicts import CONFLICTS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
+from packaging.version import Version
 
 RENDEZVOUS_PORT = 29501
 """vLLM's own default of --master-port."""
+
+HEAD_ONLY = ("api_server_count",)
+"""Options that a rank without HTTP refuses (vllm/entrypoints/cli/serve.py: run_headless)."""
 
 OWNED = {
     "model": "model",
@@ -46,7 +55,8 @@ OWNED = {
 
 def call(request: Request, options: VersionCatalog) -> Call:
     """The command of one rank."""
-    args = set_options(request, model_tag="model", served_model_name="served_model_name")
+    args = set_options(request, model_tag="model") if options.lookup("model_tag") else {}
+    args |= set_options(request, served_model_name="served_model_name")
     if request.is_head:
         args |= set_options(request, host="host", port="port")
     args |= present(
@@ -55,42 +65,55 @@ def call(request: Request, options: VersionCatalog) -> Call:
         data_parallel_size=(size(request.data_parallel_size), "data_parallel_size"),
     )
     args |= set_options(request, dtype="dtype", quantization="quantization")
-    ray = request.executor == "ray"
-    args |= _ray_args() if ray else _native_args(request)
     env = offline_env(request) | rendezvous_env(request)
     if request.nnodes > 1 and request.rank_address:
         env |= present(VLLM_HOST_IP=(request.rank_address, "rank_address"))
-    return Call(
-        program=("vllm", "serve"),
-        args=args,
-        owned=OWNED,
-        env=env,
-        secret=Secret("env", "VLLM_API_KEY"),
-        rendezvous_port=request.rendezvous_port or RENDEZVOUS_PORT,
-        findings=tuple(_native_findings(request, options)) if not ray else (),
-    )
+    program, secret = _program(request, options), Secret("env", "VLLM_API_KEY")
+    if request.executor == "ray":
+        args |= present(distributed_executor_backend=("ray", "executor"))
+        folder = f"/etc/fullrank/{request.deployment}.vllm"
+        env |= ray.driver_env(request) | _ray_env(options, folder)
+        port = request.rendezvous_port or ray.RENDEZVOUS_PORT
+        files = (ray.per_host_file(request, folder),)
+        return Call(program, args, OWNED, env, secret, port, files, ray.sockets(request))
+    port = request.rendezvous_port or RENDEZVOUS_PORT
+    return Call(program, args | _native_args(request, options, port), OWNED, env, secret, port, head_only=HEAD_ONLY)
 
 
-def _native_args(request: Request) -> dict[str, Given]:
-    if request.nnodes == 1:
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+    """What this engine checks after parsing."""
+    yield from conflicts.found(CONFLICTS, request, options.version, values)
+    if request.executor == "ray":
+        yield from ray.server_rules(request)
+    elif request.nnodes > 1 and not options.lookup("nnodes"):
+        since = options.catalog.history("nnodes").since
+        message = f"vLLM {options.asked} starts ranks on several nodes by Ray only (--nnodes came with {since})"
+        remedy = f"set {request.variable('executor')}: ray or a version from {since} on"
+        yield fail("no-native-multi-node", request.variable("version"), message, remedy)
+
+
+def _program(request: Request, options: VersionCatalog) -> tuple[str, ...]:
+    """Before 0.10 the positional model belongs to ``vllm serve`` itself, not to the parser behind it."""
+    own = () if options.lookup("model_tag") or not request.model else (request.model,)
+    return ("vllm", "serve", *own)
+
+
+def _native_args(request: Request, options: VersionCatalog, port: int) -> dict[str, Given]:
+    if request.nnodes == 1 or not options.lookup("nnodes"):
         return {}
     args = present(
         nnodes=(request.nnodes, "nnodes"),
         node_rank=(request.rank, "rank"),
         master_addr=(request.head_address, "head_address"),
-        master_port=(request.rendezvous_port or RENDEZVOUS_PORT, "rendezvous_port"),
+        master_port=(port, "rendezvous_port"),
     )
     return args if request.is_head else args | present(headless=(True, "rank above 0 serves no HTTP"))
 
 
-def _ray_args() -> dict[str, Given]:
-    return present(distributed_executor_backend=("ray", "executor"))
-
-
-def _native_findings(request: Request, options: VersionCatalog) -> list[Finding]:
-    if request.nnodes == 1 or options.lookup("nnodes"):
-        return []
-    since = options.catalog.history("nnodes").since
-    message = f"vLLM {options.asked} starts ranks on several nodes by Ray only (--nnodes came with {since})"
-    remedy = f"set {request.variable('executor')}: ray or a version from {since} on"
-    return [fail("no-native-multi-node", request.variable("version"), message, remedy)]
+def _ray_env(options: VersionCatalog, folder: str) -> dict[str, Given]:
+    """Where the list of per-host variables lies; and the second Ray executor where it exists but is not yet the default
+    (vllm/envs.py: there from 0.20.0, default from 0.24.0 at the latest), since the first one asserts (ray#57587)."""
+    env = present(VLLM_CONFIG_ROOT=(folder, "per-host variables stay on their host"))
+    if Version("0.20") <= Version(options.version) < Version("0.24"):
+        env |= present(VLLM_USE_RAY_V2_EXECUTOR_BACKEND=("1", "the first Ray executor asserts"))
+    return env

@@ -1,0 +1,20 @@
+# Copyright: the fullrank authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleTypeError
+from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight import report
+
+
+def preflight_report(answers: Any, deployments: Any = None, max_skew_s: float = 5.0) -> dict[str, Any]:
+    if not isinstance(answers, Mapping):
+        raise AnsibleTypeError(f"a dictionary of node names and answers is needed, not {type(answers).__name__}")
+    return report(answers, deployments, max_skew_s)
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"preflight_report": preflight_report}

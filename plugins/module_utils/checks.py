@@ -1,0 +1,69 @@
+"""The shape of one answer of the preflight, and how it is written down.
+
+PRIVATE to this collection.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PASS, WARN, FAIL, SKIPPED = "pass", "warn", "fail", "skipped"
+STATUSES = (FAIL, WARN, SKIPPED, PASS)
+
+Check = dict[str, Any]
+"""id (kebab-case), status, where (what was looked at), message, remedy ("" where there is nothing to do), data."""
+
+
+def check(id: str, status: str, where: str, message: str, remedy: str = "", **data: Any) -> Check:
+    return {"id": id, "status": status, "where": where, "message": message, "remedy": remedy, "data": data}
+
+
+def passed(id: str, where: str, message: str, **data: Any) -> Check:
+    return check(id, PASS, where, message, **data)
+
+
+def warned(id: str, where: str, message: str, remedy: str, **data: Any) -> Check:
+    return check(id, WARN, where, message, remedy, **data)
+
+
+def failed(id: str, where: str, message: str, remedy: str, **data: Any) -> Check:
+    return check(id, FAIL, where, message, remedy, **data)
+
+
+def skipped(id: str, where: str, message: str, remedy: str = "", **data: Any) -> Check:
+    return check(id, SKIPPED, where, message, remedy, **data)
+
+
+def size(count: float) -> str:
+    """Bytes for people, in binary units.
+
+    >>> size(689 * 2**30)
+    '689.0 GiB'
+    """
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def version(text: str | None) -> tuple[int, ...]:
+    """The numbers a version begins with, for comparison; () for none.
+
+    >>> version("5.15.0-130-generic") >= version("5.12")
+    True
+    """
+    numbers: list[int] = []
+    for part in (text or "").split("."):
+        digits = ""
+        for char in part:
+            if not (char.isascii() and char.isdigit()):
+                break
+            digits += char
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if len(digits) < len(part):
+            break
+    return tuple(numbers)

@@ -1,0 +1,260 @@
+"""Preflight: operating system, kernel, Secure Boot, clock, memory limits, disk space.
+
+Each function takes the node and what is wanted (the module's options) and answers with checks.
+
+PRIVATE to this collection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import (
+    Check,
+    failed,
+    passed,
+    size,
+    skipped,
+    version,
+    warned,
+)
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host, natural_key
+
+SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
+CAP_SYS_RESOURCE = 24  # include/uapi/linux/capability.h
+ROOM_TO_WORK = 1.05  # below this much of what is needed there is no room for logs and temporary files
+
+
+def os_release(host: Host) -> dict[str, str]:
+    """/etc/os-release (os-release(5))."""
+    text = host.read("/etc/os-release") or host.read("/usr/lib/os-release") or ""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def check_os(host: Host, wanted: dict[str, Any]) -> list[Check]:
+    """``os_supported``: entries ``ubuntu`` or ``ubuntu 24.04``; for ``rhel`` also what calls itself like it."""
+    release = os_release(host)
+    name, number = release.get("ID", ""), release.get("VERSION_ID", "")
+    families = [name, *release.get("ID_LIKE", "").split()]
+    shown = f"{name} {number}".strip() or "unknown"
+    if not wanted["os_supported"]:
+        return [skipped("os", "/etc/os-release", f"{shown}; no list of supported ones was given")]
+    for entry in wanted["os_supported"]:
+        wanted_name, _, wanted_number = entry.partition(" ")
+        same = number == wanted_number or number.startswith(wanted_number + ".") or not wanted_number
+        if same and (wanted_name == name or (wanted_name == "rhel" and wanted_name in families)):
+            return [passed("os", "/etc/os-release", f"{shown} is supported", distribution=name, version=number)]
+    return [
+        warned(
+            "os",
+            "/etc/os-release",
+            f"{shown} is none of: {', '.join(wanted['os_supported'])}",
+            "expect package names and paths to differ, or install one of these",
+        )
+    ]
+
+
+def running_kernel(host: Host) -> str:
+    return host.read("/proc/sys/kernel/osrelease") or ""
+
+
+def check_kernel(host: Host, wanted: dict[str, Any]) -> list[Check]:
+    """Version, headers where a module will be built, and whether the running kernel is the newest installed one."""
+    kernel, where = running_kernel(host), "/proc/sys/kernel/osrelease"
+    if not kernel:
+        return [skipped("kernel-version", where, "the running kernel could not be read")]
+    checks = []
+    if wanted["kernel_min"] and version(kernel) < version(wanted["kernel_min"]):
+        message = f"kernel {kernel}, but {wanted['kernel_min']} is needed"
+        checks.append(failed("kernel-version", where, message, "install a newer kernel and reboot", kernel=kernel))
+    else:
+        checks.append(passed("kernel-version", where, f"kernel {kernel}", kernel=kernel))
+    checks.append(_kernel_headers(host, wanted, kernel))
+    installed = [name for name in host.entries("/lib/modules") if host.exists(f"/lib/modules/{name}/modules.dep")]
+    if installed and natural_key(installed[-1]) > natural_key(kernel):
+        checks.append(
+            warned(
+                "kernel-newest",
+                "/lib/modules",
+                f"kernel {kernel} runs, {installed[-1]} is installed",
+                "reboot before a driver is built: the next reboot changes the kernel under it",
+                installed=installed,
+            )
+        )
+    else:
+        checks.append(passed("kernel-newest", "/lib/modules", "the newest installed kernel runs"))
+    return checks
+
+
+def _kernel_headers(host: Host, wanted: dict[str, Any], kernel: str) -> Check:
+    where = f"/lib/modules/{kernel}/build"
+    if not wanted["kernel_headers"]:
+        return skipped("kernel-headers", where, "no kernel module will be built")
+    if host.exists(f"{where}/Makefile"):
+        return passed("kernel-headers", where, f"headers of {kernel} are there")
+    release = os_release(host)
+    debian = "debian" in (release.get("ID", ""), *release.get("ID_LIKE", "").split())
+    package = f"linux-headers-{kernel}" if debian else f"kernel-devel-{kernel}"
+    remedy = f"install {package}; if the archive no longer has it, update the kernel and reboot first"
+    return failed("kernel-headers", where, f"headers of the running kernel {kernel} are missing", remedy)
+
+
+def check_secure_boot(host: Host, wanted: dict[str, Any]) -> list[Check]:
+    """With Secure Boot the kernel refuses modules that are not signed with an enrolled key."""
+    id, where = "secure-boot", "firmware"
+    raw = host.read_bytes(SECURE_BOOT)
+    if raw is None or not raw.endswith(b"\x01"):  # four bytes of attributes, then one of value
+        return [passed(id, where, "off", enabled=False)]
+    if host.exists("/sys/module/nvidia"):
+        return [passed(id, where, "on, and the NVIDIA module is loaded", enabled=True)]
+    if not wanted["kernel_headers"]:
+        return [passed(id, where, "on, and no kernel module will be built", enabled=True)]
+    remedy = "use the distribution's signed modules, enrol a key (mokutil --import, console at reboot), or turn it off"
+    return [failed(id, where, "on: a module built here will not load without an enrolled key", remedy, enabled=True)]
+
+
+def check_clock(host: Host, wanted: dict[str, Any]) -> list[Check]:
+    """The node's clock against the controller's at the start of the task; the way to the node is part of the skew."""
+    skew, limit = clock_skew(host, wanted), wanted["max_skew_s"]
+    if skew is None:
+        return [skipped("clock-skew", "controller_epoch", "the controller's time was not given")]
+    if abs(skew) > limit:
+        message = f"the clock is {skew:+.1f} s off the controller's ({limit:g} s are allowed)"
+        return [
+            failed("clock-skew", "clock", message, "start chrony or systemd-timesyncd and let it step", skew_s=skew)
+        ]
+    return [passed("clock-skew", "clock", f"within {limit:g} s of the controller's", skew_s=skew)]
+
+
+def clock_skew(host: Host, wanted: dict[str, Any]) -> float | None:
+    """Seconds that the node's clock is ahead of the controller's."""
+    controller = wanted["controller_epoch"]
+    return round(host.started - controller, 3) if host.started is not None and controller else None
+
+
+def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Check]:
+    """RDMA pins memory. A rank gets its limit from systemd, so what counts is what PID 1 may grant; what a login shell
+    has counts for what is started by hand."""
+    id, needed = "memlock", wanted["memlock_bytes"]
+    if not needed:
+        return [skipped(id, "memlock_bytes", "no locked memory is asked for")]
+    granted = parse_memlock(host.read("/proc/1/limits") or "")
+    if granted is None:
+        return [skipped(id, "/proc/1/limits", "the limits of PID 1 could not be read")]
+    may_raise = bool(parse_capabilities(host.read("/proc/1/status") or "") & 1 << CAP_SYS_RESOURCE)
+    asked = "unlimited" if needed < 0 else size(needed)
+    if not _enough(granted[1], needed) and not may_raise:
+        message = f"{asked} is needed, but PID 1 has {size(granted[1])} at most and may not raise it"
+        remedy = "give the machine or container CAP_SYS_RESOURCE, or raise its own limit from outside"
+        return [failed(id, "/proc/1/limits", message, remedy, hard_bytes=granted[1])]
+    checks = [passed(id, "/proc/1/limits", f"systemd can grant {asked}")]
+    login = parse_memlock(host.read("/proc/self/limits") or "")
+    if login is not None and not _enough(login[0], needed):
+        message = f"a login has {size(login[0])}, {asked} is needed for what is started by hand or by a task"
+        remedy = "write `* - memlock unlimited` and `root - memlock unlimited` to /etc/security/limits.d/fullrank.conf"
+        checks.append(warned("memlock-login", "/proc/self/limits", message, remedy, soft_bytes=login[0]))
+    return checks
+
+
+def _enough(limit: int, needed: int) -> bool:
+    return limit < 0 or 0 < needed <= limit
+
+
+def parse_memlock(limits: str) -> tuple[int, int] | None:
+    """/proc/<pid>/limits → soft and hard limit of locked memory in bytes, -1 for unlimited.
+
+    >>> parse_memlock("Max locked memory         8388608              unlimited            bytes")
+    (8388608, -1)
+    """
+    match = re.search(r"^Max locked memory\s+(\d+|unlimited)\s+(\d+|unlimited)", limits, re.MULTILINE)
+    if match is None:
+        return None
+    soft, hard = (-1 if value == "unlimited" else int(value) for value in match.groups())
+    return soft, hard
+
+
+def parse_capabilities(status: str) -> int:
+    """The effective capabilities in /proc/<pid>/status, as a mask."""
+    match = re.search(r"^CapEff:\s*([0-9a-fA-F]+)$", status, re.MULTILINE)
+    return int(match.group(1), 16) if match else 0
+
+
+def check_space(host: Host, wanted: dict[str, Any]) -> list[Check]:
+    """Space on every file system that will be written, all paths on one file system added up; and /dev/shm's size.
+
+    ``df`` asks, because it can be given up on: a dead NFS server hangs every call into its mounts.
+    """
+    paths = [dict(entry, existing=_existing(host, entry["path"])) for entry in wanted["paths"]]
+    shm = wanted["shm_bytes"]
+    asked = sorted({entry["existing"] for entry in paths}) + (["/dev/shm"] if shm else [])
+    if not asked:
+        return [skipped("disk-space", "paths", "no paths were given")]
+    result = host.run("df", "--block-size=1", "--output=target,fstype,size,avail", *asked)
+    volumes = parse_df(result.stdout, asked) if result and result.rc == 0 else {}
+    if not volumes:
+        message = f"df did not answer: {result.message if result else 'not installed'}"
+        return [failed("disk-space", ", ".join(asked), message, "look for a mount whose server is gone", paths=asked)]
+    read_only = _read_only_mounts(host)
+    checks = [_shm(volumes["/dev/shm"], shm)] if shm else []
+    by_target: dict[str, list[dict[str, Any]]] = {}
+    for entry in paths:
+        by_target.setdefault(volumes[entry["existing"]]["target"], []).append(entry)
+    for target, entries in by_target.items():
+        volume = volumes[entries[0]["existing"]]
+        checks.append(_volume(target, volume, entries, target in read_only))
+    return checks
+
+
+def _volume(target: str, volume: dict[str, Any], entries: list[dict[str, Any]], read_only: bool) -> Check:
+    id, free, needed = "disk-space", volume["avail"], sum(entry["bytes"] for entry in entries)
+    what = " + ".join(f"{entry['path']} ({entry['purpose']}: {size(entry['bytes'])})" for entry in entries)
+    data = {"target": target, "free_bytes": free, "needed_bytes": needed, "paths": [entry["path"] for entry in entries]}
+    if read_only:
+        return failed(id, target, f"mounted read-only, but will be written: {what}", "mount it read-write", **data)
+    if free < needed:
+        message = f"{size(free)} free, {size(needed)} needed: {what}"
+        return failed(id, target, message, "free space, or set these paths to a larger file system", **data)
+    if free < needed * ROOM_TO_WORK:
+        message = f"{size(free)} free, {size(needed)} needed, which leaves no room to work: {what}"
+        return warned(id, target, message, "free some space", **data)
+    return passed(id, target, f"{size(free)} free, {size(needed)} needed", **data)
+
+
+def _shm(volume: dict[str, Any], needed: int) -> Check:
+    id, where = "shm", "/dev/shm"
+    if volume["fstype"] != "tmpfs":
+        return failed(id, where, f"is no tmpfs but {volume['fstype']}", "mount a tmpfs there", **volume)
+    if volume["avail"] < needed:
+        message = f"{size(volume['avail'])} free of {size(volume['size'])}, {size(needed)} needed"
+        remedy = (
+            f"mount -o remount,size={needed + volume['size'] - volume['avail']} /dev/shm, and the same in /etc/fstab"
+        )
+        return failed(id, where, message, remedy, **volume)
+    return passed(id, where, f"{size(volume['avail'])} free", **volume)
+
+
+def _existing(host: Host, path: str) -> str:
+    """The path, or the nearest folder above it that exists: what is not there yet will be made on that file system."""
+    while path not in ("", "/") and not host.exists(path):
+        path = path.rstrip("/").rpartition("/")[0]
+    return path or "/"
+
+
+def parse_df(text: str, paths: list[str]) -> dict[str, dict[str, Any]]:
+    """``df --block-size=1 --output=target,fstype,size,avail PATH...`` → path → its file system; {} for another form."""
+    lines = [line.rsplit(maxsplit=3) for line in text.splitlines()[1:] if line.strip()]
+    if len(lines) != len(paths) or any(len(fields) != 4 for fields in lines):
+        return {}
+    volumes = {}
+    for path, (target, fstype, total, avail) in zip(paths, lines):  # noqa: B905 - strict is not known to Python 3.9
+        if not (total.isdigit() and avail.isdigit()):
+            return {}
+        volumes[path] = {"target": target, "fstype": fstype, "size": int(total), "avail": int(avail)}
+    return volumes
+
+
+def _read_only_mounts(host: Host) -> set[str]:
+    fields = [line.split() for line in (host.read("/proc/self/mounts") or "").splitlines()]
+    return {entry[1] for entry in fields if len(entry) > 3 and "ro" in entry[3].split(",")}
