@@ -1,0 +1,41 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Judges a communication check on the controller: no connection, nothing changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.fullrank.serving.plugins.plugin_utils import comm_text, findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.comm_verdict import Limits, as_data, judge
+
+OPTIONS = {
+    "deployment": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "runs": {"type": "list", "elements": "dict", "required": True},
+    "backend": {"type": "str", "choices": ["nccl", "gloo", "mpi"], "default": "nccl"},
+    "expect_rdma": {"type": "bool", "default": False},
+    "min_gbps": {"type": "float", "default": 0},
+    "min_link_share": {"type": "float", "default": 0},
+    "min_pair_share": {"type": "float", "default": 0.5},
+}
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.comm_verdict``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        deployment, hosts, runs = given.pop("deployment"), given.pop("hosts"), given.pop("runs")
+        limits = Limits(**given)
+        numbers, found = judge(deployment, hosts, runs, limits)
+        data = as_data(hosts, numbers, found, limits)
+        table = comm_text.lines(deployment, data, [run.get("networks", {}) for run in runs])
+        message = findings.failures(found, f"{deployment}: the ranks cannot serve over these links")
+        return result | {"changed": False, "passed": not found, "result": data, "table": table, "report": message}
