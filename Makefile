@@ -33,7 +33,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-chain ## everything; on the test ground too
+test: lint test-unit test-package test-catalogs test-engines test-chain test-comm ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -60,6 +60,10 @@ test-engines: setup engines ## what is compared with the engines' own parsers
 .PHONY: test-chain
 test-chain: setup host-packages engines ## the chain on two nodes of the test ground, and what goes wrong (molecule)
 	molecule test -s chain
+
+.PHONY: test-comm
+test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
+	molecule test -s comm_check
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
