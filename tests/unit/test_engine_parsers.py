@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
-import subprocess
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -16,61 +14,15 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request im
 from option_samples import Sampler
 
 SETS = 50
-READ_FURTHER = {"config", "cuda_graph_config", "lora_modules", "mm_processor_device"}
-"""Options whose text the parser itself reads further (the name of a file that must exist, JSON of a fixed form), and one
-whose choices depend on the machine."""
-
-READ = """
-import contextlib, io, json, sys
-def answers(parser, prefix):
-    for argv in json.load(sys.stdin):
-        said = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(said):
-                parser.parse_args(prefix + argv)
-        except SystemExit:
-            yield said.getvalue().strip().splitlines()[-1]
-        else:
-            yield ""
-"""
-
-PARSERS = {
-    "vllm": READ
-    + """
-from vllm.entrypoints.cli import serve
-from vllm.utils.argparse_utils import FlexibleArgumentParser
-parser = FlexibleArgumentParser()
-for command in serve.cmd_init():
-    command.subparser_init(parser.add_subparsers(dest="subparser"))
-print("ANSWERS" + json.dumps(list(answers(parser, ["serve"]))))
-""",
-    "sglang": READ
-    + """
-import argparse
-from sglang.srt.server_args import ServerArgs
-parser = argparse.ArgumentParser()
-ServerArgs.add_cli_args(parser)
-print("ANSWERS" + json.dumps(list(answers(parser, []))))
-""",
+READ_FURTHER = {
+    "lmdeploy": {"quant_policy"},
+    "sglang_router": {"tool_call_parser"},
+    "smg": {"cache_boundaries", "reasoning_parser", "tool_call_parser"},
+    "vllm": {"config", "lora_modules", "mm_processor_device"},
+    "sglang": {"config", "cuda_graph_config"},
 }
-
-VERSION = "import importlib.metadata as m; print(m.version('{}').split('+')[0])"
-
-
-def python_of(engine: str) -> list[str]:
-    variable = f"FULLRANK_{engine.upper()}_PYTHON"
-    if variable not in os.environ:
-        pytest.skip(f"{variable} does not name the interpreter of an installed {engine} (make engines)")
-    return shlex.split(os.environ[variable])
-
-
-def run(python: list[str], code: str, stdin: str = "") -> str:
-    environment = {**os.environ, "TORCH_COMPILE_DISABLE": "1", "SGLANG_USE_CPU_ENGINE": "1"}
-    done = subprocess.run(
-        [*python, "-c", code], input=stdin, env=environment, capture_output=True, text=True, timeout=180, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+"""Options whose text the parser itself reads further: the name of a file that must exist, JSON of a fixed form, names that
+only a function of the engine or its compiled code knows; and one whose choices depend on the machine."""
 
 
 def launches(engine: str, version: str) -> list[dict[str, Any]]:
@@ -98,21 +50,22 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
         }
         call = ENGINES[engine].call(Request.from_options(given), known)
         taken = {option.key for name in (*call.args, *call.owned, *call.head_only) if (option := known.lookup(name))}
-        found.append(given | {"engine_args": sampler.option_set(known, taken | READ_FURTHER)})
+        found.append(given | {"engine_args": sampler.option_set(known, taken | READ_FURTHER.get(engine, set()))})
     return found
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("engine", sorted(PARSERS))
-def test_the_engine_accepts_what_we_render(engine: str) -> None:
-    python = python_of(engine)
-    version = run(python, VERSION.format(engine)).strip()
-    rendered = [render(options, read_catalog(engine)) for options in launches(engine, version)]
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_the_engine_accepts_what_we_render(engine: str, installed: Callable[[str], Any]) -> None:
+    parser = installed(engine)
+    rendered = [render(options, read_catalog(engine)) for options in launches(engine, parser.version)]
     unwanted = {f["code"] for launch in rendered for f in launch["findings"] if f["code"].startswith("option-")}
     assert unwanted == set()
-    program = len(ENGINES[engine].call(Request(engine, version), read_catalog(engine).at(version)).program)
+    program = len(
+        ENGINES[engine].call(Request(engine, parser.version), read_catalog(engine).at(parser.version)).program
+    )
     arguments = [launch["engine_argv"][program:] for launch in rendered]
-    answers = json.loads(run(python, PARSERS[engine], json.dumps(arguments)).rpartition("ANSWERS")[2])
-    refused = [(shlex.join(argv), answer) for argv, answer in zip(arguments, answers, strict=True) if answer]
+    objections = parser.objections(arguments)
+    refused = [(shlex.join(argv), said) for argv, said in zip(arguments, objections, strict=True) if said]
     assert refused == []
-    assert len(answers) == SETS
+    assert len(objections) == SETS
