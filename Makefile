@@ -12,7 +12,13 @@ GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-
 CHECKOUT_AS_COLLECTION := collections/ansible_collections/fullrank/serving
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# the engines whose really installed parser the flag catalogs are compared with (Ray is in vLLM's environment)
+PARSERS := vllm sglang lmdeploy sglang_router smg
 export FULLRANK_VLLM_PYTHON = $(CURDIR)/tests/engines/vllm-python
+export FULLRANK_SGLANG_PYTHON = $(CURDIR)/tests/engines/sglang-python
+export FULLRANK_LMDEPLOY_PYTHON = $(CURDIR)/tests/engines/lmdeploy-python
+export FULLRANK_SGLANG_ROUTER_PYTHON = $(CURDIR)/tests/engines/sglang_router-python
+export FULLRANK_SMG_PYTHON = $(CURDIR)/tests/engines/smg-python
 
 .PHONY: help
 help: ## this list
@@ -55,7 +61,8 @@ test-package: setup ## the built collection, installed into a fresh place and us
 
 .PHONY: test-engines
 test-engines: setup engines ## what is compared with the engines' own parsers
-	pytest -m engine
+	@python tests/engines/build.py $(PARSERS)
+	pytest tests/catalog tests/unit -m engine
 
 .PHONY: test-chain
 test-chain: setup host-packages engines ## the chain on two nodes of the test ground, and what goes wrong (molecule)

@@ -1,14 +1,16 @@
-"""Build an engine's CPU environment once, for all nodes of the test ground: ``build.py vllm|sglang``.
+"""Build engines' CPU environments once, for tests and for all nodes of the test ground: ``build.py ENGINE...``.
 
 The result lies in ``.cache/opt`` and is seen by nodes (and by ``in-opt``) as ``/opt/fullrank/<engine>``. It brings its own
 Python 3.11, unpacked from this machine's Debian packages, because a node may run another release (trixie has 3.13) and the CPU
-wheels are built for 3.11. A build is finished when its stamp holds the hash of everything it is made of; else it starts over.
+wheels are built for 3.11. A build is finished when its stamp holds the hash of what is the engine's own: the lock, the
+finishing step, the stand-in; else it starts over. So an engine more in this file does not build gigabytes of the others again.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import os
 import shutil
 import subprocess
@@ -82,7 +84,7 @@ def finish_vllm(environment: Path) -> None:
 
 def finish_sglang(environment: Path) -> None:
     """The published sgl-kernel wheels hold CUDA libraries only: a stand-in gives the names, and fails when one is called."""
-    shutil.copytree(HERE / "sgl_kernel_standin", site_packages(environment) / "sgl_kernel", dirs_exist_ok=True)
+    shutil.copytree(STANDINS["sglang"], site_packages(environment) / "sgl_kernel", dirs_exist_ok=True)
     # torchvision from the index is a CUDA build whose C++ operators cannot load; only their registrations fail at import
     registrations = site_packages(environment) / "torchvision/_meta_registrations.py"
     registrations.write_text(
@@ -90,36 +92,52 @@ def finish_sglang(environment: Path) -> None:
     )
 
 
+ENGINES = ("vllm", "sglang", "lmdeploy", "sglang_router", "smg")
 FINISH = {"vllm": finish_vllm, "sglang": finish_sglang}
+STANDINS = {"sglang": HERE / "sgl_kernel_standin"}
+BESIDE = {"lmdeploy": "vllm"}
+"""Engine → the one whose packages it sees behind its own: LMDeploy takes torch, transformers and the like from vLLM's."""
+
+
+def lock(engine: str) -> Path:
+    return HERE / f"{engine}.lock"
 
 
 def recipe(engine: str) -> str:
-    parts = [Path(__file__), HERE / f"{engine}.lock", *sorted((HERE / "sgl_kernel_standin").glob("*.py"))]
-    return hashlib.sha256(b"".join(p.read_bytes() for p in parts)).hexdigest()
+    step = [inspect.getsource(FINISH[engine]).encode()] if engine in FINISH else []
+    standins = [path.read_bytes() for path in sorted(STANDINS[engine].glob("*.py"))] if engine in STANDINS else []
+    return hashlib.sha256(b"".join([lock(engine).read_bytes(), *step, *standins])).hexdigest()
 
 
 def build(engine: str) -> None:
     environment = OPT / engine
     stamp = environment / ".recipe"
+    if engine in BESIDE:
+        build(BESIDE[engine])
     if stamp.exists() and stamp.read_text() == recipe(engine):
         return
-    say(f"building the CPU environment of {engine}: a few minutes and 2-3 GB, kept for the next time")
+    say(f"building the CPU environment of {engine}: minutes and 2-3 GB with PyTorch, kept for the next time")
     shutil.rmtree(environment, ignore_errors=True)
     run(python_for_nodes(), "-m", "venv", "--without-pip", environment)
-    install_torch(environment)
-    say(f"the other packages of {engine}.lock")
-    pip(environment, "install", "--no-deps", "-r", HERE / f"{engine}.lock")
-    FINISH[engine](environment)
+    if TORCH in lock(engine).read_text().split():
+        install_torch(environment)
+    say(f"the packages of {lock(engine).name}")
+    pip(environment, "install", "--no-deps", "-r", lock(engine))
+    if engine in BESIDE:
+        (site_packages(environment) / "beside.pth").write_text(f"{site_packages(OPT / BESIDE[engine])}\n")
+    if engine in FINISH:
+        FINISH[engine](environment)
     stamp.write_text(recipe(engine))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("engine", choices=sorted(FINISH))
+    parser.add_argument("engines", nargs="+", choices=ENGINES, metavar="ENGINE", help=", ".join(ENGINES))
     arguments = parser.parse_args()
     if not OPT.exists():  # outside: come back inside the namespace that has /opt/fullrank
         os.execv(HERE / "in-opt", ["in-opt", sys.executable, *sys.argv])
-    build(arguments.engine)
+    for engine in arguments.engines:
+        build(engine)
     return 0
 
 

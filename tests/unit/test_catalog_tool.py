@@ -86,6 +86,7 @@ def test_a_click_command_as_records() -> None:
     @click.option("--port", type=int)
     @click.option("--include-dashboard", type=bool, default=None)
     @click.option("--tracing/--no-tracing", default=True)
+    @click.option("-v", "--verbose", count=True, default=None)
     def start(**options: Any) -> None:
         pass
 
@@ -94,6 +95,7 @@ def test_a_click_command_as_records() -> None:
         {"name": "--include-dashboard", "type": "bool"},
         {"name": "--port", "type": "int"},
         {"name": "--tracing", "kind": "switch", "default": True},
+        {"name": "--verbose", "kind": "flag", "spellings": ["-v", "--verbose"]},
     ]
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
-import subprocess
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -16,6 +14,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request im
 from option_samples import Sampler
 
 SETS = 50
+<<<<<<< HEAD
 READ_FURTHER = {"config", "cuda_graph_config", "lora_modules", "mm_processor_device"}
 """Options whose text the parser itself reads further (the name of a file that must exist, JSON of a fixed form), and one
 whose choices depend on the machine."""
@@ -74,6 +73,17 @@ def run(python: list[str], code: str, stdin: str = "") -> str:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+=======
+READ_FURTHER = {
+    "lmdeploy": {"quant_policy"},
+    "sglang_router": {"tool_call_parser"},
+    "smg": {"cache_boundaries", "reasoning_parser", "tool_call_parser"},
+    "vllm": {"config", "lora_modules", "mm_processor_device"},
+    "sglang": {"config", "cuda_graph_config"},
+}
+"""Options whose text the parser itself reads further: the name of a file that must exist, JSON of a fixed form, names that
+only a function of the engine or its compiled code knows; and one whose choices depend on the machine."""
+>>>>>>> parsers
 
 
 def launches(engine: str, version: str) -> list[dict[str, Any]]:
@@ -101,22 +111,28 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
         }
         call = ENGINES[engine].call(Request.from_options(given), known)
         taken = {option.key for name in (*call.args, *call.owned, *call.head_only) if (option := known.lookup(name))}
-        found.append(given | {"engine_args": sampler.option_set(known, taken | READ_FURTHER)})
+        found.append(given | {"engine_args": sampler.option_set(known, taken | READ_FURTHER.get(engine, set()))})
     return found
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("engine", sorted(PARSERS))
-def test_the_engine_accepts_what_we_render(engine: str) -> None:
-    python = python_of(engine)
-    version = run(python, VERSION.format(engine)).strip()
-    rendered = [render(options, read_catalog(engine)) for options in launches(engine, version)]
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_the_engine_accepts_what_we_render(engine: str, installed: Callable[[str], Any]) -> None:
+    parser = installed(engine)
+    rendered = [render(options, read_catalog(engine)) for options in launches(engine, parser.version)]
     unwanted = {f["code"] for launch in rendered for f in launch["findings"] if f["code"].startswith("option-")}
     assert unwanted == set()
-    program = len(ENGINES[engine].call(Request(engine, version), read_catalog(engine).at(version)).program)
+    program = len(
+        ENGINES[engine].call(Request(engine, parser.version), read_catalog(engine).at(parser.version)).program
+    )
     arguments = [launch["engine_argv"][program:] for launch in rendered]
+<<<<<<< HEAD
     code = f"{ANSWERS}{PARSERS[engine]}print('ANSWERS' + json.dumps(list(answers(parse))))"
     answers = json.loads(run(python, code, json.dumps(arguments)).rpartition("ANSWERS")[2])
     refused = [(shlex.join(argv), answer) for argv, answer in zip(arguments, answers, strict=True) if answer]
+=======
+    objections = parser.objections(arguments)
+    refused = [(shlex.join(argv), said) for argv, said in zip(arguments, objections, strict=True) if said]
+>>>>>>> parsers
     assert refused == []
-    assert len(answers) == SETS
+    assert len(objections) == SETS

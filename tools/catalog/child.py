@@ -25,6 +25,7 @@ def extract(name: str, version: str, more_real: list[str]) -> dict[str, Any]:
     files = WheelFiles(engine.project, version)
     stubs.install(stubs.Finder(files, engine, more_real), CUDA)
     logging.disable(logging.CRITICAL)
+    logging._nameToLevel.pop("VERBOSE", None)  # pip's own, from fetching the files; LMDeploy offers every known level
     importlib.import_module(engine.entry)
     stubs.consulted.clear()  # while modules are imported, much is consulted that the parser never sees
     parser = engine.build()

@@ -114,7 +114,8 @@ def click_options(command: Any) -> list[dict[str, Any]]:
 
 def _parameter(parameter: Any) -> dict[str, Any]:
     names = {"integer": "int", "text": "str", "choice": "str"}
-    flag = getattr(parameter, "is_flag", False)
+    count = getattr(parameter, "count", False)
+    flag = getattr(parameter, "is_flag", False) or count
     default = parameter.default() if callable(parameter.default) else parameter.default
     unset = type(default).__name__ == "Sentinel"  # click's mark for "no default given"
     action = ("BooleanOptional" if parameter.secondary_opts else "StoreTrue") if flag else "Store"

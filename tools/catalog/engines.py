@@ -213,7 +213,7 @@ ENGINES = {
             oldest="0.7.0",
             command="lmdeploy serve api_server",
             entry="lmdeploy.cli.entrypoint",
-            real=("lmdeploy.cli.*",),
+            real=("lmdeploy.cli.*", "lmdeploy.utils"),  # the latter adds a log level, and all are choices
             build=_lmdeploy,
         ),
         Engine(
@@ -223,7 +223,8 @@ ENGINES = {
             oldest="2.40.0",
             command="ray start",
             entry="ray.scripts.scripts",
-            real=("ray.scripts.scripts",),
+            # the logger brings a decorator that adds options to the command
+            real=("ray.scripts.scripts", "ray.autoscaler._private.cli_logger"),
             build=_ray,
             installed=(*LIGHT, "click"),
             absent=("colorful",),
