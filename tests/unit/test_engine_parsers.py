@@ -14,66 +14,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request im
 from option_samples import Sampler
 
 SETS = 50
-<<<<<<< HEAD
-READ_FURTHER = {"config", "cuda_graph_config", "lora_modules", "mm_processor_device"}
-"""Options whose text the parser itself reads further (the name of a file that must exist, JSON of a fixed form), and one
-whose choices depend on the machine."""
-
-ANSWERS = """
-import contextlib, io, json, sys
-def answers(parse):
-    for argv in json.load(sys.stdin):
-        said = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(said):
-                parse(argv)
-        except (SystemExit, Exception) as error:
-            yield said.getvalue().strip() or repr(error)
-        else:
-            yield ""
-"""
-
-PARSERS = {
-    "vllm": """
-from vllm.entrypoints.cli import serve
-from vllm.utils.argparse_utils import FlexibleArgumentParser
-parser = FlexibleArgumentParser()
-for command in serve.cmd_init():
-    command.subparser_init(parser.add_subparsers(dest="subparser"))
-parse = lambda argv: parser.parse_args(["serve", *argv])
-""",
-    "sglang": """
-import argparse
-from sglang.srt.server_args import ServerArgs
-parser = argparse.ArgumentParser()
-ServerArgs.add_cli_args(parser)
-parse = parser.parse_args
-""",
-    "ray": """
-from ray.scripts.scripts import start
-parse = lambda argv: start.make_context("start", argv)
-""",
-}
-INSTALLED_WITH = {"ray": "vllm"}
-
-VERSION = "import importlib.metadata as m; print(m.version('{}').split('+')[0])"
-
-
-def python_of(engine: str) -> list[str]:
-    variable = f"FULLRANK_{INSTALLED_WITH.get(engine, engine).upper()}_PYTHON"
-    if variable not in os.environ:
-        pytest.skip(f"{variable} does not name the interpreter of an installed {engine} (make engines)")
-    return shlex.split(os.environ[variable])
-
-
-def run(python: list[str], code: str, stdin: str = "") -> str:
-    environment = {**os.environ, "TORCH_COMPILE_DISABLE": "1", "SGLANG_USE_CPU_ENGINE": "1"}
-    done = subprocess.run(
-        [*python, "-c", code], input=stdin, env=environment, capture_output=True, text=True, timeout=180, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-=======
 READ_FURTHER = {
     "lmdeploy": {"quant_policy"},
     "sglang_router": {"tool_call_parser"},
@@ -83,7 +23,6 @@ READ_FURTHER = {
 }
 """Options whose text the parser itself reads further: the name of a file that must exist, JSON of a fixed form, names that
 only a function of the engine or its compiled code knows; and one whose choices depend on the machine."""
->>>>>>> parsers
 
 
 def launches(engine: str, version: str) -> list[dict[str, Any]]:
@@ -126,13 +65,7 @@ def test_the_engine_accepts_what_we_render(engine: str, installed: Callable[[str
         ENGINES[engine].call(Request(engine, parser.version), read_catalog(engine).at(parser.version)).program
     )
     arguments = [launch["engine_argv"][program:] for launch in rendered]
-<<<<<<< HEAD
-    code = f"{ANSWERS}{PARSERS[engine]}print('ANSWERS' + json.dumps(list(answers(parse))))"
-    answers = json.loads(run(python, code, json.dumps(arguments)).rpartition("ANSWERS")[2])
-    refused = [(shlex.join(argv), answer) for argv, answer in zip(arguments, answers, strict=True) if answer]
-=======
     objections = parser.objections(arguments)
     refused = [(shlex.join(argv), said) for argv, said in zip(arguments, objections, strict=True) if said]
->>>>>>> parsers
     assert refused == []
     assert len(objections) == SETS
