@@ -53,13 +53,12 @@ EQUAL: tuple[Equal, ...] = (
 
 def report(
     answers: Mapping[str, Answer | None],
-    deployments: Mapping[str, Sequence[str]] | None = None,
     max_skew_s: float = 5.0,
 ) -> dict[str, Any]:
     """Merge what all nodes answered.
 
     answers: node name → the module's result; None or a result without ``checks`` for a node that did not answer.
-    deployments: name → its nodes; values are compared within each. Without it all nodes are one.
+    Values are compared within each deployment that the nodes name; nodes that name none are one.
     max_skew_s: seconds that two clocks of a deployment may be apart.
 
     Returns ``verdict`` (pass, warn, fail), ``counts`` (status → number), ``nodes`` (node → counts), ``checks`` (all
@@ -70,8 +69,8 @@ def report(
     checks = [
         {**check, "host": host} for host, answer in answers.items() for check in (_checks(answer) or [_silent(answer)])
     ]
-    for name, hosts in (deployments or {"": list(answers)}).items():
-        checks += _compare(name, {host: answers.get(host) for host in hosts}, max_skew_s)
+    for name, nodes in _by_deployment(answers).items():
+        checks += _compare(name, nodes, max_skew_s)
     counts = Counter(check["status"] for check in checks)
     result: dict[str, Any] = {
         "verdict": "fail" if counts["fail"] else "warn" if counts["warn"] else "pass",
@@ -109,10 +108,20 @@ def _count(checks: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 # --- between nodes ---
 
 
-def _compare(deployment: str, answers: Mapping[str, Answer | None], max_skew_s: float) -> list[dict[str, Any]]:
-    nodes = {
-        host: answer["node"] for host, answer in answers.items() if answer and _checks(answer) and "node" in answer
-    }
+Nodes = Mapping[str, Mapping[str, Any]]
+"""Host → what is comparable of it."""
+
+
+def _by_deployment(answers: Mapping[str, Answer | None]) -> dict[str, Nodes]:
+    """The nodes that answered, by deployment, in the order of the answers."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for host, answer in answers.items():
+        if answer and _checks(answer) and "node" in answer:
+            found.setdefault(answer["node"].get("deployment") or "", {})[host] = answer["node"]
+    return dict(found)
+
+
+def _compare(deployment: str, nodes: Nodes, max_skew_s: float) -> list[dict[str, Any]]:
     if len(nodes) < 2:
         return []
     checks = [_equal(deployment, nodes, rule) for rule in EQUAL]
@@ -128,7 +137,7 @@ def _compare(deployment: str, answers: Mapping[str, Answer | None], max_skew_s: 
     return [*checks, _skew(deployment, nodes, max_skew_s)]
 
 
-def _equal(deployment: str, nodes: Mapping[str, Mapping[str, Any]], rule: Equal) -> dict[str, Any]:
+def _equal(deployment: str, nodes: Nodes, rule: Equal) -> dict[str, Any]:
     """One rule over all nodes; nodes that do not know the value do not take part."""
     groups: dict[str, list[str]] = {}
     for host, node in nodes.items():
@@ -150,7 +159,7 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _skew(deployment: str, nodes: Mapping[str, Mapping[str, Any]], limit: float) -> dict[str, Any]:
+def _skew(deployment: str, nodes: Nodes, limit: float) -> dict[str, Any]:
     """The controller's clock cancels out; what is left includes how much longer one node was reached than another."""
     skews = {host: float(node["skew_s"]) for host, node in nodes.items() if node.get("skew_s") is not None}
     common = {"id": "clock-equal", "host": deployment or "all nodes", "where": "clocks", "data": skews}

@@ -89,10 +89,17 @@ def test_a_value_that_one_node_does_not_know_is_not_compared() -> None:
 
 
 def test_nodes_of_different_deployments_may_differ() -> None:
-    answers = {name: answer(driver_version="570.86.15" if name < "c" else "535.183.01") for name in "abcd"}
-    assert report(answers, {"r1": ["a", "b"], "qwen": ["c", "d"]})["verdict"] == "pass"
-    assert report(answers, {"r1": ["a", "c"]})["verdict"] == "fail"
-    assert found(report(answers, {"r1": ["a", "c"]}), "driver-equal")["host"] == "r1"
+    old, new = {"driver_version": "535.183.01"}, {"driver_version": "570.86.15"}
+    apart = {
+        "a": answer(deployment="r1", **old),
+        "b": answer(deployment="r1", **old),
+        "c": answer(deployment="qwen", **new),
+        "d": answer(deployment="qwen", **new),
+    }
+    assert report(apart)["verdict"] == "pass"
+    mixed = report({**apart, "b": answer(deployment="r1", **new)})
+    assert mixed["verdict"] == "fail"
+    assert found(mixed, "driver-equal")["host"] == "r1"
 
 
 @pytest.mark.parametrize("silent", [None, {}, {"msg": "Connection timed out", "unreachable": True}, {"checks": None}])
