@@ -177,9 +177,10 @@ def _reachability(answers: Mapping[str, Answer | None]) -> dict[str, dict[str, s
     """node → peer → ``ok``, what is wrong (the ids of the checks that fail), or ``?`` where nothing is known."""
     matrix: dict[str, dict[str, str]] = {}
     for host, answer in answers.items():
-        about_peers = [check for check in _checks(answer) if check["id"] in ("reach", "route", "path-mtu")]
-        for check in about_peers:
-            peer = check["data"]["peer"]
+        for check in _checks(answer):
+            peer = check["data"].get("peer")
+            if peer is None:
+                continue
             row = matrix.setdefault(host, {})
             row.setdefault(peer, "?")
             if check["status"] == "fail":
