@@ -33,19 +33,23 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-engines test-chain ## everything: lint, unit tests, the chain on the test ground with its faults
+test: lint test-unit test-package test-catalogs test-engines test-chain ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint
 	ruff check .
 	ruff format --check .
-	mypy $(CHECKOUT_AS_COLLECTION)/plugins
+	mypy $(CHECKOUT_AS_COLLECTION)/plugins tools
 	yamllint --strict .
 	ansible-lint --offline -q
 
 .PHONY: test-unit
 test-unit: setup ## unit tests: pure functions and recorded data, seconds
 	pytest -m "not engine and not index"
+
+.PHONY: test-package
+test-package: setup ## the built collection, installed into a fresh place and used by its full names
+	pytest tests/package
 
 .PHONY: test-engines
 test-engines: setup engines ## what is compared with the engines' own parsers
@@ -57,7 +61,16 @@ test-chain: setup host-packages engines ## the chain on two nodes of the test gr
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
+	tests/bench/bench_render.py
 	tests/bench/chain.py
+
+.PHONY: catalogs
+catalogs: setup ## flag catalogs: add the engine versions published since they were written
+	nice python -m tools.catalog
+
+.PHONY: test-catalogs
+test-catalogs: setup ## flag catalogs: one version of each engine made anew from its published wheel, and compared
+	pytest tests/catalog -m index
 
 .PHONY: ground
 ground: setup host-packages engines ## two nodes of the test ground

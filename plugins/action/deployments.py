@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,8 @@ def _variables(
                 report.fail("variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"),
             )
         known = {name: value for name, value in given.items() if name in spec}
-        checked = ArgumentSpecValidator(dict(spec)).validate(known)
+        # a copy: the validator writes into the defaults of a specification
+        checked = ArgumentSpecValidator(copy.deepcopy(dict(spec))).validate(known)
         for error in checked.error_messages:
             where = f"group_vars of {deployment.name}"
             mistakes.setdefault(error, report.fail("variable", where, error, "correct it where it was set"))

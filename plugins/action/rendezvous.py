@@ -9,12 +9,13 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.module_utils.units import unit_name
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.rendezvous import agree
+from ansible_collections.fullrank.serving.plugins.plugin_utils.rendezvous import agree, planned
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},
     "hosts": {"type": "list", "elements": "str", "required": True},
     "facts": {"type": "list", "elements": "dict", "required": True},
+    "declared": {"type": "list", "elements": "str"},
     "network": {"type": "str", "default": ""},
 }
 
@@ -32,6 +33,8 @@ class ActionModule(ActionBase):
         assert task_vars is not None
         deployment, hosts = given["deployment"], given["hosts"]
         places, findings = agree(deployment, unit_name(deployment), given["network"], hosts, given["facts"])
+        if given["declared"]:
+            places, findings = planned(places, given["declared"], findings)
         rank = hosts.index(task_vars["inventory_hostname"])
         result |= {"changed": False, "findings": findings, "rank": rank, "nnodes": len(hosts)}
         result |= {"interface": places[rank].interface, "address": places[rank].address}

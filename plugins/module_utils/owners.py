@@ -116,7 +116,9 @@ def parse_cgroup(text: str) -> tuple[str | None, str | None]:
         if number == "0" or "name=systemd" in controllers:
             container = _CONTAINER.findall(path)
             units = _UNIT.findall(path)
-            return (units[-1] if units else None, container[-1] if container else None)
+            # with both versions of cgroups mounted, only one of the two lines leads to the unit
+            if units or container:
+                return (units[-1] if units else None, container[-1] if container else None)
     return None, None
 
 

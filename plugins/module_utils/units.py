@@ -75,6 +75,7 @@ def render_unit(
     env: Mapping[str, str],
     spec_hash: str,
     environment_file: str,
+    load_credential: str,
     stop_timeout: int,
     dynamic_user: bool,
 ) -> str:
@@ -82,12 +83,15 @@ def render_unit(
 
     ``argv``: the command in the foreground, its first word an absolute path (systemd.service(5) demands it).
     ``env``: what is not secret. ``environment_file``: path of the file (mode 0600) with what is; empty when nothing is.
+    ``load_credential``: such a file for an engine that reads it itself, ``NAME:PATH``; empty when there is none.
     ``stop_timeout``: seconds until SIGKILL. ``dynamic_user``: not as root.
     """
     variables = {**env, SPEC_HASH_VARIABLE: spec_hash}
     lines = [f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in sorted(variables.items())]
     if environment_file:
         lines.append(f"EnvironmentFile={environment_file}")
+    if load_credential:
+        lines.append(f"LoadCredential={load_credential}")
     return _UNIT.format(
         description=description.replace("%", "%%"),
         exec_start=" ".join(quote(word) for word in argv),

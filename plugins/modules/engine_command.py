@@ -231,13 +231,13 @@ launch:
       description: Environment of the engine. A container's command carries it; for a process the unit sets it.
       type: dict
     environment_file:
-      description: Path for C(EnvironmentFile) of the unit, empty when the unit needs none.
+      description: Path for C(EnvironmentFile=) of the unit of a process, empty when it needs none.
       type: str
-    secret_env_names:
-      description: Environment variables through which the engine is given the key; empty when it reads a config file
-        or has no key.
-      type: list
-      elements: str
+    load_credential:
+      description: >-
+        Value of C(LoadCredential=) of the unit of a process, for an engine that reads a config file itself and may not be
+        allowed to read one of root's; empty when it needs none.
+      type: str
     secret_file:
       description: >-
         The file that the caller writes before the start: C(path), C(mode), and C(format), whose C(%s) is to be

@@ -120,6 +120,7 @@ def wanted_files(given: dict[str, Any]) -> dict[Path, tuple[str, int, bool]]:
         env={} if launch["container"] else launch["env"],  # the command of a container carries its environment
         spec_hash=launch["spec_hash"],
         environment_file=launch["environment_file"],
+        load_credential=launch["load_credential"],
         stop_timeout=given["stop_timeout"],
         dynamic_user=given["dynamic_user"],
     )

@@ -32,6 +32,12 @@ options:
     type: list
     elements: dict
     required: true
+  declared:
+    description:
+      - Addresses of O(hosts) as the inventory has them, to plan with where a node does not answer. A plan has warnings
+        where a start has failures.
+    type: list
+    elements: str
   network:
     description: The O(fullrank.serving.rank_facts#module:network) that was asked for, for the messages.
     type: str

@@ -126,41 +126,39 @@ class Catalog:
             note=migration.note,
         )
 
-    def at(self, version: str) -> VersionCatalog:
+    def at(self, version: str, where: str = "engine_version") -> VersionCatalog:
         """The command line of one version, or of the nearest known one with a finding that says so.
 
         Newer than known: the newest. Between known ones: the next lower. Older than the oldest, or no version at all:
-        a failure. A leading ``v`` and a local part (``0.32.0+cpu``) do not count.
+        a failure. A leading ``v`` and a local part (``0.32.0+cpu``) do not count. where: the variable the version was
+        set in.
         """
         try:
-            asked = Version(version)
+            asked = Version(Version(version).public)
         except InvalidVersion:
-            return self._take(
-                len(self.versions) - 1, version, "fail", "engine-version-unreadable", "is not a version number"
-            )
-        known = [Version(v) for v in self.versions]
-        lower = [n for n, v in enumerate(known) if v <= Version(asked.public)]
+            return self._instead(len(self.versions) - 1, version, where, "unreadable", "is not a version number")
+        known = [Version(each) for each in self.versions]
+        lower = [position for position, each in enumerate(known) if each <= asked]
         if not lower:
-            return self._take(
-                0, version, "fail", "engine-version-too-old", "is older than every version in the catalog"
-            )
-        if known[lower[-1]] == Version(asked.public):
-            return self._take(lower[-1], version)
-        newer = lower[-1] == len(known) - 1
-        why = "is newer than every version in the catalog" if newer else "is not in the catalog"
-        code = "engine-version-newer" if newer else "engine-version-unknown"
-        return self._take(lower[-1], version, "warn", code, why)
+            return self._instead(0, version, where, "too-old", "is older than every version in the catalog")
+        nearest = lower[-1]
+        if known[nearest] == asked:
+            return self._take(nearest, version)
+        if nearest == len(known) - 1:
+            return self._instead(nearest, version, where, "newer", "is newer than every version in the catalog")
+        return self._instead(nearest, version, where, "unknown", "is not in the catalog")
 
-    def _take(self, position: int, asked: str, severity: str = "", code: str = "", why: str = "") -> VersionCatalog:
-        version = self.versions[position]
-        findings = []
-        if severity:
-            known = f"{self.versions[0]} to {self.versions[-1]}"
-            message = f"{self.engine} {asked} {why} ({known}); {version} is used instead"
-            remedy = "run `make catalogs`" if severity == "warn" else f"write a version of {known}"
-            findings.append(finding(severity, code, "engine_version", message, remedy))
+    def _instead(self, position: int, asked: str, where: str, what: str, why: str) -> VersionCatalog:
+        known = f"{self.versions[0]} to {self.versions[-1]}"
+        message = f"{self.engine} {asked} {why} ({known}); {self.versions[position]} is used instead"
+        usable = what in ("newer", "unknown")
+        remedy = "run `make catalogs`" if usable else f"write a version of {known}"
+        said = finding("warn" if usable else "fail", f"engine-version-{what}", where, message, remedy)
+        return self._take(position, asked, said)
+
+    def _take(self, position: int, asked: str, *findings: Finding) -> VersionCatalog:
         options = tuple(run.option for run in self.runs if run.first <= position <= run.last)
-        return VersionCatalog(self, version, asked, position, options, tuple(findings))
+        return VersionCatalog(self, self.versions[position], asked, position, options, findings)
 
 
 def _expand(row: Mapping[str, Any]) -> Option:
@@ -181,8 +179,9 @@ def _expand(row: Mapping[str, Any]) -> Option:
 
 
 def _written(targets: list[tuple[Option, Any]]) -> str:
-    """Options with their values for a message; what is merely given or left out is named without a value."""
-    return " and ".join(o.name if v in (None, True) else f"{o.name} {words.text(v)}" for o, v in targets)
+    """Options with their values for a message, a mere flag without one."""
+    given = [(option, value) for option, value in targets if value is not None]
+    return " and ".join(o.name if v is True else f"{o.name} {words.text(v)}" for o, v in given) or "nothing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,13 +267,14 @@ class VersionCatalog:
             instead = _written(targets)
             message = f"{self._what_happened(name, option)}; {instead} is written instead"
             return targets, [finding("warn", "option-renamed", where, message, f"write {instead}")]
-        prefixed = {
-            o.name: o for s, o in self._by_spelling.items() if self.catalog.abbreviations and s.startswith(name)
-        }
-        if not option and not migration.note and len(prefixed) == 1:
-            (found,) = prefixed.values()
-            message = f"{name} is only an abbreviation of {found.name}; the next option that begins so will break it"
-            return [(found, value)], [finding("warn", "option-abbreviated", where, message, f"write {found.key}")]
+        prefixed = {o.name: (s, o) for s, o in self._by_spelling.items() if s.startswith(name)}
+        if self.catalog.abbreviations and not option and not migration.note and len(prefixed) == 1:
+            ((spelling, found),) = prefixed.values()
+            off = spelling in found.off
+            message = f"{name} is only an abbreviation of {spelling}; the next option that begins so will break it"
+            remedy = f"write {snake(spelling) if off else found.key}"
+            said = [finding("warn", "option-abbreviated", where, message, remedy)]
+            return [(found, words.negated(value) if off else value)], said
         return [], [self._refusal(name, option, migration, list(prefixed), where)]
 
     def _translate(self, migration: Migration, value: Any) -> list[tuple[Option, Any]]:
@@ -282,7 +282,8 @@ class VersionCatalog:
         targets: list[tuple[Option, Any]] = []
         for name, fixed in migration.becomes.items():
             option = self.lookup(name)
-            new_value = value if fixed is None else (fixed if value else None)
+            switched_off = words.negated(value) is True
+            new_value = value if fixed is None else None if switched_off else fixed
             if option is None or option.deprecated == "fatal":
                 further = self._translate(self.catalog.migrations.get(name, Migration()), new_value)
                 if not further:

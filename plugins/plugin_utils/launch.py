@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import shlex
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -20,13 +19,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call impo
     Call,
     Engine,
     Given,
-    Secret,
     present,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, failures, lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_options import engine_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import CONTAINER_RUNTIMES, Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import to_argv
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -77,7 +76,6 @@ def _launch(
     request: Request, call: Call, arguments: list[str], origins: dict[str, str], findings: list[Finding]
 ) -> dict[str, Any]:
     secret = call.secret if request.api_key and request.is_head else None
-    path = secret.path(request) if secret else ""
     env = _environment(request, call)
     variables = {name: str(given.value) for name, given in env.items()}
     origins |= {f"env.{name}": given.origin for name, given in env.items()}
@@ -88,17 +86,19 @@ def _launch(
     container: dict[str, Any] = {}
     words: list[str] = []
     compose = ""
-    people = {"process": shell_line(_with_secret(engine_argv, secret, path), variables)}
-    argv = engine_argv if secret and secret.way == "env" else _with_secret(engine_argv, secret, path)
+    people = {"process": shell_line(secret.by_shell(engine_argv, request) if secret else engine_argv, variables)}
     if request.image:
-        command = _with_secret([*call.program, *arguments], secret, path)
-        container = containers.spec(request, command, variables, _mounts(request, call, path))
+        command = [*call.program, *arguments]
+        inside = secret.by_shell(command, request) if secret else command
+        container = containers.spec(request, inside, variables, _mounts(request, call, secret))
         words = containers.run_words(container, extra)
         line = shell_line(words)
         people |= {runtime: f"{runtime} {line}" for runtime in CONTAINER_RUNTIMES}
         compose = containers.compose(request.deployment, container)
     if request.is_container:
         argv = [request.runtime, *words]
+    else:
+        argv = secret.by_systemd(engine_argv, request) if secret else engine_argv
 
     launch: dict[str, Any] = {
         "engine": request.engine,
@@ -106,9 +106,8 @@ def _launch(
         "argv": argv,
         "engine_argv": engine_argv,
         "env": variables,
-        "environment_file": path if secret and secret.way == "env" and not request.is_container else "",
-        "secret_env_names": [secret.name] if secret and secret.way != "file" else [],
-        "secret_file": {"path": path, "mode": "0600", "format": secret.line()} if secret else {},
+        **(secret.unit(request) if secret and not request.is_container else Secret.NOTHING),
+        "secret_file": secret.file(request) if secret else {},
         "files": [dict(file) for file in call.files],
         "container": container if request.is_container else {},
         "rendezvous_port": call.rendezvous_port,
@@ -136,16 +135,6 @@ def _program(request: Request, call: Call) -> list[str]:
     return [f"{request.venv.rstrip('/')}/bin/{'python' if first == PYTHON else first}", *rest]
 
 
-def _with_secret(command: list[str], secret: Secret | None, path: str) -> list[str]:
-    """Start through a shell that reads the key from its file: so it stands neither in ``docker inspect`` nor in the
-    unit.
-    """
-    if secret is None or secret.way == "file":
-        return command
-    tail = f' {secret.option} "${secret.name}"' if secret.way == "argument" else ""
-    return ["/bin/sh", "-c", f'set -a; . {shlex.quote(path)}; exec "$@"{tail}', "sh", *command]
-
-
 def _environment(request: Request, call: Call) -> dict[str, Given]:
     env = dict(call.env)
     if request.venv and not request.is_container:
@@ -159,10 +148,10 @@ def _environment(request: Request, call: Call) -> dict[str, Given]:
     return {name: Given(given.value, request.origin(given.origin)) for name, given in used.items()}
 
 
-def _mounts(request: Request, call: Call, secret_path: str) -> list[Mapping[str, Any]]:
+def _mounts(request: Request, call: Call, secret: Secret | None) -> list[Mapping[str, Any]]:
     mounts: list[Mapping[str, Any]] = [*request.mounts, *call.mounts]
     if request.model and request.model.startswith("/") and not containers.covers(mounts, request.model):
         mounts.append({"source": request.model, "read_only": True})
-    paths = [file["path"] for file in call.files] + ([secret_path] if secret_path else [])
+    paths = [file["path"] for file in call.files] + ([secret.path(request)] if secret else [])
     mounts += [{"source": path, "read_only": True} for path in paths]
     return mounts

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import Call, Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail, warn
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What may stand after ``Authorization: Bearer`` (RFC 6750 section 2.1, b64token)."""

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import INFO, WARN, Finding, fail
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,23 @@ def agree(
             findings.append(_undecided(where, network, said))
             places.append(Place(host, rank))
     return places, [*findings, *_same_address(deployment, places)]
+
+
+def planned(
+    places: Sequence[Place], declared: Sequence[str], findings: Sequence[Finding]
+) -> tuple[list[Place], list[Finding]]:
+    """The same for a plan, which starts nothing: declared addresses where a node did not say its own, and no failure.
+
+    That a node does not answer is worth no more than a note: a plan is often made before the nodes are there.
+    """
+    alone = len(places) == 1
+    return (
+        [
+            place if place.address or alone else replace(place, address=address)
+            for place, address in zip(places, declared, strict=True)
+        ],
+        [{**one, "severity": INFO if one["code"] == "rank-unreachable" else WARN} for one in findings],
+    )
 
 
 def _unreachable(deployment: str, where: str, host: str, why: str) -> Finding:

@@ -20,45 +20,48 @@ READ_FURTHER = {"config", "cuda_graph_config", "lora_modules", "mm_processor_dev
 """Options whose text the parser itself reads further (the name of a file that must exist, JSON of a fixed form), and one
 whose choices depend on the machine."""
 
-READ = """
+ANSWERS = """
 import contextlib, io, json, sys
-def answers(parser, prefix):
+def answers(parse):
     for argv in json.load(sys.stdin):
         said = io.StringIO()
         try:
             with contextlib.redirect_stderr(said):
-                parser.parse_args(prefix + argv)
-        except SystemExit:
-            yield said.getvalue().strip().splitlines()[-1]
+                parse(argv)
+        except (SystemExit, Exception) as error:
+            yield said.getvalue().strip() or repr(error)
         else:
             yield ""
 """
 
 PARSERS = {
-    "vllm": READ
-    + """
+    "vllm": """
 from vllm.entrypoints.cli import serve
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 parser = FlexibleArgumentParser()
 for command in serve.cmd_init():
     command.subparser_init(parser.add_subparsers(dest="subparser"))
-print("ANSWERS" + json.dumps(list(answers(parser, ["serve"]))))
+parse = lambda argv: parser.parse_args(["serve", *argv])
 """,
-    "sglang": READ
-    + """
+    "sglang": """
 import argparse
 from sglang.srt.server_args import ServerArgs
 parser = argparse.ArgumentParser()
 ServerArgs.add_cli_args(parser)
-print("ANSWERS" + json.dumps(list(answers(parser, []))))
+parse = parser.parse_args
+""",
+    "ray": """
+from ray.scripts.scripts import start
+parse = lambda argv: start.make_context("start", argv)
 """,
 }
+INSTALLED_WITH = {"ray": "vllm"}
 
 VERSION = "import importlib.metadata as m; print(m.version('{}').split('+')[0])"
 
 
 def python_of(engine: str) -> list[str]:
-    variable = f"FULLRANK_{engine.upper()}_PYTHON"
+    variable = f"FULLRANK_{INSTALLED_WITH.get(engine, engine).upper()}_PYTHON"
     if variable not in os.environ:
         pytest.skip(f"{variable} does not name the interpreter of an installed {engine} (make engines)")
     return shlex.split(os.environ[variable])
@@ -112,7 +115,8 @@ def test_the_engine_accepts_what_we_render(engine: str) -> None:
     assert unwanted == set()
     program = len(ENGINES[engine].call(Request(engine, version), read_catalog(engine).at(version)).program)
     arguments = [launch["engine_argv"][program:] for launch in rendered]
-    answers = json.loads(run(python, PARSERS[engine], json.dumps(arguments)).rpartition("ANSWERS")[2])
+    code = f"{ANSWERS}{PARSERS[engine]}print('ANSWERS' + json.dumps(list(answers(parse))))"
+    answers = json.loads(run(python, code, json.dumps(arguments)).rpartition("ANSWERS")[2])
     refused = [(shlex.join(argv), answer) for argv, answer in zip(arguments, answers, strict=True) if answer]
     assert refused == []
     assert len(answers) == SETS

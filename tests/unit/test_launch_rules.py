@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils import launch_rules
-from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import Call, Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 SOUND: dict[str, Any] = {
     "engine": "sglang",

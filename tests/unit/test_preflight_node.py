@@ -286,6 +286,8 @@ def test_established_connections_do_not_listen() -> None:
             node.CONTAINER,
         ),
         (f"4:memory:/x\n1:name=systemd:/docker/{node.CONTAINER}", None, node.CONTAINER),
+        # a node of the test ground on a machine with both versions of cgroups
+        ("9:name=systemd:/\n8:pids:/\n0::/system.slice/fullrank-tiny.service", "fullrank-tiny.service", None),
         ("0::/", None, None),
         ("", None, None),
     ],

@@ -19,6 +19,7 @@ def given(**launch: Any) -> dict[str, Any]:
         "container": {},
         "spec_hash": "abc",
         "environment_file": "",
+        "load_credential": "",
         "files": [],
         "secret_file": {},
     }

@@ -43,6 +43,7 @@ def rendered(**changes: object) -> str:
         "env": {"B": "2", "A": "a b"},
         "spec_hash": "abc",
         "environment_file": "",
+        "load_credential": "",
         "stop_timeout": 60,
         "dynamic_user": False,
     }
@@ -66,6 +67,7 @@ def test_the_unit_holds_command_environment_and_hash() -> None:
     ("changes", "line"),
     [
         ({"environment_file": "/etc/fullrank/tiny.secret.env"}, "EnvironmentFile=/etc/fullrank/tiny.secret.env"),
+        ({"load_credential": "secret.yaml:/etc/x.yaml"}, "LoadCredential=secret.yaml:/etc/x.yaml"),
         ({"dynamic_user": True}, "DynamicUser=yes"),
         ({"stop_timeout": 5}, "TimeoutStopSec=5"),
     ],

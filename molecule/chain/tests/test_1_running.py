@@ -89,6 +89,19 @@ def test_check_mode_tells_of_a_change_and_makes_none(nodes: dict[str, Host], pla
     assert ask("still there?", max_tokens=1)["model"] == "tiny"
 
 
+def test_the_plan_is_what_runs(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    run = play("playbooks/plan.yml")
+    assert (run.rc, run.changed) == (0, 0)
+    ranks = run.outcome["plans"]["tiny"]["ranks"]
+    assert [(r["host"], r["address"], r["interface"], r["asked"]) for r in ranks] == [
+        ("n1", "10.77.0.11", "eth0", True),
+        ("n2", "10.77.0.12", "eth0", True),
+    ]
+    for rank, host in zip(ranks, nodes.values(), strict=True):
+        assert f"FULLRANK_SPEC_HASH={rank['spec_hash']}" in shown(host, "Environment").split()
+        assert rank["command"] in run.text
+
+
 def test_status_shows_every_rank(play: Callable[..., Any]) -> None:
     run = play("playbooks/status.yml")
     assert run.rc == 0

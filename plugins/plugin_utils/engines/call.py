@@ -9,6 +9,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 PYTHON = "python3"
 """First word of a program that is a Python module; a virtual environment puts its own interpreter in its place."""
@@ -21,32 +22,6 @@ class Given:
     value: Any
     origin: str
     """The option of `engine_command` it comes from, or a phrase that says why it is there."""
-
-
-@dataclass(frozen=True)
-class Secret:
-    """How an engine version takes the API key: ``file`` (a config file), ``env`` (a variable), ``argument`` (the
-    command line).
-    """
-
-    way: str
-    name: str
-    """Key in the config file, or variable."""
-    option: str = ""
-    """The option it goes to when the way is ``argument``."""
-
-    def path(self, request: Request) -> str:
-        """Where the caller writes the file with the key, the same path inside a container. SGLang wants a name in
-        .yaml.
-        """
-        suffix = "yaml" if self.way == "file" else "env"
-        return request.secret_file or f"/etc/fullrank/{request.deployment}.secret.{suffix}"
-
-    def line(self) -> str:
-        """The line of the secret file, with ``%s`` in the place of the key (whose characters need no quoting, see
-        launch_rules).
-        """
-        return f'{self.name}: "%s"\n' if self.way == "file" else f"{self.name}=%s\n"
 
 
 @dataclass(frozen=True)

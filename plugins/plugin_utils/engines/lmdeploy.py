@@ -13,7 +13,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import Ve
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
     Call,
-    Secret,
     offline_env,
     present,
     rendezvous_env,
@@ -22,6 +21,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call impo
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 OWNED = {
     "model_path": "model",

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import PYTHON, Call, Secret, set_options
+from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import PYTHON, Call, set_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail, warn
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 PROGRAMS = {"sglang_router": (PYTHON, "-m", "sglang_router.launch_router"), "smg": ("smg", "launch")}
 OWNED = {"host": "host", "port": "port", "api_key": "api_key"}

@@ -14,7 +14,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import co
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
     PYTHON,
     Call,
-    Secret,
     host_port,
     offline_env,
     present,
@@ -25,6 +24,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call impo
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.sglang_conflicts import CONFLICTS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 
 RENDEZVOUS_PORT = 25000
 """The port in SGLang's own help text of --dist-init-addr; SGLang has no default."""

@@ -14,7 +14,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines import co
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call import (
     Call,
     Given,
-    Secret,
     offline_env,
     present,
     rendezvous_env,
@@ -24,6 +23,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call impo
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.vllm_conflicts import CONFLICTS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
 from packaging.version import Version
 
 RENDEZVOUS_PORT = 29501

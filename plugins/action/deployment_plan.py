@@ -1,0 +1,52 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Decides on the controller what all ranks share: no connection, nothing changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.plan import Deployed, decide
+
+_FACTS = {"type": "list", "elements": "dict"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "deployment": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str", "required": True},
+    "rendezvous": {**_FACTS, "required": True},
+    "gpu_facts": {**_FACTS, "default": []},
+    "rdma_facts": {**_FACTS, "default": []},
+    "nccl": {"type": "dict", "default": {}},
+    "model_info": {"type": "dict", "default": {}},
+    "hardware": {"type": "dict", "default": {}},
+    "engine": {"type": "str", "required": True},
+    "engine_version": {"type": "str", "required": True},
+    "engine_args": {"type": "dict", "default": {}},
+    "tensor_parallel_size": {"type": "int", "default": 1},
+    "pipeline_parallel_size": {"type": "int", "default": 1},
+    "data_parallel_size": {"type": "int", "default": 1},
+    "gpus": {"type": "list", "elements": "int"},
+    "fit_required": {"type": "bool", "default": True},
+    "planning": {"type": "bool", "default": False},
+}
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.deployment_plan``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        deployment, planning = given.pop("deployment"), given.pop("planning")
+        result |= {"changed": False, **decide(Deployed(**given))}
+        message = report.failures(result["findings"], f"deployment {deployment}: nothing was started or changed")
+        if message and not planning:
+            return result | {"failed": True, "msg": message}
+        if not planning:
+            result["warnings"] = report.lines(result["findings"], report.WARN)
+        return result

@@ -1,0 +1,66 @@
+"""How the API key reaches the engine: from a file that only root can read, past units, containers and shell lines."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+
+CREDENTIAL = "secret.yaml"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """What an engine version offers.
+
+    way: ``file`` (it reads a config file), ``env`` (a variable), ``argument`` (its command line only). name: the key in the
+    config file, or the variable. option: where the value goes when the way is ``argument``.
+    """
+
+    NOTHING: ClassVar[dict[str, str]] = {"environment_file": "", "load_credential": ""}
+
+    way: str
+    name: str
+    option: str = ""
+
+    def path(self, request: Request) -> str:
+        """Where the caller writes the file, of mode 0600; the same path inside a container. SGLang wants .yaml."""
+        suffix = "yaml" if self.way == "file" else "env"
+        return request.secret_file or f"/etc/fullrank/{request.deployment}.secret.{suffix}"
+
+    def line(self) -> str:
+        """The content of the file, with ``%s`` for the key, whose characters need no quoting (see launch_rules)."""
+        return f'{self.name}: "%s"\n' if self.way == "file" else f"{self.name}=%s\n"
+
+    def by_shell(self, command: Sequence[str], request: Request) -> list[str]:
+        """The command started by a shell that reads the file: for people, and inside containers, where ``docker
+        inspect`` shows the environment that a container is started with.
+        """
+        if self.way == "file":
+            return list(command)
+        return self._shell(f"set -a; . {shlex.quote(self.path(request))}; ", command)
+
+    def by_systemd(self, command: Sequence[str], request: Request) -> list[str]:
+        """The command in a unit, whose user need not be allowed to read the file: systemd reads it."""
+        if self.way == "file":
+            loaded = f"/run/credentials/fullrank-{request.deployment}.service/{CREDENTIAL}"
+            return [loaded if word == self.path(request) else word for word in command]
+        return self._shell("", command) if self.way == "argument" else list(command)
+
+    def unit(self, request: Request) -> dict[str, str]:
+        """What the unit of a process says besides the command (systemd.exec(5))."""
+        path = self.path(request)
+        if self.way == "file":
+            return self.NOTHING | {"load_credential": f"{CREDENTIAL}:{path}"}
+        return self.NOTHING | {"environment_file": path}
+
+    def file(self, request: Request) -> dict[str, Any]:
+        """The file that the caller writes."""
+        return {"path": self.path(request), "mode": "0600", "format": self.line()}
+
+    def _shell(self, before: str, command: Sequence[str]) -> list[str]:
+        after = f' {self.option} "${self.name}"' if self.way == "argument" else ""
+        return ["/bin/sh", "-c", f'{before}exec "$@"{after}', "sh", *command]

@@ -1,0 +1,136 @@
+"""The collection as its users get it: built, installed from the file into a fresh place, used by its full names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+LIMIT_S = 120
+
+# One rank on a port where nobody listens: a node that does not answer, without asking any machine but this one.
+INVENTORY = """\
+all:
+  children:
+    deployments:
+      children:
+        alone:
+          hosts:
+            n1: {ansible_host: 127.0.0.1, ansible_port: 1}
+          vars:
+            engine_name: vllm
+            engine_version: 0.32.0
+            engine_model: /srv/models/x
+            engine_tensor_parallel_size: 8
+"""
+
+
+def run(*command: str, cwd: Path, **env: str) -> str:
+    """A command that sees neither the checkout nor its configuration."""
+    clean = {
+        "PATH": f"{BIN}:/usr/bin:/bin",
+        "HOME": str(cwd.parent),
+        "LANG": "C.UTF-8",
+        **env,
+    }
+    done = subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a clean copy of what git tracks, as a release is."""
+    folder = tmp_path_factory.mktemp("build")
+    copy = folder / "serving"
+    tracked = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.splitlines():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, copy / name, follow_symlinks=False)
+    run(str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(folder), cwd=copy)
+    return next(folder.glob("fullrank-serving-*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def place(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    run(
+        str(BIN / "ansible-galaxy"),
+        "collection",
+        "install",
+        str(tarball),
+        "-p",
+        str(folder / "collections"),
+        cwd=folder,
+    )
+    (folder / "hosts.yml").write_text(INVENTORY)
+    return folder
+
+
+def test_the_tarball_holds_the_collection_and_nothing_else(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        top = {name.partition("/")[0] for name in archive.getnames()}
+    assert top == {
+        "CHANGELOG.md",
+        "FILES.json",
+        "LICENSE",
+        "MANIFEST.json",
+        "README.md",
+        "changelogs",
+        "docs",
+        "examples",
+        "inventories",
+        "meta",
+        "playbooks",
+        "plugins",
+        "roles",
+        "site.yml",
+    }
+
+
+def test_every_plugin_is_documented_by_its_full_name(place: Path) -> None:
+    seen = json.loads(
+        run(
+            str(BIN / "ansible-doc"),
+            *("--metadata-dump", "--no-fail-on-errors", "fullrank.serving"),
+            cwd=place,
+            ANSIBLE_COLLECTIONS_PATH=str(place / "collections"),
+        )
+    )["all"]
+    modules = yaml.safe_load((CHECKOUT / "meta/runtime.yml").read_text())["action_groups"]["serving"]
+    assert {name.rpartition(".")[2] for name in seen["module"]} == set(modules)
+    assert {name.rpartition(".")[2] for name in seen["lookup"]} == {"deployment", "nccl_profile"}
+    for kind in ("module", "filter", "lookup", "role"):
+        for name, entry in seen[kind].items():
+            assert "error" not in entry, f"{kind} {name}: {entry}"
+
+
+def test_a_playbook_runs_by_its_full_name(place: Path) -> None:
+    text = run(
+        str(BIN / "ansible-playbook"),
+        *("fullrank.serving.plan", "-i", "hosts.yml"),
+        cwd=place,
+        ANSIBLE_COLLECTIONS_PATH=str(place / "collections"),
+    )
+    assert "alone: x by vllm 0.32.0 at http://127.0.0.1:8000/v1" in text
+    assert "vllm serve /srv/models/x" in text
+
+
+def test_the_chain_runs_by_its_full_name_and_says_who_does_not_answer(place: Path) -> None:
+    command = [str(BIN / "ansible-playbook"), "fullrank.serving.site", "-i", "hosts.yml"]
+    env = {
+        "PATH": f"{BIN}:/usr/bin:/bin",
+        "HOME": str(place.parent),
+        "ANSIBLE_COLLECTIONS_PATH": str(place / "collections"),
+    }
+    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode != 0
+    assert "UNREACHABLE" in done.stdout
