@@ -63,12 +63,12 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
     """Run a playbook; keyword arguments are extra variables."""
     usual = inventory
 
-    def run(playbook: str, *arguments: str, inventory: Path | list[Path] = usual, **variables: Any) -> Outcome:
+    def run(playbook: str, *arguments: str, inventory: Path = usual, **variables: Any) -> Outcome:
         result = ansible_runner.run(
             private_data_dir=str(tmp_path),
             project_dir=str(CHECKOUT),
             playbook=playbook,
-            inventory=[str(path) for path in (inventory if isinstance(inventory, list) else [inventory])],
+            inventory=str(inventory),
             cmdline=" ".join(arguments) or None,
             extravars=variables,
             envvars={"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "PATH": os.environ["PATH"]},

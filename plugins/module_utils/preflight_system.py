@@ -1,4 +1,4 @@
-"""Preflight: operating system, kernel, Secure Boot, clock, memory limits, disk space.
+"""Preflight: operating system, kernel, Secure Boot, memory limits, disk space.
 
 Each function takes the node and what is wanted (the module's options) and answers with checks.
 
@@ -113,25 +113,6 @@ def check_secure_boot(host: Host, wanted: dict[str, Any]) -> list[Check]:
         return [passed(id, where, "on, and no kernel module will be built", enabled=True)]
     remedy = "use the distribution's signed modules, enrol a key (mokutil --import, console at reboot), or turn it off"
     return [failed(id, where, "on: a module built here will not load without an enrolled key", remedy, enabled=True)]
-
-
-def check_clock(host: Host, wanted: dict[str, Any]) -> list[Check]:
-    """The node's clock against the controller's at the start of the task; the way to the node is part of the skew."""
-    skew, limit = clock_skew(host, wanted), wanted["max_skew_s"]
-    if skew is None:
-        return [skipped("clock-skew", "controller_epoch", "the controller's time was not given")]
-    if abs(skew) > limit:
-        message = f"the clock is {skew:+.1f} s off the controller's ({limit:g} s are allowed)"
-        return [
-            failed("clock-skew", "clock", message, "start chrony or systemd-timesyncd and let it step", skew_s=skew)
-        ]
-    return [passed("clock-skew", "clock", f"within {limit:g} s of the controller's", skew_s=skew)]
-
-
-def clock_skew(host: Host, wanted: dict[str, Any]) -> float | None:
-    """Seconds that the node's clock is ahead of the controller's."""
-    controller = wanted["controller_epoch"]
-    return round(host.started - controller, 3) if host.started is not None and controller else None
 
 
 def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Check]:

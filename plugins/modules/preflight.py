@@ -170,15 +170,6 @@ options:
     type: list
     elements: str
     default: [debian 12, debian 13, ubuntu 22.04, ubuntu 24.04, rhel 8, rhel 9, rhel 10]
-  controller_epoch:
-    description:
-      - The controller's time, in seconds since the epoch, as late as possible. The time that the task takes to reach the
-        node counts as skew.
-    type: float
-  max_skew_s:
-    description: Skew in seconds that is allowed.
-    type: float
-    default: 5
   timeout:
     description: Seconds that a command may take. C(df) on a dead NFS mount and C(nvidia-smi) with a lost GPU hang.
     type: int
@@ -190,6 +181,9 @@ options:
     type: path
     default: /
 attributes:
+  action:
+    support: full
+    description: The controller's clock is read before and after, to compare it with the node's.
   check_mode:
     support: full
     description: Reads only.
@@ -226,8 +220,6 @@ EXAMPLES = r"""
     rdma: true
     memlock_bytes: -1
     shm_bytes: 17179869184
-    # of two times without a zone, which are far apart but right in every zone of the controller
-    controller_epoch: "{{ (now(utc=true) - ('1970-01-01' | ansible.builtin.to_datetime('%Y-%m-%d'))).total_seconds() }}"
   register: asked
 
 - name: One report of all nodes
@@ -269,7 +261,7 @@ checks:
       description: The values, for programs.
       type: dict
 node:
-  description: The C(deployment), and what must be equal on all nodes of it - C(os), C(kernel), C(skew_s), C(mtu), C(speed_mbps),
+  description: The C(deployment), and what must be equal on all nodes of it - C(os), C(kernel), C(clock), C(mtu), C(speed_mbps),
     C(gpu_count), C(gpu_kinds), C(driver_version), C(rdma_active), C(image_id), C(versions).
   returned: always
   type: dict
@@ -323,8 +315,6 @@ OPTIONS = {
         "elements": "str",
         "default": ["debian 12", "debian 13", "ubuntu 22.04", "ubuntu 24.04", "rhel 8", "rhel 9", "rhel 10"],
     },
-    "controller_epoch": {"type": "float"},
-    "max_skew_s": {"type": "float", "default": 5},
     "timeout": {"type": "int", "default": 30},
     "root": {"type": "path", "default": "/"},
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_clock import check_node, check_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_text import render, some
 
 STATUSES = ("fail", "warn", "skipped", "pass")
@@ -59,16 +60,14 @@ def report(
 
     answers: node name → the module's result; None or a result without ``checks`` for a node that did not answer.
     Values are compared within each deployment that the nodes name; nodes that name none are one.
-    max_skew_s: seconds that two clocks of a deployment may be apart.
+    max_skew_s: seconds that a clock may differ from the controller's, and two clocks of a deployment from each other.
 
     Returns ``verdict`` (pass, warn, fail), ``counts`` (status → number), ``nodes`` (node → counts), ``checks`` (all
     answers, each with its ``host``), ``findings`` (fail and warn only, alike ones of several nodes as one, in the form
     that all findings of the collection have, with ``hosts``), ``reachability`` (node → peer → ok, the fault, or ?) and
     ``lines`` (all of it for people).
     """
-    checks = [
-        {**check, "host": host} for host, answer in answers.items() for check in (_checks(answer) or [_silent(answer)])
-    ]
+    checks = [{**check, "host": host} for host, answer in answers.items() for check in _of_node(answer, max_skew_s)]
     for name, nodes in _by_deployment(answers).items():
         checks += _compare(name, nodes, max_skew_s)
     counts = Counter(check["status"] for check in checks)
@@ -81,6 +80,12 @@ def report(
         "reachability": _reachability(answers),
     }
     return {**result, "lines": render(result)}
+
+
+def _of_node(answer: Answer | None, max_skew_s: float) -> list[dict[str, Any]]:
+    if not answer or not _checks(answer):
+        return [_silent(answer)]
+    return [*_checks(answer), check_node((answer.get("node") or {}).get("clock") or {}, max_skew_s)]
 
 
 def _checks(answer: Answer | None) -> list[dict[str, Any]]:
@@ -134,7 +139,8 @@ def _compare(deployment: str, nodes: Nodes, max_skew_s: float) -> list[dict[str,
         )
         for name in names
     ]
-    return [*checks, _skew(deployment, nodes, max_skew_s)]
+    clocks = check_nodes({host: node.get("clock") or {} for host, node in nodes.items()}, max_skew_s)
+    return [*checks, {**clocks, "host": deployment or "all nodes"}]
 
 
 def _equal(deployment: str, nodes: Nodes, rule: Equal) -> dict[str, Any]:
@@ -157,20 +163,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(f"{number} x {item}" if number > 1 else str(item) for item, number in Counter(value).items())
     return str(value)
-
-
-def _skew(deployment: str, nodes: Nodes, limit: float) -> dict[str, Any]:
-    """The controller's clock cancels out; what is left includes how much longer one node was reached than another."""
-    skews = {host: float(node["skew_s"]) for host, node in nodes.items() if node.get("skew_s") is not None}
-    common = {"id": "clock-equal", "host": deployment or "all nodes", "where": "clocks", "data": skews}
-    if len(skews) < 2:
-        return {**common, "status": "skipped", "message": "known on fewer than two nodes", "remedy": ""}
-    behind, ahead = min(skews, key=lambda host: skews[host]), max(skews, key=lambda host: skews[host])
-    apart = skews[ahead] - skews[behind]
-    if apart > limit:
-        message = f"{apart:.1f} s between {ahead} and {behind} ({limit:g} s are allowed)"
-        return {**common, "status": "fail", "message": message, "remedy": "let all nodes keep time by the same servers"}
-    return {**common, "status": "pass", "message": f"at most {apart:.1f} s apart", "remedy": ""}
 
 
 def _reachability(answers: Mapping[str, Answer | None]) -> dict[str, dict[str, str]]:

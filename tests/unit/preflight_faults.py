@@ -89,7 +89,6 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
     "read-only file system": ("disk-space", "fail", "read-only", write("proc/self/mounts", "/dev/n /data xfs ro 0 0")),
     "wrong MTU": ("mtu", "fail", "MTU 1500, 9000 is wanted", option(mtu=9000)),
     "small switch MTU": ("path-mtu", "fail", "transfers will hang", command(f"{PING} -M do -s 1472 {PEER}", "", 1)),
-    "skewed clock": ("clock-skew", "fail", "+119.2 s off", command("date +%s", "1119.2")),
     "port taken": (
         "port-free",
         "fail",

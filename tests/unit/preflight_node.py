@@ -52,7 +52,6 @@ def wanted(**changes: Any) -> dict[str, Any]:
         "rdma": True,
         "kernel_min": "5.12",
         "kernel_headers": True,
-        "controller_epoch": 1000.0,
         **changes,
     }
 

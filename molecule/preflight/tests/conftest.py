@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
-SCENARIO = Path(__file__).resolve().parents[1]
-
 
 @pytest.fixture(scope="session")
 def inventory() -> Path:
-    return SCENARIO / "inventory"
-
-
-@pytest.fixture(scope="session")
-def inventory_with_faults(inventory: Path) -> list[Path]:
-    return [inventory, SCENARIO / "faults"]
+    return Path(__file__).resolve().parents[1] / "inventory"
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ Found = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Fault:
-    """The commands run on ``node``; ``{net}`` stands for the first three numbers of the ground's addresses."""
+    """The commands are run on ``node``; ``{net}`` stands for the first three numbers of the ground's addresses."""
 
     node: str
     plant: str
@@ -29,6 +29,12 @@ FAULTS = {
         "timeout 20 sh -c 'until ss -Htln sport = :29500 | grep -q .; do sleep 0.1; done'",
         "systemctl stop squatter",
         (("fail", "port-free", "n1"),),
+    ),
+    "another name of the interface": Fault(
+        "n1",
+        "ip link set eth0 down && ip link set eth0 name eth1 && ip link set eth1 up && ip route add default via {net}.2",
+        "ip link set eth1 down && ip link set eth1 name eth0 && ip link set eth0 up && ip route add default via {net}.2",
+        (("fail", "interface", "n1"),),
     ),
     "small shared memory": Fault(
         "n1",
@@ -74,6 +80,12 @@ FAULTS = {
         "nft delete table ip cut",
         (("fail", "reach", "n2"), ("fail", "reach", "n3")),
     ),
+    "skewed clock": Fault(
+        "n3",  # its clock is the machine's own, so it is Python on this node that sees another time
+        "echo 'import time; now = time.time; time.time = lambda: now() + 120' >> /usr/lib/python3.*/sitecustomize.py",
+        "sed -i '/now() + 120/d' /etc/python3.*/sitecustomize.py",
+        (("fail", "clock-skew", "n3"), ("fail", "clock-equal", "three")),
+    ),
     "little locked memory": Fault(
         "n3",
         "echo 'root - memlock 64' > /etc/security/limits.d/low.conf",
@@ -82,27 +94,15 @@ FAULTS = {
     ),
 }
 
-# what the inventory ../faults plants in what is asked of the nodes
-FAULTS_OF_THE_INPUT: dict[str, tuple[Found, ...]] = {
-    "wrong name of the interface": (("fail", "interface", "n1"),),
-    "skewed clock": (("fail", "clock-skew", "n3"), ("fail", "clock-equal", "three")),
-}
-
-ALL_FOUND = {one for fault in FAULTS.values() for one in fault.found} | {
-    one for found in FAULTS_OF_THE_INPUT.values() for one in found
-}
+ALL_FOUND = {one for fault in FAULTS.values() for one in fault.found}
 
 
 @contextlib.contextmanager
 def planted(nodes: dict[str, Host]) -> Iterator[None]:
     """All faults of the nodes, until the end."""
     net = nodes["n1"].backend.hostname.rpartition(".")[0]
-    done = []
-    try:
+    with contextlib.ExitStack() as healing:
         for fault in FAULTS.values():
-            done.append(fault)
+            healing.callback(nodes[fault.node].check_output, fault.heal.replace("{net}", net))
             nodes[fault.node].check_output(fault.plant.replace("{net}", net))
         yield
-    finally:
-        healed = [nodes[fault.node].run(fault.heal) for fault in reversed(done)]
-    assert [result.stderr for result in healed if result.rc] == []
