@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,8 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
 
     def run(playbook: str, *arguments: str, inventory: Path = usual, **variables: Any) -> Outcome:
         result = ansible_runner.run(
-            private_data_dir=str(tmp_path),
+            # a folder for each run: ansible-runner keeps the variables of the run before in it
+            private_data_dir=tempfile.mkdtemp(dir=tmp_path),
             project_dir=str(CHECKOUT),
             playbook=playbook,
             inventory=str(inventory),

@@ -77,11 +77,14 @@ def test_a_rank_that_cannot_be_reached_stops_the_others_before_they_change(
     ground("cut", "n2")
     try:
         run = play("site.yml", "--timeout", "5", engine_args={"max_model_len": 64})
+        engines = play("playbooks/engines.yml", "--timeout", "5", engine_args={"max_model_len": 64})
         status = play("playbooks/status.yml", "--timeout", "5")
     finally:
         ground("heal", "n2")
     assert run.rc != 0
-    assert "tiny rank 1 (n2): the node does not answer" in run.text
+    assert "fail: node-answers on n2" in run.text
+    assert engines.rc != 0
+    assert "tiny rank 1 (n2): the node does not answer" in engines.text
     assert [(r["host"], r["unit"]) for r in status.outcome["status"]] == [("n1", "inactive"), ("n2", "unreachable")]
 
 
@@ -89,9 +92,12 @@ def test_a_rank_that_cannot_be_reached_stops_the_others_before_they_change(
 def test_a_port_in_use_is_refused_with_its_owner(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     nodes["n1"].check_output("systemd-run --unit=squatter --collect python3 -m http.server 29500")
     try:
-        run = play("site.yml", engine_args={"max_model_len": 64})
+        chain = play("site.yml", engine_args={"max_model_len": 64})
+        run = play("playbooks/engines.yml", engine_args={"max_model_len": 64})
     finally:
         nodes["n1"].check_output("systemctl stop squatter")
+    assert chain.rc != 0
+    assert "port 29500: rendezvous: taken by python3" in chain.text
     assert run.rc != 0
     assert "tiny rank 0 (n1): port 29500 is in use by pid" in run.text
     assert "http.server 29500 (unit squatter.service)" in run.text
