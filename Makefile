@@ -39,7 +39,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-chain test-comm ## everything; on the test ground too
+test: lint test-unit test-package test-catalogs test-engines test-chain test-preflight test-comm ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -67,6 +67,10 @@ test-engines: setup engines ## what is compared with the engines' own parsers
 .PHONY: test-chain
 test-chain: setup host-packages engines ## the chain on two nodes of the test ground, and what goes wrong (molecule)
 	molecule test -s chain
+
+.PHONY: test-preflight
+test-preflight: setup host-packages engines ## planted faults on three nodes, all of them in one report (molecule)
+	molecule test -s preflight
 
 .PHONY: test-comm
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)

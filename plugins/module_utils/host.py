@@ -50,7 +50,7 @@ class Host:
     def __init__(self, root: str = "/", timeout_s: float = 60.0) -> None:
         self.root = Path(root).resolve()
         self.timeout_s = timeout_s
-        self.started = self._now()
+        self.started = self.now()
 
     @property
     def live(self) -> bool:
@@ -123,7 +123,7 @@ class Host:
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             return list(pool.map(self._execute, commands))
 
-    def _now(self) -> float | None:
+    def now(self) -> float | None:
         """Seconds since the epoch; recorded as the output of ``date +%s``."""
         if self.live:
             return time.time()

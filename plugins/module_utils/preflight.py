@@ -10,19 +10,21 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import (
     gpu,
+    preflight_address,
+    preflight_engine,
     preflight_gpu,
     preflight_network,
     preflight_system,
     rdma,
 )
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, passed, skipped, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.units import unit_name
 
 SYSTEM = (
     preflight_system.check_os,
     preflight_system.check_kernel,
     preflight_system.check_secure_boot,
-    preflight_system.check_clock,
     preflight_system.check_space,
     preflight_system.check_memlock,
 )
@@ -40,19 +42,32 @@ NETWORK = (
     preflight_network.check_peers,
     preflight_network.check_rdma,
 )
-# distributions whose versions must be equal on all ranks, as their metadata folders are called
-DISTRIBUTIONS = ("vllm", "sglang", "lmdeploy", "ray", "torch", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "transformers")
+ENGINE = (preflight_engine.check_engine, preflight_engine.check_image)
 
 
 def run(host: Host, wanted: dict[str, Any]) -> dict[str, Any]:
     """``{"checks": [...], "node": {...}}``; see the documentation of ``fullrank.serving.preflight``."""
     gpus, network = gpu.collect(host), rdma.collect(host)
+    wanted, unsettled = _settle(host, network, _with_own_unit(wanted))
     checks = [found for function in SYSTEM for found in _guarded(function, host, wanted)]
     checks += [found for function in GPU for found in _guarded(function, host, gpus, wanted)]
-    checks += [found for function in NETWORK for found in _guarded(function, host, network, wanted)]
-    image, image_id = _image(host, wanted)
-    checks.append(image)
+    checks += [*unsettled, *(found for function in NETWORK for found in _guarded(function, host, network, wanted))]
+    checks += [found for function in ENGINE for found in _guarded(function, host, wanted)]
+    image_id = next((check["data"].get("image_id") for check in checks if check["id"] == "image"), None)
     return {"checks": checks, "node": _comparable(host, wanted, gpus, network, image_id)}
+
+
+def _with_own_unit(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the deployment's own unit holds is no fault."""
+    own = [unit_name(wanted["deployment"])] if wanted["deployment"] else []
+    return {**wanted, "own": [*wanted["own"], *own]}
+
+
+def _settle(host: Host, network: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Check]]:
+    try:
+        return preflight_address.settle(host, network, wanted)
+    except Exception as error:
+        return wanted, [_stumbled("interface", "addresses", error)]
 
 
 def _guarded(function: Callable[..., list[Check]], *arguments: Any) -> list[Check]:
@@ -60,21 +75,13 @@ def _guarded(function: Callable[..., list[Check]], *arguments: Any) -> list[Chec
     try:
         return function(*arguments)
     except Exception as error:
-        id = function.__name__.replace("check_", "").replace("_", "-")
-        message = f"the check itself failed: {type(error).__name__}: {error}"
-        return [warned(id, function.__name__, message, "report it with the output of the fact modules")]
+        name = function.__name__
+        return [_stumbled(name.replace("check_", "").replace("_", "-"), name, error)]
 
 
-def _image(host: Host, wanted: dict[str, Any]) -> tuple[Check, str | None]:
-    """Whether the image is there, and its id: the same tag can be two images on two nodes."""
-    id, image = "image", wanted["image"]
-    if not image:
-        return skipped(id, "image", "no image was given"), None
-    result = host.run(wanted["runtime"], "image", "inspect", "--format", "{{.Id}}", image)
-    if result is None or result.rc != 0:
-        return skipped(id, image, f"not on this node yet ({wanted['runtime']})"), None
-    image_id = result.stdout.strip()
-    return passed(id, image, image_id, image_id=image_id), image_id
+def _stumbled(id: str, where: str, error: Exception) -> Check:
+    message = f"the check itself failed: {type(error).__name__}: {error}"
+    return warned(id, where, message, "report it with the output of the fact modules")
 
 
 def _comparable(
@@ -85,9 +92,10 @@ def _comparable(
     ports = [port for hca in network["hcas"] if not hca["nvswitch_management"] for port in hca["ports"]]
     release = preflight_system.os_release(host)
     return {
+        "deployment": wanted["deployment"],
         "os": f"{release.get('ID', '')} {release.get('VERSION_ID', '')}".strip() or None,
         "kernel": preflight_system.running_kernel(host) or None,
-        "skew_s": preflight_system.clock_skew(host, wanted),
+        "clock": {"started": host.started, "ended": host.now()},
         "mtu": netdev["mtu"] if netdev else None,
         "speed_mbps": netdev["speed_mbps"] if netdev else None,
         "gpu_count": len(used),
@@ -99,16 +107,5 @@ def _comparable(
             if port["state"] == "ACTIVE" and port["rate_gbps"]
         ),
         "image_id": image_id,
-        "versions": {**installed_versions(host, wanted["engine_venv"]), **(wanted["versions"] or {})},
+        "versions": {**preflight_engine.installed_versions(host, wanted["engine_venv"]), **(wanted["versions"] or {})},
     }
-
-
-def installed_versions(host: Host, venv: str | None) -> dict[str, str]:
-    """Versions of the distributions in a virtual environment, by the names of their metadata folders."""
-    found = {}
-    for python in host.entries(f"{venv}/lib") if venv else ():
-        for entry in host.entries(f"{venv}/lib/{python}/site-packages"):
-            name, _, number = entry.partition("-")
-            if entry.endswith(".dist-info") and name.lower() in DISTRIBUTIONS:
-                found[name.lower()] = number[: -len(".dist-info")]
-    return found

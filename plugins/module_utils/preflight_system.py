@@ -1,4 +1,4 @@
-"""Preflight: operating system, kernel, Secure Boot, clock, memory limits, disk space.
+"""Preflight: operating system, kernel, Secure Boot, memory limits, disk space.
 
 Each function takes the node and what is wanted (the module's options) and answers with checks.
 
@@ -115,25 +115,6 @@ def check_secure_boot(host: Host, wanted: dict[str, Any]) -> list[Check]:
     return [failed(id, where, "on: a module built here will not load without an enrolled key", remedy, enabled=True)]
 
 
-def check_clock(host: Host, wanted: dict[str, Any]) -> list[Check]:
-    """The node's clock against the controller's at the start of the task; the way to the node is part of the skew."""
-    skew, limit = clock_skew(host, wanted), wanted["max_skew_s"]
-    if skew is None:
-        return [skipped("clock-skew", "controller_epoch", "the controller's time was not given")]
-    if abs(skew) > limit:
-        message = f"the clock is {skew:+.1f} s off the controller's ({limit:g} s are allowed)"
-        return [
-            failed("clock-skew", "clock", message, "start chrony or systemd-timesyncd and let it step", skew_s=skew)
-        ]
-    return [passed("clock-skew", "clock", f"within {limit:g} s of the controller's", skew_s=skew)]
-
-
-def clock_skew(host: Host, wanted: dict[str, Any]) -> float | None:
-    """Seconds that the node's clock is ahead of the controller's."""
-    controller = wanted["controller_epoch"]
-    return round(host.started - controller, 3) if host.started is not None and controller else None
-
-
 def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Check]:
     """RDMA pins memory. A rank gets its limit from systemd, so what counts is what PID 1 may grant; what a login shell
     has counts for what is started by hand."""
@@ -186,30 +167,61 @@ def check_space(host: Host, wanted: dict[str, Any]) -> list[Check]:
 
     ``df`` asks, because it can be given up on: a dead NFS server hangs every call into its mounts.
     """
-    paths = [dict(entry, existing=_existing(host, entry["path"])) for entry in wanted["paths"]]
+    paths = _with_needs(host, wanted["paths"])
+    entries = [entry for entry in paths if entry["needed"]]
+    checks = [_nothing_needed(entry) for entry in paths if not entry["needed"]]
     shm = wanted["shm_bytes"]
-    asked = sorted({entry["existing"] for entry in paths}) + (["/dev/shm"] if shm else [])
+    asked = sorted({entry["existing"] for entry in entries}) + (["/dev/shm"] if shm else [])
     if not asked:
-        return [skipped("disk-space", "paths", "no paths were given")]
+        return checks or [skipped("disk-space", "paths", "no paths were given")]
     result = host.run("df", "--block-size=1", "--output=target,fstype,size,avail", *asked)
     volumes = parse_df(result.stdout, asked) if result and result.rc == 0 else {}
     if not volumes:
         message = f"df did not answer: {result.message if result else 'not installed'}"
-        return [failed("disk-space", ", ".join(asked), message, "look for a mount whose server is gone", paths=asked)]
+        remedy = "look for a mount whose server is gone"
+        return [*checks, failed("disk-space", ", ".join(asked), message, remedy, paths=asked)]
     read_only = _read_only_mounts(host)
-    checks = [_shm(volumes["/dev/shm"], shm)] if shm else []
+    checks += [_shm(host, volumes["/dev/shm"], wanted)] if shm else []
     by_target: dict[str, list[dict[str, Any]]] = {}
-    for entry in paths:
+    for entry in entries:
         by_target.setdefault(volumes[entry["existing"]]["target"], []).append(entry)
-    for target, entries in by_target.items():
-        volume = volumes[entries[0]["existing"]]
-        checks.append(_volume(target, volume, entries, target in read_only))
+    for target, together in by_target.items():
+        volume = volumes[together[0]["existing"]]
+        checks.append(_volume(target, volume, together, target in read_only))
     return checks
 
 
+def _with_needs(host: Host, paths: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The paths with the nearest folder that ``existing`` and the bytes that are ``needed`` in addition to what is there."""
+    return [
+        {**entry, "existing": _existing(host, entry["path"]), "needed": _needed(entry, _present(host, entry))}
+        for entry in paths
+    ]
+
+
+def _needed(entry: dict[str, Any], present: int) -> int:
+    """Bytes still to be written. Complete is what is about as large as was said: people round sizes up."""
+    if present * ROOM_TO_WORK >= entry["bytes"]:
+        return 0
+    return int(entry["bytes"] * entry["copies"] - present)
+
+
+def _present(host: Host, entry: dict[str, Any]) -> int:
+    """Bytes that are there already, where they count; through links, because model caches consist of them."""
+    if not entry["kept"] or not host.exists(entry["path"]):
+        return 0
+    result = host.run("du", "--dereference", "--apparent-size", "--block-size=1", "--summarize", entry["path"])
+    first = result.stdout.split()[:1] if result else []
+    return int(first[0]) if first and first[0].isdecimal() else 0
+
+
+def _nothing_needed(entry: dict[str, Any]) -> Check:
+    return passed("disk-space", entry["path"], f"nothing to be written: {entry['purpose']}", needed_bytes=0)
+
+
 def _volume(target: str, volume: dict[str, Any], entries: list[dict[str, Any]], read_only: bool) -> Check:
-    id, free, needed = "disk-space", volume["avail"], sum(entry["bytes"] for entry in entries)
-    what = " + ".join(f"{entry['path']} ({entry['purpose']}: {size(entry['bytes'])})" for entry in entries)
+    id, free, needed = "disk-space", volume["avail"], sum(entry["needed"] for entry in entries)
+    what = " + ".join(f"{entry['path']} ({entry['purpose']}: {size(entry['needed'])})" for entry in entries)
     data = {"target": target, "free_bytes": free, "needed_bytes": needed, "paths": [entry["path"] for entry in entries]}
     if read_only:
         return failed(id, target, f"mounted read-only, but will be written: {what}", "mount it read-write", **data)
@@ -222,17 +234,26 @@ def _volume(target: str, volume: dict[str, Any], entries: list[dict[str, Any]], 
     return passed(id, target, f"{size(free)} free, {size(needed)} needed", **data)
 
 
-def _shm(volume: dict[str, Any], needed: int) -> Check:
-    id, where = "shm", "/dev/shm"
+def _shm(host: Host, volume: dict[str, Any], wanted: dict[str, Any]) -> Check:
+    id, where, needed = "shm", "/dev/shm", wanted["shm_bytes"]
     if volume["fstype"] != "tmpfs":
         return failed(id, where, f"is no tmpfs but {volume['fstype']}", "mount a tmpfs there", **volume)
-    if volume["avail"] < needed:
-        message = f"{size(volume['avail'])} free of {size(volume['size'])}, {size(needed)} needed"
-        remedy = (
-            f"mount -o remount,size={needed + volume['size'] - volume['avail']} /dev/shm, and the same in /etc/fstab"
-        )
-        return failed(id, where, message, remedy, **volume)
-    return passed(id, where, f"{size(volume['avail'])} free", **volume)
+    if volume["avail"] >= needed:
+        return passed(id, where, f"{size(volume['avail'])} free", **volume)
+    if volume["size"] >= needed and _runs(host, wanted["own"]):
+        return passed(id, where, f"{size(volume['avail'])} free beside our own engine", **volume)
+    message = f"{size(volume['avail'])} free of {size(volume['size'])}, {size(needed)} needed"
+    total = needed + volume["size"] - volume["avail"]
+    remedy = (
+        f"remove what dead engines left there, or mount -o remount,size={total} /dev/shm, and the same in /etc/fstab"
+    )
+    return failed(id, where, message, remedy, **volume)
+
+
+def _runs(host: Host, units: list[str]) -> bool:
+    """systemctl(1): is-active succeeds when at least one of the units is active."""
+    result = host.run("systemctl", "is-active", *units) if units else None
+    return result is not None and result.rc == 0
 
 
 def _existing(host: Host, path: str) -> str:

@@ -16,8 +16,18 @@ description:
   - A check whose wanted value is not given is skipped.
   - Run it as root. To others the owner of a port, the configuration of PCI bridges and limits of PID 1 are not visible.
 options:
+  deployment:
+    description:
+      - The deployment of whose ranks this node will be one. What its own unit holds is no fault, so that a preflight
+        beside a running deployment passes; nodes are compared with the others of their deployment.
+    type: str
   address:
-    description: The address of this node on the rendezvous interface.
+    description:
+      - The address of this node on the rendezvous interface.
+      - When not set, the one inside O(network), or the one from which this node reaches O(peers).
+    type: str
+  network:
+    description: Network of the rendezvous in CIDR notation, in which every rank has one address.
     type: str
   interface:
     description: The name that the interface with O(address) must have.
@@ -36,7 +46,7 @@ options:
         type: str
         required: true
       address:
-        description: Address on the rendezvous interface.
+        description: Address on the rendezvous interface, or a name that this node knows.
         type: str
         required: true
       ports:
@@ -62,8 +72,7 @@ options:
         required: true
   own:
     description:
-      - Systemd units (with or without C(.service)) and containers that belong to this deployment. What they hold is no
-        fault, so that a preflight beside a running deployment passes.
+      - Further systemd units (with or without C(.service)) and containers that belong to O(deployment).
     type: list
     elements: str
     default: []
@@ -78,9 +87,19 @@ options:
         type: str
         required: true
       bytes:
-        description: How much will be written, in bytes, without what is there already.
+        description: How large it is when it is complete, in bytes.
         type: int
         required: true
+      copies:
+        description: How often it is there while it is made, for example 2 when it is converted on the way.
+        type: int
+        default: 1
+      kept:
+        description:
+          - Whether what is in O(paths[].path) already is a part of it. Nothing is needed when it is complete (5 % less
+            count as complete, because people round), and the rest otherwise.
+        type: bool
+        default: false
       purpose:
         description: What it is for.
         type: str
@@ -121,8 +140,16 @@ options:
     choices: [docker, podman, nerdctl]
     default: docker
   engine_venv:
-    description: The engine's virtual environment; versions of engine, Ray, PyTorch and NCCL in it are compared.
+    description:
+      - The engine's virtual environment, which must be there. Versions of engine, Ray, PyTorch and NCCL in it are
+        compared.
     type: path
+  engine:
+    description: The engine's distribution in O(engine_venv), such as V(vllm).
+    type: str
+  engine_version:
+    description: The version that it must have. A local part, such as C(+cu124), does not count.
+    type: str
   versions:
     description: Further versions of this node, by name, to be compared between the nodes.
     type: dict
@@ -143,15 +170,6 @@ options:
     type: list
     elements: str
     default: [debian 12, debian 13, ubuntu 22.04, ubuntu 24.04, rhel 8, rhel 9, rhel 10]
-  controller_epoch:
-    description:
-      - The controller's time, in seconds since the epoch, as late as possible - V({{ now(utc=true\).timestamp(\) }}).
-        The time that the task takes to reach the node counts as skew.
-    type: float
-  max_skew_s:
-    description: Skew in seconds that is allowed.
-    type: float
-    default: 5
   timeout:
     description: Seconds that a command may take. C(df) on a dead NFS mount and C(nvidia-smi) with a lost GPU hang.
     type: int
@@ -163,6 +181,9 @@ options:
     type: path
     default: /
 attributes:
+  action:
+    support: full
+    description: The controller's clock is read before and after, to compare it with the node's.
   check_mode:
     support: full
     description: Reads only.
@@ -184,22 +205,21 @@ author:
 EXAMPLES = r"""
 - name: Ask every node
   fullrank.serving.preflight:
+    deployment: deepseek_r1
     address: 10.0.0.21
     peers:
       - {name: node2, address: 10.0.0.22, ports: [22, 29500]}
     ports:
       - {port: 29500, purpose: rendezvous}
       - {port: 8000, purpose: engine}
-    own: [fullrank-deepseek_r1]
     paths:
-      - {path: /data/models, bytes: 740000000000, purpose: weights}
+      - {path: /data/models, bytes: 740000000000, purpose: weights, kept: true}
       - {path: /var/lib/docker, bytes: 40000000000, purpose: image}
     gpu_count: 8
     image_cuda: "12.8"
     rdma: true
     memlock_bytes: -1
     shm_bytes: 17179869184
-    controller_epoch: "{{ now(utc=true).timestamp() }}"
   register: asked
 
 - name: One report of all nodes
@@ -241,8 +261,8 @@ checks:
       description: The values, for programs.
       type: dict
 node:
-  description: What must be equal on all nodes - C(os), C(kernel), C(skew_s), C(mtu), C(speed_mbps), C(gpu_count),
-    C(gpu_kinds), C(driver_version), C(rdma_active), C(image_id), C(versions).
+  description: The C(deployment), and what must be equal on all nodes of it - C(os), C(kernel), C(clock), C(mtu), C(speed_mbps),
+    C(gpu_count), C(gpu_kinds), C(driver_version), C(rdma_active), C(image_id), C(versions).
   returned: always
   type: dict
 """
@@ -261,9 +281,13 @@ PATH = {
     "path": {"type": "str", "required": True},
     "bytes": {"type": "int", "required": True},
     "purpose": {"type": "str", "required": True},
+    "copies": {"type": "int", "default": 1},
+    "kept": {"type": "bool", "default": False},
 }
 OPTIONS = {
+    "deployment": {"type": "str"},
     "address": {"type": "str"},
+    "network": {"type": "str"},
     "interface": {"type": "str"},
     "mtu": {"type": "int"},
     "peers": {"type": "list", "elements": "dict", "default": [], "options": PEER},
@@ -280,6 +304,8 @@ OPTIONS = {
     "image": {"type": "str"},
     "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl"], "default": "docker"},
     "engine_venv": {"type": "path"},
+    "engine": {"type": "str"},
+    "engine_version": {"type": "str"},
     "versions": {"type": "dict", "default": {}},
     "rdma": {"type": "bool", "default": False},
     "kernel_min": {"type": "str"},
@@ -289,8 +315,6 @@ OPTIONS = {
         "elements": "str",
         "default": ["debian 12", "debian 13", "ubuntu 22.04", "ubuntu 24.04", "rhel 8", "rhel 9", "rhel 10"],
     },
-    "controller_epoch": {"type": "float"},
-    "max_skew_s": {"type": "float", "default": 5},
     "timeout": {"type": "int", "default": 30},
     "root": {"type": "path", "default": "/"},
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_clock import check_node, check_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_text import render, some
 
 STATUSES = ("fail", "warn", "skipped", "pass")
@@ -53,25 +54,22 @@ EQUAL: tuple[Equal, ...] = (
 
 def report(
     answers: Mapping[str, Answer | None],
-    deployments: Mapping[str, Sequence[str]] | None = None,
     max_skew_s: float = 5.0,
 ) -> dict[str, Any]:
     """Merge what all nodes answered.
 
     answers: node name → the module's result; None or a result without ``checks`` for a node that did not answer.
-    deployments: name → its nodes; values are compared within each. Without it all nodes are one.
-    max_skew_s: seconds that two clocks of a deployment may be apart.
+    Values are compared within each deployment that the nodes name; nodes that name none are one.
+    max_skew_s: seconds that a clock may differ from the controller's, and two clocks of a deployment from each other.
 
     Returns ``verdict`` (pass, warn, fail), ``counts`` (status → number), ``nodes`` (node → counts), ``checks`` (all
     answers, each with its ``host``), ``findings`` (fail and warn only, alike ones of several nodes as one, in the form
     that all findings of the collection have, with ``hosts``), ``reachability`` (node → peer → ok, the fault, or ?) and
     ``lines`` (all of it for people).
     """
-    checks = [
-        {**check, "host": host} for host, answer in answers.items() for check in (_checks(answer) or [_silent(answer)])
-    ]
-    for name, hosts in (deployments or {"": list(answers)}).items():
-        checks += _compare(name, {host: answers.get(host) for host in hosts}, max_skew_s)
+    checks = [{**check, "host": host} for host, answer in answers.items() for check in _of_node(answer, max_skew_s)]
+    for name, nodes in _by_deployment(answers).items():
+        checks += _compare(name, nodes, max_skew_s)
     counts = Counter(check["status"] for check in checks)
     result: dict[str, Any] = {
         "verdict": "fail" if counts["fail"] else "warn" if counts["warn"] else "pass",
@@ -82,6 +80,12 @@ def report(
         "reachability": _reachability(answers),
     }
     return {**result, "lines": render(result)}
+
+
+def _of_node(answer: Answer | None, max_skew_s: float) -> list[dict[str, Any]]:
+    if not answer or not _checks(answer):
+        return [_silent(answer)]
+    return [*_checks(answer), check_node((answer.get("node") or {}).get("clock") or {}, max_skew_s)]
 
 
 def _checks(answer: Answer | None) -> list[dict[str, Any]]:
@@ -109,10 +113,20 @@ def _count(checks: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 # --- between nodes ---
 
 
-def _compare(deployment: str, answers: Mapping[str, Answer | None], max_skew_s: float) -> list[dict[str, Any]]:
-    nodes = {
-        host: answer["node"] for host, answer in answers.items() if answer and _checks(answer) and "node" in answer
-    }
+Nodes = Mapping[str, Mapping[str, Any]]
+"""Host → what is comparable of it."""
+
+
+def _by_deployment(answers: Mapping[str, Answer | None]) -> dict[str, Nodes]:
+    """The nodes that answered, by deployment, in the order of the answers."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for host, answer in answers.items():
+        if answer and _checks(answer) and "node" in answer:
+            found.setdefault(answer["node"].get("deployment") or "", {})[host] = answer["node"]
+    return dict(found)
+
+
+def _compare(deployment: str, nodes: Nodes, max_skew_s: float) -> list[dict[str, Any]]:
     if len(nodes) < 2:
         return []
     checks = [_equal(deployment, nodes, rule) for rule in EQUAL]
@@ -125,10 +139,11 @@ def _compare(deployment: str, answers: Mapping[str, Answer | None], max_skew_s: 
         )
         for name in names
     ]
-    return [*checks, _skew(deployment, nodes, max_skew_s)]
+    clocks = check_nodes({host: node.get("clock") or {} for host, node in nodes.items()}, max_skew_s)
+    return [*checks, {**clocks, "host": deployment or "all nodes"}]
 
 
-def _equal(deployment: str, nodes: Mapping[str, Mapping[str, Any]], rule: Equal) -> dict[str, Any]:
+def _equal(deployment: str, nodes: Nodes, rule: Equal) -> dict[str, Any]:
     """One rule over all nodes; nodes that do not know the value do not take part."""
     groups: dict[str, list[str]] = {}
     for host, node in nodes.items():
@@ -150,27 +165,14 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _skew(deployment: str, nodes: Mapping[str, Mapping[str, Any]], limit: float) -> dict[str, Any]:
-    """The controller's clock cancels out; what is left includes how much longer one node was reached than another."""
-    skews = {host: float(node["skew_s"]) for host, node in nodes.items() if node.get("skew_s") is not None}
-    common = {"id": "clock-equal", "host": deployment or "all nodes", "where": "clocks", "data": skews}
-    if len(skews) < 2:
-        return {**common, "status": "skipped", "message": "known on fewer than two nodes", "remedy": ""}
-    behind, ahead = min(skews, key=lambda host: skews[host]), max(skews, key=lambda host: skews[host])
-    apart = skews[ahead] - skews[behind]
-    if apart > limit:
-        message = f"{apart:.1f} s between {ahead} and {behind} ({limit:g} s are allowed)"
-        return {**common, "status": "fail", "message": message, "remedy": "let all nodes keep time by the same servers"}
-    return {**common, "status": "pass", "message": f"at most {apart:.1f} s apart", "remedy": ""}
-
-
 def _reachability(answers: Mapping[str, Answer | None]) -> dict[str, dict[str, str]]:
     """node → peer → ``ok``, what is wrong (the ids of the checks that fail), or ``?`` where nothing is known."""
     matrix: dict[str, dict[str, str]] = {}
     for host, answer in answers.items():
-        about_peers = [check for check in _checks(answer) if check["id"] in ("reach", "route", "path-mtu")]
-        for check in about_peers:
-            peer = check["data"]["peer"]
+        for check in _checks(answer):
+            peer = check["data"].get("peer")
+            if peer is None:
+                continue
             row = matrix.setdefault(host, {})
             row.setdefault(peer, "?")
             if check["status"] == "fail":

@@ -74,6 +74,12 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
         "is no tmpfs but ext4",
         lambda root, wanted: node.space(root, data=800 * GIB, shm=100 * GIB, shm_type="ext4"),
     ),
+    "disk too small for a conversion": (
+        "disk-space",
+        "fail",
+        "800.0 GiB free, 840.0 GiB needed",
+        lambda root, wanted: wanted["paths"][0].update(bytes=400 * GIB, copies=2),
+    ),
     "dead NFS mount": (
         "disk-space",
         "fail",
@@ -83,7 +89,6 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
     "read-only file system": ("disk-space", "fail", "read-only", write("proc/self/mounts", "/dev/n /data xfs ro 0 0")),
     "wrong MTU": ("mtu", "fail", "MTU 1500, 9000 is wanted", option(mtu=9000)),
     "small switch MTU": ("path-mtu", "fail", "transfers will hang", command(f"{PING} -M do -s 1472 {PEER}", "", 1)),
-    "skewed clock": ("clock-skew", "fail", "+119.2 s off", command("date +%s", "1119.2")),
     "port taken": (
         "port-free",
         "fail",
@@ -110,6 +115,42 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
         command(f"ip -json route get {PEER}", '[{"dev": "eth9"}]'),
     ),
     "no route": ("route", "fail", "unreachable", command(f"ip -json route get {PEER}", "Network is unreachable", 2)),
+    "unknown name of a peer": (
+        "reach",
+        "fail",
+        "its name is not known here",
+        option(peers=[{"name": "node2", "address": "node2.example", "ports": [22]}]),
+    ),
+    "no address in the network": (
+        "interface",
+        "fail",
+        "needs one address in the rendezvous network and has none",
+        option(address=None, network="10.9.9.0/24"),
+    ),
+    "no network": (
+        "interface",
+        "fail",
+        "CIDR notation",
+        option(address=None, network="10.9.9.0/33"),
+    ),
+    "several ways to the peers": (
+        "interface",
+        "fail",
+        "reached by different interfaces: bond0 200.0.209.6, eth9 192.0.2.6",
+        both(
+            both(
+                command(f"ip -json route get {PEER}", '[{"dev": "bond0", "prefsrc": "200.0.209.6"}]'),
+                command("ip -json route get 192.0.2.7", '[{"dev": "eth9", "prefsrc": "192.0.2.6"}]'),
+            ),
+            option(
+                address=None,
+                peers=[
+                    {"name": "node2", "address": PEER, "ports": [22]},
+                    {"name": "node3", "address": "192.0.2.7", "ports": [22]},
+                ],
+            ),
+        ),
+    ),
     "address of nobody": ("interface", "fail", "no interface has the address 10.9.9.9", option(address="10.9.9.9")),
     "address elsewhere": ("interface", "fail", "is on bond0, not on eth0", option(interface="eth0")),
     "link down": (
@@ -197,6 +238,14 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
             root, f"{str(node.device(root, '0000:03:00.0'))[1:]}/iommu_group/type", "DMA-FQ"
         ),
     ),
+    "no engine": ("engine", "fail", "does not exist", option(engine_venv="/opt/absent")),
+    "engine of another version": (
+        "engine",
+        "fail",
+        "vllm 0.9.0 is installed, 0.9.1 is wanted",
+        option(engine_version="0.9.1"),
+    ),
+    "environment without the engine": ("engine", "warn", "sglang is not among", option(engine="sglang")),
     "no RDMA port": (
         "rdma-ports",
         "fail",

@@ -29,16 +29,16 @@ def wanted(**changes: Any) -> dict[str, Any]:
     """The module's options as Ansible hands them over: everything that is asked of the good node."""
     return {
         **{name: option.get("default") for name, option in OPTIONS.items()},
+        "deployment": "r1",
         "address": ADDRESS,
         "interface": "bond0",
         "mtu": 1500,
         "peers": [{"name": "node2", "address": PEER, "ports": [22, 29500]}],
         "ports": [{"port": 29500, "purpose": "rendezvous"}, {"port": 8000, "purpose": "engine"}],
-        "own": ["fullrank-r1"],
         "paths": [
-            {"path": "/data/models/r1", "bytes": 700 * GIB, "purpose": "weights"},
-            {"path": "/data/docker", "bytes": 40 * GIB, "purpose": "image"},
-            {"path": "/var/cache", "bytes": GIB, "purpose": "packages"},
+            {"path": "/data/models/r1", "bytes": 700 * GIB, "purpose": "weights", "copies": 1, "kept": True},
+            {"path": "/data/docker", "bytes": 40 * GIB, "purpose": "image", "copies": 1, "kept": False},
+            {"path": "/var/cache", "bytes": GIB, "purpose": "packages", "copies": 1, "kept": False},
         ],
         "shm_bytes": 16 * GIB,
         "memlock_bytes": -1,
@@ -47,10 +47,11 @@ def wanted(**changes: Any) -> dict[str, Any]:
         "image_cuda": "12.2",
         "image": "engine:1",
         "engine_venv": "/opt/engine",
+        "engine": "vllm",
+        "engine_version": "0.9.0",
         "rdma": True,
         "kernel_min": "5.12",
         "kernel_headers": True,
-        "controller_epoch": 1000.0,
         **changes,
     }
 

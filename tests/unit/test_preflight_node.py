@@ -50,7 +50,7 @@ def test_ten_faults_are_found_in_one_run(root: Path) -> None:
     names = (
         "full disk",
         "wrong MTU",
-        "skewed clock",
+        "no engine",
         "port taken",
         "cut link",
         "no headers",
@@ -90,6 +90,59 @@ def test_what_our_own_engine_holds_is_no_fault(cgroup: str, own: list[str], root
     answer = node.ask(root, own=own)
     assert node.trouble(answer) == []
     assert any("held by our own vllm" in check["message"] for check in answer["checks"])
+
+
+def test_shm_that_our_own_engine_holds_is_no_fault(root: Path) -> None:
+    node.space(root, data=800 * GIB, shm=GIB)
+    recorded.command(root, "systemctl is-active fullrank-r1.service", "active\n")
+    assert node.trouble(node.ask(root)) == []
+    assert node.trouble(node.ask(root, shm_bytes=600 * GIB)) != []
+
+
+@pytest.mark.parametrize(
+    ("present", "copies", "status", "part"),
+    [
+        (700 * GIB, 1, "pass", "nothing to be written: weights"),
+        (670 * GIB, 2, "pass", "nothing to be written: weights"),  # people round sizes up
+        (650 * GIB, 1, "pass", "800.0 GiB free, 50.0 GiB needed"),
+        (0, 1, "pass", "800.0 GiB free, 700.0 GiB needed"),
+        (500 * GIB, 2, "fail", "800.0 GiB free, 900.0 GiB needed"),
+    ],
+)
+def test_weights_that_are_there_need_no_space(present: int, copies: int, status: str, part: str, root: Path) -> None:
+    weights = {"path": "/data/models", "bytes": 700 * GIB, "purpose": "weights", "copies": copies, "kept": True}
+    du = "du --dereference --apparent-size --block-size=1 --summarize"
+    recorded.command(root, f"{du} /data/models", f"{present}\t/data/models\n")
+    recorded.command(root, f"{node.DF} /data/models", f"head\n/data xfs {2048 * GIB} {800 * GIB}\n")
+    (space,) = [
+        check for check in node.ask(root, paths=[weights], shm_bytes=0)["checks"] if check["id"] == "disk-space"
+    ]
+    assert (space["status"], part in space["message"]) == (status, True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"network": "200.0.209.0/24"}, {"peers": [{"name": "node2", "address": "node2.example", "ports": [22]}]}, {}],
+    ids=["by network", "by name", "by route"],
+)
+def test_addresses_that_are_not_given_are_found(changes: dict[str, Any], root: Path) -> None:
+    recorded.command(root, f"ip -json route get {PEER}", json.dumps([{"dev": "bond0", "prefsrc": ADDRESS}]))
+    recorded.command(root, "getent ahosts node2.example", f"{PEER} STREAM node2.example\n{PEER} DGRAM\n")
+    answer = node.ask(root, address=None, **changes)
+    assert node.trouble(answer) == []
+    assert any(check["id"] == "interface" and ADDRESS in check["message"] for check in answer["checks"])
+
+
+def test_a_build_for_a_cuda_version_is_the_version(root: Path) -> None:
+    assert node.trouble(node.ask(root, engine_version="0.9.0+cu124")) == []
+
+
+def test_addresses_that_cannot_be_understood_do_not_stop_the_checks(root: Path) -> None:
+    recorded.command(root, f"ip -json route get {PEER}", 'Object "-json" is unknown')
+    answer = node.ask(root, address=None)
+    assert [check["id"] for check in node.trouble(answer) if "the check itself failed" in check["message"]] == [
+        "interface"
+    ]
 
 
 def test_a_container_without_its_runtime_goes_by_its_id(root: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ansible.errors import AnsibleTypeError
 from ansible_collections.fullrank.serving.plugins.filter.preflight_report import FilterModule, preflight_report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight import EQUAL, STATUSES, report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_clock import KEYS, check_node, check_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_text import some, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,11 +23,21 @@ def check(id: str = "disk-space", status: str = "pass", **changes: Any) -> dict[
     return {"id": id, "status": status, "where": "/data", "message": "seen", "remedy": remedy, "data": {}, **changes}
 
 
+def clock(ahead: float, way: float = 0.2, work: float = 3.0) -> dict[str, float]:
+    """The times of a question that takes ``way`` seconds there and back, and ``work`` in between."""
+    return {
+        "sent": 1000.0,
+        "started": 1000.0 + way + ahead,
+        "ended": 1000.0 + way + work + ahead,
+        "received": 1000.0 + 2 * way + work,
+    }
+
+
 def answer(*checks: dict[str, Any], **values: Any) -> dict[str, Any]:
     same = {
         "os": "ubuntu 22.04",
         "kernel": "5.15.0-130-generic",
-        "skew_s": 0.1,
+        "clock": clock(0.1),
         "mtu": 9000,
         "speed_mbps": 100000,
         "gpu_count": 8,
@@ -47,8 +58,8 @@ def test_equal_nodes_pass() -> None:
     result = report({"node1": answer(), "node2": answer()})
     assert result["verdict"] == "pass"
     assert result["findings"] == []
-    assert result["counts"]["pass"] == 2 + len(EQUAL) + 2, "each node's check, the rules, ray, the clocks"
-    assert result["nodes"]["node1"] == {"fail": 0, "warn": 0, "skipped": 0, "pass": 1}
+    assert result["counts"]["pass"] == 4 + len(EQUAL) + 2, "each node's check and clock, the rules, ray, the clocks"
+    assert result["nodes"]["node1"] == {"fail": 0, "warn": 0, "skipped": 0, "pass": 2}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +80,6 @@ def test_equal_nodes_pass() -> None:
         ({"speed_mbps": 25000}, "speed-equal", "warn", "25000 on node3"),
         ({"kernel": "5.15.0-131-generic"}, "kernel-equal", "warn", "131-generic on node3"),
         ({"os": "debian 12"}, "os-equal", "warn", "debian 12 on node3"),
-        ({"skew_s": 20.1}, "clock-equal", "fail", "20.0 s between node3 and node1"),
     ],
 )
 def test_an_unlike_node_is_named(changes: dict[str, Any], id: str, status: str, part: str) -> None:
@@ -81,6 +91,35 @@ def test_an_unlike_node_is_named(changes: dict[str, Any], id: str, status: str, 
     assert finding["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("ahead", "message"), [(20.0, "at least 19.8 s ahead"), (-20.0, "at least 19.8 s behind")], ids=["ahead", "behind"]
+)
+def test_a_skewed_clock_is_seen_against_the_controller_and_the_other_nodes(ahead: float, message: str) -> None:
+    result = report({"node1": answer(), "node2": answer(), "node3": answer(clock=clock(ahead))})
+    skewed, apart = result["findings"]
+    assert (skewed["code"], skewed["hosts"], message in skewed["message"]) == ("clock-skew", ["node3"], True)
+    assert (apart["code"], "node3" in apart["message"]) == ("clock-equal", True)
+    assert report({"node1": answer(), "node3": answer(clock=clock(ahead))}, 60)["verdict"] == "pass"
+
+
+def test_a_slow_way_to_a_node_is_no_skew() -> None:
+    result = report({"node1": answer(), "node2": answer(clock=clock(0.0, way=45.0))})
+    assert result["verdict"] == "pass"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(-5, 5), *[st.floats(0, 1e4)] * 4), min_size=2, max_size=4))
+def test_clocks_within_the_limit_are_never_called_wrong(nodes: list[tuple[float, ...]]) -> None:
+    """Whatever the two ways, the work and the controller's own wait take."""
+    clocks = {}
+    for index, (ahead, there, work, back, wait) in enumerate(nodes):
+        started = wait + there + ahead
+        times = {"sent": wait, "started": started, "ended": started + work, "received": wait + there + work + back}
+        clocks[str(index)] = times
+    assert {check_node(times, 5.0001)["status"] for times in clocks.values()} == {"pass"}
+    assert check_nodes(clocks, 10.0001)["status"] == "pass"
+
+
 def test_a_value_that_one_node_does_not_know_is_not_compared() -> None:
     result = report({"node1": answer(), "node2": answer(image_id=None, versions={})})
     assert found(result, "image-equal")["status"] == "skipped"
@@ -89,10 +128,17 @@ def test_a_value_that_one_node_does_not_know_is_not_compared() -> None:
 
 
 def test_nodes_of_different_deployments_may_differ() -> None:
-    answers = {name: answer(driver_version="570.86.15" if name < "c" else "535.183.01") for name in "abcd"}
-    assert report(answers, {"r1": ["a", "b"], "qwen": ["c", "d"]})["verdict"] == "pass"
-    assert report(answers, {"r1": ["a", "c"]})["verdict"] == "fail"
-    assert found(report(answers, {"r1": ["a", "c"]}), "driver-equal")["host"] == "r1"
+    old, new = {"driver_version": "535.183.01"}, {"driver_version": "570.86.15"}
+    apart = {
+        "a": answer(deployment="r1", **old),
+        "b": answer(deployment="r1", **old),
+        "c": answer(deployment="qwen", **new),
+        "d": answer(deployment="qwen", **new),
+    }
+    assert report(apart)["verdict"] == "pass"
+    mixed = report({**apart, "b": answer(deployment="r1", **new)})
+    assert mixed["verdict"] == "fail"
+    assert found(mixed, "driver-equal")["host"] == "r1"
 
 
 @pytest.mark.parametrize("silent", [None, {}, {"msg": "Connection timed out", "unreachable": True}, {"checks": None}])
@@ -118,6 +164,11 @@ def test_findings_have_the_shape_of_all_findings_and_failures_come_first() -> No
     result = report({"node1": answer(check(status="warn"), check(id="shm", status="fail"))})
     assert [finding["severity"] for finding in result["findings"]] == ["fail", "warn"]
     assert set(result["findings"][0]) == {"severity", "code", "where", "message", "remedy", "hosts"}
+
+
+def test_a_node_without_peers_has_no_row() -> None:
+    alone = check(id="reach", status="skipped", data={}, message="no other ranks")
+    assert report({"a": answer(alone)})["reachability"] == {}
 
 
 def about(id: str, peer: str, status: str) -> dict[str, Any]:
@@ -153,7 +204,7 @@ def test_reachability() -> None:
 def test_the_text() -> None:
     lines = report({"node1": answer(check(status="fail"), check(id="os"), check(id="os"))})["lines"]
     assert lines == [
-        "preflight: fail - 1 nodes, 1 fail, 0 warn, 0 skipped, 2 pass",
+        "preflight: fail - 1 nodes, 1 fail, 0 warn, 0 skipped, 3 pass",
         "",
         "fail: disk-space on node1",
         "  /data: seen",
@@ -162,12 +213,13 @@ def test_the_text() -> None:
         "check       fail  warn  skipped  pass",
         "disk-space  1     -     -        -",
         "os          -     -     -        2",
+        "clock-skew  -     -     -        1",
     ]
 
 
 def test_ten_faults_on_three_nodes_are_in_one_report(tmp_path: Path) -> None:
     planted = {
-        "node1": ("full disk", "skewed clock", "no headers", "memlock"),
+        "node1": ("full disk", "no engine", "no headers", "memlock"),
         "node2": ("port taken", "cut link", "MIG"),
         "node3": ("Secure Boot", "updated driver", "small switch MTU"),
     }
@@ -208,7 +260,7 @@ ANSWER = st.one_of(
             {},
             optional={
                 "mtu": st.sampled_from([None, 1500, 9000]),
-                "skew_s": st.one_of(st.none(), st.floats(-1e6, 1e6)),
+                "clock": st.dictionaries(st.sampled_from(KEYS), st.one_of(st.none(), st.floats(-1e6, 1e6))),
                 "versions": st.dictionaries(st.sampled_from(["ray", "nccl"]), st.sampled_from(["1", "2"])),
                 "gpu_kinds": st.lists(st.sampled_from(["a", "b"])),
             },

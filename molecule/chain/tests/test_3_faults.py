@@ -13,7 +13,7 @@ import pytest
 from testinfra.host import Host
 
 UNIT = "fullrank-tiny.service"
-# what these tests are about comes after the gate
+# what these tests are about comes after preflight and the gate between the ranks
 NO_GATE = {"comm_check_gate": False}
 STANDIN = {"engine_venv": "/opt/standins", "engine_dynamic_user": False, **NO_GATE}
 
@@ -79,11 +79,14 @@ def test_a_rank_that_cannot_be_reached_stops_the_others_before_they_change(
     ground("cut", "n2")
     try:
         run = play("site.yml", "--timeout", "5", engine_args={"max_model_len": 64})
+        engines = play("playbooks/engines.yml", "--timeout", "5", engine_args={"max_model_len": 64})
         status = play("playbooks/status.yml", "--timeout", "5")
     finally:
         ground("heal", "n2")
     assert run.rc != 0
-    assert "tiny rank 1 (n2): the node does not answer" in run.text
+    assert "fail: node-answers on n2" in run.text
+    assert engines.rc != 0
+    assert "tiny rank 1 (n2): the node does not answer" in engines.text
     assert [(r["host"], r["unit"]) for r in status.outcome["status"]] == [("n1", "inactive"), ("n2", "unreachable")]
 
 
@@ -91,9 +94,12 @@ def test_a_rank_that_cannot_be_reached_stops_the_others_before_they_change(
 def test_a_port_in_use_is_refused_with_its_owner(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     nodes["n1"].check_output("systemd-run --unit=squatter --collect python3 -m http.server 29500")
     try:
-        run = play("site.yml", engine_args={"max_model_len": 64})
+        chain = play("site.yml", engine_args={"max_model_len": 64})
+        run = play("playbooks/engines.yml", engine_args={"max_model_len": 64})
     finally:
         nodes["n1"].check_output("systemctl stop squatter")
+    assert chain.rc != 0
+    assert "port 29500: rendezvous: taken by python3" in chain.text
     assert run.rc != 0
     assert "tiny rank 0 (n1): port 29500 is in use by pid" in run.text
     assert "python3 (unit squatter.service)" in run.text
@@ -113,7 +119,7 @@ def test_an_engine_that_dies_while_loading(nodes: dict[str, Host], play: Callabl
         host.check_output(
             'mkdir -p /var/lib/broken && echo \'{"model_type": "nothing"}\' > /var/lib/broken/config.json'
         )
-    run = play("site.yml", engine_model="/var/lib/broken", **NO_GATE)
+    run = play("playbooks/engines.yml", engine_model="/var/lib/broken", **NO_GATE)
     assert run.rc != 0
     assert "tiny did not come up, and was stopped on all nodes that answer." in run.text
     assert "== rank 0 (n1): tiny rank 0 (n1): its unit is" in run.text
@@ -122,7 +128,7 @@ def test_an_engine_that_dies_while_loading(nodes: dict[str, Host], play: Callabl
 
 
 def test_a_rank_that_dies_takes_the_group_along(play: Callable[..., Any]) -> None:
-    run = play("site.yml", **STANDIN, engine_env={"STANDIN": "rank1-dies"})
+    run = play("playbooks/engines.yml", **STANDIN, engine_env={"STANDIN": "rank1-dies"})
     assert run.rc != 0
     assert (
         "== rank 0 (n1): tiny rank 0 (n1): stopped waiting, because tiny rank 1 (n2): its unit is inactive" in run.text
@@ -132,7 +138,7 @@ def test_a_rank_that_dies_takes_the_group_along(play: Callable[..., Any]) -> Non
 
 
 def test_a_head_that_never_becomes_ready(play: Callable[..., Any]) -> None:
-    run = play("site.yml", **STANDIN, engine_env={"STANDIN": "never-ready"}, engine_ready_timeout=5)
+    run = play("playbooks/engines.yml", **STANDIN, engine_env={"STANDIN": "never-ready"}, engine_ready_timeout=5)
     assert run.rc != 0
     assert "tiny rank 0 (n1): not there after 5 s; the endpoint says: HTTP 503: still loading" in run.text
     assert "stand-in rank 1 loading shard 1/3" in run.text

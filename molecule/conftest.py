@@ -1,9 +1,13 @@
-"""The ground's nodes by testinfra, and playbooks by ansible-runner, which is also how other programs call them."""
+"""For all scenarios: the ground's nodes by testinfra, and playbooks by ansible-runner, as other programs call them.
+
+A scenario with another inventory or more nodes has its own ``inventory`` and ``node_count``.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +18,9 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[1]
 GROUND = CHECKOUT / "tests/ground/ground.py"
-INVENTORY = CHECKOUT / "inventories/local"
-ADDRESSES = {"n1": "10.77.0.11", "n2": "10.77.0.12"}
+NET = os.environ.get("GROUND_NET", "10.77.0")
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 LIMIT_S = 600
 
@@ -38,21 +41,33 @@ class Outcome:
 
 
 @pytest.fixture(scope="session")
-def nodes() -> dict[str, Host]:
+def inventory() -> Path:
+    return CHECKOUT / "inventories/local"
+
+
+@pytest.fixture(scope="session")
+def node_count() -> int:
+    return 2
+
+
+@pytest.fixture(scope="session")
+def nodes(node_count: int) -> dict[str, Host]:
     key = str(CHECKOUT / ".cache/ground/id_ed25519")
     return {
-        name: testinfra.get_host(f"ssh://root@{address}", ssh_identity_file=key, ssh_extra_args=SSH)
-        for name, address in ADDRESSES.items()
+        f"n{number}": testinfra.get_host(f"ssh://root@{NET}.{10 + number}", ssh_identity_file=key, ssh_extra_args=SSH)
+        for number in range(1, node_count + 1)
     }
 
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[..., Outcome]:
+def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
     """Run a playbook; keyword arguments are extra variables."""
+    usual = inventory
 
-    def run(playbook: str, *arguments: str, inventory: Path = INVENTORY, **variables: Any) -> Outcome:
+    def run(playbook: str, *arguments: str, inventory: Path = usual, **variables: Any) -> Outcome:
         result = ansible_runner.run(
-            private_data_dir=str(tmp_path),
+            # a folder for each run: ansible-runner keeps the variables of the run before in it
+            private_data_dir=tempfile.mkdtemp(dir=tmp_path),
             project_dir=str(CHECKOUT),
             playbook=playbook,
             inventory=str(inventory),
