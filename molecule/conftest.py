@@ -1,7 +1,4 @@
-"""For all scenarios: the ground's nodes by testinfra, and playbooks by ansible-runner, as other programs call them.
-
-A scenario with another inventory or more nodes has its own ``inventory`` and ``node_count``.
-"""
+"""For all scenarios: the ground's nodes by testinfra, and playbooks by ansible-runner, as other programs call them."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from typing import Any
 import ansible_runner
 import pytest
 import testinfra
+import yaml
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -41,13 +39,21 @@ class Outcome:
 
 
 @pytest.fixture(scope="session")
-def inventory() -> Path:
-    return CHECKOUT / "inventories/local"
+def scenario(request: pytest.FixtureRequest) -> Path:
+    """The folder of the scenario whose tests run."""
+    return Path(request.session.items[0].path).parents[1]
 
 
 @pytest.fixture(scope="session")
-def node_count() -> int:
-    return 2
+def inventory(scenario: Path) -> Path:
+    """The scenario's own inventory where it has one, otherwise that of the README."""
+    own = scenario / "inventory"
+    return own if own.exists() else CHECKOUT / "inventories/local"
+
+
+@pytest.fixture(scope="session")
+def node_count(scenario: Path) -> int:
+    return len(yaml.safe_load((scenario / "molecule.yml").read_text())["platforms"])
 
 
 @pytest.fixture(scope="session")
