@@ -88,16 +88,8 @@ options:
     description: Only plan. Failures are returned and do not fail the task.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
+extends_documentation_fragment:
+  - fullrank.serving.attributes.controller
 author:
   - The fullrank authors (@fullrank)
 """

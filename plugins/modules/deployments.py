@@ -19,16 +19,8 @@ options:
     description: The C(options) of the role's C(meta/argument_specs.yml), to check each host's variables against.
     type: dict
     required: true
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
+extends_documentation_fragment:
+  - fullrank.serving.attributes.controller
 author:
   - The fullrank authors (@fullrank)
 """

@@ -166,17 +166,8 @@ options:
     description: Prefix of the variables in which the user set these options, for the messages.
     type: str
     default: engine_
-attributes:
-  check_mode:
-    description: Renders the same.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
-extends_documentation_fragment: []
+extends_documentation_fragment:
+  - fullrank.serving.attributes.controller
 author:
   - The fullrank authors (@fullrank)
 """

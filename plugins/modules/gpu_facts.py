@@ -25,16 +25,8 @@ options:
         RV(nvidia_smi.rc) is 124.
     type: int
     default: 60
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
-  idempotent:
-    support: full
-    description: Never reports a change.
+extends_documentation_fragment:
+  - fullrank.serving.attributes
 seealso:
   - module: fullrank.serving.rdma_facts
 author:

@@ -17,13 +17,8 @@ options:
     description: Folder of the weights.
     type: path
     required: true
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - fullrank.serving.attributes
 author:
   - The fullrank authors (@fullrank)
 """

@@ -180,19 +180,8 @@ options:
         a command its recorded output C(<root>/commands/<the words of the command>).
     type: path
     default: /
-attributes:
-  action:
-    support: full
-    description: The controller's clock is read before and after, to compare it with the node's.
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
-  idempotent:
-    support: full
-    description: Never reports a change.
+extends_documentation_fragment:
+  - fullrank.serving.attributes
 seealso:
   - plugin: fullrank.serving.preflight_report
     plugin_type: filter

@@ -34,13 +34,8 @@ options:
     type: list
     elements: path
     default: []
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - fullrank.serving.attributes
 requirements:
   - iproute2 on the node
 author:

@@ -40,13 +40,8 @@ options:
     description: How many of the last lines of the journal to return.
     type: int
     default: 0
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
+extends_documentation_fragment:
+  - fullrank.serving.attributes
 author:
   - The fullrank authors (@fullrank)
 """

@@ -46,16 +46,8 @@ options:
     description: Seconds after which waiting is given up.
     type: int
     required: true
-attributes:
-  check_mode:
-    description: Does not wait.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  action:
-    description: Waits on the controller.
-    support: full
+extends_documentation_fragment:
+  - fullrank.serving.attributes.controller
 author:
   - The fullrank authors (@fullrank)
 """

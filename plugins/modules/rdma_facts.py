@@ -19,16 +19,8 @@ options:
         a command its recorded output C(<root>/commands/<the words of the command>).
     type: path
     default: /
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
-  idempotent:
-    support: full
-    description: Never reports a change.
+extends_documentation_fragment:
+  - fullrank.serving.attributes
 seealso:
   - module: fullrank.serving.gpu_facts
 author:

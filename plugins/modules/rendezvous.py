@@ -42,16 +42,8 @@ options:
     description: The O(fullrank.serving.rank_facts#module:network) that was asked for, for the messages.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
+extends_documentation_fragment:
+  - fullrank.serving.attributes.controller
 author:
   - The fullrank authors (@fullrank)
 """
