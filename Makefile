@@ -39,7 +39,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-chain test-preflight test-comm ## everything; on the test ground too
+test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -63,6 +63,10 @@ test-package: setup ## the built collection, installed into a fresh place and us
 test-engines: setup engines ## what is compared with the engines' own parsers
 	@python tests/engines/build.py $(PARSERS)
 	pytest tests/catalog tests/unit -m engine
+
+.PHONY: test-ground
+test-ground: setup host-packages ## the test ground itself: made, cut, crashed, gone without a trace
+	pytest tests/ground
 
 .PHONY: test-chain
 test-chain: setup host-packages engines ## the chain on two nodes of the test ground, and what goes wrong (molecule)
