@@ -69,15 +69,28 @@ def test_all_faults_are_found_in_one_run_and_gone_when_healed(
 
 
 def test_a_node_that_does_not_answer_is_a_finding_beside_the_others(
-    play: Callable[..., Any], ground: Callable[..., str]
+    play: Callable[..., Any], ground: Callable[..., str], tmp_path: Path
 ) -> None:
-    ground("cut", "n3")
+    """The first of all nodes, too, on whose behalf the report is made."""
+    file = tmp_path / "preflight.json"
+    ground("cut", "n1")
     try:
-        run = play(PLAYBOOK, "--timeout", "5")
+        run = play(PLAYBOOK, "--timeout", "5", preflight_report_file=str(file))
     finally:
-        ground("heal", "n3")
+        ground("heal", "n1")
     assert run.rc != 0
-    assert seen(run) == {("fail", "node-answers", "n3"), ("fail", "reach", "n1"), ("fail", "reach", "n2")}
+    assert seen(run) == {("fail", "node-answers", "n1"), ("fail", "reach", "n2"), ("fail", "reach", "n3")}
+    assert json.loads(file.read_text())["nodes"]["n1"]["fail"] == 1
+
+
+def test_a_node_without_python_is_a_finding_too(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    nodes["n2"].check_output("mv /usr/bin/python3 /usr/bin/python3.away")
+    try:
+        run = play(PLAYBOOK)
+    finally:
+        nodes["n2"].check_output("mv /usr/bin/python3.away /usr/bin/python3")
+    assert run.rc != 0
+    assert seen(run) == {("fail", "node-answers", "n2")}
 
 
 def test_weights_that_are_there_need_no_space(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
