@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -75,6 +76,50 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
         "engine": "vllm 0.32.0",
         "ranks": ["n1", "n2"],
     }
+
+
+def test_the_role_alone_in_somebodys_play_sees_that_all_is_well(
+    nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
+    before = pids(nodes)
+    run = play("molecule/chain/role_alone.yml")
+    assert (run.rc, run.changed) == (0, 0)
+    assert run.outcome["deployments"]["tiny"]["endpoint"] == ENDPOINT
+    assert pids(nodes) == before
+
+
+def booted_at(host: Host) -> str:
+    """When the node's systemd started; empty while it does not answer."""
+    try:
+        return str(host.check_output("systemctl show --value --property=UserspaceTimestampMonotonic"))
+    except (RuntimeError, AssertionError):
+        return ""
+
+
+def wait_for(what: str, come: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not come():
+        assert time.monotonic() < deadline, f"{what}: not within 240 s"
+        time.sleep(1)
+
+
+def answers() -> bool:
+    try:
+        return ask("Back?", max_tokens=1)["model"] == "tiny"
+    except OSError:  # no route, no port, or no engine behind it yet
+        return False
+
+
+def test_after_a_reboot_of_all_nodes_the_ranks_find_each_other(
+    nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
+    before = {name: booted_at(host) for name, host in nodes.items()}
+    for host in nodes.values():
+        host.run("systemctl reboot --no-block")
+    wait_for("the nodes", lambda: all(booted_at(host) not in ("", before[name]) for name, host in nodes.items()))
+    wait_for("an answer", answers)
+    run = play("site.yml")
+    assert (run.rc, run.changed) == (0, 0)
 
 
 def test_check_mode_tells_of_a_change_and_makes_none(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
