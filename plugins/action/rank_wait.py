@@ -26,6 +26,8 @@ OPTIONS = {
 }
 INTERVAL_S = 1.0
 SAY_EVERY_S = 5.0
+# The head knows why the deployment does not get ready; the others give up after it, so that its reason is the one that is said.
+HEAD_FIRST_S = 30
 
 
 class Board:
@@ -116,11 +118,10 @@ class ActionModule(ActionBase):
             return f"{self.name}: {why}"
         if self._has_come(info, board):
             return ""
-        if waited > self.given["timeout"]:
+        limit = self.given["timeout"] + (0 if self._is_head else HEAD_FIRST_S)
+        if waited > limit:
             answer = info.get("completion", {}).get("error", "")
-            why = f"{self.name}: not there after {self.given['timeout']} s" + (
-                f"; the endpoint says: {answer}" if answer else ""
-            )
+            why = f"{self.name}: not there after {limit} s" + (f"; the endpoint says: {answer}" if answer else "")
             board.fail(why)
             return why
         return None
