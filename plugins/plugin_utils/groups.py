@@ -14,7 +14,7 @@ def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
     """The deployments in the inventory's order; None when there is no group ``deployments``.
 
     Ansible gives plugins the hosts of every group (``groups``), but not which group is whose child: that only the inventory
-    behind ``hostvars`` knows. This is the one place that looks there; it is the same attribute in ansible-core 2.9 to 2.19.
+    behind ``hostvars`` knows. This is the one place that looks there (docs/decisions/001).
     """
     parent = task_vars["hostvars"]._inventory.groups.get(PARENT)
     if parent is None:
