@@ -115,7 +115,7 @@ def test_after_a_reboot_of_all_nodes_the_ranks_find_each_other(
 ) -> None:
     before = {name: booted_at(host) for name, host in nodes.items()}
     for host in nodes.values():
-        host.run("systemctl reboot --no-block")
+        host.check_output("systemd-run --quiet --on-active=1 systemctl reboot")  # after ssh has left
     wait_for("the nodes", lambda: all(booted_at(host) not in ("", before[name]) for name, host in nodes.items()))
     wait_for("an answer", answers)
     run = play("site.yml")
