@@ -88,7 +88,7 @@ def engine_alone() -> None:
 
 
 def main() -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    (RESULTS.parent / "runner").mkdir(parents=True, exist_ok=True)
     play("playbooks/stop.yml")
     on_both(f"rm -f /etc/systemd/system/{UNIT} && systemctl daemon-reload")
     chain_s, chain = timed("the chain, from nodes without units", lambda: play("site.yml"))
