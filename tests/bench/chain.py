@@ -41,9 +41,10 @@ def play(playbook: str) -> dict[str, Any]:
     """Run a playbook; its stats, and how many tasks really ran on each host."""
     tasks: Counter[str] = Counter()
 
-    def count(event: dict[str, Any]) -> None:
+    def count(event: dict[str, Any]) -> bool:
         if event["event"] in ("runner_on_ok", "runner_on_failed"):
             tasks[event["event_data"]["host"]] += 1
+        return True  # keep the event: the stats are read from them
 
     run = ansible_runner.run(
         private_data_dir=str(CHECKOUT / ".cache/bench/runner"),
