@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import yaml
@@ -19,3 +20,49 @@ def test_every_module_is_in_the_action_group() -> None:
     runtime = yaml.safe_load((CHECKOUT / "meta/runtime.yml").read_text())
     modules = {p.stem for p in (CHECKOUT / "plugins/modules").glob("*.py")}
     assert set(runtime["action_groups"]["serving"]) == modules
+
+
+# docs/decisions/005: the utils that touch the world, and what they touch
+TOUCH_THE_WORLD = {
+    "catalog_files": "the catalogs beside it",
+    "comm_worker": "torch, inside the check's own process",
+    "completion": "HTTP",
+    "host": "files, commands and connections of a node",
+    "links": "sysfs",
+    "systemd": "procfs; commands by the caller's function",
+}
+WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
+WORLD_CALLS = {"glob", "iterdir", "open", "read_bytes", "read_text", "readlink", "rglob", "write_bytes", "write_text"}
+
+
+def touches_the_world(source: str) -> bool:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import) and any(name.name.partition(".")[0] in WORLD_MODULES for name in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in WORLD_MODULES:
+            return True
+        if isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "host":
+                continue  # a pure check that asks the reader it was given
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name in WORLD_CALLS:
+                return True
+    return False
+
+
+def utils() -> dict[str, str]:
+    folders = (CHECKOUT / "plugins/plugin_utils", CHECKOUT / "plugins/module_utils")
+    return {str(p.relative_to(CHECKOUT)): p.read_text() for folder in folders for p in folder.rglob("*.py")}
+
+
+def test_utils_know_no_ansible() -> None:
+    for path, source in utils().items():
+        for node in ast.walk(ast.parse(source)):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in modules if name.partition(".")[0] == "ansible"], path
+
+
+def test_only_the_named_utils_touch_the_world() -> None:
+    assert {Path(path).stem for path, source in utils().items() if touches_the_world(source)} == set(TOUCH_THE_WORLD)
