@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check, misspelt
 
 
 class ActionModule(ActionBase):
@@ -26,15 +26,18 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(argument_spec={"argument_spec": {"type": "dict", "required": True}})
+        _, options = self.validate_argument_spec(argument_spec={"argument_specs": {"type": "dict", "required": True}})
         assert task_vars is not None
+        spec = {name: option for role in options["argument_specs"].values() for name, option in role.items()}
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
         for one in found or []:
-            values, mistakes = _variables(one, task_vars["hostvars"], options["argument_spec"])
+            values, mistakes = _variables(one, task_vars["hostvars"], spec)
             variables |= values
             findings += mistakes
+            given = {name for host in one.hosts for name in task_vars["hostvars"][host]}
+            findings += misspelt(given, options["argument_specs"], f"group_vars of {one.name}")
         findings = [*check(found, variables), *findings]
         result |= {
             "changed": False,

@@ -11,12 +11,13 @@ version_added: 0.1.0
 short_description: Check the deployments of the inventory before any node is touched
 description:
   - Reads the child groups of C(deployments) and checks their shape - none empty, no host in two of them, no port used twice
-    on one machine - and the variables of every host against the argument specification of a role.
+    on one machine - and the variables of every host against the argument specifications of the roles. A variable that begins
+    with the name of a role and is almost one of its options is a misspelt one.
   - Fails once, with all findings.
   - Runs on the controller without a connection and changes nothing.
 options:
-  argument_spec:
-    description: The C(options) of the role's C(meta/argument_specs.yml), to check each host's variables against.
+  argument_specs:
+    description: Role → the C(options) of its C(meta/argument_specs.yml), to check each host's variables against.
     type: dict
     required: true
 extends_documentation_fragment:
@@ -32,7 +33,8 @@ EXAMPLES = r"""
   tasks:
     - name: Check the deployments and their variables
       fullrank.serving.deployments:
-        argument_spec: "{{ (lookup('file', 'roles/engine/meta/argument_specs.yml') | from_yaml).argument_specs.main.options }}"
+        argument_specs:
+          engine: "{{ (lookup('file', 'roles/engine/meta/argument_specs.yml') | from_yaml).argument_specs.main.options }}"
 """
 
 RETURN = r"""

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,22 @@ def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapp
             )
         ]
     return [*_empty(deployments), *_several(deployments), *_shared_ports(deployments, variables)]
+
+
+def misspelt(given: Iterable[str], roles: Mapping[str, Collection[str]], where: str) -> list[Finding]:
+    """Variables that nobody reads although somebody meant them to be read.
+
+    given: names of variables. roles: role → the names of its options. A name that begins with a role's name, is none of the
+    options of any role and is almost one of them (difflib's ratio of at least 0.85) is refused; anything else is the user's own.
+    """
+    known = {option for options in roles.values() for option in options}
+    ours = [name for name in sorted(set(given) - known) if any(name.startswith(f"{role}_") for role in roles)]
+    meant = {name: difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85) for name in ours}
+    return [
+        fail("unknown-variable", where, f"nothing reads {name}", f"write {near[0]}, or give it another name")
+        for name, near in meant.items()
+        if near
+    ]
 
 
 def _empty(deployments: Sequence[Deployment]) -> list[Finding]:

@@ -90,6 +90,16 @@ def test_what_stands_in_the_way(said: dict[str, Any], network: str, expected: st
     assert findings[0]["remedy"]
 
 
+def test_a_misspelt_variable_is_refused_and_the_users_own_is_not() -> None:
+    roles = {"engine": ["engine_version", "engine_port"], "docker": ["docker_data_root"]}
+    given = ["engine_versoin", "engine_port", "docker_data_rot", "engine_room_of_ours", "ansible_host", "engin_port"]
+    found = inventory.misspelt(given, roles, "group_vars of a")
+    assert [(one["message"], one["remedy"].split(",")[0]) for one in found] == [
+        ("nothing reads docker_data_rot", "write docker_data_root"),
+        ("nothing reads engine_versoin", "write engine_version"),
+    ]
+
+
 def test_the_deployments_own_ports_are_in_nobodys_way() -> None:
     own = {**LISTENER, "unit": "fullrank-tiny.service"}
     assert agree(facts(listeners=[own]), facts("10.0.0.2"))[1] == []
