@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""What the roles' ``meta/argument_specs.yml`` say, as a page per role and as a JSON schema for group_vars.
+
+    python -m tools.role_options          writes docs/roles/*.md and docs/group_vars.schema.json
+
+An editor that knows YAML schemas completes and checks group_vars with the schema; docs/roles/README.md says how. A test
+compares what is written with what is committed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = "group_vars.schema.json"
+
+# ansible-doc's markup (docs.ansible.com, "Ansible markup"): semantic and formatting macros that show as code
+_CODE = re.compile(r"\b(?:C|V|O|E|RV|M|I|B|P)\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
+# a value that Ansible computes is a string with an expression in it, whatever the type of the option
+_EXPRESSION = {"type": "string", "pattern": r"\{\{.*\}\}|^!vault"}
+_TYPES: dict[str, dict[str, Any]] = {
+    "str": {"type": ["string", "number", "boolean"]},
+    "path": {"type": "string"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "dict": {"type": "object"},
+    "list": {"type": "array"},
+    "raw": {},
+}
+
+
+def specifications() -> dict[str, dict[str, Any]]:
+    """Role → its ``main`` argument specification, in the order of the names."""
+    files = sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))
+    return {one.parents[1].name: yaml.safe_load(one.read_text())["argument_specs"]["main"] for one in files}
+
+
+def text(description: str | list[str]) -> str:
+    """A description in Markdown, one paragraph."""
+    words = description if isinstance(description, str) else " ".join(description)
+    return _CODE.sub(lambda found: f"`{found[1].split('#')[0]}`", words)
+
+
+def schema(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The JSON schema (draft-07, which editors know best) of one group_vars file: every option, none of them required."""
+    options = {name: option for role in roles.values() for name, option in role.get("options", {}).items()}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "group_vars of fullrank.serving",
+        "type": "object",
+        "properties": {name: _property(option) for name, option in sorted(options.items())},
+    }
+
+
+def _property(option: Mapping[str, Any]) -> dict[str, Any]:
+    kind = option.get("type", "str")
+    found: dict[str, Any] = dict(_TYPES[kind])
+    if choices := option.get("choices"):
+        found = {"enum": choices}
+    if kind == "list":
+        found["items"] = _any(
+            _property({**option, "type": option.get("elements", "raw"), "choices": None, "description": None})
+        )
+    elif nested := option.get("options"):
+        found["properties"] = {name: _property(inner) for name, inner in nested.items()}
+        found["additionalProperties"] = False
+        if required := [name for name, inner in nested.items() if inner.get("required")]:
+            found["required"] = required
+    described = {"description": text(option["description"])} if option.get("description") else {}
+    default = {"default": option["default"]} if "default" in option else {}
+    return described | default | _any(found)
+
+
+def _any(found: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {key: value for key, value in found.items() if key not in ("description", "default")}
+    outer = {key: value for key, value in found.items() if key in ("description", "default")}
+    if "anyOf" in inner or not inner or inner.get("type") in ("string", ["string", "number", "boolean"]):
+        return {**outer, **inner}
+    return {**outer, "anyOf": [inner, _EXPRESSION]}
+
+
+def page(role: str, specification: Mapping[str, Any]) -> str:
+    """The page of one role."""
+    description = specification.get("description", [])
+    paragraphs = [description] if isinstance(description, str) else description
+    return "\n".join(
+        [
+            f"# Role `fullrank.serving.{role}`",
+            "",
+            "<!-- Made from the role's meta/argument_specs.yml by `python -m tools.role_options`; change it there. -->",
+            "",
+            f"**{text(specification['short_description'])}**",
+            "",
+            *(line for one in paragraphs for line in (text(one), "")),
+            "| variable | type | default | meaning |",
+            "|---|---|---|---|",
+            *_rows(specification.get("options", {})),
+            "",
+        ]
+    )
+
+
+def _rows(options: Mapping[str, Mapping[str, Any]], prefix: str = "") -> Iterator[str]:
+    for name, option in options.items():
+        kind = option.get("type", "str") + (f" of {option['elements']}" if "elements" in option else "")
+        default = "required" if option.get("required") else _value(option["default"]) if "default" in option else ""
+        meaning = text(option.get("description", ""))
+        if choices := option.get("choices"):
+            meaning += " One of " + ", ".join(_value(choice) for choice in choices) + "."
+        yield f"| `{prefix}{name}` | {kind} | {default} | {meaning.replace('|', chr(92) + '|')} |"
+        yield from _rows(option.get("options", {}), f"{prefix}{name}.")
+
+
+def _value(value: Any) -> str:
+    return f"`{json.dumps(value) if not isinstance(value, str) else value}`" if value != "" else "empty"
+
+
+def files() -> dict[Path, str]:
+    """Path → text of everything that is made here."""
+    roles = specifications()
+    pages = {ROOT / "docs/roles" / f"{role}.md": page(role, one) for role, one in roles.items()}
+    return pages | {ROOT / "docs" / SCHEMA: json.dumps(schema(roles), indent=1) + "\n"}
+
+
+def main() -> None:
+    for path, content in files().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+
+
+if __name__ == "__main__":
+    main()
