@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,7 +78,19 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
         "model": "tiny",
         "engine": "vllm 0.32.0",
         "ranks": ["n1", "n2"],
+        "key": None,
     }
+
+
+def test_the_example_program_deploys_and_asks(inventory: Any) -> None:
+    checkout = Path(__file__).resolve().parents[3]
+    words = [sys.executable, checkout / "examples/deploy.py", inventory, "tiny", "Are all ranks up?"]
+    run = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = run.stdout.splitlines()
+    assert "== Preflight" in lines
+    answer = run.stdout.split("== Start the groups in rank order\n")[1]
+    assert answer.strip(), "the model said nothing"
 
 
 def test_the_role_alone_in_somebodys_play_sees_that_all_is_well(
