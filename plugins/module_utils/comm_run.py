@@ -67,6 +67,16 @@ def mpirun(
     return ["mpirun", "-np", str(count), "--host", places, *passed, python, "-c", program, json.dumps(options)]
 
 
+def contained(container: Mapping[str, Any], name: str, argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """``argv`` in a container like that of the rank (``launch.container``): the same image, devices, limits and network.
+
+    The runtime's words carry the environment of the launch already; ``env`` comes after them and wins.
+    """
+    added = [word for key, value in sorted(env.items()) for word in ("--env", f"{key}={value}")]
+    words = [container["runtime"], "run", "--rm", "--name", name, *container["settings"], *added]
+    return [*words, "--entrypoint", argv[0], container["image"], *argv[1:]]
+
+
 def transient_unit(
     unit: str, argv: Sequence[str], env: Mapping[str, str], seconds: int, dynamic_user: bool
 ) -> list[str]:

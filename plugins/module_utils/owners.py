@@ -87,7 +87,7 @@ def of_socket(host: Host, inode: str) -> Owner | None:
 
 
 def holders(host: Host, ports: list[int]) -> list[dict[str, Any]]:
-    """Who listens on which of ``ports``, as a module returns it: port, pid (0: hidden), command and unit (or container)."""
+    """Who listens on which of ``ports``, as a module returns it: port, pid (0: hidden), command and container (or unit)."""
     found = {}
     for listener in listeners(host):
         if listener.port in ports and listener.port not in found:
@@ -96,7 +96,7 @@ def holders(host: Host, ports: list[int]) -> list[dict[str, Any]]:
                 "port": listener.port,
                 "pid": owner.pid,
                 "command": owner.command,
-                "unit": owner.unit or owner.container or "",
+                "unit": owner.container or owner.unit or "",
             }
     return [found[port] for port in sorted(found)]
 

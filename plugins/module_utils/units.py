@@ -17,13 +17,13 @@ _UNIT = """\
 # Written by fullrank.serving; a change made here is replaced by the next run.
 [Unit]
 Description={description}
-Wants=network-online.target
-After=network-online.target
+Wants={after}
+After={after}
 
 [Service]
 Type=exec
-ExecStart={exec_start}
-{environment}
+{before}ExecStart={exec_start}
+{behind}{environment}
 SyslogIdentifier={identifier}
 # A rank that comes back alone cannot join the group it left: the group is started together.
 Restart=no
@@ -39,6 +39,18 @@ TasksMax=infinity
 [Install]
 WantedBy=multi-user.target
 """
+
+# A container lives in its runtime's daemon, not below its unit: what an end without ceremony (SIGKILL, a power cut) left behind
+# goes before the start, and nothing outlives the unit.
+_CONTAINER_BEFORE = """\
+ExecStartPre=-{runtime} rm --force {name}
+"""
+_CONTAINER_BEHIND = """\
+ExecStop={runtime} stop -t {stop_timeout} {name}
+ExecStopPost=-{runtime} rm --force {name}
+"""
+_REMOVAL_S = 30  # what the runtime is given to remove the container after the engine has ended
+_DAEMONS = {"docker": "docker.service", "nerdctl": "containerd.service"}  # podman has none
 
 # An engine needs no account of its own and nothing but its state directory to write to (systemd.exec(5), DynamicUser=).
 _DYNAMIC_USER = """\
@@ -78,15 +90,23 @@ def render_unit(
     load_credential: str,
     stop_timeout: int,
     dynamic_user: bool,
+    container: Mapping[str, str] | None = None,
 ) -> str:
     """The whole unit file.
 
     ``argv``: the command in the foreground, its first word an absolute path (systemd.service(5) demands it).
     ``env``: what is not secret. ``environment_file``: path of the file (mode 0600) with what is; empty when nothing is.
     ``load_credential``: such a file for an engine that reads it itself, ``NAME:PATH``; empty when there is none.
-    ``stop_timeout``: seconds until SIGKILL. ``dynamic_user``: not as root.
+    ``stop_timeout``: seconds until SIGKILL. ``dynamic_user``: not as root. ``container``: its ``name``
+    and ``runtime``, where ``argv`` runs one; its environment is in ``argv``.
     """
-    variables = {**env, SPEC_HASH_VARIABLE: spec_hash}
+    variables = {**({} if container else env), SPEC_HASH_VARIABLE: spec_hash}
+    after = ["network-online.target"]
+    before = behind = ""
+    if container:
+        words = {"runtime": container["runtime"], "name": container["name"], "stop_timeout": stop_timeout}
+        before, behind = _CONTAINER_BEFORE.format(**words), _CONTAINER_BEHIND.format(**words)
+        after += [_DAEMONS[container["runtime"]]] if container["runtime"] in _DAEMONS else []
     lines = [f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in sorted(variables.items())]
     if environment_file:
         lines.append(f"EnvironmentFile={environment_file}")
@@ -94,10 +114,13 @@ def render_unit(
         lines.append(f"LoadCredential={load_credential}")
     return _UNIT.format(
         description=description.replace("%", "%%"),
+        after=" ".join(after),
+        before=before,
+        behind=behind,
         exec_start=" ".join(quote(word) for word in argv),
         environment="\n".join(lines),
         identifier=unit_name(deployment).removesuffix(".service"),
-        stop_timeout=stop_timeout,
+        stop_timeout=stop_timeout + (_REMOVAL_S if container else 0),
         user=_DYNAMIC_USER.format(deployment=deployment) if dynamic_user else "User=root",
     )
 

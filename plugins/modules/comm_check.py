@@ -22,9 +22,13 @@ options:
     type: str
     required: true
   venv:
-    description: Virtual environment with PyTorch, the engine's own.
+    description: Virtual environment with PyTorch, the engine's own. Required without O(container).
     type: path
-    required: true
+  container:
+    description:
+      - The container of the rank, RV(fullrank.serving.engine_command#module:launch), C(container). The check runs in one like it,
+        with the PyTorch of its image. Empty for a rank that is a process.
+    type: dict
   env:
     description: Environment of the launch, RV(fullrank.serving.engine_command#module:launch), C(env).
     type: dict
@@ -166,7 +170,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "deployment": {"type": "str", "required": True},
-            "venv": {"type": "path", "required": True},
+            "venv": {"type": "path"},
+            "container": {"type": "dict"},
             "env": {"type": "dict", "default": {}},
             "rank": {"type": "int", "required": True},
             "addresses": {"type": "list", "elements": "str", "required": True},
@@ -182,13 +187,17 @@ def main() -> None:
             "vllm": {"type": "bool", "default": False},
             "dynamic_user": {"type": "bool", "default": False},
         },
+        required_one_of=[("venv", "container")],
         supports_check_mode=True,
     )
     given = module.params
     if module.check_mode:
         module.exit_json(changed=False, skipped=True, msg="nothing is sent in check mode")
-    python = f"{given['venv']}/bin/python"
-    if not Path(python).exists():
+    container = given["container"]
+    python = "python3" if container else f"{given['venv']}/bin/python"
+    if container and given["backend"] == "mpi":
+        module.fail_json(msg="backend mpi reaches other nodes by ssh and cannot run in containers; use nccl or gloo")
+    if not container and not Path(python).exists():
         # no failure of this module: the findings of the other nodes are wanted too
         module.exit_json(changed=False, msg=f"there is no {python}; venv must be at the same path on every node")
 
@@ -212,6 +221,13 @@ def main() -> None:
         argv = comm_run.torchrun(python, program, options, where)
 
     unit = comm_run.unit_name(given["deployment"])
+    remove = []
+    if container:
+        name = unit.removesuffix(".service")
+        hidden = {"NCCL_DEBUG_FILE": ""} if "NCCL_DEBUG_FILE" in given["env"] else {}
+        argv = comm_run.contained(container, name, argv, env | hidden)
+        remove = [container["runtime"], "rm", "--force", name]
+        env, given["dynamic_user"] = {}, False
     command = comm_run.transient_unit(unit, argv, env, given["timeout"], given["dynamic_user"])
     if backend == "mpi" and given["rank"]:
         command = ["true"]
@@ -222,6 +238,8 @@ def main() -> None:
         code, output, error = module.run_command(command, errors="backslashreplace")
     finally:
         module.run_command(["systemctl", "stop", unit])
+        if remove:  # a container does not end with the unit of its runtime's client
+            module.run_command(remove)
     result = comm_run.outcome(output, error, code, time.monotonic() - started, given["timeout"])
     rdma = links.rdma_gbps(env.get("NCCL_IB_HCA", "")) if given["expect_rdma"] else 0.0
     result["link_gbps"] = rdma or links.interface_gbps(given["interface"])

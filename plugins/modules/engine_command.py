@@ -240,8 +240,9 @@ launch:
       type: list
       elements: dict
     container:
-      description: Name, image, network, devices, limits, mounts, environment and command of the container; empty for a
-        process.
+      description: >-
+        Runtime, name, image, network, devices, limits, mounts, environment and command of the container, and C(settings), the
+        runtime's words between name and entrypoint; empty for a process.
       type: dict
     rendezvous_port:
       description: Port on which rank 0 waits for the others.

@@ -117,12 +117,13 @@ def wanted_files(given: dict[str, Any]) -> dict[Path, tuple[str, int, bool]]:
         deployment=given["deployment"],
         description=given["description"],
         argv=launch["argv"],
-        env={} if launch["container"] else launch["env"],  # the command of a container carries its environment
+        env=launch["env"],
         spec_hash=launch["spec_hash"],
         environment_file=launch["environment_file"],
         load_credential=launch["load_credential"],
         stop_timeout=given["stop_timeout"],
-        dynamic_user=given["dynamic_user"],
+        dynamic_user=given["dynamic_user"] and not launch["container"],
+        container=launch["container"] or None,
     )
     files = {UNITS / units.unit_name(given["deployment"]): (text, 0o644, False)}
     files |= {Path(file["path"]): (file["content"], 0o644, False) for file in launch["files"]}

@@ -26,6 +26,7 @@ def spec(
     """
     cuda = request.device == "cuda"
     return {
+        "runtime": request.runtime,
         "name": f"fullrank-{request.deployment}" + ("-ray" if request.engine == "ray" else ""),
         "image": request.image,
         "network": "host",
@@ -66,15 +67,20 @@ def run_words(container: Mapping[str, Any], extra: Sequence[str]) -> list[str]:
 
     extra: further words for the runtime, before the image.
     """
-    words = ["run", "--rm", "--name", container["name"]]
-    words += ["--network", container["network"], "--ipc", container["ipc"]]
+    words = ["run", "--rm", "--name", container["name"], *settings(container, extra)]
+    return [*words, "--entrypoint", container["entrypoint"], container["image"], *container["command"]]
+
+
+def settings(container: Mapping[str, Any], extra: Sequence[str]) -> list[str]:
+    """What every container of the rank is run with, whatever its name and command."""
+    words = ["--network", container["network"], "--ipc", container["ipc"]]
     for name, limit in container["ulimits"].items():
         words += ["--ulimit", f"{name}={limit}:{limit}"]
     words += [word for cap in container["cap_add"] for word in ("--cap-add", cap)]
     words += [word for device in container["devices"] for word in ("--device", device)]
     words += [word for name, value in container["env"].items() for word in ("--env", f"{name}={value}")]
     words += [word for mount in container["mounts"] for word in ("--volume", _volume(mount))]
-    return [*words, *extra, "--entrypoint", container["entrypoint"], container["image"], *container["command"]]
+    return [*words, *extra]
 
 
 def _volume(mount: Mapping[str, Any]) -> str:

@@ -92,6 +92,7 @@ def _launch(
         inside = secret.by_shell(command, request) if secret else command
         container = containers.spec(request, inside, variables, _mounts(request, call, secret))
         words = containers.run_words(container, extra)
+        container["settings"] = containers.settings(container, extra)
         line = shell_line(words)
         people |= {runtime: f"{runtime} {line}" for runtime in CONTAINER_RUNTIMES}
         compose = containers.compose(request.deployment, container)

@@ -107,7 +107,7 @@ def _undecided(where: str, network: str, said: Mapping[str, Any]) -> Finding:
 def _in_the_way(where: str, unit: str, said: Mapping[str, Any]) -> list[Finding]:
     findings = []
     for listener in said["listeners"]:
-        if listener["unit"] == unit:
+        if listener["unit"] in (unit, unit.removesuffix(".service")):  # a container has the name without suffix
             continue
         owner = (
             f"pid {listener['pid']}: {listener['command']}" if listener["pid"] else "a process that could not be seen"

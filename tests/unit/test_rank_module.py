@@ -48,7 +48,9 @@ def test_the_key_goes_to_a_file_of_its_own() -> None:
 
 
 def test_the_environment_of_a_container_is_in_its_command() -> None:
-    unit, _, _ = rank.wanted_files(given(container={"image": "x"}))[Path("/etc/systemd/system/fullrank-tiny.service")]
+    unit, _, _ = rank.wanted_files(given(container={"name": "fullrank-tiny", "runtime": "docker"}))[
+        Path("/etc/systemd/system/fullrank-tiny.service")
+    ]
     assert "Environment=A=1" not in unit
     assert "FULLRANK_SPEC_HASH=abc" in unit
 

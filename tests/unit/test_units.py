@@ -76,5 +76,25 @@ def test_what_the_caller_chooses_is_in_the_unit(changes: dict[str, object], line
     assert line in rendered(**changes).splitlines()
 
 
+def test_nothing_of_a_container_outlives_its_unit() -> None:
+    text = rendered(container={"runtime": "docker", "name": "fullrank-tiny"}, argv=["docker", "run"], env={"A": "1"})
+    lines = text.splitlines()
+    start = lines.index("ExecStart=docker run")
+    assert lines[start - 1 : start + 3] == [
+        "ExecStartPre=-docker rm --force fullrank-tiny",
+        "ExecStart=docker run",
+        "ExecStop=docker stop -t 60 fullrank-tiny",
+        "ExecStopPost=-docker rm --force fullrank-tiny",
+    ]
+    assert "TimeoutStopSec=90" in lines, "the runtime gets time to remove the container after the engine's own"
+    assert "After=network-online.target docker.service" in lines
+    assert "Environment=A=1" not in lines, "docker inspect shows it, the unit need not"
+
+
+def test_podman_has_no_daemon_to_wait_for() -> None:
+    text = rendered(container={"runtime": "podman", "name": "fullrank-tiny"})
+    assert "After=network-online.target\n" in text
+
+
 def test_show_output_is_read_to_the_first_equals_sign() -> None:
     assert units.parse_show("A=1\nEnvironment=B=2\n\nC=\n") == {"A": "1", "Environment": "B=2", "C": ""}
