@@ -1,0 +1,111 @@
+"""A deployment of two ranks in containers of docker: what runs, what outlives what, and where the key is not."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+UNIT = "fullrank-boxed.service"
+NAME = "fullrank-boxed"
+KEY = "sk-boxed-0123456789abcdef"
+
+
+def ask(nodes: dict[str, Host], key: str | None) -> dict[str, Any]:
+    address = nodes["n1"].backend.host.name
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "Are all ranks up?"}], "max_tokens": 8}
+    request = urllib.request.Request(f"http://{address}:8000/v1/chat/completions", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return dict(json.load(answer))
+
+
+def containers(host: Host) -> list[str]:
+    return str(host.check_output("docker ps --all --format '{{.Names}}'")).split()
+
+
+def inspected(host: Host) -> dict[str, Any]:
+    return dict(json.loads(host.check_output(f"docker inspect {NAME}"))[0])
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+def test_a_rank_is_a_container_in_the_foreground_of_its_unit(nodes: dict[str, Host], node: str) -> None:
+    host = nodes[node]
+    assert host.service(UNIT).is_running and host.service(UNIT).is_enabled
+    assert containers(host) == [NAME]
+    settings = inspected(host)["HostConfig"]
+    assert (settings["NetworkMode"], settings["IpcMode"], settings["Privileged"]) == ("host", "host", False)
+    assert settings["AutoRemove"] and settings["RestartPolicy"]["Name"] in ("", "no")
+
+
+def test_all_ranks_run_one_image_by_its_digest(nodes: dict[str, Host]) -> None:
+    found = [inspected(host) for host in nodes.values()]
+    assert len({one["Image"] for one in found}) == 1
+    assert all("@sha256:" in one["Config"]["Image"] for one in found)
+
+
+def test_only_who_has_the_key_is_answered(nodes: dict[str, Host]) -> None:
+    assert ask(nodes, KEY)["usage"]["completion_tokens"] == 8
+    for key in (None, "sk-another"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(nodes, key)
+        assert refused.value.code == 401
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+def test_the_key_is_in_one_file_of_root_and_nowhere_else(nodes: dict[str, Host], node: str) -> None:
+    host = nodes[node]
+    assert KEY not in host.check_output(f"docker inspect {NAME}")
+    assert KEY not in host.check_output("ps -eo args")
+    assert KEY not in host.check_output("journalctl --no-pager --boot")
+    assert KEY not in host.file(f"/etc/systemd/system/{UNIT}").content_string
+    found = host.run(f"grep -rlF {KEY} /etc /run /var/lib/fullrank").stdout.split()
+    assert found == (["/etc/fullrank/boxed.secret.env"] if node == "n1" else [])
+    if found:
+        assert host.file(found[0]).mode == 0o600
+
+
+def test_a_second_run_changes_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    before = {name: inspected(host)["Id"] for name, host in nodes.items()}
+    run = play("site.yml")
+    assert run.rc == 0
+    assert run.changed == 0
+    assert {name: inspected(host)["Id"] for name, host in nodes.items()} == before
+    assert KEY not in run.text
+    assert run.outcome["deployments"]["boxed"]["key"] == {"host": "n1", "path": "/etc/fullrank/boxed.secret.env"}
+
+
+def test_an_image_that_is_not_to_be_had_stops_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    before = {name: inspected(host)["Id"] for name, host in nodes.items()}
+    wrong = nodes["n1"].backend.host.name + ":5000/fullrank/engine:0.0.0"
+    run = play("playbooks/engines.yml", engine_image=wrong)
+    assert run.rc != 0
+    assert f"{wrong}: docker pull {wrong} failed" in run.text
+    assert {name: inspected(host)["Id"] for name, host in nodes.items()} == before
+
+
+def test_what_sigkill_leaves_behind_is_cleared(nodes: dict[str, Host]) -> None:
+    """The runtime's client dies, the container does not: the unit removes it."""
+    host = nodes["n2"]
+    host.check_output(f"systemctl kill --signal=KILL {UNIT}")
+    host.check_output(
+        f"timeout 60 sh -c 'while docker ps -a --format {{{{.Names}}}} | grep -q {NAME}; do sleep 1; done'"
+    )
+    assert not host.service(UNIT).is_running
+
+
+def test_the_next_run_brings_the_group_back(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    run = play("site.yml")
+    assert run.rc == 0
+    assert ask(nodes, KEY)["usage"]["completion_tokens"] == 8
+
+
+def test_removal_leaves_no_container(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    assert play("playbooks/remove.yml").rc == 0
+    assert [containers(host) for host in nodes.values()] == [[], []]
+    assert not nodes["n1"].file("/etc/fullrank/boxed.secret.env").exists
