@@ -64,7 +64,9 @@ def test_docker_of_the_distribution_runs_what_an_engine_needs() -> None:
     packages = "docker.io busybox-static $(apt-cache search --names-only '^docker-cli$' | cut -d' ' -f1)"
     install = f"DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {packages} >/dev/null 2>&1"
     ground("exec", "n1", f"apt-get update -qq && {install}")
-    ground("exec", "n1", "mkdir -p /image/bin && cp /bin/busybox /image/bin && tar -C /image -c . | docker import - tiny:1")
+    ground(
+        "exec", "n1", "mkdir -p /image/bin && cp /bin/busybox /image/bin && tar -C /image -c . | docker import - tiny:1"
+    )
     needs = "--rm --network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
     assert "eth0" in ground("exec", "n1", f"docker run {needs} tiny:1 busybox ip link")
     limits = ground("exec", "n1", f"docker run {needs} tiny:1 busybox grep 'Max locked memory' /proc/self/limits")
