@@ -26,7 +26,18 @@ FAMILY = (
     r"^(?!.*container|.*pinning|.*toolkit)"
     r"(nvidia-|libnvidia-|kmod-nvidia|cuda-drivers|libcuda1$|libnvcuvid1$|libxnvctrl|libnvsdm|xserver-xorg-video-nvidia)"
 )
+# what remove.yml removes: the family, and what has versions of its own
+REMOVAL = rf"{FAMILY}|^(nvidia-driver-pinning|nvlsm$|cuda-keyring$|linux-modules-nvidia-)"
 _VENDOR_META = ("nvidia-open", "cuda-drivers")
+KEYRING = "/usr/share/keyrings/fullrank-nvidia-cuda.asc"
+KEYRING_EL = "/etc/pki/rpm-gpg/RPM-GPG-KEY-fullrank-nvidia-cuda"
+SOURCE = "/etc/apt/sources.list.d/fullrank-nvidia-cuda.sources"
+SOURCE_EL = "/etc/yum.repos.d/fullrank-nvidia-cuda.repo"
+ARCHIVE_SOURCE = "/etc/apt/sources.list.d/fullrank-non-free.sources"
+UNATTENDED = "/etc/apt/apt.conf.d/52fullrank-nvidia-driver"
+NOUVEAU = "/etc/modprobe.d/fullrank-nouveau.conf"
+NVLINK_MODULES = "/etc/modules-load.d/fullrank-nvlink.conf"
+OWN_FILES = (SOURCE, SOURCE_EL, ARCHIVE_SOURCE, UNATTENDED, NOUVEAU, NVLINK_MODULES)
 _DKMS_OF_EL = "3.1.8"  # older ones of EPEL 9 fail with the driver (stackhpc/ansible-slurm-appliance issue 703)
 
 
@@ -40,8 +51,8 @@ class Wanted:
     modules: str = "auto"
     key_enrolled: bool = False
     kernel_headers: tuple[str, ...] = ()
-    repository_url: str = ""
-    own_sources: tuple[str, ...] = ()
+    repositories: str = ""
+    not_unattended: tuple[str, ...] = ()
 
     @property
     def branch(self) -> str:
@@ -57,6 +68,15 @@ def either(name: str, branch: str, suffix_first: bool = False) -> list[str]:
     """The two names of a package over the branches."""
     names = [name, f"{name}-{branch}"]
     return names[::-1] if suffix_first else names
+
+
+def repository_url(facts: dict[str, Any], wanted: Wanted) -> str:
+    """The vendor's repository of this distribution and machine, below ``wanted.repositories``."""
+    os = facts["os"]
+    name = os["id"] if os["id"] in ("ubuntu", "debian") else "rhel"
+    number = os["version"].replace(".", "") if name == "ubuntu" else os["version"].partition(".")[0]
+    machine = "sbsa" if facts["architecture"] == "aarch64" else facts["architecture"]
+    return f"{wanted.repositories.rstrip('/')}/{name}{number}/{machine}"
 
 
 def installed_way(facts: dict[str, Any]) -> str:
@@ -99,6 +119,7 @@ def plan(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
     gpus = sorted(facts["gpus"].values())
     fabric = nvidia_boards.fabric(gpus, facts["nvswitches"], len(facts["subnet_managers"]))
     kind, _ = nvidia_boards.kernel_modules(gpus, wanted.modules)
+    url = repository_url(facts, wanted) if needs_repository(wanted, fabric) else ""
     services = ["nvidia-persistenced", *FABRIC_SERVICES[fabric]]
     there = facts["services"]
     return {
@@ -112,10 +133,17 @@ def plan(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
         "reboot_reasons": reboot_reasons(facts),
         "packages": package_entries(facts, wanted, kind, fabric),
         "family": FAMILY,
+        "removal": REMOVAL,
+        "own_files": [
+            *({"path": path, "state": "absent"} for path in OWN_FILES),
+            *({"path": path, "state": "absent", "ours": True} for path in (KEYRING, KEYRING_EL)),
+        ],
         "module_stream": f"{wanted.branch}-{'open' if kind == 'open' else 'dkms'}" if _is_el(facts) else "",
-        "modprobe": modprobe_files(fabric),
-        "disable": stale_sources(facts, wanted),
-        "archive": missing_components(facts, wanted),
+        "files": files(facts, wanted, fabric, url),
+        "keyring": (KEYRING_EL if _is_el(facts) else KEYRING) if url else "",
+        "repository_url": url,
+        "sources": [SOURCE] if url and not _is_el(facts) else [],
+        "initramfs": facts["initramfs"],
         "services": services,
         "services_to_enable": [name for name in services if not there.get(name, {}).get("enabled")],
         "services_to_start": [name for name in services if not there.get(name, {}).get("active")],
@@ -146,7 +174,11 @@ def package_entries(facts: dict[str, Any], wanted: Wanted, kind: str, fabric: st
     else:
         driver = driver_entries(facts, wanted, kind)
         rest = fabric_entries(facts, wanted, fabric, "same")
-        tools = [entry(["dkms"], "", hold=False, at_least=_DKMS_OF_EL)] if _is_el(facts) else []
+        tools = []
+    if _is_el(facts):
+        plugin = entry(["python3-dnf-plugin-versionlock"], "", hold=False, first=True)
+        tools = [plugin, *(one for one in tools if one["names"] != ["dkms"])]
+        tools.append(entry(["dkms"], "", hold=False, at_least=_DKMS_OF_EL))
     return [*header_entries(facts, wanted), *tools, *driver, *rest]
 
 
@@ -211,12 +243,33 @@ def fabric_entries(facts: dict[str, Any], wanted: Wanted, fabric: str, at: str) 
     return found
 
 
-def modprobe_files(fabric: str) -> dict[str, str]:
-    """Path → content of what the kernel must know: no nouveau, and the modules of the fabric at boot."""
-    files = {"/etc/modprobe.d/fullrank-nouveau.conf": "blacklist nouveau\noptions nouveau modeset=0\n"}
+def needs_repository(wanted: Wanted, fabric: str) -> bool:
+    """A .run file brings no Fabric Manager: that comes from the vendor's repository, too."""
+    return wanted.way == "repository" or (wanted.way == "runfile" and fabric != "none")
+
+
+def files(facts: dict[str, Any], wanted: Wanted, fabric: str, url: str) -> list[dict[str, str]]:
+    """What the package manager and the kernel must know, for ``fullrank.serving.node_files``."""
+    found = [{"path": path, "state": "absent"} for path in stale_sources(facts, wanted)]
+    if url and _is_el(facts):
+        text = f"[fullrank-nvidia-cuda]\nname=NVIDIA CUDA\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey=file://{KEYRING_EL}\n"
+        found.append({"path": SOURCE_EL, "content": text})
+    elif url:
+        # NVIDIA's repositories are flat: no suite, no component
+        text = f"Types: deb\nURIs: {url}\nSuites: /\nSigned-By: {KEYRING}\n"
+        found.append({"path": SOURCE, "content": text})
+    archive = missing_components(facts, wanted)
+    if archive:
+        found.append({"path": ARCHIVE_SOURCE, "content": archive})
+    if not _is_el(facts):
+        rows = "".join(f'  "{name}";\n' for name in wanted.not_unattended)
+        text = f"Unattended-Upgrade::Package-Blacklist {{\n{rows}}};\n"
+        found.append({"path": UNATTENDED, "content": text, "comment": "//"})
+    found.append({"path": NOUVEAU, "content": "blacklist nouveau\noptions nouveau modeset=0\n"})
     if fabric in FABRIC_MODULES:
-        files["/etc/modules-load.d/fullrank-nvlink.conf"] = "".join(f"{name}\n" for name in FABRIC_MODULES[fabric])
-    return files
+        text = "".join(f"{name}\n" for name in FABRIC_MODULES[fabric])
+        found.append({"path": NVLINK_MODULES, "content": text})
+    return found
 
 
 def stale_sources(facts: dict[str, Any], wanted: Wanted) -> list[str]:
@@ -224,11 +277,15 @@ def stale_sources(facts: dict[str, Any], wanted: Wanted) -> list[str]:
     if wanted.way == "distribution" or not wanted.repository_url:
         return []
     host = wanted.repository_url.rstrip("/")
-    marks = (host, "developer.download.nvidia.com/compute/cuda/repos", "developer.download.nvidia.cn/compute/cuda/repos")
+    marks = (
+        host,
+        "developer.download.nvidia.com/compute/cuda/repos",
+        "developer.download.nvidia.cn/compute/cuda/repos",
+    )
     files = [
         one["path"]
         for one in facts["sources"]
-        if one["path"] not in wanted.own_sources
+        if one["path"] not in OWN_FILES
         and one["path"] != "/etc/apt/sources.list"
         and any(mark in line for line in one["text"].splitlines() if not line.startswith("#") for mark in marks)
     ]
@@ -273,7 +330,9 @@ def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> l
     found = []
     if not version(wanted.version):
         message = f"{wanted.version or 'nothing'} is no version"
-        return [failed("driver-version", VERSION, message, "write one (580.95.05), or a branch (580) to take its newest")]
+        return [
+            failed("driver-version", VERSION, message, "write one (580.95.05), or a branch (580) to take its newest")
+        ]
     if wanted.way == "runfile" and "." not in wanted.version:
         message, remedy = f"a .run file has one version, {wanted.version} is a branch", "write the file's version"
         found.append(failed("driver-version", VERSION, message, remedy))
@@ -296,7 +355,9 @@ def _of_the_way(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
         "mixed": "remove both: nvidia-uninstall --silent, then the role's remove.yml",
     }.get(there, "the role's remove.yml removes it")
     what = "by a .run file and by packages" if there == "mixed" else f"by {there}"
-    message = f"driver {installed_version(facts)} is installed {what}, and {wanted.way} is wanted; they overwrite each other"
+    message = (
+        f"driver {installed_version(facts)} is installed {what}, and {wanted.way} is wanted; they overwrite each other"
+    )
     return [failed("driver-ways", where, message, f"set it to {there}, or {how}" if there != "mixed" else how)]
 
 
@@ -315,8 +376,12 @@ def _of_secure_boot(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
 
 def _of_the_fabric(facts: dict[str, Any], gpus: list[int], fabric: str) -> list[Check]:
     if fabric == "none" and nvidia_boards.NVLINK5_BOARDS.intersection(gpus):
-        message = "HGX Blackwell GPUs, but no bridge with SW_MNG in its vital product data: nothing manages the fabric here"
-        return [warned("fabric", "/sys/bus/pci/devices/*/vpd", message, "in a guest its host does; elsewhere look at lspci")]
+        message = (
+            "HGX Blackwell GPUs, but no bridge with SW_MNG in its vital product data: nothing manages the fabric here"
+        )
+        return [
+            warned("fabric", "/sys/bus/pci/devices/*/vpd", message, "in a guest its host does; elsewhere look at lspci")
+        ]
     return []
 
 

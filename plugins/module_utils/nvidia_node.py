@@ -66,6 +66,7 @@ def collect(host: Host, hardware: Host) -> dict[str, Any]:
         "archive": debian_archive(host) if release.get("ID") == "debian" else [],
         "old_keys": old_keys(host) if family == "debian" else [],
         "services": services(host),
+        "initramfs": initramfs_command(host),
     }
 
 
@@ -80,6 +81,7 @@ def _output(host: Host, *argv: str) -> str:
 
 def installed_packages(host: Host, family: str) -> dict[str, str]:
     """Name → version of installed packages that have to do with the driver."""
+    command: tuple[str, ...]
     if family == "debian":
         command = ("dpkg-query", "-W", "-f=${db:Status-Abbrev}|${Package}|${Version}\\n", *_PACKAGES)
     else:
@@ -87,6 +89,13 @@ def installed_packages(host: Host, family: str) -> dict[str, str]:
     result = host.run(*command)  # 1 where one of the patterns matches nothing
     rows = [line.split("|") for line in (result.stdout if result else "").splitlines()]
     return {row[1]: row[2].removeprefix("0:") for row in rows if len(row) == 3 and row[0][1:2] == "i"}
+
+
+def initramfs_command(host: Host) -> list[str]:
+    """What makes the initramfs of the running kernel anew; empty where there is none to make."""
+    if host.exists("/usr/sbin/update-initramfs"):
+        return ["update-initramfs", "-u"]
+    return ["dracut", "--force"] if host.exists("/usr/bin/dracut") or host.exists("/usr/sbin/dracut") else []
 
 
 def runfile_version(host: Host) -> str | None:
