@@ -27,13 +27,13 @@ STATE = Path("/var/lib/fullrank/docker")
 DEFAULT_ROOT = "/var/lib/docker"
 
 
-def write(path: Path, text: str, mode: int) -> None:
+def write(path: Path, content: str | bytes, mode: int) -> None:
     """Replace a file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(f".{path.name}.new")
     work.unlink(missing_ok=True)
-    with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
+    with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     work.chmod(mode)

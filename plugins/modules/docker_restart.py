@@ -53,7 +53,7 @@ reasons:
   type: list
   elements: str
 harmed:
-  description: The ranks and containers for whose sake docker is not restarted.
+  description: The ranks and containers that a restart would end.
   returned: success
   type: list
   elements: str
@@ -139,7 +139,7 @@ def main() -> None:
     )
     restart = Restart(module)
     reasons = restart.newer() if restart.started else ["docker does not run"]
-    harmed = restart.harmed() if reasons and restart.started else []
+    harmed = restart.harmed() if restart.started else []
     allowed = bool(reasons) and (not harmed or module.params["restart_ok"])
     if allowed and not module.check_mode:
         restart.restart()
