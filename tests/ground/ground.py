@@ -169,7 +169,7 @@ def node_up(index: int, root: Path, binds: list[str]) -> None:
     if populated(cgroup):
         return
     ns = namespace(node)
-    for sub in ("upper/etc", "work", "root", "docker", "containerd"):
+    for sub in ("upper/etc", "work", "root", "docker", "containerd", "data"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     if not may_raise_limits():
         programs = folder / "upper/usr/local/sbin"  # first in the PATH of services

@@ -1,0 +1,127 @@
+"""Docker's own repository, by a stand-in with packages that are no docker, and podman of the distribution."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.standins.apt_repository import Deb, SigningKey, publish, serve
+
+Role = Callable[..., Any]
+SERVER = """#!/usr/bin/python3
+import sys, time
+print("--validate" if "--help" in sys.argv else "configuration OK")
+if not {"--help", "--validate"} & set(sys.argv): time.sleep(1e6)
+"""
+CLIENT = """#!/usr/bin/python3
+import json, sys
+config = json.load(open("/etc/docker/daemon.json"))
+if "info" in sys.argv:
+    print(json.dumps({"DockerRootDir": "/var/lib/docker", "LoggingDriver": config["log-driver"], "LiveRestoreEnabled": config["live-restore"]}))
+"""
+UNIT = "[Service]\nExecStart=/usr/bin/dockerd -H fd://\n[Install]\nWantedBy=multi-user.target\n"
+
+
+def release(version: str, codename: str) -> list[Deb]:
+    """docker-ce in one version, as the vendor cuts it."""
+    full = f"5:{version}-1~debian~{codename}"
+    return [
+        Deb(
+            "docker-ce",
+            full,
+            depends="docker-ce-cli, containerd.io",
+            files={"/usr/bin/dockerd": SERVER, "/lib/systemd/system/docker.service": UNIT},
+            scripts={"postinst": "systemctl daemon-reload; systemctl restart docker", "prerm": "systemctl stop docker"},
+        ),
+        Deb("docker-ce-cli", full, files={"/usr/bin/docker": CLIENT}),
+        Deb("containerd.io", f"1.7.{version[:2]}-1"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def key() -> Iterator[SigningKey]:
+    with SigningKey() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def repository(key: SigningKey, n2: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    codename = n2(". /etc/os-release; echo $VERSION_CODENAME")
+    folder = tmp_path_factory.mktemp("docker")
+    debs = [*release("28.4.0", codename), *release("28.5.2", codename), *release("29.1.0", codename)]
+    publish(folder / "linux/debian", debs, key, suite=codename, component="stable")
+    (folder / "linux/debian/gpg").write_text(key.public())
+    with serve(Path(folder), address=f"{os.environ.get('GROUND_NET', '10.77.0')}.1") as url:
+        yield {"mirrors": {"docker": url}, "target": "n2", "source": "docker-ce"}
+
+
+def installed(node: Any) -> str:
+    return str(node("dpkg-query --show --showformat='${Version}' docker-ce"))
+
+
+def test_another_key_is_refused_before_anything_is_written(docker: Role, repository: dict[str, Any], n2: Any) -> None:
+    run = docker(**repository, docker_version="28")
+    assert run.rc != 0 and run.changed == 0
+    assert (
+        "is refused, its fingerprint is" in run.text
+        and "instead of 9DC858229FC7DD38854AE2D88D81803C0EBFCD88" in run.text
+    )
+    assert not n2.succeeds("ls /etc/apt/sources.list.d/docker.sources")
+
+
+def test_an_exact_version_is_resolved_and_held_and_older_sources_go(
+    docker: Role, repository: dict[str, Any], key: SigningKey, n2: Any
+) -> None:
+    older = f"deb [signed-by=/usr/share/keyrings/other.gpg] {repository['mirrors']['docker']}/linux/debian sid stable"
+    n2.write("/etc/apt/sources.list.d/old-docker.list", older)
+    variables = {**repository, "docker_repository_fingerprint": key.fingerprint()}
+    planned = docker("--check", **variables, docker_version="28")
+    assert planned.rc == 0 and planned.changed > 0
+    run = docker(**variables, docker_version="28")
+    assert run.rc == 0
+    assert installed(n2).startswith("5:28.5.2-1")
+    assert {"docker-ce", "docker-ce-cli", "containerd.io"} <= set(n2("apt-mark showhold").split())
+    assert older in n2("cat /etc/apt/sources.list.d/old-docker.list.save")
+    assert "Signed-By: /etc/apt/keyrings/docker.asc" in n2("cat /etc/apt/sources.list.d/docker.sources")
+    again = docker(**variables, docker_version="28")
+    assert (again.rc, again.changed) == (0, 0)
+    # what is newer in the repository waits
+    n2("apt-get update -qq && apt-get -qq -y dist-upgrade")
+    assert installed(n2).startswith("5:28.5.2-1")
+
+
+def test_a_version_that_nobody_offers_is_said_with_those_there_are(
+    docker: Role, repository: dict[str, Any], key: SigningKey, n2: Any
+) -> None:
+    run = docker(**repository, docker_repository_fingerprint=key.fingerprint(), docker_version="27.1")
+    assert run.rc != 0
+    assert "no docker-ce of version 27.1" in run.text and "28.5.2-1" in run.text
+    assert installed(n2).startswith("5:28.5.2-1")
+
+
+def test_the_two_sources_of_docker_are_not_mixed(docker: Role) -> None:
+    run = docker(target="n2", source="distribution")
+    assert run.rc != 0 and run.changed == 0
+    assert "docker_source: docker is installed from the other source; write docker-ce" in run.text
+
+
+def test_removed_it_leaves_no_source(docker: Role, repository: dict[str, Any], n2: Any) -> None:
+    assert docker(**repository, room="remove").rc == 0
+    assert not n2.succeeds(
+        "ls /etc/apt/sources.list.d/docker.sources || ls /etc/apt/keyrings/docker.asc || command -v dockerd"
+    )
+
+
+def test_podman_runs_what_a_rank_needs(docker: Role, n2: Any) -> None:
+    n2.write("/etc/containers/containers.conf", '[engine.runtimes]\ncrun = ["/usr/local/sbin/crun", "/usr/bin/crun"]')
+    run = docker(target="n2", docker_runtime="podman")
+    assert run.rc == 0
+    assert docker(target="n2", docker_runtime="podman").changed == 0
+    n2("apt-get install -y -qq busybox-static >/dev/null 2>&1; mkdir -p /image/bin && cp /bin/busybox /image/bin")
+    n2("tar -C /image -c . | podman import - tiny:1")
+    words = "--rm --network host --ipc host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
+    assert n2(f"podman run {words} tiny:1 busybox echo ready") == "ready"
