@@ -274,22 +274,21 @@ def files(facts: dict[str, Any], wanted: Wanted, fabric: str, url: str) -> list[
 
 def stale_sources(facts: dict[str, Any], wanted: Wanted) -> list[str]:
     """Other sources of the vendor's repository, and its old key: apt refuses one URL with two keys."""
-    if wanted.way == "distribution" or not wanted.repository_url:
+    if wanted.way == "distribution":
         return []
-    host = wanted.repository_url.rstrip("/")
     marks = (
-        host,
+        repository_url(facts, wanted),
         "developer.download.nvidia.com/compute/cuda/repos",
         "developer.download.nvidia.cn/compute/cuda/repos",
     )
-    files = [
+    found = [
         one["path"]
         for one in facts["sources"]
         if one["path"] not in OWN_FILES
         and one["path"] != "/etc/apt/sources.list"
         and any(mark in line for line in one["text"].splitlines() if not line.startswith("#") for mark in marks)
     ]
-    return files + [path for path in facts["old_keys"] if path != "/etc/apt/trusted.gpg"]
+    return found + [path for path in facts["old_keys"] if path != "/etc/apt/trusted.gpg"]
 
 
 def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
