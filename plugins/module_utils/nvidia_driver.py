@@ -295,14 +295,13 @@ def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
     """A source (deb822) of Debian's contrib and non-free, at the address and with the key of main; "" where they are there."""
     if wanted.way != "distribution" or facts["os"]["id"] != "debian":
         return ""
-    codename = facts["os"]["codename"]
-    rows = [row for row in facts["archive"] if row["codename"] == codename]
+    rows = [row for row in facts["archive"] if row["suite"] in (facts["os"]["codename"], "stable", "oldstable")]
     main = next((row for row in rows if row["component"] == "main"), None)
     missing = [name for name in ("contrib", "non-free") if name not in {row["component"] for row in rows}]
     if main is None or not missing:
         return ""
     signed = f"Signed-By: {main['signed_by']}\n" if main["signed_by"] else ""
-    return f"Types: deb\nURIs: {main['uri']}\nSuites: {codename}\nComponents: {' '.join(missing)}\n{signed}"
+    return f"Types: deb\nURIs: {main['uri']}\nSuites: {main['suite']}\nComponents: {' '.join(missing)}\n{signed}"
 
 
 def runfile_arguments(wanted: Wanted, kind: str) -> list[str]:

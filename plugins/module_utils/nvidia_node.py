@@ -121,14 +121,13 @@ def apt_sources(host: Host) -> list[dict[str, str]]:
 
 
 def debian_archive(host: Host) -> list[dict[str, str]]:
-    """The indexes of Debian's own archive that apt of this node is configured with."""
-    fields = "$(ORIGIN)|$(REPO_URI)|$(SUITE)|$(CODENAME)|$(COMPONENT)|$(SIGNED_BY)"
-    rows = (
-        line.split("|")
-        for line in _output(host, "apt-get", "indextargets", "--format", fields, "Created-By: Packages").splitlines()
-    )
-    names = ("origin", "uri", "suite", "codename", "component", "signed_by")
-    return [dict(zip(names, row)) for row in rows if len(row) == 6 and row[0] == "Debian"]  # noqa: B905 - Python 3.9
+    """The indexes of Debian's own archive that apt is configured with, read or not: what it is called is in its address."""
+    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+    text = _output(host, "apt-get", "indextargets", "--format", fields, "Created-By: Packages")
+    rows = (line.split("|") for line in text.splitlines())
+    names = ("uri", "suite", "component", "signed_by")
+    found = [dict(zip(names, row)) for row in rows if len(row) == 4]  # noqa: B905 - strict is not known to Python 3.9
+    return [row for row in found if row["uri"].rstrip("/").endswith("/debian")]
 
 
 def old_keys(host: Host) -> list[str]:

@@ -104,6 +104,7 @@ findings:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
@@ -123,11 +124,7 @@ def main() -> None:
     )
     found = plan["findings"]
     if found and given["judge"]:
-        lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in found]
-        head = (
-            f"containers cannot get the GPUs: {len(lines)} finding{'s' if len(lines) > 1 else ''}, nothing was changed"
-        )
-        module.fail_json(msg="\n".join([head, *lines]), **plan)
+        module.fail_json(msg=report(found), **plan)
     module.exit_json(changed=False, **plan)
 
 

@@ -142,6 +142,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import package_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
 from ansible_collections.fullrank.serving.plugins.module_utils.package_manager import Apt, Dnf, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import Candidate
 
@@ -170,9 +171,7 @@ class Change:
         self.held = manager.held()
 
     def fail(self, problems: list[dict[str, Any]]) -> None:
-        lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in problems]
-        head = f"{len(lines)} finding{'s' if len(lines) > 1 else ''}, nothing was changed"
-        self.module.fail_json(msg="\n".join([head, *lines]), findings=problems)
+        self.module.fail_json(msg=report(problems), findings=problems)
 
     def present(self) -> None:
         upgrade = self.given["state"] == "upgraded"

@@ -27,7 +27,8 @@ NAMES = (
 REFRESH = {
     "nvidia-cdi-refresh.service": (
         "[Unit]\nDescription=stand-in: CDI specification\nConditionPathExists=/usr/bin/nvidia-smi\n"
-        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml\n"
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        "ExecStart=/usr/bin/nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml\n"
         "[Install]\nWantedBy=multi-user.target\n"
     ),
     "nvidia-cdi-refresh.path": (

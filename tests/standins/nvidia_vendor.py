@@ -49,7 +49,9 @@ grep -q " {version} " {HARDWARE}/proc/driver/nvidia/version 2>/dev/null || {{
 case "$*" in
     "-q -x") sed 's,<driver_version>[^<]*,<driver_version>{version},' {HARDWARE}/nvidia-smi.xml ;;
     "--query-gpu=driver_version --format=csv,noheader") grep -o "<uuid>" {HARDWARE}/nvidia-smi.xml | sed "s/.*/{version}/" ;;
-    -L) sed -n 's,.*<uuid>\\([^<]*\\)<.*,\\1,p' {HARDWARE}/nvidia-smi.xml | awk '{{ print "GPU " NR - 1 ": stand-in (UUID: " $1 ")" }}' ;;
+    -L)
+        sed -n 's,.*<uuid>\\([^<]*\\)<.*,\\1,p' {HARDWARE}/nvidia-smi.xml |
+            awk '{{ print "GPU " NR - 1 ": stand-in (UUID: " $1 ")" }}' ;;
     *) exit 6 ;;
 esac
 """
