@@ -38,6 +38,7 @@ UNATTENDED = "/etc/apt/apt.conf.d/52fullrank-nvidia-driver"
 NOUVEAU = "/etc/modprobe.d/fullrank-nouveau.conf"
 NVLINK_MODULES = "/etc/modules-load.d/fullrank-nvlink.conf"
 OWN_FILES = (SOURCE, SOURCE_EL, ARCHIVE_SOURCE, UNATTENDED, NOUVEAU, NVLINK_MODULES)
+_DEBIAN_COMPONENTS = ("contrib", "non-free", "non-free-firmware")  # the open modules need firmware-nvidia-gsp
 _DKMS_OF_EL = "3.1.8"  # older ones of EPEL 9 fail with the driver (stackhpc/ansible-slurm-appliance issue 703)
 
 
@@ -292,12 +293,12 @@ def stale_sources(facts: dict[str, Any], wanted: Wanted) -> list[str]:
 
 
 def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
-    """A source (deb822) of Debian's contrib and non-free, at the address and with the key of main; "" where they are there."""
+    """A source (deb822) of the components that hold the driver, at the address and with the key of main; "" where they are there."""
     if wanted.way != "distribution" or facts["os"]["id"] != "debian":
         return ""
     rows = [row for row in facts["archive"] if row["suite"] in (facts["os"]["codename"], "stable", "oldstable")]
     main = next((row for row in rows if row["component"] == "main"), None)
-    missing = [name for name in ("contrib", "non-free") if name not in {row["component"] for row in rows}]
+    missing = [name for name in _DEBIAN_COMPONENTS if name not in {row["component"] for row in rows}]
     if main is None or not missing:
         return ""
     signed = f"Signed-By: {main['signed_by']}\n" if main["signed_by"] else ""

@@ -316,18 +316,12 @@ def test_ubuntus_own_packages_come_with_signed_modules() -> None:
 
 
 def test_debians_own_packages_are_in_non_free_at_the_address_of_main() -> None:
-    row = {
-        "origin": "Debian",
-        "uri": "http://m/debian/",
-        "suite": "stable",
-        "codename": "trixie",
-        "signed_by": "/k.gpg",
-    }
+    row = {"uri": "http://m/debian/", "suite": "trixie", "signed_by": "/k.gpg"}
     found = plan(facts(DEBIAN, archive=[{**row, "component": "main"}]), way="distribution", version="550")
     assert names(found)[1:3] == ["nvidia-driver", "nvidia-open-kernel-dkms"]
-    text = "Types: deb\nURIs: http://m/debian/\nSuites: trixie\nComponents: contrib non-free\nSigned-By: /k.gpg\n"
+    text = "Types: deb\nURIs: http://m/debian/\nSuites: trixie\nComponents: contrib non-free non-free-firmware\nSigned-By: /k.gpg\n"
     assert [one["content"] for one in found["files"] if one["path"].endswith("non-free.sources")] == [text]
-    have = [{**row, "component": name} for name in ("main", "contrib", "non-free")]
+    have = [{**row, "component": name} for name in ("main", "contrib", "non-free", "non-free-firmware")]
     assert not [
         one for one in plan(facts(DEBIAN, archive=have), way="distribution")["files"] if "non-free" in one["path"]
     ]
