@@ -70,11 +70,21 @@ def collect(host: Host) -> dict[str, Any]:
         "docker_version": docker.stdout.strip() if docker and docker.rc == 0 else "",
         "docker_message": "is not installed" if docker is None else docker.message if docker.rc else "",
         "units": (units.stdout if units else "").split(),
-        "toolkit": (re.search(r"version (\d[\d.]*)", installed.stdout) or [""])[-1] if installed else "",
+        "toolkit": toolkit_version(installed.stdout if installed else ""),
         "spec": host.read(SPEC),
         "other_specs": [path for path in OTHER_SPECS if host.exists(path)],
         "sources": {f"{folder}/{name}": host.read(f"{folder}/{name}") or "" for name in host.entries(folder)},
     }
+
+
+def toolkit_version(text: str) -> str:
+    """``nvidia-ctk --version`` → the version; "" for another text.
+
+    >>> toolkit_version("NVIDIA Container Toolkit CLI version 1.18.1")
+    '1.18.1'
+    """
+    match = re.search(r"version (\d[\d.]*)", text)
+    return match.group(1) if match else ""
 
 
 def plan(facts: dict[str, Any], wanted: str, repository: str, docker: bool) -> dict[str, Any]:

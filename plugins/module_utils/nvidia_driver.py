@@ -293,7 +293,7 @@ def stale_sources(facts: dict[str, Any], wanted: Wanted) -> list[str]:
 
 
 def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
-    """A source (deb822) of the components that hold the driver, at the address and with the key of main; "" where they are there."""
+    """A source (deb822) of the components that hold the driver, at main's address and with its key; "" where none is missing."""
     if wanted.way != "distribution" or facts["os"]["id"] != "debian":
         return ""
     rows = [row for row in facts["archive"] if row["suite"] in (facts["os"]["codename"], "stable", "oldstable")]

@@ -55,9 +55,9 @@ def collect(host: Host, hardware: Host) -> dict[str, Any]:
         "subnet_managers": [
             address
             for address in pci.find(hardware, VENDOR_MELLANOX, ("0x02",))
-            if SUBNET_MANAGER_MARK in (hardware.read_bytes(f"{pci.DEVICES}/{address}/vpd") or b"")
+            if drives_nvswitches(hardware, address)
         ],
-        "secure_boot": (hardware.read_bytes(SECURE_BOOT) or b"").endswith(b"\x01"),
+        "secure_boot": secure_boot(hardware),
         "nouveau_loaded": hardware.exists("/sys/module/nouveau"),
         "loaded": nvidia_smi.parse_kernel_module(hardware.read("/proc/driver/nvidia/version") or ""),
         "packages": installed_packages(host, family),
@@ -68,6 +68,16 @@ def collect(host: Host, hardware: Host) -> dict[str, Any]:
         "services": services(host),
         "initramfs": initramfs_command(host),
     }
+
+
+def drives_nvswitches(host: Host, address: str) -> bool:
+    """Whether the Subnet Manager reaches NVSwitches by this bridge."""
+    return SUBNET_MANAGER_MARK in (host.read_bytes(f"{pci.DEVICES}/{address}/vpd") or b"")
+
+
+def secure_boot(host: Host) -> bool:
+    """The firmware's variable: four bytes of attributes, then one of value."""
+    return (host.read_bytes(SECURE_BOOT) or b"").endswith(b"\x01")
 
 
 def host_int(host: Host, path: str) -> int:

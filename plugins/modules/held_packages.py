@@ -223,13 +223,17 @@ class Change:
     def with_family(self, differ: dict[str, str], targets: package_plan.Targets) -> tuple[dict[str, str], Outlook]:
         """What to ask the package manager for, with dependencies of the family at the family's version; and what that does."""
         asked, strangers = dict(differ), []
+        rows: list[Candidate] = []
         for _ in range(MOST_ROUNDS if differ else 0):
             outlook = self.manager.outlook(asked)
             strangers = package_plan.strangers(outlook.install, self.given["family"], targets.leader)
+            # asked for once each: what is offered does not change in between
+            rows.extend(self.manager.offered([name for name in strangers if name not in {row.name for row in rows}]))
+            strangers = [name for name in strangers if package_plan.follows(rows, name, targets.leader)]
             if not strangers:
                 return asked, outlook
             entries = [{**_plain_entry(name), "version": targets.leader} for name in strangers]
-            settled = package_plan.settle_by(entries, [], self.manager.offered(strangers))
+            settled = package_plan.settle_by(entries, [], rows)
             if settled.problems:
                 self.fail(settled.problems)
             asked.update(settled.versions)

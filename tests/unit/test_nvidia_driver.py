@@ -319,7 +319,8 @@ def test_debians_own_packages_are_in_non_free_at_the_address_of_main() -> None:
     row = {"uri": "http://m/debian/", "suite": "trixie", "signed_by": "/k.gpg"}
     found = plan(facts(DEBIAN, archive=[{**row, "component": "main"}]), way="distribution", version="550")
     assert names(found)[1:3] == ["nvidia-driver", "nvidia-open-kernel-dkms"]
-    text = "Types: deb\nURIs: http://m/debian/\nSuites: trixie\nComponents: contrib non-free non-free-firmware\nSigned-By: /k.gpg\n"
+    components = "contrib non-free non-free-firmware"
+    text = f"Types: deb\nURIs: http://m/debian/\nSuites: trixie\nComponents: {components}\nSigned-By: /k.gpg\n"
     assert [one["content"] for one in found["files"] if one["path"].endswith("non-free.sources")] == [text]
     have = [{**row, "component": name} for name in ("main", "contrib", "non-free", "non-free-firmware")]
     assert not [
