@@ -80,6 +80,18 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
 
+.PHONY: test-nvidia-driver
+test-nvidia-driver: setup host-packages ## the driver's packages, holds and reboots on a node, from a stand-in of NVIDIA's repository (molecule)
+	molecule test -s nvidia_driver
+
+.PHONY: test-nvidia-container-toolkit
+test-nvidia-container-toolkit: setup host-packages ## a container gets GPUs by CDI from a real docker, by stand-ins of driver and toolkit (molecule)
+	molecule test -s nvidia_container_toolkit
+
+.PHONY: test-nvidia-dkms
+test-nvidia-dkms: setup host-packages ## Debian's real driver, its module built by DKMS; needs 1 GB of downloads (molecule)
+	molecule test -s nvidia_dkms
+
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py

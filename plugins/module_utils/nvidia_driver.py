@@ -38,6 +38,7 @@ UNATTENDED = "/etc/apt/apt.conf.d/52fullrank-nvidia-driver"
 NOUVEAU = "/etc/modprobe.d/fullrank-nouveau.conf"
 NVLINK_MODULES = "/etc/modules-load.d/fullrank-nvlink.conf"
 OWN_FILES = (SOURCE, SOURCE_EL, ARCHIVE_SOURCE, UNATTENDED, NOUVEAU, NVLINK_MODULES)
+_DEBIAN_COMPONENTS = ("contrib", "non-free", "non-free-firmware")  # the open modules need firmware-nvidia-gsp
 _DKMS_OF_EL = "3.1.8"  # older ones of EPEL 9 fail with the driver (stackhpc/ansible-slurm-appliance issue 703)
 
 
@@ -274,36 +275,34 @@ def files(facts: dict[str, Any], wanted: Wanted, fabric: str, url: str) -> list[
 
 def stale_sources(facts: dict[str, Any], wanted: Wanted) -> list[str]:
     """Other sources of the vendor's repository, and its old key: apt refuses one URL with two keys."""
-    if wanted.way == "distribution" or not wanted.repository_url:
+    if wanted.way == "distribution":
         return []
-    host = wanted.repository_url.rstrip("/")
     marks = (
-        host,
+        repository_url(facts, wanted),
         "developer.download.nvidia.com/compute/cuda/repos",
         "developer.download.nvidia.cn/compute/cuda/repos",
     )
-    files = [
+    found = [
         one["path"]
         for one in facts["sources"]
         if one["path"] not in OWN_FILES
         and one["path"] != "/etc/apt/sources.list"
         and any(mark in line for line in one["text"].splitlines() if not line.startswith("#") for mark in marks)
     ]
-    return files + [path for path in facts["old_keys"] if path != "/etc/apt/trusted.gpg"]
+    return found + [path for path in facts["old_keys"] if path != "/etc/apt/trusted.gpg"]
 
 
 def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
-    """A source (deb822) of Debian's contrib and non-free, at the address and with the key of main; "" where they are there."""
+    """A source (deb822) of the components that hold the driver, at main's address and with its key; "" where none is missing."""
     if wanted.way != "distribution" or facts["os"]["id"] != "debian":
         return ""
-    codename = facts["os"]["codename"]
-    rows = [row for row in facts["archive"] if row["codename"] == codename]
+    rows = [row for row in facts["archive"] if row["suite"] in (facts["os"]["codename"], "stable", "oldstable")]
     main = next((row for row in rows if row["component"] == "main"), None)
-    missing = [name for name in ("contrib", "non-free") if name not in {row["component"] for row in rows}]
+    missing = [name for name in _DEBIAN_COMPONENTS if name not in {row["component"] for row in rows}]
     if main is None or not missing:
         return ""
     signed = f"Signed-By: {main['signed_by']}\n" if main["signed_by"] else ""
-    return f"Types: deb\nURIs: {main['uri']}\nSuites: {codename}\nComponents: {' '.join(missing)}\n{signed}"
+    return f"Types: deb\nURIs: {main['uri']}\nSuites: {main['suite']}\nComponents: {' '.join(missing)}\n{signed}"
 
 
 def runfile_arguments(wanted: Wanted, kind: str) -> list[str]:

@@ -55,9 +55,9 @@ def collect(host: Host, hardware: Host) -> dict[str, Any]:
         "subnet_managers": [
             address
             for address in pci.find(hardware, VENDOR_MELLANOX, ("0x02",))
-            if SUBNET_MANAGER_MARK in (hardware.read_bytes(f"{pci.DEVICES}/{address}/vpd") or b"")
+            if drives_nvswitches(hardware, address)
         ],
-        "secure_boot": (hardware.read_bytes(SECURE_BOOT) or b"").endswith(b"\x01"),
+        "secure_boot": secure_boot(hardware),
         "nouveau_loaded": hardware.exists("/sys/module/nouveau"),
         "loaded": nvidia_smi.parse_kernel_module(hardware.read("/proc/driver/nvidia/version") or ""),
         "packages": installed_packages(host, family),
@@ -68,6 +68,16 @@ def collect(host: Host, hardware: Host) -> dict[str, Any]:
         "services": services(host),
         "initramfs": initramfs_command(host),
     }
+
+
+def drives_nvswitches(host: Host, address: str) -> bool:
+    """Whether the Subnet Manager reaches NVSwitches by this bridge."""
+    return SUBNET_MANAGER_MARK in (host.read_bytes(f"{pci.DEVICES}/{address}/vpd") or b"")
+
+
+def secure_boot(host: Host) -> bool:
+    """The firmware's variable: four bytes of attributes, then one of value."""
+    return (host.read_bytes(SECURE_BOOT) or b"").endswith(b"\x01")
 
 
 def host_int(host: Host, path: str) -> int:
@@ -121,14 +131,13 @@ def apt_sources(host: Host) -> list[dict[str, str]]:
 
 
 def debian_archive(host: Host) -> list[dict[str, str]]:
-    """The indexes of Debian's own archive that apt of this node is configured with."""
-    fields = "$(ORIGIN)|$(REPO_URI)|$(SUITE)|$(CODENAME)|$(COMPONENT)|$(SIGNED_BY)"
-    rows = (
-        line.split("|")
-        for line in _output(host, "apt-get", "indextargets", "--format", fields, "Created-By: Packages").splitlines()
-    )
-    names = ("origin", "uri", "suite", "codename", "component", "signed_by")
-    return [dict(zip(names, row)) for row in rows if len(row) == 6 and row[0] == "Debian"]  # noqa: B905 - Python 3.9
+    """The indexes of Debian's own archive that apt is configured with, read or not: what it is called is in its address."""
+    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
+    text = _output(host, "apt-get", "indextargets", "--format", fields, "Created-By: Packages")
+    rows = (line.split("|") for line in text.splitlines())
+    names = ("uri", "suite", "component", "signed_by")
+    found = [dict(zip(names, row)) for row in rows if len(row) == 4]  # noqa: B905 - strict is not known to Python 3.9
+    return [row for row in found if row["uri"].rstrip("/").endswith("/debian")]
 
 
 def old_keys(host: Host) -> list[str]:

@@ -185,7 +185,7 @@ findings:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_driver, nvidia_node
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import FAIL
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import FAIL, report
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
@@ -217,11 +217,7 @@ def main() -> None:
     plan = nvidia_driver.plan(nvidia_node.collect(Host(), Host(given["hardware_root"])), wanted)
     failures = [one for one in plan["findings"] if one["status"] == FAIL]
     if failures and given["judge"]:
-        lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in failures]
-        head = (
-            f"the driver cannot be installed: {len(lines)} finding{'s' if len(lines) > 1 else ''}, nothing was changed"
-        )
-        module.fail_json(msg="\n".join([head, *lines]), **plan)
+        module.fail_json(msg=report(failures), **plan)
     for one in plan["findings"]:
         module.warn(f"{one['where']}: {one['message']}; {one['remedy']}")
     module.exit_json(changed=False, **plan)

@@ -28,6 +28,7 @@ HARDWARE = "/srv/hardware"
 UNIT = """[Unit]
 Description={what}
 ConditionPathExists={hardware}
+After={after}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -35,6 +36,8 @@ ExecStart={command}
 [Install]
 WantedBy=multi-user.target
 """
+BOOTED = {"hardware": HARDWARE, "after": ""}
+LOADED_FIRST = {"hardware": HARDWARE, "after": "standin-nvidia.service"}
 LOADED = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {version}  Release Build\\n"
 
 
@@ -45,6 +48,10 @@ grep -q " {version} " {HARDWARE}/proc/driver/nvidia/version 2>/dev/null || {{
     echo "Failed to initialize NVML: Driver/library version mismatch"; exit 18; }}
 case "$*" in
     "-q -x") sed 's,<driver_version>[^<]*,<driver_version>{version},' {HARDWARE}/nvidia-smi.xml ;;
+    "--query-gpu=driver_version --format=csv,noheader") grep -o "<uuid>" {HARDWARE}/nvidia-smi.xml | sed "s/.*/{version}/" ;;
+    -L)
+        sed -n 's,.*<uuid>\\([^<]*\\)<.*,\\1,p' {HARDWARE}/nvidia-smi.xml |
+            awk '{{ print "GPU " NR - 1 ": stand-in (UUID: " $1 ")" }}' ;;
     *) exit 6 ;;
 esac
 """
@@ -57,8 +64,8 @@ def load_command(version: str) -> str:
 
 def utilities(version: str) -> dict[str, str]:
     """What libraries, tools and module of a driver bring."""
-    load = UNIT.format(what="stand-in: loads the kernel module", hardware=HARDWARE, command=load_command(version))
-    persist = UNIT.format(what="stand-in: persistence daemon", hardware=HARDWARE, command="/bin/true")
+    load = UNIT.format(what="stand-in: loads the kernel module", command=load_command(version), **BOOTED)
+    persist = UNIT.format(what="stand-in: persistence daemon", command="/bin/true", **LOADED_FIRST)
     return {
         "/usr/bin/nvidia-smi": smi(version),
         "/usr/lib/systemd/system/standin-nvidia.service": load,
@@ -81,9 +88,9 @@ def driver(version: str, suffix: str, broken: bool = False) -> list[Deb]:
 
 def fabric(version: str, suffix: str = "") -> list[Deb]:
     manager = UNIT.format(
-        what="stand-in: Fabric Manager", hardware=HARDWARE, command=f'/bin/sh -c "nvidia-smi -q -x | grep -q {version}"'
+        what="stand-in: Fabric Manager", command=f'/bin/sh -c "nvidia-smi -q -x | grep -q {version}"', **LOADED_FIRST
     )
-    imex = UNIT.format(what="stand-in: IMEX", hardware=HARDWARE, command="/bin/true")
+    imex = UNIT.format(what="stand-in: IMEX", command="/bin/true", **LOADED_FIRST)
     return [
         Deb(
             f"nvidia-fabricmanager{suffix}",
@@ -136,9 +143,9 @@ systemctl disable -q standin-nvidia.service
 rm -f /usr/bin/nvidia-smi {library} {unit} {HARDWARE}/proc/driver/nvidia/version /usr/bin/nvidia-uninstall
 END
 cat > /usr/lib/systemd/system/nvidia-persistenced.service <<'END'
-{UNIT.format(what="stand-in: persistence daemon", hardware=HARDWARE, command="/bin/true")}END
+{UNIT.format(what="stand-in: persistence daemon", command="/bin/true", **LOADED_FIRST)}END
 cat > {unit} <<'END'
-{UNIT.format(what="stand-in: loads the kernel module", hardware=HARDWARE, command=load_command(version))}END
+{UNIT.format(what="stand-in: loads the kernel module", command=load_command(version), **BOOTED)}END
 chmod 755 /usr/bin/nvidia-smi /usr/bin/nvidia-uninstall
 systemctl enable -q standin-nvidia.service
 """
