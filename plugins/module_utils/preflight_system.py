@@ -139,6 +139,14 @@ def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Check]:
     return checks
 
 
+def may_lock_all(host: Host) -> bool:
+    """Whether PID 1 can grant unlimited locked memory: it has it, or may raise it. A login whose limits.d asks for more than
+    can be granted is refused by pam_limits, so nothing is written there without this."""
+    granted = parse_memlock(host.read("/proc/1/limits") or "")
+    may_raise = bool(parse_capabilities(host.read("/proc/1/status") or "") & 1 << CAP_SYS_RESOURCE)
+    return may_raise or (granted is not None and granted[1] < 0)
+
+
 def _enough(limit: int, needed: int) -> bool:
     return limit < 0 or 0 < needed <= limit
 
