@@ -164,6 +164,16 @@ def parse_memlock(limits: str) -> tuple[int, int] | None:
     return soft, hard
 
 
+def hard_limit(limits: str, name: str) -> int:
+    """The hard limit of a row of /proc/<pid>/limits, -1 for unlimited or unknown.
+
+    >>> hard_limit("Max open files            1024                 524288               files", "Max open files")
+    524288
+    """
+    match = re.search(rf"^{name}\s+\S+\s+(\d+)", limits, re.MULTILINE)
+    return int(match[1]) if match else -1
+
+
 def parse_capabilities(status: str) -> int:
     """The effective capabilities in /proc/<pid>/status, as a mask."""
     match = re.search(r"^CapEff:\s*([0-9a-fA-F]+)$", status, re.MULTILINE)
