@@ -98,7 +98,7 @@ def collect(hardware: Host, system: Host) -> Node:
             name for name in hardware.entries("/lib/modules") if hardware.exists(f"/lib/modules/{name}/modules.dep")
         ],
         headers=hardware.exists(f"/lib/modules/{kernel}/build/Makefile"),
-        pci_functions=pci.find(hardware, VENDOR_MELLANOX, CLASS_NETWORK),
+        pci_functions=_mellanox(hardware, network["hcas"]),
         hcas=[hca for hca in network["hcas"] if not hca["nvswitch_management"]],
         netdevs=network["netdevs"],
         loaded=set(hardware.entries("/sys/module")),
@@ -125,6 +125,16 @@ def collect(hardware: Host, system: Host) -> Node:
         limits=_drop_ins(system, "/etc/security/limits.d"),
         system_confs=_drop_ins(system, "/etc/systemd/system.conf.d"),
     )
+
+
+def _mellanox(hardware: Host, hcas: list[dict[str, Any]]) -> list[str]:
+    """PCI functions of the cards: on the bus (also without a driver), and behind the devices that a driver has made."""
+    driven = [
+        hca["pci_address"]
+        for hca in hcas
+        if hardware.read(f"{rdma.INFINIBAND}/{hca['name']}/device/vendor") == VENDOR_MELLANOX
+    ]
+    return list(dict.fromkeys([*pci.find(hardware, VENDOR_MELLANOX, CLASS_NETWORK), *filter(None, driven)]))
 
 
 def _packages(system: Host, distribution: str) -> tuple[dict[str, str], set[str]]:
