@@ -139,6 +139,14 @@ def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Check]:
     return checks
 
 
+def may_lock_all(host: Host) -> bool:
+    """Whether PID 1 can grant unlimited locked memory: it has it, or may raise it. A login whose limits.d asks for more than
+    can be granted is refused by pam_limits, so nothing is written there without this."""
+    granted = parse_memlock(host.read("/proc/1/limits") or "")
+    may_raise = bool(parse_capabilities(host.read("/proc/1/status") or "") & 1 << CAP_SYS_RESOURCE)
+    return may_raise or (granted is not None and granted[1] < 0)
+
+
 def _enough(limit: int, needed: int) -> bool:
     return limit < 0 or 0 < needed <= limit
 
@@ -154,6 +162,16 @@ def parse_memlock(limits: str) -> tuple[int, int] | None:
         return None
     soft, hard = (-1 if value == "unlimited" else int(value) for value in match.groups())
     return soft, hard
+
+
+def hard_limit(limits: str, name: str) -> int:
+    """The hard limit of a row of /proc/<pid>/limits, -1 for unlimited or unknown.
+
+    >>> hard_limit("Max open files            1024                 524288               files", "Max open files")
+    524288
+    """
+    match = re.search(rf"^{name}\s+\S+\s+(\d+)", limits, re.MULTILINE)
+    return int(match[1]) if match else -1
 
 
 def parse_capabilities(status: str) -> int:

@@ -129,10 +129,10 @@ def _by_deployment(answers: Mapping[str, Answer | None]) -> dict[str, Nodes]:
 def _compare(deployment: str, nodes: Nodes, max_skew_s: float) -> list[dict[str, Any]]:
     if len(nodes) < 2:
         return []
-    checks = [_equal(deployment, nodes, rule) for rule in EQUAL]
+    checks = [equal(deployment, nodes, rule) for rule in EQUAL]
     names = sorted({name for node in nodes.values() for name in node.get("versions") or {}})
     checks += [
-        _equal(
+        equal(
             deployment,
             {host: {name: (node.get("versions") or {}).get(name)} for host, node in nodes.items()},
             Equal(name, "version-equal", "fail", f"version of {name}", f"install one version of {name} on all nodes"),
@@ -143,7 +143,7 @@ def _compare(deployment: str, nodes: Nodes, max_skew_s: float) -> list[dict[str,
     return [*checks, {**clocks, "host": deployment or "all nodes"}]
 
 
-def _equal(deployment: str, nodes: Nodes, rule: Equal) -> dict[str, Any]:
+def equal(deployment: str, nodes: Nodes, rule: Equal) -> dict[str, Any]:
     """One rule over all nodes; nodes that do not know the value do not take part."""
     groups: dict[str, list[str]] = {}
     for host, node in nodes.items():

@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright: the fullrank authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rdma_bandwidth
+short_description: Send to the next node over every RDMA port at once, and measure
+version_added: 0.1.0
+description:
+  - Run it on all nodes at the same time. Each node waits on every active port for the node before it, and sends to the
+    node after it with C(ib_write_bw) of perftest, all ports side by side, as a launch uses them.
+  - Ports are paired in their order - the first active one of a node with the first of the next.
+options:
+  ports:
+    description: The active ports of this node.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      device:
+        description: Name of the device.
+        type: str
+        required: true
+      port:
+        description: Number of its port.
+        type: int
+        required: true
+      gbps:
+        description: Rate of the port in Gbit/s.
+        type: float
+        required: true
+  peer:
+    description: Address of the next node, for perftest's own TCP connection.
+    type: str
+    required: true
+  peer_ports:
+    description: How many active ports the next node has.
+    type: int
+    required: true
+  tcp_port:
+    description: First TCP port to listen on; one for each RDMA port.
+    type: int
+    default: 18515
+  seconds:
+    description: How long to send.
+    type: int
+    default: 5
+  timeout:
+    description: Seconds to wait for the nodes on both sides.
+    type: int
+    default: 60
+  min_share:
+    description: Share of its rate that each port must reach.
+    type: float
+    default: 0.8
+extends_documentation_fragment:
+  - fullrank.serving.attributes
+requirements:
+  - perftest
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Measure
+  fullrank.serving.rdma_bandwidth:
+    ports: "{{ audit.node.active }}"
+    peer: 10.0.0.22
+    peer_ports: 8
+"""
+
+RETURN = r"""
+gbps:
+  description: Port to Gbit/s sent.
+  returned: always
+  type: dict
+  sample: {"mlx5_0:1": 392.1}
+"""
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import perftest
+
+PAUSE_S = 0.5
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def send(words: list[str], deadline: float) -> str:
+    """The output of the client; tried again as long as the other side does not listen yet."""
+    while True:
+        left = max(1.0, deadline - time.monotonic())
+        client = start(words)
+        try:
+            output = client.communicate(timeout=left)[0]
+        except subprocess.TimeoutExpired:
+            client.kill()
+            return client.communicate()[0] + "\nno end within the time allowed"
+        if client.returncode == 0 or time.monotonic() >= deadline:
+            return output
+        time.sleep(PAUSE_S)
+
+
+def measure(given: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """Port → Gbit/s, and what went wrong."""
+    ports = given["ports"]
+    deadline = time.monotonic() + given["timeout"] + given["seconds"]
+    servers = [
+        start(perftest.command(one["device"], one["port"], given["tcp_port"] + number, given["seconds"]))
+        for number, one in enumerate(ports)
+    ]
+    commands = [
+        perftest.command(one["device"], one["port"], given["tcp_port"] + number, given["seconds"], given["peer"])
+        for number, one in enumerate(ports[: given["peer_ports"]])
+    ]
+    try:
+        with ThreadPoolExecutor(len(commands) or 1) as pool:
+            outputs = list(pool.map(lambda words: send(words, deadline), commands))
+        for server in servers:
+            try:
+                server.communicate(timeout=max(1.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                continue  # the node before has fewer ports, or did not come; it says so itself
+    finally:
+        for server in servers:
+            if server.poll() is None:
+                server.kill()
+                server.communicate()
+    return judge(ports, outputs, given["min_share"], given["peer"])
+
+
+def judge(
+    ports: list[dict[str, Any]], outputs: list[str], min_share: float, peer: str
+) -> tuple[dict[str, float], list[str]]:
+    """What the clients printed, port by port, against the ports' rates."""
+    reached, wrong = {}, []
+    for one, output in zip(ports, outputs):  # noqa: B905 - strict is not known to Python 3.9
+        name, gbps = f"{one['device']}:{one['port']}", perftest.parse(output)
+        if gbps is None:
+            said = [line.strip() for line in output.splitlines() if line.strip()]
+            wrong.append(f"{name} to {peer}: no result: {said[-1] if said else 'ib_write_bw printed nothing'}")
+            continue
+        reached[name] = round(gbps, 2)
+        if gbps < one["gbps"] * min_share:
+            wrong.append(
+                f"{name} to {peer}: {gbps:.1f} Gbit/s, less than {min_share:.0%} of its rate of {one['gbps']:g}"
+            )
+    return reached, wrong
+
+
+def main() -> None:
+    port = {
+        "device": {"type": "str", "required": True},
+        "port": {"type": "int", "required": True},
+        "gbps": {"type": "float", "required": True},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "ports": {"type": "list", "elements": "dict", "required": True, "options": port},
+            "peer": {"type": "str", "required": True},
+            "peer_ports": {"type": "int", "required": True},
+            "tcp_port": {"type": "int", "default": 18515},
+            "seconds": {"type": "int", "default": 5},
+            "timeout": {"type": "int", "default": 60},
+            "min_share": {"type": "float", "default": 0.8},
+        },
+        supports_check_mode=True,
+    )
+    if module.check_mode:
+        module.exit_json(changed=False, gbps={})
+    module.get_bin_path("ib_write_bw", required=True)
+    gbps, wrong = measure(module.params)
+    if wrong:
+        module.fail_json(msg="\n".join(["RDMA bandwidth", *wrong]), gbps=gbps)
+    module.exit_json(changed=False, gbps=gbps)
+
+
+if __name__ == "__main__":
+    main()

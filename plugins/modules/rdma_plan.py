@@ -1,0 +1,200 @@
+#!/usr/bin/python
+# Copyright: the fullrank authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rdma_plan
+short_description: What a node's RDMA cards need of software, what is there, and what stands in the way
+version_added: 0.1.0
+description:
+  - Reads cards from PCI and sysfs, the kernel, Secure Boot, the RDMA software that is installed, and the NVIDIA driver, and
+    says which packages, files, modules and services make the wanted RDMA stack. It changes nothing and asks no repository.
+  - Fails with all findings at once when the stack cannot be installed as it is wanted. A node without RDMA cards is an
+    answer.
+options:
+  state:
+    description: Plan to bring the stack into service, or to take away what was brought.
+    type: str
+    choices: [present, absent]
+    default: present
+  source:
+    description: Where the software comes from - the distribution, DOCA-OFED, or MLNX_OFED.
+    type: str
+    choices: [inbox, doca, mlnx_ofed]
+    default: inbox
+  version:
+    description: The release of DOCA or MLNX_OFED, as its folder in the repository is called.
+    type: str
+    default: ""
+  repository_url:
+    description: Where the folders of releases are; with a slash at its end the repository itself.
+    type: str
+    default: ""
+  repository_key:
+    description: The repository's key, armored, or the address of it.
+    type: str
+    default: ""
+  gpudirect:
+    description:
+      - How cards reach the memory of GPUs. V(auto) takes dma-buf with open kernel modules on kernel 5.12 or newer,
+        otherwise nvidia-peermem where the RDMA stack has its interface.
+    type: str
+    choices: [auto, dma-buf, peermem, none]
+    default: auto
+  migrate_ok:
+    description: Whether MLNX_OFED may be removed to make room for DOCA-OFED.
+    type: bool
+    default: false
+  module_key_enrolled:
+    description: With Secure Boot, whether the key that modules are signed with is enrolled in the firmware.
+    type: bool
+    default: false
+  hardware_root:
+    description: Where C(/sys), C(/proc) and C(/lib/modules) are read. With another value than V(/) a recorded machine.
+    type: path
+    default: /
+extends_documentation_fragment:
+  - fullrank.serving.attributes
+seealso:
+  - module: fullrank.serving.rdma_facts
+  - module: fullrank.serving.rdma_audit
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Know what this node needs
+  fullrank.serving.rdma_plan:
+    source: doca
+    version: 3.2.1
+    repository_url: https://linux.mellanox.com/public/repo/doca
+    repository_key: https://linux.mellanox.com/public/repo/doca/GPG-KEY-Mellanox.pub
+  register: plan
+"""
+
+RETURN = r"""
+skip:
+  description: Why there is nothing to install; empty where there is a card.
+  returned: always
+  type: str
+devices:
+  description: PCI addresses and names of the cards.
+  returned: always
+  type: list
+  elements: str
+stack:
+  description: What is installed now - V(inbox), V(doca), V(mlnx_ofed) or empty.
+  returned: always
+  type: str
+family:
+  description: V(debian) or V(redhat).
+  returned: always
+  type: str
+packages:
+  description: For M(fullrank.serving.held_packages#module).
+  returned: always
+  type: list
+  elements: dict
+uninstall:
+  description: The commands that remove MLNX_OFED before DOCA-OFED is installed; otherwise empty.
+  returned: always
+  type: list
+  elements: list
+uninstaller:
+  description: The script that removes OFED, where there is one.
+  returned: always
+  type: str
+key_url:
+  description: From where the repository's key is to be fetched; empty when it need not.
+  returned: always
+  type: str
+files:
+  description: For M(fullrank.serving.node_files#module).
+  returned: always
+  type: list
+  elements: dict
+sources_file:
+  description: The one of RV(files) that names the repository.
+  returned: always
+  type: str
+modules_missing:
+  description: Kernel modules to load, which are not.
+  returned: always
+  type: list
+  elements: str
+modules:
+  description: Kernel modules that belong to this node.
+  returned: always
+  type: list
+  elements: str
+gpudirect:
+  description: V(dma-buf), V(peermem) or V(none).
+  returned: always
+  type: str
+openibd:
+  description: Whether openibd loads the modules.
+  returned: always
+  type: bool
+initramfs:
+  description: The command that rebuilds the initramfs after an out-of-tree stack was installed.
+  returned: always
+  type: list
+  elements: str
+rebuild_nvidia:
+  description: The commands that build the NVIDIA modules anew against a new RDMA stack.
+  returned: always
+  type: list
+  elements: list
+reload_ok:
+  description: Whether systemd may be told to read its settings again. Not while ranks run, whose containers can lose their
+    GPUs by it.
+  returned: always
+  type: bool
+memlock_pending:
+  description: Whether systemd has not yet read the limit of locked memory.
+  returned: always
+  type: bool
+reboot_required:
+  description: Why the node must be rebooted; empty when it need not.
+  returned: always
+  type: str
+findings:
+  description: What stands in the way, or deserves a look.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import rdma_node, rdma_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+
+OPTIONS = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "source": {"type": "str", "choices": ["inbox", "doca", "mlnx_ofed"], "default": "inbox"},
+    "version": {"type": "str", "default": ""},
+    "repository_url": {"type": "str", "default": ""},
+    "repository_key": {"type": "str", "default": "", "no_log": False},
+    "gpudirect": {"type": "str", "choices": ["auto", "dma-buf", "peermem", "none"], "default": "auto"},
+    "migrate_ok": {"type": "bool", "default": False},
+    "module_key_enrolled": {"type": "bool", "default": False, "no_log": False},
+    "hardware_root": {"type": "path", "default": "/"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    given = module.params
+    node = rdma_node.collect(Host(given["hardware_root"]), Host())
+    plan = rdma_plan.make(node, given) if given["state"] == "present" else rdma_plan.unmake(node)
+    failures = [one for one in plan["findings"] if one["status"] == "fail"]
+    if failures:
+        lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in failures]
+        head = f"RDMA: {len(lines)} finding{'s' if len(lines) > 1 else ''}, nothing was changed"
+        module.fail_json(msg="\n".join([head, *lines]), **plan)
+    module.exit_json(changed=False, **plan)
+
+
+if __name__ == "__main__":
+    main()

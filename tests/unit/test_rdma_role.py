@@ -1,0 +1,391 @@
+"""The role rdma's decisions: facts of recorded nodes → plan and findings. The rows of the field's issues, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recorded
+from ansible_collections.fullrank.serving.plugins.module_utils import perftest, rdma_audit, rdma_node, rdma_plan
+from ansible_collections.fullrank.serving.plugins.module_utils import rdma_stack as stack
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.modules import rdma_bandwidth
+from ansible_collections.fullrank.serving.plugins.plugin_utils.rdma_report import report
+
+DATA = Path(__file__).parent / "data/rdma"
+KERNEL = "5.15.0-130-generic"
+DRIVER = "NVRM version: NVIDIA UNIX {}x86_64 Kernel Module  570.86.15  Thu Jan 9\n"
+UBUNTU = "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=24.04\n"
+ROCKY = 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID=9.5\n'
+
+
+def wanted(**changes: Any) -> dict[str, Any]:
+    return {
+        "source": "inbox",
+        "version": "3.2.1",
+        "repository_url": "https://mirror.example/doca",
+        "repository_key": "https://mirror.example/key",
+        "gpudirect": "auto",
+        "migrate_ok": False,
+        "module_key_enrolled": False,
+        **changes,
+    }
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> rdma_node.Node:
+    """A recorded RoCE node with the headers of its kernel, on Ubuntu, without any RDMA software."""
+    recorded.unpack("a100-roce", tmp_path)
+    for path, text in (
+        ("etc/os-release", UBUNTU),
+        ("proc/sys/kernel/osrelease", KERNEL),
+        (f"lib/modules/{KERNEL}/modules.dep", ""),
+        (f"lib/modules/{KERNEL}/build/Makefile", ""),
+        ("proc/driver/nvidia/version", DRIVER.format("")),
+        ("proc/1/limits", "Max locked memory         unlimited            unlimited            bytes\n"),
+    ):
+        recorded.write(tmp_path, path, text)
+    recorded.command(tmp_path, "uname -m", "x86_64\n")
+    host = Host(str(tmp_path))
+    return rdma_node.collect(host, host)
+
+
+def codes(plan: dict[str, Any], status: str = "fail") -> list[str]:
+    return [one["id"] for one in plan["findings"] if one["status"] == status]
+
+
+def file(plan: dict[str, Any], path: str) -> str | None:
+    return next(one.get("content") for one in plan["files"] if one["path"] == path)
+
+
+def test_a_node_without_cards_is_skipped_with_a_reason(node: rdma_node.Node) -> None:
+    plan = rdma_plan.make(replace(node, hcas=[], pci_functions=[]), wanted(source="doca", version=""))
+    assert plan["skip"].startswith("no RDMA device")
+    assert (plan["packages"], plan["files"], plan["findings"]) == ([], [], [])
+
+
+def test_cards_are_found_on_the_bus_before_there_is_a_driver(node: rdma_node.Node) -> None:
+    assert len(node.pci_functions) >= 8
+    assert rdma_plan.make(replace(node, hcas=[]), wanted())["skip"] == ""
+
+
+# --- the rows of the field, by issue ---
+
+OPEN, PROPRIETARY = "open", "proprietary"
+ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str], list[str]]] = {
+    # issue: (facts, wishes) → mechanism, failures, warnings
+    "nv_peer_memory #28, #63, #79, #84, #116: dma-buf is preferred": (
+        {"driver_kind": OPEN}, {"source": "doca"}, "dma-buf", [], [],
+    ),
+    "nv_peer_memory #116: proprietary modules need peermem, with OFED's interface": (
+        {"driver_kind": PROPRIETARY}, {"source": "doca"}, "peermem", [], [],
+    ),
+    "nv_peer_memory #79: an inbox ib_core has no such interface": (
+        {"driver_kind": PROPRIETARY}, {}, "none", [], ["gpudirect"],
+    ),
+    "Ubuntu's kernels carry the interface": (
+        {"driver_kind": PROPRIETARY, "peer_memory": True}, {}, "peermem", [], [],
+    ),
+    "an old kernel has no dma-buf for RDMA": (
+        {"driver_kind": OPEN, "kernel": "5.10.0-8-amd64", "kernels": ["5.10.0-8-amd64"]}, {"source": "doca"}, "peermem", [], [],
+    ),
+    "dma-buf that was asked for cannot be had": (
+        {"driver_kind": PROPRIETARY}, {"gpudirect": "dma-buf"}, "dma-buf", ["gpudirect"], [],
+    ),
+    "before the NVIDIA driver nothing is decided": ({"driver_kind": ""}, {}, "none", [], ["gpudirect"]),
+    "gds-nvidia-fs #81: not signed under Secure Boot": (
+        {"driver_kind": OPEN, "secure_boot": True}, {"source": "doca"}, "dma-buf", ["secure-boot"], [],
+    ),
+    "gds-nvidia-fs #81: the distribution's are signed": (
+        {"driver_kind": OPEN, "secure_boot": True}, {}, "dma-buf", [], [],
+    ),
+    "stackhpc: the running kernel must be the newest installed": (
+        {"driver_kind": OPEN, "kernels": [KERNEL, "5.15.0-131-generic"]}, {"source": "doca"}, "dma-buf", ["kernel-newest"], [],
+    ),
+    "ansible-role-nvidia-driver #18: headers of the running kernel": (
+        {"driver_kind": OPEN, "headers": False}, {"source": "mlnx_ofed"}, "dma-buf", ["kernel-headers"], [],
+    ),
+    "azhpc: the distribution's rdma-core is held": (
+        {"driver_kind": OPEN, "held": {"rdma-core"}}, {"source": "doca"}, "dma-buf", ["package-conflict"], [],
+    ),
+    "azhpc: mft from the CUDA repository": (
+        {"driver_kind": OPEN, "packages": {"mft": "4.33"}}, {"source": "doca"}, "dma-buf", [], ["package-conflict"],
+    ),
+    "azhpc: dkms of the distribution": (
+        {"driver_kind": OPEN, "held": {"dkms"}}, {"source": "doca"}, "dma-buf", ["package-conflict"], [],
+    ),
+    "azhpc: openmpi and pmix": (
+        {"driver_kind": OPEN, "packages": {"openmpi-bin": "4"}}, {"source": "doca"}, "dma-buf", [], ["package-conflict"],
+    ),
+    "Ubuntu 26.04: its own doca-ofed": (
+        {"driver_kind": OPEN, "packages": {"doca-ofed-generic": "1"}}, {"source": "doca"}, "dma-buf", ["package-conflict"], [],
+    ),
+    "MLNX_OFED is not removed without a word": (
+        {"driver_kind": OPEN, "stack": stack.Installed("mlnx_ofed", "5.8"), "uninstaller": "/usr/sbin/ofed_uninstall.sh"},
+        {"source": "doca"}, "dma-buf", ["stack-migration"], [],
+    ),
+    "and not without its own script": (
+        {"driver_kind": OPEN, "stack": stack.Installed("mlnx_ofed", "5.8")},
+        {"source": "doca", "migrate_ok": True}, "dma-buf", ["stack-mixed"], [],
+    ),
+    "two stacks are never mixed": (
+        {"driver_kind": OPEN, "stack": stack.Installed("doca", "25.07")}, {"source": "inbox"}, "dma-buf", ["stack-mixed"], [],
+    ),
+    "a limit that would lock out every login": (
+        {"driver_kind": OPEN, "memlock_raisable": False}, {}, "dma-buf", [], ["memlock-capped"],
+    ),
+    "no version, no glob": ({"driver_kind": OPEN}, {"source": "doca", "version": ""}, "dma-buf", ["version"], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("issue", ROWS)
+def test_what_goes_wrong_in_the_field(issue: str, node: rdma_node.Node) -> None:
+    facts, wishes, mechanism, failures, warnings = ROWS[issue]
+    plan = rdma_plan.make(replace(node, **facts), wanted(**wishes))
+    assert (plan["gpudirect"], codes(plan), codes(plan, "warn")) == (mechanism, failures, warnings)
+    assert all(one["remedy"] for one in plan["findings"])
+
+
+# --- what is written and installed ---
+
+
+def test_memlock_in_the_two_places_of_a_node(node: rdma_node.Node) -> None:
+    plan = rdma_plan.make(node, wanted())
+    assert file(plan, stack.LIMITS_FILE) == (
+        "* soft memlock unlimited\n* hard memlock unlimited\nroot soft memlock unlimited\nroot hard memlock unlimited\n"
+    )
+    assert file(plan, stack.SYSTEM_FILE) == "[Manager]\nDefaultLimitMEMLOCK=infinity\n"
+    capped = rdma_plan.make(replace(node, memlock_raisable=False), wanted())
+    assert {"path": stack.LIMITS_FILE, "state": "absent"} in capped["files"]
+
+
+def test_peermem_is_loaded_by_two_ways_and_built_after_ofed(node: rdma_node.Node) -> None:
+    plan = rdma_plan.make(replace(node, dkms_nvidia=["570.86.15"]), wanted(source="doca"))
+    assert plan["modules"][-1] == "nvidia_peermem"
+    assert "nvidia_peermem\n" in (file(plan, stack.MODULES_FILE) or "")
+    assert "ExecStartPost=-/sbin/modprobe nvidia-peermem" in (file(plan, stack.OPENIBD_FILE) or "")
+    assert [words[1] for words in plan["rebuild_nvidia"]] == ["build", "install"]
+    assert all(words[-1] == KERNEL for words in plan["rebuild_nvidia"])
+
+
+def test_dma_buf_loads_nothing_and_forgets_peermem(node: rdma_node.Node) -> None:
+    plan = rdma_plan.make(replace(node, driver_kind=OPEN), wanted(source="doca"))
+    assert "nvidia_peermem" not in plan["modules"]
+    assert {"path": stack.OPENIBD_FILE, "state": "absent"} in plan["files"]
+
+
+def test_the_way_from_mlnx_ofed_to_doca(node: rdma_node.Node) -> None:
+    there = replace(
+        node,
+        driver_kind=OPEN,
+        stack=stack.Installed("mlnx_ofed", "24.10-1.1.4.0"),
+        uninstaller="/usr/sbin/ofed_uninstall.sh",
+        held={"mlnx-ofed-all"},
+    )
+    plan = rdma_plan.make(there, wanted(source="doca", migrate_ok=True))
+    assert plan["uninstall"] == [["apt-mark", "unhold", "mlnx-ofed-all"], ["/usr/sbin/ofed_uninstall.sh", "--force"]]
+    assert codes(plan) == []
+
+
+def test_systemd_is_not_reloaded_under_a_running_rank(node: rdma_node.Node) -> None:
+    assert rdma_plan.make(node, wanted())["reload_ok"] is True
+    assert rdma_plan.make(replace(node, engines=["fullrank-r1.service"]), wanted())["reload_ok"] is False
+
+
+def test_a_reboot_is_needed_while_another_driver_is_loaded(node: rdma_node.Node) -> None:
+    assert rdma_plan.reboot_reason(replace(node, srcversions=("A", "A"))) == ""
+    assert rdma_plan.reboot_reason(replace(node, srcversions=("", "A"))) == ""
+    assert "A is loaded, B is installed" in rdma_plan.reboot_reason(replace(node, srcversions=("A", "B")))
+
+
+@pytest.mark.parametrize(
+    ("release", "machine", "source", "version", "url"),
+    [
+        (UBUNTU, "x86_64", "doca", "3.2.1", "3.2.1/ubuntu24.04/x86_64/"),
+        (UBUNTU, "aarch64", "doca", "3.2.1", "3.2.1/ubuntu24.04/arm64-sbsa/"),
+        (UBUNTU.replace("24", "22"), "x86_64", "mlnx_ofed", "24.10-1.1.4.0", "24.10-1.1.4.0/ubuntu22.04/x86_64/"),
+        ("ID=debian\nVERSION_ID=12\n", "x86_64", "doca", "3.2.1", "3.2.1/debian12/x86_64/"),
+        (ROCKY, "x86_64", "doca", "3.2.1", "3.2.1/rhel9/x86_64/"),
+        (ROCKY, "aarch64", "mlnx_ofed", "24.10-1.1.4.0", "24.10-1.1.4.0/rhel9/aarch64/"),
+    ],
+)
+def test_the_folder_of_a_release(release: str, machine: str, source: str, version: str, url: str) -> None:
+    parsed = dict(line.replace('"', "").split("=") for line in release.splitlines())
+    assert stack.repository_url("https://m", source, version, parsed, machine) == f"https://m/{url}"
+    assert stack.repository_url("https://m/own/", source, version, parsed, machine) == "https://m/own/"
+
+
+def test_names_of_packages(node: rdma_node.Node) -> None:
+    ubuntu = rdma_plan.make(node, wanted())["packages"]
+    assert [one["names"][0] for one in ubuntu] == [
+        "rdma-core", "ibverbs-providers", "librdmacm1t64", "ibverbs-utils", "infiniband-diags", "perftest",
+    ]  # fmt: skip
+    assert ubuntu[2]["names"] == ["librdmacm1t64", "librdmacm1"], "Ubuntu 24.04 and Debian 13, and the ones before"
+    rocky = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
+    names = [one["names"][0] for one in rdma_plan.make(replace(node, release=rocky), wanted())["packages"]]
+    assert names == ["rdma-core", "libibverbs", "librdmacm", "libibverbs-utils", "infiniband-diags", "perftest"]
+    leader = rdma_plan.make(node, wanted(source="doca"))["packages"][0]
+    assert (leader["names"], leader["hold"]) == (["doca-ofed"], True)
+
+
+def test_sources_of_both_families_and_an_inline_key(node: rdma_node.Node) -> None:
+    text = stack.sources_text("debian", "https://m/", "https://m/key")
+    assert "Signed-By: /etc/apt/keyrings/fullrank-rdma.asc\n" in text
+    inline = stack.sources_text("debian", "https://m/", "-----BEGIN PGP\n\nabc\n-----END PGP\n")
+    assert inline.endswith("Signed-By:\n -----BEGIN PGP\n .\n abc\n -----END PGP\n")
+    rocky = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
+    plan = rdma_plan.make(replace(node, release=rocky), wanted(source="doca"))
+    assert "gpgcheck=1\ngpgkey=https://mirror.example/key\n" in (
+        file(plan, "/etc/yum.repos.d/fullrank-rdma.repo") or ""
+    )
+    assert (plan["key_url"], plan["sources_file"]) == ("", "/etc/yum.repos.d/fullrank-rdma.repo")
+
+
+def test_another_distribution_is_refused(node: rdma_node.Node) -> None:
+    assert codes(rdma_plan.make(replace(node, release={"ID": "plan9"}), wanted())) == ["os"]
+
+
+def test_settings_that_win_over_ours(node: rdma_node.Node) -> None:
+    theirs = {
+        "/etc/security/limits.d/95-site.conf": "* hard memlock 64\n",
+        "/etc/security/limits.d/10-x.conf": "* - memlock 1\n",
+    }
+    confs = {"/etc/systemd/system.conf.d/95.conf": "[Manager]\nDefaultLimitMEMLOCK=infinity\n"}
+    plan = rdma_plan.make(replace(node, driver_kind=OPEN, limits=theirs, system_confs=confs), wanted())
+    (found,) = plan["findings"]
+    assert (found["id"], found["where"]) == ("memlock-overridden", "/etc/security/limits.d/95-site.conf")
+
+
+# --- the audit ---
+
+
+def audit(node: rdma_node.Node, root: Path, **options: Any) -> dict[str, str]:
+    result = rdma_audit.run(Host(str(root)), node, {"source": "inbox", "modules": [], **options})
+    return {one["id"]: one["status"] for one in result["checks"]}
+
+
+def test_the_audit_of_a_recorded_node(node: rdma_node.Node, tmp_path: Path) -> None:
+    found = audit(replace(node, stack=stack.Installed("inbox", "50"), memlock_manager="infinity"), tmp_path)
+    assert (found["stack"], found["ports"], found["memlock"]) == ("pass", "pass", "pass")
+    assert found["roce-mtu"] == "warn", "the bond has 1500"
+    assert found["roce-qos"] == "skipped", "mlnx_qos is not there"
+
+
+@pytest.mark.parametrize(
+    ("facts", "check"),
+    [
+        ({"stack": stack.Installed("", "")}, "stack"),
+        ({"stack": stack.Installed("doca", "1"), "openibd": "failed enabled"}, "openibd"),
+        (
+            {
+                "stack": stack.Installed("doca", "1"),
+                "openibd": "active enabled",
+                "module_file": "/lib/modules/k/kernel/mlx5_core.ko",
+            },
+            "module-origin",
+        ),
+        ({"stack": stack.Installed("doca", "1"), "openibd": "active enabled"}, "modules"),
+    ],
+)
+def test_a_stack_that_is_not_as_wanted_fails(
+    facts: dict[str, Any], check: str, node: rdma_node.Node, tmp_path: Path
+) -> None:
+    assert audit(replace(node, **facts), tmp_path, source="doca", modules=["mlx5_ib"])[check] == "fail"
+
+
+def test_mlnx_qos() -> None:
+    text = (DATA / "mlnx_qos-dscp.txt").read_text()
+    assert rdma_audit.parse_mlnx_qos(text) == {"trust": "dscp", "pfc": [0, 2, 6, 7]}
+    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(text)}, ["eth0"])["status"] == "warn"
+    lossless = text.replace("1   0   1   0   0   0   1   1", "0   0   0   1   0   0   0   0")
+    assert rdma_audit.parse_mlnx_qos(lossless)["pfc"] == [3]
+    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(lossless)}, ["eth0"])["status"] == "pass"
+    pcp = lossless.replace("state: dscp", "state: pcp")
+    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(pcp)}, ["eth0"])["status"] == "warn"
+    assert rdma_audit.parse_mlnx_qos("") == {"trust": "", "pfc": []}
+
+
+def config_space(control: int) -> bytes:
+    """**Built**: a PCI configuration space with power management, then PCI Express with this device control."""
+    space = bytearray(256)
+    space[6], space[0x34] = 0x10, 0x40
+    space[0x40:0x42] = bytes((0x01, 0x60))
+    space[0x60:0x62] = bytes((0x10, 0x00))
+    space[0x68:0x6A] = control.to_bytes(2, "little")
+    return bytes(space)
+
+
+@pytest.mark.parametrize(("control", "on"), [(0x2810, True), (0x2800, False)])
+def test_relaxed_ordering(control: int, on: bool) -> None:
+    assert rdma_audit.relaxed_ordering(config_space(control)) is on
+    assert rdma_audit.check_relaxed({"mlx5_0": on}, False)["status"] == ("pass" if on else "warn")
+
+
+@pytest.mark.parametrize("config", [b"", bytes(64), config_space(0)[:0x62]])
+def test_a_configuration_space_that_cannot_be_read(config: bytes) -> None:
+    assert rdma_audit.relaxed_ordering(config) is None
+
+
+def test_nodes_are_compared(node: rdma_node.Node, tmp_path: Path) -> None:
+    one = rdma_audit.run(Host(str(tmp_path)), node, {"source": "inbox", "modules": []})
+    assert not [x for x in report({"a": one, "b": one, "c": {}})["findings"] if x["code"].endswith("-equal")]
+    other = {**one, "node": {**one["node"], "roce_mtu": ["1500"], "traffic_class": ["Global tclass=106"]}}
+    third = {**one, "node": {**one["node"], "traffic_class": ["Global tclass=0"]}}
+    found = {x["code"]: x for x in report({"a": other, "b": third})["findings"]}
+    assert found["roce-mtu-equal"]["severity"] == "fail"
+    assert "Global tclass=106 on a" in found["traffic-class-equal"]["message"]
+
+
+# --- bandwidth ---
+
+
+@pytest.mark.parametrize(("name", "gbps"), [("sizes", 0.17), ("one", 0.48)])
+def test_ib_write_bw_in_gigabits(name: str, gbps: float) -> None:
+    assert perftest.parse((DATA / f"ib_write_bw-{name}-gbits.txt").read_text()) == gbps
+
+
+def test_ib_write_bw_in_megabytes_and_without_result() -> None:
+    text = (DATA / "ib_write_bw-one-gbits.txt").read_text().replace("Gb/sec", "MB/sec").replace("0.48 ", "11728.47 ")
+    assert perftest.parse(text) == pytest.approx(98.38, abs=0.01)
+    assert perftest.parse("Couldn't connect to 10.0.0.1:18515\n") is None
+
+
+def test_ports_below_their_share_are_named() -> None:
+    ports = [{"device": f"mlx5_{n}", "port": 1, "gbps": 0.5} for n in range(3)]
+    slow = (DATA / "ib_write_bw-sizes-gbits.txt").read_text()
+    good = (DATA / "ib_write_bw-one-gbits.txt").read_text()
+    reached, wrong = rdma_bandwidth.judge(ports, [good, slow, "Couldn't connect\n"], 0.8, "10.0.0.2")
+    assert reached == {"mlx5_0:1": 0.48, "mlx5_1:1": 0.17}
+    assert wrong == [
+        "mlx5_1:1 to 10.0.0.2: 0.2 Gbit/s, less than 80% of its rate of 0.5",
+        "mlx5_2:1 to 10.0.0.2: no result: Couldn't connect",
+    ]
+
+
+def test_both_ends_are_started_with_the_same_words() -> None:
+    server = perftest.command("mlx5_0", 1, 18515, 5)
+    assert perftest.command("mlx5_0", 1, 18515, 5, "10.0.0.2") == [*server, "10.0.0.2"]
+
+
+def test_a_ring_of_one_measures_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in that prints the recorded table in the place of ib_write_bw: servers end, clients are tried again until then."""
+    tool = tmp_path / "ib_write_bw"
+    table = DATA / "ib_write_bw-one-gbits.txt"
+    tool.write_text(
+        f'#!/bin/sh\ncase "$*" in *10.0.0.2) [ -e {tmp_path}/up ] || {{ touch {tmp_path}/up; exit 1; }}; cat {table};; esac\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    ports = [{"device": "mlx5_0", "port": 1, "gbps": 0.5}]
+    given = {
+        "ports": ports,
+        "peer": "10.0.0.2",
+        "peer_ports": 1,
+        "tcp_port": 1,
+        "seconds": 1,
+        "timeout": 30,
+        "min_share": 0.8,
+    }
+    assert rdma_bandwidth.measure(given) == ({"mlx5_0:1": 0.48}, [])
