@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.fullrank.serving.plugins.module_utils.weights_transfer import outlook, transfer_id
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.distribution import Part, distribute
+from ansible_collections.fullrank.serving.plugins.plugin_utils.distribution import Part, distribute, shared
 
 OPTIONS = {
     "state": {"type": "str", "choices": ["inspected", "started", "awaited", "stopped"], "required": True},
@@ -25,6 +25,7 @@ OPTIONS = {
     "interface": {"type": "str", "default": ""},
     "port": {"type": "int", "default": 0},
     "deployment": {"type": "str", "default": ""},
+    "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
     "copies": {"type": "dict", "default": {}},
     "source": {"type": "str", "default": ""},
     "streams": {"type": "int", "default": 0},
@@ -87,14 +88,17 @@ class ActionModule(ActionBase):
     def _start(self) -> dict[str, Any]:
         given = self.given
         copies = {host: copy for host, copy in given["copies"].items() if copy and "ready" in copy}
-        plan, findings = distribute(given["path"], given["source"], copies, given["streams"])
-        if plan is None:
+        if given["method"] == "shared":
+            plan, findings = None, shared(given["path"], given["source"], copies)
+        else:
+            plan, findings = distribute(given["path"], given["source"], copies, given["streams"])
+        if findings:
             message = report.failures(findings, f"{given['path']}: nothing was sent or changed")
             first = next(iter(copies), self.host)
             message = message if self.host == first else f"see {first}"
             return {"changed": False, "failed": True, "findings": findings, "msg": message}
-        part = plan.parts.get(self.host)
-        if part is None:
+        part = plan.parts.get(self.host) if plan else None
+        if plan is None or part is None:
             return {"changed": False, "skipped": True, "msg": "this node has everything, and others give"}
         if self._task.check_mode:
             said = f"would take what is missing from {part.upstreams[0]['name']}" if part.receives else "would give"

@@ -45,7 +45,7 @@ CRC_HEADER = "Slice-CRC32"
 CHUNK_BYTES = 1 << 20
 CONNECT_S = 5
 SILENCE_S = 15  # of a connection, after which it is given up
-NOT_YET_S = 5  # that a request waits for a slice which is on its way
+NOT_YET_S = 2  # that a request waits for a slice which is on its way
 REPORT_S = 1
 SCOUT_S = 2
 # A node that failed is tried again after this time, then after twice as long, and so on.
@@ -593,9 +593,12 @@ class Node:
             other = self.route.before(current)
             if other is None or now < again:
                 continue
-            if self._look(lines[other]).get("slices", 0) - self.shelf.slices <= LAG_SLICES:
+            ahead = self._look(lines[other]).get("slices", 0) - self.shelf.slices
+            if ahead <= 0 or (ahead <= LAG_SLICES and rate):
                 continue
-            if self._probe(lines[other], buffer) > FASTER * rate:
+            probed = self._probe(lines[other], buffer)
+            say(f"{other.name} would give {probed / 1e6:.1f} MB/s, {current.name} gives {rate / 1e6:.1f} MB/s to each stream")
+            if probed > FASTER * rate:
                 self.route.leave(current, f"it is slow: {rate * self.config.streams / 1e6:.1f} MB/s", MOST_HOLD_S)
                 wait = PROBE_AFTER_S
             else:

@@ -48,6 +48,12 @@ options:
     description: With O(state=started), whose transfer this is.
     type: str
     default: ""
+  method:
+    description:
+      - With O(state=started), V(chain) sends; V(shared) looks whether all nodes see the same verified copy, and sends nothing.
+    type: str
+    choices: [chain, shared]
+    default: chain
   copies:
     description: With O(state=started), what O(state=inspected) returned on each host. The order of the hosts is that of the chain.
     type: dict
@@ -332,6 +338,7 @@ def main() -> None:
             "interface": {"type": "str", "default": ""},
             "port": {"type": "int", "default": 0},
             "deployment": {"type": "str", "default": ""},
+            "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
             "copies": {"type": "dict", "default": {}},
             "source": {"type": "str", "default": ""},
             "streams": {"type": "int", "default": 0},

@@ -137,12 +137,14 @@ def slice_for(total: int, nodes: int, streams: int) -> int:
     return max(SMALLEST_SLICE, min(LARGEST_SLICE, wanted - wanted % MIB))
 
 
-def strangers(wanted: str, copies: Mapping[str, Copy]) -> list[Finding]:
-    """For a shared file system: the nodes that do not see the one ready copy."""
-    findings = []
+def shared(path: str, source: str, copies: Mapping[str, Copy]) -> list[Finding]:
+    """For a file system that all nodes mount: those that do not see the one verified copy."""
+    reference, findings = choose(path, source, copies)
+    if reference is None:
+        return findings
+    remedy = "mount the same file system everywhere, or set model_distribute to chain"
     for host, copy in copies.items():
-        if not copy["ready"] or copy["digest"] != wanted:
-            why = copy["why_not"] or "it is another copy"
-            remedy = "mount the same file system everywhere, or set model_distribute to chain"
-            findings.append(fail("not-shared", f"model_path on {host}", f"the shared copy is not there: {why}", remedy))
+        if not copy["ready"] or copy["digest"] != copies[reference]["digest"]:
+            why = copy["why_not"] or f"it is another copy than that of {reference}"
+            findings.append(fail("not-shared", f"{path} on {host}", f"the shared copy is not there: {why}", remedy))
     return findings
