@@ -81,9 +81,7 @@ class ActionModule(ActionBase):
     def _ask(self, state: str = "", **arguments: Any) -> dict[str, Any]:
         """The module on the node."""
         arguments |= {"state": state or self.given["state"], "path": self.given["path"]}
-        return dict(
-            self._execute_module("fullrank.serving.model_distribute", arguments, task_vars=self.task_vars)
-        )
+        return dict(self._execute_module("fullrank.serving.model_distribute", arguments, task_vars=self.task_vars))
 
     def _start(self) -> dict[str, Any]:
         given = self.given

@@ -51,15 +51,17 @@ SCOUT_S = 2
 # A node that failed is tried again after this time, then after twice as long, and so on.
 HOLD_S = 1.0
 MOST_HOLD_S = 300.0
+# A node that gives nothing for this long is left when another one has what we lack.
+QUIET_S = 4.0
 # A node that seems slow is compared with the one before it: for this long, when this many slices are waiting there.
 PROBE_S = 1.0
 PROBE_AFTER_S = 10.0
-LAG_SLICES = 16
+LAG_SLICES = 8
 FASTER = 2.0
 MOST_ATTEMPTS = 3
 # damaged slices: in a row from one node, before another one is asked; and of one slice, before we give up
 MOST_DAMAGED = 3
-MOST_DAMAGED_OF_ONE = 12
+MOST_DAMAGED_OF_ONE = 6
 
 CHECKING, RECEIVING, COMPLETE, FAILED = "checking", "receiving", "complete", "failed"
 
@@ -180,8 +182,11 @@ class Shelf:
     def complete(self) -> bool:
         return all(file.placed for file in self.files)
 
-    def next(self) -> tuple[File, int] | None:
-        """The first slice that nobody brings yet, in the order of the manifest; None when all files are in their place."""
+    def next(self, wait: bool = True) -> tuple[File, int] | None:
+        """The first slice that nobody brings yet, in the order of the manifest; None when all files are in their place.
+
+        Without ``wait`` also None when every slice that is missing is on its way.
+        """
         with self.news:
             while not (self.complete or self.stopped):
                 for file in self.files:
@@ -191,6 +196,8 @@ class Shelf:
                         if number not in file.here and (file.number, number) not in self.taken:
                             self.taken.add((file.number, number))
                             return file, number
+                if not wait:
+                    break
                 self.news.wait(1)
             return None
 
@@ -428,9 +435,7 @@ class Node:
         if quiet > self.config.stall_s and not self.failure:
             missing = self.total - self.shelf.bytes
             names = ", ".join(one.name for one in self.route.upstreams)
-            self.failure = (
-                f"{missing} bytes are missing, and nothing new came for {quiet:.0f} s from {names}: {self.route.reasons()}"
-            )
+            self.failure = f"{missing} bytes are missing, and nothing new came for {quiet:.0f} s from {names}: {self.route.reasons()}"
 
     def _stream(self) -> None:
         """Take one slice after the other, from the node that is the right one at that moment."""
@@ -530,7 +535,9 @@ class Node:
                 count = os.pwrite(descriptor, view, offset)
                 view, offset = view[count:], offset + count
         except OSError as error:
-            raise Stop(f"{file.partial}: {error.strerror}; {self.total - self.shelf.bytes} bytes are missing") from error
+            raise Stop(
+                f"{file.partial}: {error.strerror}; {self.total - self.shelf.bytes} bytes are missing"
+            ) from error
 
     def _hash_and_place(self, queue: Iterator[File], turn: threading.Lock) -> None:
         """Follow the slices of one file after the other, and put it into its place when it is what the manifest says."""
@@ -591,13 +598,18 @@ class Node:
                 self.moved = now
                 continue
             other = self.route.before(current)
-            if other is None or now < again:
+            if other is None:
                 continue
             ahead = self._look(lines[other]).get("slices", 0) - self.shelf.slices
-            if ahead <= 0 or (ahead <= LAG_SLICES and rate):
+            if ahead > 0 and now - self.moved > QUIET_S:
+                self.route.leave(current, f"it has nothing new, and {other.name} has")
+                continue
+            if ahead <= LAG_SLICES or now < again:
                 continue
             probed = self._probe(lines[other], buffer)
-            say(f"{other.name} would give {probed / 1e6:.1f} MB/s, {current.name} gives {rate / 1e6:.1f} MB/s to each stream")
+            say(
+                f"{other.name} would give {probed / 1e6:.1f} MB/s, {current.name} gives {rate / 1e6:.1f} MB/s to each stream"
+            )
             if probed > FASTER * rate:
                 self.route.leave(current, f"it is slow: {rate * self.config.streams / 1e6:.1f} MB/s", MOST_HOLD_S)
                 wait = PROBE_AFTER_S
@@ -617,7 +629,7 @@ class Node:
         """Bytes per second of one stream from another node; what comes is kept."""
         started, count = time.monotonic(), 0
         while time.monotonic() - started < PROBE_S:
-            found = self.shelf.next()
+            found = self.shelf.next(wait=False)
             if found is None:
                 break
             came = self._take(line, *found, buffer, probing=True)

@@ -264,7 +264,9 @@ class Transfer:
         config = self.folder / "config.json"
         config.touch(mode=0o600)
         told = {name: part[name] for name in part if name not in ("deployment", "timeout")}
-        config.write_text(json.dumps({**told, "root": str(self.root), "progress": str(self.progress)}), encoding="utf-8")
+        config.write_text(
+            json.dumps({**told, "root": str(self.root), "progress": str(self.progress)}), encoding="utf-8"
+        )
         (self.folder / "deployment").write_text(part["deployment"], encoding="utf-8")
         command = weights_transfer.transient_unit(
             self.unit, str(self.folder), str(self.root), sys.executable, part["timeout"]
@@ -316,7 +318,9 @@ class Transfer:
         return found
 
     def _active(self) -> bool:
-        return bool(systemd.state(self.module.run_command, f"{self.unit}.service")["active"] in ("active", "activating"))
+        return bool(
+            systemd.state(self.module.run_command, f"{self.unit}.service")["active"] in ("active", "activating")
+        )
 
     def stopped(self) -> dict[str, Any]:
         self.module.run_command(["systemctl", "stop", f"{self.unit}.service"])  # which there may be none of
