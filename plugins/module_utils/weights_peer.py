@@ -435,7 +435,8 @@ class Node:
         if quiet > self.config.stall_s and not self.failure:
             missing = self.total - self.shelf.bytes
             names = ", ".join(one.name for one in self.route.upstreams)
-            self.failure = f"{missing} bytes are missing, and nothing new came for {quiet:.0f} s from {names}: {self.route.reasons()}"
+            why = self.route.reasons()
+            self.failure = f"{missing} bytes are missing, and nothing new came for {quiet:.0f} s from {names}: {why}"
 
     def _stream(self) -> None:
         """Take one slice after the other, from the node that is the right one at that moment."""

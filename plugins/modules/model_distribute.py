@@ -10,18 +10,18 @@ module: model_distribute
 version_added: 0.1.0
 short_description: Give a model's files from one node to all others, at the speed of one copy
 description:
-  - Each node takes slices from the node before it and passes them on at once, so the time hardly grows with the number of nodes.
-    Slices are checked as they arrive, files against the sha256 of the manifest before they are put into their place.
+  - Each node takes slices from the node before it and passes them on at once, so the time hardly grows with the number of
+    nodes. Slices are checked as they arrive, files against the sha256 of the manifest before they are put into their place.
   - Four calls make a transfer, each on all hosts at once - V(inspected), V(started), V(awaited), V(stopped).
-  - The transfer itself is a transient systemd unit on each node. It goes on when the controller is gone, and ends by itself. The next
-    transfer takes what this one left, and fetches the rest only.
+  - The transfer itself is a transient systemd unit on each node. It goes on when the controller is gone, and ends by itself.
+    The next transfer takes what this one left, and fetches the rest only.
   - A node that is gone, or slow, is left out by the nodes behind it, who then take from the one before.
 options:
   state:
     description:
       - V(inspected) tells what the node has, and changes nothing.
-      - V(started) decides on the controller who takes from whom, fails with the findings of all nodes before anything is changed, and
-        starts the node's part. What an earlier run left running for the same deployment is replaced.
+      - V(started) decides on the controller who takes from whom, fails with the findings of all nodes before anything is
+        changed, and starts the node's part. What an earlier run left running for the same deployment is replaced.
       - V(awaited) shows how far the node is, every few seconds, until its copy is verified and ready.
       - V(stopped) ends the node's part, whatever became of the transfer.
       - V(running) is what V(awaited) asks the node again and again.
@@ -55,7 +55,8 @@ options:
     choices: [chain, shared]
     default: chain
   copies:
-    description: With O(state=started), what O(state=inspected) returned on each host. The order of the hosts is that of the chain.
+    description:
+      - With O(state=started), what O(state=inspected) returned on each host. The order of the hosts is that of the chain.
     type: dict
     default: {}
   source:
@@ -94,8 +95,8 @@ attributes:
     description: Who takes from whom is decided on the controller, and V(awaited) watches from there.
     support: full
 notes:
-  - The nodes answer each other only, on O(address), to paths that begin with a token which is new in every run. The token is in a file of
-    mode 0600 on the nodes while they take part. What travels is not encrypted.
+  - The nodes answer each other only, on O(address), to paths that begin with a token which is new in every run. The token is in a
+    file of mode 0600 on the nodes while they take part. What travels is not encrypted.
   - A node whose copy is C(READY) is believed, apart from the sizes of its files. Every other file is hashed before it is used.
 requirements:
   - systemd 248 or newer
@@ -182,8 +183,8 @@ active:
   type: bool
 progress:
   description: >-
-    How far the node is - state (C(checking), C(receiving), C(complete), C(failed)), message, bytes of total that are here, received
-    (bytes that came over the network), source (from whom), seconds and cpu_s since the start.
+    How far the node is - state (C(checking), C(receiving), C(complete), C(failed)), message, bytes of total that are here,
+    received (bytes that came over the network), source (from whom), seconds and cpu_s since the start.
   returned: with O(state=running) and O(state=awaited), when it has a part
   type: dict
 """

@@ -16,8 +16,8 @@ Copy = Mapping[str, Any]
 
 MIB = 1 << 20
 SMALLEST_SLICE, LARGEST_SLICE = MIB, 64 * MIB
-# A slice is passed on when it is whole, so the last node of a chain starts later by (nodes * streams * slice); this is the share of
-# the whole transfer that this may cost.
+# A slice is passed on when it is whole, so the last node of a chain starts later by (nodes * streams * slice); this is the
+# share of the whole transfer that this may cost.
 FILL_SHARE = 0.03
 # one stream is bound by the processor long before such a link is full
 FAST_LINK_GBPS = 100.0

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long until every node has a verified copy, as a multiple of one copy's time, on nodes of the test ground with limited links.
+"""How long until every node has a verified copy, as a multiple of one copy's time, on the test ground with limited links.
 
     distribute.py [--nodes 2,4,8] [--rate 50mbit] [--megabytes 80] [--keep]
 
@@ -88,11 +88,12 @@ def tools(nodes: list[str]) -> None:
     """rsync and aria2 of the distribution, on every node."""
     on(
         "n1",
-        "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y rsync aria2 >/dev/null 2>&1",
+        "(apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --no-install-recommends -y rsync aria2) >/dev/null",
     )
     on(
         "n1",
-        f"mkdir -p {TOOLS} && cp $(ldd /usr/bin/rsync /usr/bin/aria2c | grep -o '/[^ ]*' | grep '\\.so' | sort -u) /usr/bin/rsync "
+        f"mkdir -p {TOOLS} && "
+        f"cp $(ldd /usr/bin/rsync /usr/bin/aria2c | grep -o '/[^ ]*' | grep '\\.so' | sort -u) /usr/bin/rsync "
         f"/usr/bin/aria2c {TOOLS} && rm -f {TOOLS}/ld-linux* {TOOLS}/libc.so* {TOOLS}/libm.so*",
     )
     packed = subprocess.run(
@@ -111,7 +112,7 @@ def tools(nodes: list[str]) -> None:
     ).stdout
     for node in nodes:
         on(node, "tar -xz -C /", packed)
-        on(node, f"mkdir -p /opt/peer && tar -xz -C /opt/peer", program)
+        on(node, "mkdir -p /opt/peer && tar -xz -C /opt/peer", program)
 
 
 def tool(name: str) -> str:
@@ -145,7 +146,8 @@ def chain(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
     """The program itself, started on all nodes at once, with the numbers that the playbook would give it."""
     copies = {
         node: {
-            "ready": node == "n1", "digest": "d" * (node == "n1"), "manifest": manifest, "why_not": "", "sizes": {}, "partial_bytes": 0,
+            "ready": node == "n1", "digest": "d" * (node == "n1"), "manifest": manifest, "why_not": "",
+            "sizes": {}, "partial_bytes": 0,
             "free_bytes": 1 << 50, "address": ground.address(int(node[1:])), "port": 7700, "link_gbps": 0.0,
         }
         for node in nodes
@@ -160,9 +162,10 @@ def chain(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
             "upstreams": plan.parts[node].upstreams, "stall_s": 300, "linger_s": 3600, "progress": "/run/bench.json",
         }  # fmt: skip
         return (
-            f"rm -f /run/bench.json; mkdir -p {COPY}; echo {shlex.quote(json.dumps(config))} >/run/bench-config; systemd-run --quiet "
-            f"--collect --unit=bench-peer -p Environment=PYTHONPATH=/opt/peer python3 -m {PACKAGE.replace('/', '.')}.weights_peer "
-            f"/run/bench-config; while ! grep -q complete /run/bench.json 2>/dev/null; do sleep 0.2; done"
+            f"rm -f /run/bench.json; mkdir -p {COPY}; echo {shlex.quote(json.dumps(config))} >/run/bench-config; systemd-run "
+            "--quiet --collect --unit=bench-peer -p Environment=PYTHONPATH=/opt/peer "
+            f"python3 -m {PACKAGE.replace('/', '.')}.weights_peer /run/bench-config; "
+            "while ! grep -q complete /run/bench.json 2>/dev/null; do sleep 0.2; done"
         )
 
     yield
@@ -205,7 +208,7 @@ def bittorrent(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
     on("n1", "cat >/run/tracker.py", TRACKER.encode())
     service("n1", "tracker", "python3 /run/tracker.py")
     on("n1", f"mkdir -p /srv/seed && ln -sfn {MODEL} /srv/seed/bench")
-    options = "--no-conf --enable-dht=false --enable-peer-exchange=true --bt-tracker-interval=2 --file-allocation=none --seed-ratio=0.0 --quiet"
+    options = "--no-conf --enable-dht=false --bt-tracker-interval=2 --file-allocation=none --seed-ratio=0.0 --quiet"
     seed = f"{tool('aria2c')} {options} --check-integrity=true --seed-time=600"
     service("n1", "seed", f"{seed} --dir=/srv/seed /run/bench.torrent")
     # who has it goes on giving, as long as anybody needs it

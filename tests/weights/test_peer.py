@@ -354,7 +354,7 @@ def test_ten_interruptions_cost_no_more_than_the_slices_on_their_way(make: Any) 
 def test_a_file_that_changed_on_disk_costs_its_slice_only(make: Any, ready: bool) -> None:
     chain = make(2)
     chain.start_all()
-    first, second = chain.peers
+    _, second = chain.peers
     second.wait()
     second.kill()
     with (second.root / "c.safetensors").open("r+b") as file:
@@ -370,7 +370,7 @@ def test_a_file_that_changed_on_disk_costs_its_slice_only(make: Any, ready: bool
 
 def test_what_lies_behind_links_is_not_changed(make: Any, tmp_path: Path) -> None:
     chain = make(2)
-    first, second = chain.peers
+    _, second = chain.peers
     blob = tmp_path / "blob"
     blob.write_bytes(bytes(SIZES["c.safetensors"]))
     (second.root / "c.safetensors").symlink_to(blob)
@@ -394,7 +394,7 @@ def test_a_damaged_source_is_named_and_nothing_is_put_in_place(make: Any) -> Non
 
 def test_a_full_disk_is_said(make: Any, tmp_path: Path) -> None:
     chain = make(2)
-    first, second = chain.peers
+    _, second = chain.peers
     (second.root / ".fullrank").mkdir()
     (second.root / ".fullrank/partial").symlink_to("/dev/full")
     chain.start_all()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from transfers import CHECKOUT, PLAYBOOK, SLICE, TOTAL, Model
 
 NODES = ("n1", "n2", "n3", "n4")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
 from transfers import SLICE, TOTAL, Model
 
 UNIT = "$(systemctl list-units --plain --no-legend 'fullrank-weights-*' | cut -d' ' -f1)"
@@ -32,7 +31,7 @@ def test_a_node_that_reboots_is_bypassed_and_gets_the_rest_by_the_next_run(
     run = model.start()
     model.wait_for("n3", TOTAL // 3)
     model.on("n3", "sync; systemctl reboot -ff || true")
-    code, text = model.end(run)
+    code, _ = model.end(run)
     assert code != 0
     model.assert_everywhere("n2", "n4")
     before, missing = arrived("n3"), TOTAL - model.here("n3")

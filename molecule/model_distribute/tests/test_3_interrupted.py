@@ -1,4 +1,4 @@
-"""The run itself is interrupted, at ten moments: the run after it completes every copy, and nothing comes twice but what was on its way.
+"""The run is interrupted at ten moments: the run after it completes every copy, and only what was on its way comes twice.
 
 Takes minutes: `make test-all` runs it, `make test` does not (FULLRANK_TEST_ALL).
 """
@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable
 
 import pytest
-
 from transfers import SLICE, TOTAL, Model
 
 RECEIVERS = ("n2", "n3", "n4")
