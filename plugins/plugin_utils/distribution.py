@@ -15,7 +15,7 @@ Copy = Mapping[str, Any]
 """What ``model_distribute`` found on one node with ``state=inspected``."""
 
 MIB = 1 << 20
-SMALLEST_SLICE, LARGEST_SLICE = MIB, 64 * MIB
+SMALLEST_SLICE, LARGEST_SLICE = MIB // 2, 64 * MIB
 # A slice is passed on when it is whole, so the last node of a chain starts later by (nodes * streams * slice); this is the
 # share of the whole transfer that this may cost.
 FILL_SHARE = 0.03
@@ -134,7 +134,7 @@ def streams_for(rates: Sequence[float]) -> int:
 def slice_for(total: int, nodes: int, streams: int) -> int:
     """Bytes of a slice: small enough to fill the chain soon, large enough that asking for it costs nothing."""
     wanted = int(FILL_SHARE * total / max(1, nodes * streams))
-    return max(SMALLEST_SLICE, min(LARGEST_SLICE, wanted - wanted % MIB))
+    return max(SMALLEST_SLICE, min(LARGEST_SLICE, wanted - wanted % SMALLEST_SLICE))
 
 
 def shared(path: str, source: str, copies: Mapping[str, Copy]) -> list[Finding]:
