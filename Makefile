@@ -39,7 +39,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
+test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-distribute ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -92,10 +92,21 @@ test-nvidia-container-toolkit: setup host-packages ## a container gets GPUs by C
 test-nvidia-dkms: setup host-packages ## Debian's real driver, its module built by DKMS; needs 1 GB of downloads (molecule)
 	molecule test -s nvidia_dkms
 
+.PHONY: test-distribute
+test-distribute: setup host-packages engines ## weights from node to node: processes on loopback, then four nodes with faults (molecule)
+	pytest tests/weights
+	molecule test -s model_distribute
+
+# ten interruptions of a transfer take minutes
+.PHONY: test-all
+test-all: export FULLRANK_TEST_ALL := 1
+test-all: test ## everything, also what takes long
+
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
 	tests/bench/chain.py
+	tests/bench/distribute.py
 
 .PHONY: catalogs
 catalogs: setup ## flag catalogs: add the engine versions published since they were written

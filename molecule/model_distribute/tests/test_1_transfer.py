@@ -1,0 +1,169 @@
+"""Every copy is exact, nobody else reads it, nothing is left behind, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transfers import CHECKOUT, PLAYBOOK, SLICE, TOTAL, Model
+
+NODES = ("n1", "n2", "n3", "n4")
+RECEIVERS = NODES[1:]
+# ssh, the module that Ansible sends, and the headers of what comes
+CONTROL_BYTES = 3_000_000
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_on_the_nodes(ground: Callable[..., str]) -> Iterator[None]:
+    yield
+    for node in NODES:
+        left = ground("exec", node, "systemctl list-units --all --plain --no-legend 'fullrank-*'; ls -A /run/fullrank")
+        assert left.strip() == "", node
+
+
+def test_every_copy_is_exact_and_the_second_run_changes_nothing(
+    play: Callable[..., Any], ground: Callable[..., str]
+) -> None:
+    sums = {ground("exec", node, "cd /srv/weights/one && sha256sum *.safetensors .fullrank/*") for node in NODES}
+    assert len(sums) == 1
+    run = play(PLAYBOOK)
+    assert (run.rc, run.changed) == (0, 0)
+    assert run.stats["skipped"] == dict.fromkeys(NODES, 3)
+
+
+def test_check_mode_says_who_would_get_it_and_starts_nothing(play: Callable[..., Any], model: Model) -> None:
+    run = play(PLAYBOOK, "--check", model_path=model.path)
+    assert (run.rc, run.stats["changed"]) == (0, dict.fromkeys(RECEIVERS, 1))
+    assert not any(model.here(node) for node in RECEIVERS)
+
+
+@pytest.mark.usefixtures("slow")
+def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model) -> None:
+    run = model.start()
+    model.wait_for("n4", TOTAL // 4)
+    unit = model.on("n2", "ls /run/fullrank | grep -v json").strip()
+    told = json.loads(model.on("n2", f"cat /run/fullrank/{unit}/config.json"))
+    modes = model.on("n2", f"stat -c %a /run/fullrank/{unit} /run/fullrank/{unit}/config.json").split()
+    assert modes == ["700", "600"]
+    assert model.on("n2", "ss -Hltn").count(f"{told['address']}:{told['port']}") == 1
+    seen = model.on(
+        "n2", f"systemctl show {unit}; journalctl -u {unit}; cat /proc/[0-9]*/cmdline; cat /run/fullrank/{unit}.json"
+    )
+    stranger = f"http://{told['address']}:{told['port']}"
+    status = [
+        "curl",
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--max-time",
+        "5",
+        f"{stranger}/{told['token']}/status",
+    ]
+    outside = subprocess.run(status, check=False, capture_output=True, text=True).stdout
+    inside = model.on("n3", f"curl -s -o /dev/null -w '%{{http_code}}' {stranger}/wrong/status")
+    code, text = model.end(run)
+    assert (code, outside, inside) == (
+        0,
+        "000",
+        "404",
+    )  # this machine is none of the nodes; a node without the token is none either
+    assert "MB/s" in text and " left, from n" in text
+    assert told["token"] not in seen and told["token"] not in text
+    model.assert_everywhere(*RECEIVERS)
+
+
+def test_a_bit_that_flips_on_the_wire_is_caught_and_its_slice_comes_again(
+    model: Model, arrived: Callable[[str], int]
+) -> None:
+    """A faulty wire between n1 and everybody: what arrives at n1's port passes a stand-in first."""
+    net = Path(f"/run/netns/{os.environ.get('GROUND_NAME', 'fr')}-n1")
+    address = f"{os.environ.get('GROUND_NET', '10.77.0')}.11"
+    enter = ["nsenter", f"--net={net}"]
+    rules = (
+        "add table ip flip",
+        "add chain ip flip in { type nat hook prerouting priority -100 ; }",
+        "add rule ip flip in tcp dport 7777 redirect to :7778",
+    )
+    for rule in rules:
+        subprocess.run([*enter, "nft", *rule.split()], check=True)
+    flip = Path(__file__).with_name("flip.py")
+    wire = subprocess.Popen(
+        [*enter, "python3", str(flip), "7778", address, "7777", "3"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        before = {node: arrived(node) for node in RECEIVERS}
+        command = ["ansible-playbook", PLAYBOOK, "-i", str(model.inventory), "-e", f"model_path={model.path}"]
+        done = subprocess.run(
+            [*command, "-e", "model_distribute_port=7777"], check=False, capture_output=True, text=True, cwd=CHECKOUT
+        )
+        after = {node: arrived(node) for node in RECEIVERS}
+    finally:
+        wire.terminate()
+        flipped = wire.communicate()[0].count("flipped")
+        subprocess.run([*enter, "nft", "delete", "table", "ip", "flip"], check=True)
+    assert (done.returncode, flipped) == (0, 3), done.stdout
+    model.assert_everywhere(*RECEIVERS)
+    said = "".join(
+        model.on(node, "journalctl -u 'fullrank-weights-*' -o cat | grep damaged || true") for node in RECEIVERS
+    )
+    assert said.count("arrived damaged from n1: once more") == 3
+    assert sum(after.values()) - sum(before.values()) < 3 * (TOTAL + CONTROL_BYTES) + 3 * SLICE
+
+
+def test_a_bit_that_flips_on_a_disk_costs_one_slice(model: Model, arrived: Callable[[str], int]) -> None:
+    assert model.run()[0] == 0
+    model.on("n3", f"printf x | dd of={model.path}/part-00001.safetensors bs=1 seek=7654321 conv=notrunc status=none")
+    model.on("n3", f"rm {model.path}/.fullrank/READY")  # as model_verify does when it finds this
+    before = arrived("n3")
+    assert model.run()[0] == 0
+    assert arrived("n3") - before < SLICE + CONTROL_BYTES
+    model.assert_everywhere(*RECEIVERS)
+
+
+def test_a_late_node_gets_it_from_any_that_has_it(model: Model) -> None:
+    assert model.run()[0] == 0
+    wanted = model.sums("n3")
+    for node in ("n1", "n4"):
+        model.on(node, f"rm -rf {model.path}")
+    assert model.run()[0] == 0
+    assert [model.sums(node) for node in NODES] == [wanted] * 4
+
+
+def test_two_models_at_once_do_not_disturb_each_other(model: Model) -> None:
+    other = Model(f"{model.path}-other", model.ground, model.inventory)
+    other.make("n1", seed=2)
+    runs = [(one, one.start()) for one in (model, other)]
+    assert [one.end(run)[0] for one, run in runs] == [0, 0]
+    for one in (model, other):
+        one.assert_everywhere(*RECEIVERS)
+    for node in NODES:
+        other.on(node, f"rm -rf {other.path}")
+
+
+def test_what_stands_against_it_is_said_at_once_and_before_anything(play: Callable[..., Any], model: Model) -> None:
+    model.on("n2", f"mkdir -p {model.path} && mount -t tmpfs -o size=10m none {model.path}")
+    try:
+        run = play(PLAYBOOK, model_path=model.path)
+        left = model.on("n2", f"ls -A {model.path}")
+    finally:
+        model.on("n2", f"umount {model.path}")
+    assert run.rc != 0 and f"{model.path} on n2: 0.0 GB of 0.0 GB are missing" in run.text
+    assert left == "" and not any(model.here(node) > 100_000 for node in RECEIVERS)
+    nowhere = play(PLAYBOOK, model_path="/srv/weights/nowhere")
+    assert nowhere.rc != 0 and "no node has a verified copy (n1: no manifest" in nowhere.text
+
+
+def test_a_shared_folder_is_looked_at_only(play: Callable[..., Any], model: Model) -> None:
+    run = play(PLAYBOOK, model_path=model.path, model_distribute="shared")
+    assert run.rc != 0 and f"{model.path} on n4: the shared copy is not there: no manifest" in run.text
+    for node in RECEIVERS:
+        model.make(node)
+    run = play(PLAYBOOK, model_path=model.path, model_distribute="shared")
+    assert (run.rc, run.changed) == (0, 0)

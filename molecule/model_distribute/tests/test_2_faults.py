@@ -1,0 +1,74 @@
+"""What goes wrong on the way: the others finish, or stop with a clear word, and the next run brings the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from transfers import SLICE, TOTAL, Model
+
+UNIT = "$(systemctl list-units --plain --no-legend 'fullrank-weights-*' | cut -d' ' -f1)"
+CONTROL_BYTES = 3_000_000
+# what may come twice when a node is interrupted: the slices that were on their way, and what had not reached the disk's file yet
+ON_THE_WAY = 4 * SLICE
+
+pytestmark = pytest.mark.usefixtures("slow")
+
+
+def test_a_link_that_is_cut_and_healed_costs_time_only(model: Model, ground: Callable[..., str]) -> None:
+    run = model.start()
+    model.wait_for("n3", TOTAL // 5)
+    ground("cut", "n3")
+    model.wait_for("n4", TOTAL // 2)  # past the node that is gone
+    ground("heal", "n3")
+    assert model.end(run)[0] == 0
+    model.assert_everywhere("n2", "n3", "n4")
+
+
+def test_a_node_that_reboots_is_bypassed_and_gets_the_rest_by_the_next_run(
+    model: Model, arrived: Callable[[str], int]
+) -> None:
+    run = model.start()
+    model.wait_for("n3", TOTAL // 3)
+    model.on("n3", "sync; systemctl reboot -ff || true")
+    code, _ = model.end(run)
+    assert code != 0
+    model.assert_everywhere("n2", "n4")
+    before, missing = arrived("n3"), TOTAL - model.here("n3")
+    assert not model.ready("n3")
+    assert model.run()[0] == 0
+    model.assert_everywhere("n3")
+    assert arrived("n3") - before < missing + ON_THE_WAY + CONTROL_BYTES
+
+
+def test_when_the_source_dies_all_say_so_and_the_next_run_brings_the_rest(
+    model: Model, arrived: Callable[[str], int]
+) -> None:
+    run = model.start()
+    model.wait_for("n4", TOTAL // 3)
+    model.on("n1", f"systemctl kill --signal=KILL {UNIT}")
+    code, text = model.end(run)
+    assert code != 0
+    for node in ("n2", "n3", "n4"):
+        assert f"{node}: " in text and not model.ready(node)
+    assert "bytes are missing, and nothing new came for" in " ".join(text.split())
+    before, missing = arrived("n4"), TOTAL - model.here("n4")
+    assert model.run()[0] == 0
+    model.assert_everywhere("n2", "n3", "n4")
+    assert arrived("n4") - before < missing + ON_THE_WAY + CONTROL_BYTES
+
+
+def test_a_disk_that_fills_up_stops_its_node_only(model: Model) -> None:
+    model.on("n3", f"mkdir -p {model.path} && mount -t tmpfs -o size=1100m none {model.path}")
+    try:
+        run = model.start()
+        model.wait_for("n3", TOTAL // 5)
+        model.on("n3", f"head -c 1200m /dev/zero > {model.path}/others || true")
+        code, text = model.end(run)
+        assert code != 0 and "No space left on device" in text
+        model.assert_everywhere("n2", "n4")
+        model.on("n3", f"rm {model.path}/others")
+        assert model.run()[0] == 0
+        model.assert_everywhere("n3")
+    finally:
+        model.on("n3", f"umount {model.path}")
