@@ -41,6 +41,9 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 .PHONY: test
 test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
 
+.PHONY: test-all
+test-all: test test-docker ## everything, also what takes long: test-docker stops and moves a real docker many times
+
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .
@@ -79,6 +82,10 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 .PHONY: test-comm
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
+
+.PHONY: test-docker
+test-docker: setup host-packages ## docker and podman on two nodes, data-roots that move and come back (molecule)
+	molecule test -s docker
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
