@@ -32,7 +32,8 @@ def web(image: None, n1: Any) -> str:
 @pytest.fixture
 def rank(n1: Any) -> Iterator[None]:
     """A unit that runs in docker as a rank does."""
-    words = "docker run --rm --name fullrank-tiny --network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK tiny:1 busybox sleep 100000"
+    needs = "--network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
+    words = f"docker run --rm --name fullrank-tiny {needs} tiny:1 busybox sleep 100000"
     n1(f"systemd-run --quiet --collect --unit=fullrank-tiny --property=Restart=always {words}")
     n1("for i in $(seq 60); do docker ps --format '{{.Names}}' | grep -qx fullrank-tiny && exit; sleep 1; done; exit 1")
     yield
