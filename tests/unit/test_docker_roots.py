@@ -53,7 +53,8 @@ def test_two_moves_to_one_disk_need_room_for_both() -> None:
 
 
 def test_what_still_holds_layers_is_found() -> None:
-    task = "overlay /run/containerd/x/rootfs overlay rw,lowerdir=/var/lib/containerd/s/1/fs,upperdir=/var/lib/containerd/s/2/fs 0 0\n"
+    layers = "lowerdir=/var/lib/containerd/s/1/fs,upperdir=/var/lib/containerd/s/2/fs"
+    task = f"overlay /run/containerd/x/rootfs overlay rw,{layers} 0 0\n"
     assert roots.in_use(task, "/var/lib/containerd") == ["/run/containerd/x/rootfs"]
     assert roots.in_use(task, "/var/lib/docker") == []
 
