@@ -41,6 +41,9 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 .PHONY: test
 test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-distribute ## everything; on the test ground too
 
+.PHONY: test-all
+test-all: test test-docker ## everything, also what takes long: test-docker stops and moves a real docker many times
+
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .
@@ -101,6 +104,10 @@ test-distribute: setup host-packages engines ## weights from node to node: proce
 .PHONY: test-all
 test-all: export FULLRANK_TEST_ALL := 1
 test-all: test ## everything, also what takes long
+
+.PHONY: test-docker
+test-docker: setup host-packages ## docker and podman on two nodes, data-roots that move and come back (molecule)
+	molecule test -s docker
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

@@ -395,8 +395,10 @@ class DataRoot:
 
     def interrupted(self) -> bool:
         """Take back, or complete, a move that an earlier call did not end. Whether there was one."""
-        if "moving" not in self.known or self.module.check_mode:
-            return "moving" in self.known
+        if "moving" not in self.known:
+            return False
+        if self.module.check_mode:  # docker may be stopped, so that no more can be said
+            self.module.exit_json(changed=True, moved=[], started_again=[], old_roots=self.known["old"])
         targets = {move["target"] for move in self.moving["moves"] if move["what"] == "docker"}
         if self.info.get("DockerRootDir") in targets:
             try:

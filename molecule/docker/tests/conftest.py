@@ -45,3 +45,13 @@ def docker(play: Callable[..., Any]) -> Callable[..., Any]:
         return play("molecule/docker/converge.yml", *arguments, **variables)
 
     return run
+
+
+@pytest.fixture
+def move(play: Callable[..., Any]) -> Callable[..., Any]:
+    """Run the module docker_data_root alone, without the other tasks of the role."""
+
+    def run(path: str, *arguments: str, **options: Any) -> Any:
+        return play("molecule/docker/move.yml", *arguments, path=path, **options)
+
+    return run

@@ -32,7 +32,8 @@ def web(image: None, n1: Any) -> str:
 @pytest.fixture
 def rank(n1: Any) -> Iterator[None]:
     """A unit that runs in docker as a rank does."""
-    words = "docker run --rm --name fullrank-tiny --network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK tiny:1 busybox sleep 100000"
+    needs = "--network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
+    words = f"docker run --rm --name fullrank-tiny {needs} tiny:1 busybox sleep 100000"
     n1(f"systemd-run --quiet --collect --unit=fullrank-tiny --property=Restart=always {words}")
     n1("for i in $(seq 60); do docker ps --format '{{.Names}}' | grep -qx fullrank-tiny && exit; sleep 1; done; exit 1")
     yield
@@ -175,20 +176,26 @@ def test_a_proxy_with_a_password_is_nobodys_business(docker: Role, n1: Any) -> N
     assert n1("docker info --format '{{.HTTPProxy}}'") == ""
 
 
-def test_a_disk_that_is_too_small_is_refused_before_anything_stops(docker: Role, n1: Any) -> None:
+def test_a_disk_that_is_too_small_is_refused_before_anything_stops(move: Role, n1: Any) -> None:
     n1("mkdir -p /small && mount -t tmpfs -o size=1m tmpfs /small")
     pid = process(n1)
-    run = docker(docker_data_root="/small/docker", docker_restart_ok=True)
+    run = move("/small/docker")
     n1("umount /small")
     assert run.rc != 0 and run.changed == 0
     assert "are needed at /small/docker, 1.0 MiB are free" in run.text
     assert process(n1) == pid
 
 
-def test_a_disk_that_fills_up_on_the_way_is_taken_back(docker: Role, n1: Any, copy: Callable[[str], None]) -> None:
+def test_a_folder_with_something_in_it_is_refused(move: Role, n1: Any) -> None:
+    n1("mkdir -p /data/full/mine")
+    run = move("/data/full")
+    assert run.rc != 0 and "/data/full is not empty, it holds mine" in run.text
+
+
+def test_a_disk_that_fills_up_on_the_way_is_taken_back(move: Role, n1: Any, copy: Callable[[str], None]) -> None:
     n1("mkdir -p /small && mount -t tmpfs -o size=200m tmpfs /small")
     copy('head --bytes=199M /dev/zero > /small/ballast; exec /usr/bin/cp "$@"')
-    run = docker(docker_data_root="/small/docker", docker_restart_ok=True)
+    run = move("/small/docker")
     left = n1("ls -A /small/docker")
     n1("umount /small")
     assert run.rc != 0
@@ -197,51 +204,47 @@ def test_a_disk_that_fills_up_on_the_way_is_taken_back(docker: Role, n1: Any, co
     assert_all_is_there(n1)
 
 
-def test_half_a_copy_is_noticed_and_taken_back(docker: Role, n1: Any, copy: Callable[[str], None]) -> None:
+def test_half_a_copy_is_noticed_and_taken_back(move: Role, n1: Any, copy: Callable[[str], None]) -> None:
     """A cp that says it succeeded."""
     copy('/usr/bin/cp "$@"; rm -rf "${@: -1}"/image/overlay2/imagedb/content/sha256/*; exit 0')
-    run = docker(**SETTLED)
+    run = move("/data/docker")
     assert run.rc != 0
     assert "the copy in /data/docker is not complete: image/overlay2/imagedb" in run.text
     assert n1("ls -A /data/docker") == "" and root(n1) == "/var/lib/docker"
     assert_all_is_there(n1)
 
 
-def test_a_folder_with_something_in_it_is_refused(docker: Role, n1: Any) -> None:
-    n1("mkdir -p /data/full/mine")
-    run = docker(docker_data_root="/data/full", docker_restart_ok=True)
-    assert run.rc != 0 and "/data/full is not empty, it holds mine" in run.text
-
-
-def test_an_interrupted_move_is_taken_back_and_done_by_the_next_run(
-    docker: Role, n1: Any, copy: Callable[[str], None]
-) -> None:
+def test_an_interrupted_move_is_taken_back_by_the_next_run(move: Role, n1: Any, copy: Callable[[str], None]) -> None:
     copy('/usr/bin/cp "$@"; kill -9 $PPID; exit 1')
-    run = docker(**SETTLED)
+    run = move("/data/docker")
     assert run.rc != 0 and not n1.succeeds("systemctl is-active docker.service")
     n1(f"rm {COPY}")
-    run = docker(**SETTLED)
+    run = move("/var/lib/docker")
     assert run.rc == 0
-    assert root(n1) == "/data/docker"
+    assert n1("ls -A /data/docker") == "" and root(n1) == "/var/lib/docker"
     assert_all_is_there(n1)
 
 
-def test_a_moved_root_keeps_everything_and_the_old_one_stays_until_asked(docker: Role, n1: Any) -> None:
-    assert daemon_json(n1)["data-root"] == "/data/docker"
+def test_a_moved_root_keeps_everything_and_the_old_one_stays_until_asked(move: Role, docker: Role, n1: Any) -> None:
+    run = move("/data/docker", "--check", "--diff")
+    assert run.rc == 0 and run.changed == 1 and "+docker /data/docker" in run.text
+    assert root(n1) == "/var/lib/docker"
+    run = docker(**SETTLED)
+    assert run.rc == 0
+    assert root(n1) == daemon_json(n1)["data-root"] == "/data/docker"
+    assert_all_is_there(n1)
     assert docker(**SETTLED).changed == 0
-    run = docker("--check", **SETTLED)
-    assert (run.rc, run.changed) == (0, 0)
+    assert move("/data/docker", "--check").changed == 0
     assert n1("ls /var/lib/docker") != ""
     n1("docker exec web busybox sh -c 'echo more > /more'")
-    run = docker(**SETTLED, docker_data_root_remove_old=True)
-    assert run.rc == 0 and run.changed == 1
+    assert move("/data/docker", remove_old=True).changed == 1
     assert n1("ls -A /var/lib/docker") == ""
-    assert docker(**SETTLED, docker_data_root_remove_old=True).changed == 0
+    assert move("/data/docker", remove_old=True).changed == 0
     n1("docker run --rm tiny:1 busybox true")
     assert_all_is_there(n1)
 
 
-def test_images_in_containerd_move_with_containerds_root(docker: Role, n1: Any) -> None:
+def test_images_in_containerd_move_with_containerds_root(docker: Role, move: Role, n1: Any) -> None:
     """As in new installations of docker 29; Debian 13's docker 26 does it when asked."""
     if not n1("docker version --format '{{.Server.Version}}'").startswith("26."):
         pytest.skip("this docker keeps images in its own root only")
@@ -249,20 +252,14 @@ def test_images_in_containerd_move_with_containerds_root(docker: Role, n1: Any) 
     assert docker(**SETTLED, **options).rc == 0
     n1("tar -C /image -c . | docker import - other:1")
     n1("docker run --detach --name other --restart always other:1 busybox sleep 100000")
-    alone = docker(docker_data_root="/data/docker2", docker_restart_ok=True, **options)
+    alone = move("/data/docker2")
     assert alone.rc != 0 and "docker keeps its images in containerd on this node" in alone.text
-    both = {
-        "docker_data_root": "/data/docker2",
-        "docker_containerd_root": "/data/containerd2",
-        "docker_restart_ok": True,
-        **options,
-    }
-    run = docker(**both)
+    run = move("/data/docker2", containerd_path="/data/containerd2")
     assert run.rc == 0
     assert root(n1) == "/data/docker2" and 'root = "/data/containerd2"' in n1("cat /etc/containerd/config.toml")
     assert n1("docker inspect --format '{{.State.Running}}' other") == "true"
     assert n1("du -s /data/containerd2 | cut -f1") != "0"
-    assert docker(**both).changed == 0
+    assert move("/data/docker2", containerd_path="/data/containerd2").changed == 0
 
 
 def test_removed_it_leaves_the_images(docker: Role, n1: Any) -> None:

@@ -21,7 +21,7 @@ CLIENT = """#!/usr/bin/python3
 import json, sys
 config = json.load(open("/etc/docker/daemon.json"))
 if "info" in sys.argv:
-    print(json.dumps({"DockerRootDir": "/var/lib/docker", "LoggingDriver": config["log-driver"], "LiveRestoreEnabled": config["live-restore"]}))
+    print(json.dumps({"LoggingDriver": config["log-driver"], "LiveRestoreEnabled": config["live-restore"]}))
 """
 UNIT = "[Service]\nExecStart=/usr/bin/dockerd -H fd://\n[Install]\nWantedBy=multi-user.target\n"
 
