@@ -41,6 +41,10 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 .PHONY: test
 test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
 
+.PHONY: test-all
+# installs and boots over and over, and downloads a gigabyte for one build
+test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms ## everything, also what takes long
+
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .
