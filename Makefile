@@ -44,6 +44,10 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 .PHONY: test-all
 test-all: test test-docker ## everything, also what takes long: test-docker stops and moves a real docker many times
 
+.PHONY: test-all
+# installs and boots over and over, and downloads a gigabyte for one build
+test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms ## everything, also what takes long
+
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .

@@ -199,11 +199,13 @@ def driver_entries(facts: dict[str, Any], wanted: Wanted, kind: str) -> list[dic
     open_ = kind == nvidia_boards.OPEN
     if wanted.way == "repository":
         driver = entry(either("nvidia-open" if open_ else "cuda-drivers", branch, suffix_first=True), wanted.version)
+        # in the driver's own packages up to 580, beside them since
+        persistence = entry(["nvidia-persistenced"], "same", optional=True)
         if _is_el(facts):
-            return [driver]
+            return [driver, persistence]
         pin = [f"nvidia-driver-pinning-{wanted.version}", f"nvidia-driver-pinning-{branch}"]
         # repositories of before October 2025 have no pins, and driver packages that name their branch
-        return [entry(list(dict.fromkeys(pin)), "", hold=False, first=True, optional=True), driver]
+        return [entry(list(dict.fromkeys(pin)), "", hold=False, first=True, optional=True), driver, persistence]
     if distribution == "ubuntu":
         suffix = f"{branch}-server-open" if open_ else f"{branch}-server"
         flavour = facts["kernel"].rpartition("-")[2]

@@ -66,6 +66,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
 
 NAME = "fullrank-gpu-check"
+# the CDI library of docker 26 panics where it gets no inotify instance, and docker run then waits for ever
+SILENT_DOCKER = (
+    "look at journalctl -u docker; if it panics in cdi, raise the sysctl fs.inotify.max_user_instances and restart it"
+)
 
 
 def listed(result: CommandResult | None) -> list[str]:
@@ -116,7 +120,9 @@ class Check:
         started = self.docker(*words, self.given["image"], "sleep", str(self.given["timeout"]))
         if started.rc:
             message = started.stderr.strip() or started.message
-            self.module.fail_json(msg=f"no container with {self.given['device']} can be started: {message}")
+            self.module.fail_json(
+                msg=f"no container with {self.given['device']} can be started: {message}; {SILENT_DOCKER}"
+            )
         try:
             remedy = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"
             self.expect(

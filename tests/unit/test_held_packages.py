@@ -195,6 +195,14 @@ def test_what_has_versions_of_its_own_is_left_alone() -> None:
     assert "no libdrv of version 580.105" in run(partial)["msg"] and partial.packages == {}
 
 
+def test_a_hold_of_somebody_else_is_set_again() -> None:
+    archive = Archive(OFFERS, NEEDS)
+    archive.packages, archive.holds = {"drv-extra": "7-1"}, {"drv-extra"}
+    run(archive)
+    assert "drv-extra" in archive.holds
+    assert run(archive)["changed"] is False
+
+
 def test_strangers_are_those_of_another_version() -> None:
     outlook = {"libdrv": "590.1-1", "drv": "580.1-1", "libc6": "2-1"}
     assert package_plan.strangers(outlook, "drv", "580.1") == ["libdrv"]
