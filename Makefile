@@ -41,6 +41,9 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 .PHONY: test
 test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
 
+.PHONY: test-all
+test-all: test test-host_tuning test-rdma ## everything, also what takes long: package installations and reboots
+
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .
@@ -79,6 +82,14 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 .PHONY: test-comm
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
+
+.PHONY: test-host_tuning
+test-host_tuning: setup host-packages ## settings of a node: applied, kept over a reboot, taken back (molecule)
+	molecule test -s host_tuning
+
+.PHONY: test-rdma
+test-rdma: setup host-packages ## RDMA software over recorded hardware, stand-ins of NVIDIA's packages, a reboot (molecule)
+	molecule test -s rdma
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
