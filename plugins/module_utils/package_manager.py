@@ -70,6 +70,8 @@ class Apt:
             self._get("update", "-o", "APT::Update::Error-Mode=any", *only)
 
     def offered(self, names: Sequence[str]) -> list[Candidate]:
+        if not names:
+            return []
         _, output, _ = self._run(["apt-cache", "madison", *names])
         return parse_madison(output)
 
@@ -126,7 +128,7 @@ class Dnf:
         self._dnf("makecache")
 
     def offered(self, names: Sequence[str]) -> list[Candidate]:
-        return parse_repoquery(self._dnf("repoquery", "--qf", REPOQUERY_FORMAT, *names))
+        return [] if not names else parse_repoquery(self._dnf("repoquery", "--qf", REPOQUERY_FORMAT, *names))
 
     def installed(self) -> dict[str, str]:
         row_format = "%{NAME}|%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"

@@ -98,6 +98,13 @@ def strangers(outlook: dict[str, str], family: str, leader: str) -> list[str]:
     )
 
 
+def follows(offered: list[Candidate], name: str, leader: str) -> bool:
+    """Whether a package of the family has the leader's versions, or such of its own as Debian's nvidia-modprobe has: then
+    nothing of the leader's branch is offered under its name."""
+    branch = leader.partition(".")[0]
+    return any(one.name == name and one.branch == branch for one in offered)
+
+
 def members(installed: dict[str, str], family: str, leader: str) -> list[str]:
     """Installed packages of the family in the leader's version: dependencies that are held with it."""
     if not family or not leader:

@@ -142,6 +142,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import package_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
 from ansible_collections.fullrank.serving.plugins.module_utils.package_manager import Apt, Dnf, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import Candidate
 
@@ -170,9 +171,7 @@ class Change:
         self.held = manager.held()
 
     def fail(self, problems: list[dict[str, Any]]) -> None:
-        lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in problems]
-        head = f"{len(lines)} finding{'s' if len(lines) > 1 else ''}, nothing was changed"
-        self.module.fail_json(msg="\n".join([head, *lines]), findings=problems)
+        self.module.fail_json(msg=report(problems), findings=problems)
 
     def present(self) -> None:
         upgrade = self.given["state"] == "upgraded"
@@ -224,13 +223,17 @@ class Change:
     def with_family(self, differ: dict[str, str], targets: package_plan.Targets) -> tuple[dict[str, str], Outlook]:
         """What to ask the package manager for, with dependencies of the family at the family's version; and what that does."""
         asked, strangers = dict(differ), []
+        rows: list[Candidate] = []
         for _ in range(MOST_ROUNDS if differ else 0):
             outlook = self.manager.outlook(asked)
             strangers = package_plan.strangers(outlook.install, self.given["family"], targets.leader)
+            # asked for once each: what is offered does not change in between
+            rows.extend(self.manager.offered([name for name in strangers if name not in {row.name for row in rows}]))
+            strangers = [name for name in strangers if package_plan.follows(rows, name, targets.leader)]
             if not strangers:
                 return asked, outlook
             entries = [{**_plain_entry(name), "version": targets.leader} for name in strangers]
-            settled = package_plan.settle_by(entries, [], self.manager.offered(strangers))
+            settled = package_plan.settle_by(entries, [], rows)
             if settled.problems:
                 self.fail(settled.problems)
             asked.update(settled.versions)
