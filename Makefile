@@ -42,7 +42,8 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
 
 .PHONY: test-all
-test-all: test test-host_tuning test-rdma ## everything, also what takes long: package installations and reboots
+# packages are really installed and nodes rebooted
+test-all: test test-host-tuning test-rdma ## everything, also what takes long
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -83,8 +84,8 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
 
-.PHONY: test-host_tuning
-test-host_tuning: setup host-packages ## settings of a node: applied, kept over a reboot, taken back (molecule)
+.PHONY: test-host-tuning
+test-host-tuning: setup host-packages ## settings of a node: applied, kept over a reboot, taken back (molecule)
 	molecule test -s host_tuning
 
 .PHONY: test-rdma
