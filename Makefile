@@ -42,8 +42,8 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
 
 .PHONY: test-all
-# packages are really installed and nodes rebooted
-test-all: test test-host-tuning test-rdma ## everything, also what takes long
+# installs and boots over and over, and downloads a gigabyte for one build
+test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma test-host-tuning ## everything, also what takes long
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -83,6 +83,18 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 .PHONY: test-comm
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
+
+.PHONY: test-nvidia-driver
+test-nvidia-driver: setup host-packages ## the driver's packages, holds and reboots on a node, from a stand-in of NVIDIA's repository (molecule)
+	molecule test -s nvidia_driver
+
+.PHONY: test-nvidia-container-toolkit
+test-nvidia-container-toolkit: setup host-packages ## a container gets GPUs by CDI from a real docker, by stand-ins of driver and toolkit (molecule)
+	molecule test -s nvidia_container_toolkit
+
+.PHONY: test-nvidia-dkms
+test-nvidia-dkms: setup host-packages ## Debian's real driver, its module built by DKMS; needs 1 GB of downloads (molecule)
+	molecule test -s nvidia_dkms
 
 .PHONY: test-host-tuning
 test-host-tuning: setup host-packages ## settings of a node: applied, kept over a reboot, taken back (molecule)

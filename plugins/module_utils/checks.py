@@ -5,6 +5,7 @@ PRIVATE to this collection.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 PASS, WARN, FAIL, SKIPPED = "pass", "warn", "fail", "skipped"
@@ -67,3 +68,9 @@ def version(text: str | None) -> tuple[int, ...]:
         if len(digits) < len(part):
             break
     return tuple(numbers)
+
+
+def report(problems: Sequence[Check]) -> str:
+    """Failed checks as one message, a line each: what, where it was set, what to write instead."""
+    head = f"{len(problems)} finding{'s' if len(problems) > 1 else ''}, nothing was changed"
+    return "\n".join([head, *(f"{one['where']}: {one['message']}; {one['remedy']}" for one in problems)])

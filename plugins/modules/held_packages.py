@@ -199,9 +199,13 @@ class Change:
         }
         hold = {*targets.hold, *package_plan.members(after, self.given["family"], targets.leader)}
         if differ and not self.module.check_mode:
-            self.install(asked, targets.first, hold)
+            lifted = self.install(asked, targets.first, hold)
             after = self.manager.installed()
-            hold = {*targets.hold, *package_plan.members(after, self.given["family"], targets.leader)}
+            hold = {
+                *targets.hold,
+                *package_plan.members(after, self.given["family"], targets.leader),
+                *lifted & after.keys(),
+            }
         missing_holds = hold - (set() if differ else self.held)
         if missing_holds and not self.module.check_mode:
             self.manager.hold({name: after[name] for name in missing_holds})
@@ -241,8 +245,8 @@ class Change:
             raise PackageError(f"{', '.join(strangers)} would come in another version than {targets.leader}")
         return asked, Outlook()
 
-    def install(self, asked: dict[str, str], first: list[str], hold: set[str]) -> None:
-        """Lift holds, install, and go back to what was there when that fails."""
+    def install(self, asked: dict[str, str], first: list[str], hold: set[str]) -> set[str]:
+        """Lift holds, install, and go back to what was there when that fails. Returns the packages that were held."""
         touched = {name for name in self.held if name in asked or name in hold or re.search(self.family, name)}
         if touched:
             self.manager.unhold(touched)
@@ -254,6 +258,7 @@ class Change:
         except PackageError as error:
             state = self.back(touched)
             self.module.fail_json(msg=f"{error}\n{state}", rolled_back="again" in state)
+        return touched
 
     @property
     def family(self) -> str:

@@ -41,6 +41,7 @@ SSH = f"ssh -i {KEY} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null
 BRIDGE, UPLINK = "br0", "tap0"
 MOST_NODES = 32
 BOOT_LIMIT_S = 90
+CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
 def say(text: str) -> None:
@@ -89,6 +90,12 @@ def cgroup_root() -> Path:
         if kind == "cgroup2":
             return Path(target) / f"fullrank-ground-{NAME}"
     raise SystemExit("this machine mounts no cgroup v2: the nodes' systemd cannot run")
+
+
+def may_raise_limits() -> bool:
+    """Whether a node can have CAP_SYS_RESOURCE: it gets no capability that this process cannot have."""
+    bounding = re.search(r"^CapBnd:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return bounding is not None and bool(int(bounding[1], 16) >> CAP_SYS_RESOURCE & 1)
 
 
 def populated(cgroup: Path) -> bool:
@@ -162,8 +169,13 @@ def node_up(index: int, root: Path, binds: list[str]) -> None:
     if populated(cgroup):
         return
     ns = namespace(node)
-    for sub in ("upper/etc", "work", "root", "docker", "containerd"):
+    for sub in ("upper/etc", "work", "root", "docker", "containerd", "data"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
+    if not may_raise_limits():
+        programs = folder / "upper/usr/local/sbin"  # first in the PATH of services
+        programs.mkdir(parents=True, exist_ok=True)
+        for runtime in ("runc", "crun"):
+            shutil.copy(HERE / "oci-runtime", programs / runtime)
     (folder / "upper/etc/hostname").write_text(f"{node}\n")
     (folder / "upper/etc/hosts").write_text(hosts_file())
     (folder / "upper/etc/resolv.conf").write_text("nameserver 10.0.2.3\n")  # slirp4netns asks the machine's own

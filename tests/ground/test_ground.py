@@ -58,6 +58,22 @@ def test_nodes_are_real_systems_with_their_own_network() -> None:
     ground("exec", "n1", "apt-get update -qq && apt-cache show hello")
 
 
+def test_docker_of_the_distribution_runs_what_an_engine_needs() -> None:
+    """As engine_command renders it: the host's network, memory that may be locked."""
+    # trixie has the client in a package of its own
+    packages = "docker.io busybox-static $(apt-cache search --names-only '^docker-cli$' | cut -d' ' -f1)"
+    install = f"DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {packages} >/dev/null 2>&1"
+    ground("exec", "n1", f"apt-get update -qq && {install}")
+    ground(
+        "exec", "n1", "mkdir -p /image/bin && cp /bin/busybox /image/bin && tar -C /image -c . | docker import - tiny:1"
+    )
+    needs = "--rm --network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
+    assert "eth0" in ground("exec", "n1", f"docker run {needs} tiny:1 busybox ip link")
+    limits = ground("exec", "n1", f"docker run {needs} tiny:1 busybox grep 'Max locked memory' /proc/self/limits")
+    # where the machine cannot raise it, the stand-in kept what was asked for
+    assert "unlimited" in limits or "RLIMIT_MEMLOCK" in ground("exec", "n1", "cat /var/log/lowered-rlimits")
+
+
 def test_up_again_makes_only_what_is_missing() -> None:
     before = ground("exec", "n1", "cat /proc/sys/kernel/random/boot_id; systemctl show -p UserspaceTimestampMonotonic")
     ground("up", "3")

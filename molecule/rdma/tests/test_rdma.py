@@ -98,7 +98,7 @@ def test_everything_that_stands_in_the_way_is_said_at_once(
     run = play(PLAYBOOK, **recorded, rdma_source="doca", rdma_gpudirect="dma-buf")
     assert (run.rc != 0, run.changed) == (True, 0)
     for words in (
-        "RDMA: 4 findings, nothing was changed",
+        "4 findings, nothing was changed",
         "rdma_version: doca needs a version",
         "6.8.0-71-generic is installed",
         "install linux-headers-6.8.0-60-generic",

@@ -1,0 +1,242 @@
+"""What the role picks, holds and refuses. Hardware, repository and .run file are stand-ins (tests/standins/nvidia_vendor.py);
+apt, dpkg, systemd and the reboots are real."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+ROLE = "molecule/nvidia_driver/role.yml"
+OLD, NEW, NEXT = "580.95.05", "580.105.08", "590.44.01"
+RUN = {"nvidia_driver_source": "runfile", "nvidia_driver_version": "535.230.02"}
+DEBIAN = "debian12" if os.environ.get("GROUND_SUITE") == "bookworm" else "debian13"
+
+
+@pytest.fixture
+def node(nodes: dict[str, Host]) -> Host:
+    return nodes["n1"]
+
+
+@pytest.fixture
+def run(play: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments, **variables: play(ROLE, *arguments, **variables)
+
+
+@pytest.fixture
+def bare(node: Host, run: Callable[..., Any]) -> Iterator[None]:
+    """Without a driver before and after."""
+    run(tasks_from="remove")
+    node.check_output("rm -rf /srv/hardware/proc")
+    yield
+    run(tasks_from="remove")
+    hardware(node, "h100")
+
+
+def hardware(node: Host, board: str) -> None:
+    node.check_output("rm -rf /srv/hardware && cp -r /srv/mirrors/hardware/%s /srv/hardware", board)
+
+
+def installed(node: Host) -> dict[str, str]:
+    rows = node.check_output(
+        "dpkg-query -W -f='${db:Status-Abbrev} ${Package} ${Version}\\n' '*nvidia*' 'nvlsm' 'libnvsdm*' || true"
+    )
+    return {row.split()[1]: row.split()[2] for row in rows.splitlines() if row.startswith(("ii", "hi"))}
+
+
+def held(node: Host) -> set[str]:
+    return set(node.check_output("apt-mark showhold").split())
+
+
+def boot(node: Host) -> str:
+    """Changes with each boot: the node's init was started anew."""
+    return node.check_output("stat -c %Y /proc/1")
+
+
+def test_the_wanted_version_and_nothing_newer(node: Host) -> None:
+    """580.105.08 and 590.44.01 wait in the repository, and dependencies would take them (NVIDIA forum 353805)."""
+    found = installed(node)
+    ours = {name: version for name, version in found.items() if "pinning" not in name}
+    assert set(ours) == {"nvidia-open-580", "nvidia-driver-580-open", "nvidia-utils-580", "nvidia-fabricmanager"}
+    assert set(ours.values()) == {f"{OLD}-1"}
+    assert f"nvidia-driver-pinning-{OLD}" in found
+    assert set(ours) <= held(node), "dependencies too"
+    assert "nvidia" not in node.check_output("apt-get -s dist-upgrade | grep ^Inst || true")
+
+
+def test_the_node_booted_and_runs_it(node: Host) -> None:
+    """Converge may reboot: only a boot "loads" the stand-in's module, and nvidia-smi refuses to work without."""
+    assert f"<driver_version>{OLD}<" in node.check_output("nvidia-smi -q -x")
+    for name in ("nvidia-fabricmanager", "nvidia-persistenced"):
+        assert node.service(name).is_running and node.service(name).is_enabled
+
+
+def test_nouveau_and_unattended_upgrades_are_kept_away(node: Host) -> None:
+    assert "blacklist nouveau" in node.file("/etc/modprobe.d/fullrank-nouveau.conf").content_string
+    shown = node.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
+    assert '"nvidia-"' in shown and '"linux-"' in shown
+
+
+def test_check_mode_says_nothing_when_there_is_nothing(run: Callable[..., Any]) -> None:
+    result = run("--check", "--diff")
+    assert (result.rc, result.changed, result.outcome["reboot_required"]) == (0, 0, False)
+
+
+def test_a_branch_that_is_installed_stays(node: Host, run: Callable[..., Any]) -> None:
+    result = run(nvidia_driver_version="580")
+    assert (result.rc, result.changed) == (0, 0)
+    assert installed(node)["nvidia-open-580"] == f"{OLD}-1"
+
+
+def test_another_version_needs_a_reboot_and_waits_for_permission(node: Host, run: Callable[..., Any]) -> None:
+    before = boot(node)
+    planned = run("--check", "--diff", nvidia_driver_version=NEW)
+    assert planned.rc == 0 and planned.changed > 0
+    assert f"+nvidia-fabricmanager {NEW}-1" in planned.text
+    assert installed(node)["nvidia-open-580"] == f"{OLD}-1", "check mode"
+
+    result = run(nvidia_driver_version=NEW)
+    assert (result.rc, result.outcome["reboot_required"]) == (0, True)
+    assert f"the kernel has driver {OLD} loaded, and {NEW} is installed" in result.text
+    assert installed(node)["nvidia-fabricmanager"] == installed(node)["nvidia-utils-580"] == f"{NEW}-1"
+    assert f"nvidia-driver-pinning-{NEW}" in installed(node) and f"nvidia-driver-pinning-{OLD}" not in installed(node)
+    assert {"nvidia-open-580", "nvidia-fabricmanager", "nvidia-utils-580"} <= held(node)
+    assert boot(node) == before
+    assert node.run("nvidia-smi -q -x").rc == 18, "Driver/library version mismatch"
+
+    again = run(nvidia_driver_version=NEW)
+    assert (again.rc, again.changed, again.outcome["reboot_required"]) == (0, 0, True)
+
+    allowed = run(nvidia_driver_version=NEW, nvidia_driver_reboot_ok=True)
+    assert (allowed.rc, allowed.outcome["reboot_required"]) == (0, False)
+    assert boot(node) != before
+    assert f"<driver_version>{NEW}<" in node.check_output("nvidia-smi -q -x")
+    assert node.service("nvidia-fabricmanager").is_running, "after a reboot (azhpc PR 365, dstack 2348)"
+
+
+def test_a_version_that_is_not_offered_is_refused_with_those_that_are(node: Host, run: Callable[..., Any]) -> None:
+    before = installed(node)
+    result = run(nvidia_driver_version="580.1")
+    assert result.rc != 0
+    assert "no nvidia-open-580 or nvidia-open of version 580.1" in " ".join(result.text.split())
+    assert f"nvidia-open-580 {NEW}-1" in result.text
+    assert (installed(node), before <= installed(node).keys() | before) == (before, True)
+
+
+def test_a_failing_upgrade_goes_back(node: Host, run: Callable[..., Any]) -> None:
+    before, holds = installed(node), held(node)
+    broken = {"nvidia_driver_repositories": "file:///srv/mirrors/broken", "nvidia_driver_version": "580"}
+    result = run(tasks_from="upgrade", **broken)
+    assert result.rc != 0 and "the versions of before are installed and held again" in result.text
+    after = {name: version for name, version in installed(node).items() if "pinning" not in name}
+    assert after == {name: version for name, version in before.items() if "pinning" not in name}
+    assert {name for name in holds if "pinning" not in name} <= held(node)
+    assert node.run("nvidia-smi -q -x").rc == 0
+    assert run(nvidia_driver_version=NEW).rc == 0
+
+
+def test_upgrade_refuses_while_the_gpus_are_used(node: Host, run: Callable[..., Any]) -> None:
+    process = "<process_info><pid>7</pid><process_name>vllm</process_name></process_info>"
+    node.check_output(
+        f"sed -i.quiet 's,<processes></processes>,<processes>{process}</processes>,' /srv/hardware/nvidia-smi.xml"
+    )
+    result = run(tasks_from="upgrade", nvidia_driver_version="580")
+    node.check_output("mv /srv/hardware/nvidia-smi.xml.quiet /srv/hardware/nvidia-smi.xml")
+    assert result.rc != 0 and "vllm uses the GPUs of this node" in " ".join(result.text.split())
+
+
+def test_from_590_on_names_have_no_branch(node: Host, run: Callable[..., Any]) -> None:
+    result = run(nvidia_driver_version="590", nvidia_driver_reboot_ok=True)
+    assert result.rc == 0
+    ours = {name: version for name, version in installed(node).items() if "pinning" not in name}
+    assert {"nvidia-open", "nvidia-driver-open", "nvidia-utils", "nvidia-fabricmanager"} <= set(ours)
+    assert installed(node)["nvidia-fabricmanager"] == f"{NEXT}-1"
+    assert f"<driver_version>{NEXT}<" in node.check_output("nvidia-smi -q -x")
+
+
+def test_a_repository_with_another_key_is_refused(node: Host, run: Callable[..., Any]) -> None:
+    before = installed(node)
+    result = run(nvidia_driver_version=OLD, nvidia_driver_repositories="file:///srv/mirrors/stranger")
+    assert result.rc != 0 and ("NO_PUBKEY" in result.text or "Missing key" in result.text)
+    assert installed(node) == before
+    assert run(nvidia_driver_version="590").rc == 0
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("board", ["l40s", "a100", "b200"])
+def test_the_fabric_is_what_the_hardware_needs(board: str, node: Host, run: Callable[..., Any]) -> None:
+    """Found, not flagged: PCIe cards need nothing (cube-studio 29), NVSwitches the manager, HGX B200 nvlsm as well."""
+    hardware(node, board)
+    result = run(nvidia_driver_reboot_ok=True)
+    assert result.rc == 0
+    found = set(installed(node))
+    assert ("nvidia-fabricmanager" in found) == (board != "l40s")
+    assert ({"nvlsm", "libnvsdm"} <= found) == (board == "b200")
+    assert node.file("/etc/modules-load.d/fullrank-nvlink.conf").exists == (board == "b200")
+    if board != "b200":
+        return
+    node.check_output("cp /srv/mirrors/hardware/b200-waiting/nvidia-smi.xml /srv/hardware/")
+    waiting = run()
+    assert waiting.rc != 0, "nvidia-smi works, and the fabric does not (gpu-operator 2781)"
+    assert "The NVLink fabric is not ready" in waiting.text and "In Progress" in waiting.text
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_node_without_gpus_is_left_alone(node: Host, run: Callable[..., Any]) -> None:
+    hardware(node, "none")
+    result = run()
+    assert (result.rc, result.changed) == (0, 0)
+    assert "there is no NVIDIA GPU on the PCI bus" in result.text
+
+
+@pytest.mark.usefixtures("bare")
+def test_secure_boot_is_refused_with_the_choices(node: Host, run: Callable[..., Any]) -> None:
+    variable = "/srv/hardware/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    node.check_output(f"mkdir -p $(dirname {variable}) && printf '\\006\\000\\000\\000\\001' > {variable}")
+    result = run()
+    assert result.rc != 0 and result.changed == 0
+    for words in ("Secure Boot is on", "mokutil --import", "nvidia_driver_source: distribution"):
+        assert words in " ".join(result.text.split())
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_run_file(node: Host, run: Callable[..., Any]) -> None:
+    hardware(node, "l40s")
+    wrong = run(nvidia_driver_runfile_sha256="0" * 64, **RUN)
+    assert wrong.rc != 0 and wrong.changed == 0 and "checksum" in wrong.text
+    assert not node.file("/usr/bin/nvidia-uninstall").exists
+
+    sum_ = node.check_output("cat /srv/mirrors/run/*.sha256")
+    result = run(nvidia_driver_runfile_sha256=sum_, nvidia_driver_reboot_ok=True, **RUN)
+    assert result.rc == 0
+    assert node.check_output("cat /var/log/nvidia-installer.log") == "--silent --dkms -m=kernel-open"
+    assert "<driver_version>535.230.02<" in node.check_output("nvidia-smi -q -x")
+    again = run(nvidia_driver_runfile_sha256=sum_, **RUN)
+    assert (again.rc, again.changed) == (0, 0)
+
+    mixed = run()
+    assert mixed.rc != 0 and mixed.changed == 0
+    assert "driver 535.230.02 is installed by runfile, and repository is wanted" in " ".join(mixed.text.split())
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_older_source_of_the_same_repository_is_put_aside(node: Host, run: Callable[..., Any]) -> None:
+    old = f"/etc/apt/sources.list.d/cuda-{DEBIAN}-x86_64.list"
+    url = f"file:///srv/mirrors/cuda/{DEBIAN}/x86_64"
+    node.check_output(f"echo 'deb [signed-by=/usr/share/keyrings/cuda-archive-keyring.gpg] {url} /' > {old}")
+    result = run()
+    assert result.rc == 0
+    assert not node.file(old).exists and node.file(old + ".save").exists
+
+
+@pytest.mark.usefixtures("bare")
+def test_remove_leaves_nothing(node: Host, run: Callable[..., Any]) -> None:
+    assert run().rc == 0
+    assert run(tasks_from="remove").rc == 0
+    assert installed(node) == {} and held(node) == set()
+    assert node.check_output("find /etc /usr/share/keyrings -name '*fullrank*'") == ""
+    again = run(tasks_from="remove")
+    assert (again.rc, again.changed) == (0, 0)

@@ -1,0 +1,163 @@
+"""What a node needs so that containers see its GPUs: facts → plan. Functions from values to values.
+
+Source: NVIDIA Container Toolkit, Installation Guide and "Support for Container Device Interface"
+(https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/); its systemd units are in the repository
+NVIDIA/nvidia-container-toolkit, deployments/systemd, since 1.18.
+
+PRIVATE to this collection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, failed, version
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.preflight_system import os_release
+
+# They are built together and ask for each other by exact version only in part: the four are held at one.
+PACKAGES = (
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+)
+KEYRING = "/usr/share/keyrings/fullrank-nvidia-container-toolkit.asc"
+KEYRING_EL = "/etc/pki/rpm-gpg/RPM-GPG-KEY-fullrank-nvidia-container-toolkit"
+SOURCE = "/etc/apt/sources.list.d/fullrank-nvidia-container-toolkit.sources"
+SOURCE_EL = "/etc/yum.repos.d/fullrank-nvidia-container-toolkit.repo"
+SPEC = "/var/run/cdi/nvidia.yaml"
+OTHER_SPECS = ("/etc/cdi/nvidia.yaml",)
+OWN_UNIT = "fullrank-cdi-refresh"
+VENDOR_UNIT = "nvidia-cdi-refresh"
+DOCKER_WITH_CDI = "25"  # Docker Engine 25.0 release notes; a feature to turn on until 28.3
+
+# for toolkits before 1.18, which bring no units; a driver's installation ends with depmod
+UNITS = {
+    f"/etc/systemd/system/{OWN_UNIT}.service": (
+        "[Unit]\nDescription=CDI specification of the NVIDIA GPUs\nBefore=docker.service\n"
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        f"ExecStart=/usr/bin/nvidia-ctk cdi generate --output={SPEC}\n"
+        "[Install]\nWantedBy=multi-user.target\n"
+    ),
+    f"/etc/systemd/system/{OWN_UNIT}.path": (
+        "[Unit]\nDescription=A change of the kernel modules renews the CDI specification\n"
+        f"[Path]\nPathChanged=/lib/modules/%v/modules.dep\nUnit={OWN_UNIT}.service\n"
+        "[Install]\nWantedBy=multi-user.target\n"
+    ),
+}
+
+
+def collect(host: Host) -> dict[str, Any]:
+    """What the plan is made from; nothing is changed."""
+    release = os_release(host)
+    families = (release.get("ID", ""), *release.get("ID_LIKE", "").split())
+    smi, docker, units, installed = host.run_all(
+        [
+            ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+            ("docker", "version", "--format", "{{.Server.Version}}"),
+            ("systemctl", "is-enabled", f"{VENDOR_UNIT}.path", f"{VENDOR_UNIT}.service", f"{OWN_UNIT}.path"),
+            ("nvidia-ctk", "--version"),
+        ]
+    )
+    folder = "/etc/apt/sources.list.d"
+    return {
+        "debian": "debian" in families or "ubuntu" in families,
+        "driver_found": smi is not None,
+        "driver_message": smi.message if smi and smi.rc else "",
+        "driver_version": smi.stdout.split("\n")[0].strip() if smi and smi.rc == 0 else "",
+        "docker_version": docker.stdout.strip() if docker and docker.rc == 0 else "",
+        "docker_message": "is not installed" if docker is None else docker.message if docker.rc else "",
+        "units": (units.stdout if units else "").split(),
+        "toolkit": toolkit_version(installed.stdout if installed else ""),
+        "spec": host.read(SPEC),
+        "other_specs": [path for path in OTHER_SPECS if host.exists(path)],
+        "sources": {f"{folder}/{name}": host.read(f"{folder}/{name}") or "" for name in host.entries(folder)},
+    }
+
+
+def toolkit_version(text: str) -> str:
+    """``nvidia-ctk --version`` → the version; "" for another text.
+
+    >>> toolkit_version("NVIDIA Container Toolkit CLI version 1.18.1")
+    '1.18.1'
+    """
+    match = re.search(r"version (\d[\d.]*)", text)
+    return match.group(1) if match else ""
+
+
+def plan(facts: dict[str, Any], wanted: str, repository: str, docker: bool) -> dict[str, Any]:
+    """The plan; its keys are documented as those of ``fullrank.serving.container_toolkit_plan``."""
+    own_units = facts["toolkit"] and version(facts["toolkit"]) < (1, 18)
+    unit = OWN_UNIT if own_units else VENDOR_UNIT
+    return {
+        "skip": "" if facts["driver_found"] else "there is no driver (nvidia-smi) on this node",
+        "driver_version": facts["driver_version"],
+        "files": files(facts, repository),
+        "keyring": KEYRING if facts["debian"] else KEYRING_EL,
+        "sources": [SOURCE] if facts["debian"] else [],
+        "packages": [
+            {"names": [name], "version": "same" if index else wanted, "where": "nvidia_container_toolkit_version"}
+            for index, name in enumerate(PACKAGES)
+        ],
+        "unit_files": [{"path": path, "content": text} for path, text in UNITS.items()] if own_units else [],
+        "units": [f"{unit}.path", f"{unit}.service"],
+        "units_enabled": facts["units"].count("enabled") >= (1 if own_units else 2),
+        "spec_stale": spec_stale(facts["spec"], facts["driver_version"]),
+        "own_files": [
+            *({"path": path, "state": "absent"} for path in (SOURCE, SOURCE_EL, *UNITS)),
+            *({"path": path, "state": "absent", "ours": True} for path in (KEYRING, KEYRING_EL, SPEC)),
+        ],
+        "findings": findings(facts, docker) if facts["driver_found"] else [],
+    }
+
+
+def spec_stale(spec: str | None, driver: str) -> bool:
+    """Whether the CDI specification is not that of the driver: it names the libraries, whose names end with the version."""
+    return bool(driver) and (spec is None or driver not in spec)
+
+
+def files(facts: dict[str, Any], repository: str) -> list[dict[str, str]]:
+    """Our source, and other sources of the same repository put aside: apt refuses one URL with two keys."""
+    base = repository.rstrip("/")
+    if not facts["debian"]:
+        text = (
+            f"[fullrank-nvidia-container-toolkit]\nname=NVIDIA Container Toolkit\nbaseurl={base}/stable/rpm/$basearch\n"
+        )
+        return [
+            {
+                "path": SOURCE_EL,
+                "content": f"{text}enabled=1\ngpgcheck=0\nrepo_gpgcheck=1\ngpgkey=file://{KEYRING_EL}\n",
+            }
+        ]
+    marks = (base, "nvidia.github.io/libnvidia-container")
+    found = [
+        {"path": path, "state": "absent"}
+        for path, text in facts["sources"].items()
+        if path != SOURCE
+        and path.endswith((".list", ".sources"))
+        and any(mark in line for line in text.splitlines() if not line.startswith("#") for mark in marks)
+    ]
+    text = f"Types: deb\nURIs: {base}/stable/deb/$(ARCH)\nSuites: /\nSigned-By: {KEYRING}\n"
+    return [*found, {"path": SOURCE, "content": text}]
+
+
+def findings(facts: dict[str, Any], docker: bool) -> list[Check]:
+    """What stands in the way."""
+    found = []
+    if facts["driver_message"]:
+        remedy = "boot the node where the driver was changed; otherwise look at dmesg for NVRM"
+        found.append(failed("driver", "nvidia-smi", facts["driver_message"], remedy))
+    if docker and not facts["docker_version"]:
+        message = f"docker {facts['docker_message'] or 'does not answer'}"
+        remedy = "install and start it first (role docker), or set nvidia_container_toolkit_docker: false"
+        found.append(failed("docker", "nvidia_container_toolkit_docker", message, remedy))
+    elif docker and version(facts["docker_version"]) < version(DOCKER_WITH_CDI):
+        message = f"docker {facts['docker_version']} knows no CDI devices, {DOCKER_WITH_CDI}.0 is the first that does"
+        remedy = "install docker from Docker's repository (docker_source), which has newer ones than this release"
+        found.append(failed("docker-cdi", "docker", message, remedy))
+    for path in facts["other_specs"]:
+        message = f"{path} describes the same devices as {SPEC}, and nothing renews it when the driver changes"
+        found.append(failed("cdi-spec", path, message, "remove it: docker refuses a device that two files describe"))
+    return found

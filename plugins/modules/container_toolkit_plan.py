@@ -1,0 +1,132 @@
+#!/usr/bin/python
+# Copyright: the fullrank authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_toolkit_plan
+short_description: What a node needs so that containers see its GPUs
+version_added: 0.1.0
+description:
+  - Looks at the driver, docker, the NVIDIA Container Toolkit and the CDI specification of a node, and says which packages,
+    files and units make them fit. It changes nothing and asks no repository.
+  - Fails with all findings at once when it cannot be done.
+options:
+  version:
+    description: The toolkit's version, or the beginning of one such as V(1.18).
+    type: str
+    required: true
+  repository:
+    description: Address of NVIDIA's repository of the toolkit.
+    type: str
+    required: true
+  docker:
+    description: Whether containers are started by docker.
+    type: bool
+    default: true
+  judge:
+    description: Whether findings fail the task.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - fullrank.serving.attributes
+seealso:
+  - module: fullrank.serving.held_packages
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Know what this node needs
+  fullrank.serving.container_toolkit_plan:
+    version: "1.18"
+    repository: https://nvidia.github.io/libnvidia-container
+  register: plan
+"""
+
+RETURN = r"""
+skip:
+  description: Why there is nothing to do; empty where there is a driver.
+  returned: always
+  type: str
+driver_version:
+  description: The driver's version as C(nvidia-smi) says it; empty where it does not answer.
+  returned: always
+  type: str
+files:
+  description: The package source, for M(fullrank.serving.node_files).
+  returned: always
+  type: list
+  elements: dict
+keyring:
+  description: Where the repository's key belongs.
+  returned: always
+  type: str
+sources:
+  description: Source files of the repository.
+  returned: always
+  type: list
+  elements: str
+packages:
+  description: The packages, for M(fullrank.serving.held_packages).
+  returned: always
+  type: list
+  elements: dict
+unit_files:
+  description: Units that renew the CDI specification, where the toolkit brings none.
+  returned: always
+  type: list
+  elements: dict
+units:
+  description: The units that renew it.
+  returned: always
+  type: list
+  elements: str
+units_enabled:
+  description: Whether they are enabled.
+  returned: always
+  type: bool
+spec_stale:
+  description: Whether the CDI specification is missing or of another driver.
+  returned: always
+  type: bool
+own_files:
+  description: The files that the role may have written, for their removal.
+  returned: always
+  type: list
+  elements: dict
+findings:
+  description: What stands in the way.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "version": {"type": "str", "required": True},
+            "repository": {"type": "str", "required": True},
+            "docker": {"type": "bool", "default": True},
+            "judge": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    plan = container_toolkit.plan(
+        container_toolkit.collect(Host()), given["version"], given["repository"], given["docker"]
+    )
+    found = plan["findings"]
+    if found and given["judge"]:
+        module.fail_json(msg=report(found), **plan)
+    module.exit_json(changed=False, **plan)
+
+
+if __name__ == "__main__":
+    main()

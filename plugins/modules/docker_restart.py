@@ -1,0 +1,150 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Docker restarted when it must be, and not under a running engine."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: docker_restart
+version_added: 0.1.0
+short_description: Restart docker when its configuration is newer than its process, and not under a running engine
+description:
+  - Starts docker where it does not run. Restarts it where C(daemon.json), its unit, drop-ins or environment files were written
+    after it started; otherwise does nothing.
+  - Does not restart it while ranks run in docker, or containers that nothing would bring back (no restart policy, and no
+    C(live-restore)), unless O(restart_ok). RV(restart_required) then says that a restart waits.
+  - When docker does not come up with a changed C(daemon.json), the file with which it ran before is put back, the new one is
+    kept as C(daemon.json.failed), docker is started again, and the module fails with docker's own words.
+options:
+  restart_ok:
+    description: Restart even under ranks and containers that end by it.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Says whether it would restart.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+  idempotent:
+    description: A docker that runs with what is written is left alone.
+    support: full
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Let docker take over its configuration
+  fullrank.serving.docker_restart:
+    restart_ok: "{{ docker_restart_ok }}"
+  register: restarted
+"""
+
+RETURN = r"""
+restart_required:
+  description: Whether docker must still be restarted.
+  returned: success
+  type: bool
+reasons:
+  description: The files that are newer than docker's process.
+  returned: success
+  type: list
+  elements: str
+harmed:
+  description: The ranks and containers for whose sake docker is not restarted.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import docker_daemon, docker_running
+from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import DAEMON_JSON
+from ansible_collections.fullrank.serving.plugins.module_utils.units import parse_show
+
+
+class Restart:
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.run = module.run_command
+        self.started = docker_daemon.started(self.run)
+
+    def newer(self) -> list[str]:
+        """What was written after docker's process started; a file that is gone counts as written when its folder was not."""
+        unit_files, _ = docker_daemon.unit_flags(self.run)
+        files = [Path(DAEMON_JSON), *map(Path, unit_files)]
+        found = [str(file) for file in files if file.exists() and file.stat().st_mtime > self.started]
+        folder = Path(DAEMON_JSON).parent
+        if not Path(DAEMON_JSON).exists() and folder.exists() and self.backups():
+            found.append(DAEMON_JSON)
+        _, output, _ = self.run(["systemctl", "show", "--property=NeedDaemonReload", "docker.service"], check_rc=True)
+        return found + ["docker.service"] * (parse_show(output).get("NeedDaemonReload") == "yes" and not found)
+
+    def backups(self) -> list[Path]:
+        """Copies of daemon.json made since docker started, the first of them is what it started with."""
+        copies = Path(DAEMON_JSON).parent.glob(f"{Path(DAEMON_JSON).name}.*~")
+        return sorted(
+            (one for one in copies if one.stat().st_ctime > self.started), key=lambda one: one.stat().st_ctime
+        )
+
+    def harmed(self) -> list[str]:
+        containers = docker_daemon.containers(self.run)
+        live = docker_daemon.info(self.run).get("LiveRestoreEnabled")
+        engines = docker_running.engines(containers, docker_daemon.engine_units(self.run))
+        return sorted({*engines, *([] if live else docker_running.stay_down(containers))})
+
+    def restart(self) -> None:
+        before = self.backups()
+        new = Path(DAEMON_JSON).exists() and Path(DAEMON_JSON).stat().st_mtime > self.started > 0
+        self.run(["systemctl", "daemon-reload"], check_rc=True)
+        said = self.bring_up()
+        if not said:
+            return
+        if not before and not new:
+            self.module.fail_json(msg=f"docker does not start: {said}")
+        aside = Path(f"{DAEMON_JSON}.failed")
+        if new:
+            Path(DAEMON_JSON).replace(aside)
+        if before:
+            docker_daemon.write(Path(DAEMON_JSON), before[0].read_text(), before[0].stat().st_mode & 0o777)
+        again = self.bring_up()
+        state = (
+            f"and does not with the file of before either: {again}"
+            if again
+            else "it runs again with the file of before"
+        )
+        self.module.fail_json(
+            msg=f"docker does not start with the new {DAEMON_JSON}, which is kept as {aside}; {state}\n{said}",
+            rolled_back=not again,
+        )
+
+    def bring_up(self) -> str:
+        """Restart the unit; empty when it runs, else what docker said."""
+        self.run(["systemctl", "reset-failed", "docker.service", "docker.socket"])
+        code, _, error = self.run(["systemctl", "restart", "docker.service"])
+        if not code:
+            return ""
+        journal = ["journalctl", "--unit=docker.service", "--lines=8", "--output=cat", "--no-pager", "--quiet"]
+        return self.run(journal)[1].strip() or str(error).strip()
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"restart_ok": {"type": "bool", "default": False}},
+        supports_check_mode=True,
+    )
+    restart = Restart(module)
+    reasons = restart.newer() if restart.started else ["docker does not run"]
+    harmed = restart.harmed() if reasons and restart.started else []
+    allowed = bool(reasons) and (not harmed or module.params["restart_ok"])
+    if allowed and not module.check_mode:
+        restart.restart()
+    module.exit_json(changed=allowed, restart_required=bool(reasons) and not allowed, reasons=reasons, harmed=harmed)
+
+
+if __name__ == "__main__":
+    main()

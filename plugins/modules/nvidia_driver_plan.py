@@ -1,0 +1,227 @@
+#!/usr/bin/python
+# Copyright: the fullrank authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nvidia_driver_plan
+short_description: What a node's GPUs need of a driver, what is there, and what stands in the way
+version_added: 0.1.0
+description:
+  - Reads the GPUs, switches and bridges from PCI, the kernel, Secure Boot, the driver that is installed and the one that is
+    loaded, and says which packages, files and services make the wanted driver. It changes nothing and asks no repository.
+  - Fails with all findings at once when the driver cannot be installed as it is wanted. A node without GPUs is an answer.
+options:
+  source:
+    description: Where the driver comes from.
+    type: str
+    choices: [repository, distribution, runfile]
+    required: true
+  version:
+    description: The driver's version, or a branch such as V(580).
+    type: str
+    required: true
+  kernel_modules:
+    description: Which kernel modules. V(auto) takes the open ones where the GPUs allow it.
+    type: str
+    choices: [auto, open, proprietary]
+    default: auto
+  module_key_enrolled:
+    description: With Secure Boot, whether the key that modules are signed with is enrolled in the firmware.
+    type: bool
+    default: false
+  kernel_headers:
+    description: Packages with kernel headers, instead of those of the running kernel.
+    type: list
+    elements: str
+    default: []
+  repositories:
+    description: Address of the folder with the vendor's repositories. Other sources of them are to be put aside.
+    type: str
+    default: https://developer.download.nvidia.com/compute/cuda/repos
+  not_unattended:
+    description: Beginnings of the names of packages that unattended upgrades leave alone.
+    type: list
+    elements: str
+    default: []
+  judge:
+    description: Whether findings that forbid the installation fail the task.
+    type: bool
+    default: true
+  hardware_root:
+    description: Where C(/sys) and C(/proc) of the hardware are read. With another value than V(/) a recorded machine.
+    type: path
+    default: /
+extends_documentation_fragment:
+  - fullrank.serving.attributes
+seealso:
+  - module: fullrank.serving.held_packages
+  - module: fullrank.serving.gpu_facts
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Know what this node needs
+  fullrank.serving.nvidia_driver_plan:
+    source: repository
+    version: 580.95.05
+  register: plan
+"""
+
+RETURN = r"""
+skip:
+  description: Why there is nothing to install; empty where there is a GPU.
+  returned: always
+  type: str
+gpus:
+  description: The GPUs.
+  returned: always
+  type: list
+  elements: str
+  sample: [H200 SXM, H200 SXM]
+kernel_modules:
+  description: The kernel modules that are taken.
+  returned: always
+  type: str
+  sample: open
+fabric:
+  description: >-
+    What manages the NVLink fabric of this node - V(none), V(nvswitch) (Fabric Manager), V(nvlink5) (Fabric Manager with
+    nvlsm), V(nvl72) (IMEX).
+  returned: always
+  type: str
+  sample: nvswitch
+installed_way:
+  description: How the driver that is there was installed - V(none), V(repository), V(distribution), V(runfile).
+  returned: always
+  type: str
+installed_version:
+  description: Its version; null without one.
+  returned: always
+  type: str
+loaded_version:
+  description: The version that the kernel has loaded; null without one.
+  returned: always
+  type: str
+reboot_reasons:
+  description: Why the node must boot before the installed driver works; empty where it works.
+  returned: always
+  type: list
+  elements: str
+packages:
+  description: The packages, for M(fullrank.serving.held_packages).
+  returned: always
+  type: list
+  elements: dict
+family:
+  description: A regular expression of the names of all packages that have the driver's version.
+  returned: always
+  type: str
+removal:
+  description: A regular expression of the names of all packages that go with the driver when it is removed.
+  returned: always
+  type: str
+own_files:
+  description: The files that the role may have written, for their removal by M(fullrank.serving.node_files).
+  returned: always
+  type: list
+  elements: dict
+module_stream:
+  description: The stream of the dnf module nvidia-driver; empty where there are no modules.
+  returned: always
+  type: str
+files:
+  description: >-
+    Files of the package manager and the kernel, for M(fullrank.serving.node_files), among them other sources and withdrawn
+    keys of the vendor's repository, to be put aside.
+  returned: always
+  type: list
+  elements: dict
+keyring:
+  description: Where the key of the vendor's repository belongs; empty where the repository is not needed.
+  returned: always
+  type: str
+sources:
+  description: Source files of the vendor's repository.
+  returned: always
+  type: list
+  elements: str
+initramfs:
+  description: The command that makes the initramfs anew; empty where there is none.
+  returned: always
+  type: list
+  elements: str
+repository_url:
+  description: The vendor's repository for this node; empty where it is not needed.
+  returned: always
+  type: str
+services:
+  description: The services that belong to the driver on this hardware.
+  returned: always
+  type: list
+  elements: str
+services_to_enable:
+  description: Those that are not enabled.
+  returned: always
+  type: list
+  elements: str
+services_to_start:
+  description: Those that do not run.
+  returned: always
+  type: list
+  elements: str
+runfile_arguments:
+  description: Options for the .run file.
+  returned: always
+  type: list
+  elements: str
+findings:
+  description: What people should know and what stops nothing.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_driver, nvidia_node
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import FAIL, report
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "str", "choices": ["repository", "distribution", "runfile"], "required": True},
+            "version": {"type": "str", "required": True},
+            "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
+            "module_key_enrolled": {"type": "bool", "default": False},
+            "kernel_headers": {"type": "list", "elements": "str", "default": []},
+            "repositories": {"type": "str", "default": "https://developer.download.nvidia.com/compute/cuda/repos"},
+            "not_unattended": {"type": "list", "elements": "str", "default": []},
+            "judge": {"type": "bool", "default": True},
+            "hardware_root": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    wanted = nvidia_driver.Wanted(
+        way=given["source"],
+        version=given["version"],
+        modules=given["kernel_modules"],
+        key_enrolled=given["module_key_enrolled"],
+        kernel_headers=tuple(given["kernel_headers"]),
+        repositories=given["repositories"],
+        not_unattended=tuple(given["not_unattended"]),
+    )
+    plan = nvidia_driver.plan(nvidia_node.collect(Host(), Host(given["hardware_root"])), wanted)
+    failures = [one for one in plan["findings"] if one["status"] == FAIL]
+    if failures and given["judge"]:
+        module.fail_json(msg=report(failures), **plan)
+    for one in plan["findings"]:
+        module.warn(f"{one['where']}: {one['message']}; {one['remedy']}")
+    module.exit_json(changed=False, **plan)
+
+
+if __name__ == "__main__":
+    main()

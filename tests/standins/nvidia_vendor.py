@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Stand-ins of NVIDIA's repository, of a .run file and of machines with GPUs, for scenarios on nodes that have none.
+
+    nvidia_vendor.py FOLDER KERNEL
+
+writes FOLDER/cuda/debian12|13/x86_64, the same with another key in FOLDER/stranger and with an update that fails in
+FOLDER/broken, FOLDER/run with a .run file, and FOLDER/hardware/BOARD for a node's /srv/hardware.
+
+Names, suffixes and versions are those of NVIDIA's repository (Driver Installation Guide, "Recent Updates"; gpu-driver-container
+pull request 451). Dependencies ask for "at least", as there: apt alone would mix versions. A package's nvidia-smi answers as the
+real one does: it refuses to work with a kernel module of another version. The module "loads" at boot: a unit writes
+/srv/hardware/proc/driver/nvidia/version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "unit")]
+import recorded
+from apt_repository import Deb, SigningKey, publish
+
+BRANCH_580 = ("580.95.05", "580.105.08")
+BROKEN = "580.119.02"
+HARDWARE = "/srv/hardware"
+UNIT = """[Unit]
+Description={what}
+ConditionPathExists={hardware}
+After={after}
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={command}
+[Install]
+WantedBy=multi-user.target
+"""
+BOOTED = {"hardware": HARDWARE, "after": ""}
+LOADED_FIRST = {"hardware": HARDWARE, "after": "standin-nvidia.service"}
+LOADED = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {version}  Release Build\\n"
+
+
+def smi(version: str) -> str:
+    return f"""#!/bin/sh
+# stand-in: NVIDIA's prints this when the library and the module differ
+grep -q " {version} " {HARDWARE}/proc/driver/nvidia/version 2>/dev/null || {{
+    echo "Failed to initialize NVML: Driver/library version mismatch"; exit 18; }}
+case "$*" in
+    "-q -x") sed 's,<driver_version>[^<]*,<driver_version>{version},' {HARDWARE}/nvidia-smi.xml ;;
+    "--query-gpu=driver_version --format=csv,noheader") grep -o "<uuid>" {HARDWARE}/nvidia-smi.xml | sed "s/.*/{version}/" ;;
+    -L)
+        sed -n 's,.*<uuid>\\([^<]*\\)<.*,\\1,p' {HARDWARE}/nvidia-smi.xml |
+            awk '{{ print "GPU " NR - 1 ": stand-in (UUID: " $1 ")" }}' ;;
+    *) exit 6 ;;
+esac
+"""
+
+
+def load_command(version: str) -> str:
+    folder = f"{HARDWARE}/proc/driver/nvidia"
+    return f"/bin/sh -c 'mkdir -p {folder} && printf \"{LOADED.format(version=version)}\" > {folder}/version'"
+
+
+def utilities(version: str) -> dict[str, str]:
+    """What libraries, tools and module of a driver bring."""
+    load = UNIT.format(what="stand-in: loads the kernel module", command=load_command(version), **BOOTED)
+    persist = UNIT.format(what="stand-in: persistence daemon", command="/bin/true", **LOADED_FIRST)
+    return {
+        "/usr/bin/nvidia-smi": smi(version),
+        "/usr/lib/systemd/system/standin-nvidia.service": load,
+        "/usr/lib/systemd/system/nvidia-persistenced.service": persist,
+    }
+
+
+def driver(version: str, suffix: str, broken: bool = False) -> list[Deb]:
+    """The driver's packages: with the branch in their names, or without (from 590 on)."""
+    full = f"{version}-1"
+    enable = {"postinst": "systemctl enable -q standin-nvidia.service" + ("\nexit 1" if broken else "")}
+    other = {"Conflicts": "nvidia-utils-any", "Provides": "nvidia-utils-any", "Replaces": "nvidia-utils-any"}
+    at_least = f"(>= {version})"
+    return [
+        Deb(f"nvidia-open{suffix}", full, depends=f"nvidia-driver{suffix}-open {at_least}"),
+        Deb(f"nvidia-driver{suffix}-open", full, depends=f"nvidia-utils{suffix} {at_least}"),
+        Deb(f"nvidia-utils{suffix}", full, files=utilities(version), scripts=enable, fields=other),
+    ]
+
+
+def fabric(version: str, suffix: str = "") -> list[Deb]:
+    manager = UNIT.format(
+        what="stand-in: Fabric Manager", command=f'/bin/sh -c "nvidia-smi -q -x | grep -q {version}"', **LOADED_FIRST
+    )
+    imex = UNIT.format(what="stand-in: IMEX", command="/bin/true", **LOADED_FIRST)
+    return [
+        Deb(
+            f"nvidia-fabricmanager{suffix}",
+            f"{version}-1",
+            files={"/usr/lib/systemd/system/nvidia-fabricmanager.service": manager},
+        ),
+        Deb(f"nvidia-imex{suffix}", f"{version}-1", files={"/usr/lib/systemd/system/nvidia-imex.service": imex}),
+        Deb(f"libnvsdm{suffix}", f"{version}-1"),
+    ]
+
+
+def pin(name: str, version: str) -> Deb:
+    fields = {
+        "Provides": "nvidia-driver-pinning",
+        "Conflicts": "nvidia-driver-pinning",
+        "Replaces": "nvidia-driver-pinning",
+    }
+    text = f"Package: nvidia-* libnvidia-* cuda-drivers*\nPin: version {version}*\nPin-Priority: 1000\n"
+    return Deb(
+        f"nvidia-driver-pinning-{name}",
+        f"{version}-1",
+        files={f"/etc/apt/preferences.d/nvidia-{name}": text},
+        fields=fields,
+    )
+
+
+def packages(kernel: str, broken: bool = False) -> list[Deb]:
+    """The repository: branches 575, 580 and 590, an update of 580 waiting; with ``broken`` a newer one that fails."""
+    found = [*driver("575.57.08", "-575"), *fabric("575.57.08", "-575")]
+    for version in BRANCH_580:
+        found += [*driver(version, "-580"), *fabric(version), pin(version, version)]
+    found += [*driver("590.44.01", ""), *fabric("590.44.01"), pin("580", "580."), pin("590", "590.")]
+    found += [Deb("nvlsm", "2025.10.14-1"), Deb(f"linux-headers-{kernel}", "1")]
+    return found + (driver(BROKEN, "-580", broken=True) + fabric(BROKEN) if broken else [])
+
+
+def run_file(version: str) -> str:
+    """A .run file: a shell archive, as NVIDIA's is; it leaves what NVIDIA's leaves."""
+    library = f"/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.{version}"
+    unit = "/usr/lib/systemd/system/standin-nvidia.service"
+    return f"""#!/bin/sh
+set -e
+echo "$*" > /var/log/nvidia-installer.log
+mkdir -p {HARDWARE} && touch {library}
+cat > /usr/bin/nvidia-smi <<'END'
+{smi(version)}END
+cat > /usr/bin/nvidia-uninstall <<'END'
+#!/bin/sh
+systemctl disable -q standin-nvidia.service
+rm -f /usr/bin/nvidia-smi {library} {unit} {HARDWARE}/proc/driver/nvidia/version /usr/bin/nvidia-uninstall
+END
+cat > /usr/lib/systemd/system/nvidia-persistenced.service <<'END'
+{UNIT.format(what="stand-in: persistence daemon", command="/bin/true", **LOADED_FIRST)}END
+cat > {unit} <<'END'
+{UNIT.format(what="stand-in: loads the kernel module", command=load_command(version), **BOOTED)}END
+chmod 755 /usr/bin/nvidia-smi /usr/bin/nvidia-uninstall
+systemctl enable -q standin-nvidia.service
+"""
+
+
+def write_all(folder: Path, kernel: str) -> None:
+    """Both releases, a copy of the first signed by a stranger, one with a broken update, and a .run file."""
+    with SigningKey() as key, SigningKey() as stranger:
+        for name, signer, broken in (("cuda", key, False), ("stranger", stranger, False), ("broken", key, True)):
+            for release in ("debian12", "debian13"):
+                repository = publish(folder / name / release / "x86_64", packages(kernel, broken), signer)
+                (repository / "3bf863cc.pub").write_text(key.public())
+    run = folder / "run/NVIDIA-Linux-x86_64-535.230.02.run"
+    run.parent.mkdir(exist_ok=True)
+    run.write_text(run_file("535.230.02"))
+    for board in BOARDS:
+        write_hardware(folder / "hardware" / board, board)
+    write_hardware(folder / "hardware/b200-waiting", "b200", "In Progress")
+    run.with_suffix(".sha256").write_text(hashlib.sha256(run.read_bytes()).hexdigest())
+
+
+# board → its PCI device id; NVSwitches on the bus (A100 to H200), or bridges with SW_MNG (B200)
+BOARDS = {"a100": "20b2", "h100": "2330", "h200": "2335", "h20": "2329", "l40s": "26b9", "b200": "2901", "none": ""}
+WITH_SWITCHES = ("a100", "h100", "h200", "h20")
+
+
+def write_hardware(folder: Path, board: str, fabric_state: str = "") -> None:
+    """What a machine with eight GPUs of a board shows in sysfs, and what its nvidia-smi says (tests/unit/data/nvidia_smi)."""
+
+    def add(address: str, vendor: str, device: str, kind: str, **more: str) -> None:
+        device_folder = folder / "sys/bus/pci/devices" / address
+        device_folder.mkdir(parents=True, exist_ok=True)
+        for name, value in {"vendor": vendor, "device": f"0x{device}", "class": kind, **more}.items():
+            (device_folder / name).write_text(value + "\n")
+
+    gpus = [f"0000:{0x10 + index:02x}:00.0" for index in range(8 if BOARDS[board] else 0)]
+    for address in gpus:
+        add(address, "0x10de", BOARDS[board], "0x030200")
+    for index in range(4 if board in WITH_SWITCHES else 0):
+        add(f"0000:{0x80 + index:02x}:00.0", "0x10de", "22a3", "0x068000")
+    for index in range(2 if board == "b200" else 0):
+        add(f"0000:{0x90 + index:02x}:00.0", "0x15b3", "1021", "0x020700", vpd="ConnectX-7 SW_MNG")
+    folder.mkdir(parents=True, exist_ok=True)
+    if gpus:
+        known = fabric_state or ("N/A" if board in ("a100", "l40s") else "Completed")
+        status = "N/A" if known in ("N/A", "In Progress") else "Success"
+        (folder / "nvidia-smi.xml").write_text(recorded.nvidia_smi_xml(board, gpus, fabric=known, status=status))
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]), sys.argv[2])

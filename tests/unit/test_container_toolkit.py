@@ -1,0 +1,131 @@
+"""GPUs in containers: the plan of a node, and who is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recorded
+from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit
+from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
+from ansible_collections.fullrank.serving.plugins.modules import gpu_container_check
+
+REPOSITORY = "https://m/libnvidia-container"
+
+
+def facts(**more: Any) -> dict[str, Any]:
+    return {
+        "debian": True,
+        "driver_found": True,
+        "driver_message": "",
+        "driver_version": "580.95.05",
+        "docker_version": "28.5.2",
+        "docker_message": "",
+        "units": ["enabled", "enabled", "not-found"],
+        "toolkit": "1.18.1",
+        "spec": "libcuda.so.580.95.05",
+        "other_specs": [],
+        "sources": {},
+        **more,
+    }
+
+
+def plan(**more: Any) -> dict[str, Any]:
+    return container_toolkit.plan(facts(**more), "1.18.1", REPOSITORY, docker=True)
+
+
+def test_four_packages_follow_the_first() -> None:
+    assert [(one["names"], one["version"]) for one in plan()["packages"]] == [
+        (["nvidia-container-toolkit"], "1.18.1"),
+        (["nvidia-container-toolkit-base"], "same"),
+        (["libnvidia-container-tools"], "same"),
+        (["libnvidia-container1"], "same"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "driver", "stale"),
+    [
+        (None, "580.95.05", True),
+        ("libcuda.so.570.86.15", "580.95.05", True),
+        ("libcuda.so.580.95.05", "580.95.05", False),
+        (None, "", False),
+    ],
+)
+def test_a_specification_of_another_driver_is_stale(spec: str | None, driver: str, stale: bool) -> None:
+    assert container_toolkit.spec_stale(spec, driver) is stale
+
+
+def test_units_of_ours_where_the_toolkit_brings_none() -> None:
+    old = plan(toolkit="1.17.8", units=["not-found", "not-found", "not-found"])
+    assert old["units"] == ["fullrank-cdi-refresh.path", "fullrank-cdi-refresh.service"]
+    assert len(old["unit_files"]) == 2 and not old["units_enabled"]
+    assert plan()["unit_files"] == [] and plan()["units_enabled"]
+    assert not plan(units=["disabled", "enabled", "not-found"])["units_enabled"]
+
+
+def test_other_sources_of_the_repository_are_put_aside() -> None:
+    """geerlingguy/docker 298, 316, 409, 434: one URL with two keys stops apt."""
+    folder = "/etc/apt/sources.list.d"
+    sources = {
+        f"{folder}/nvidia-container-toolkit.list": "deb https://nvidia.github.io/libnvidia-container/stable/deb/amd64 /",
+        f"{folder}/docker.sources": "URIs: https://download.docker.com/linux/debian",
+        container_toolkit.SOURCE: f"URIs: {REPOSITORY}/stable/deb/$(ARCH)",
+    }
+    files = plan(sources=sources)["files"]
+    assert [one["path"] for one in files if one.get("state") == "absent"] == [f"{folder}/nvidia-container-toolkit.list"]
+    assert f"URIs: {REPOSITORY}/stable/deb/$(ARCH)\nSuites: /\n" in files[-1]["content"]
+    (yum,) = plan(debian=False)["files"]
+    assert f"baseurl={REPOSITORY}/stable/rpm/$basearch" in yum["content"] and "repo_gpgcheck=1" in yum["content"]
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({}, []),
+        ({"driver_message": "Failed to initialize NVML: Driver/library version mismatch"}, ["driver"]),
+        ({"docker_version": "", "docker_message": "is not installed"}, ["docker"]),
+        ({"docker_version": "20.10.24+dfsg1"}, ["docker-cdi"]),  # Debian 12's
+        ({"docker_version": "26.1.5+dfsg1", "other_specs": ["/etc/cdi/nvidia.yaml"]}, ["cdi-spec"]),
+    ],
+)
+def test_what_stands_in_the_way(more: dict[str, Any], found: list[str]) -> None:
+    assert [one["id"] for one in plan(**more)["findings"]] == found
+
+
+def test_without_a_driver_nothing_is_done_and_nothing_is_wrong() -> None:
+    found = plan(driver_found=False, docker_version="")
+    assert found["skip"] == "there is no driver (nvidia-smi) on this node" and found["findings"] == []
+
+
+def test_a_node_is_read(tmp_path: Path) -> None:
+    recorded.write(tmp_path, "etc/os-release", "ID=ubuntu\\nID_LIKE=debian\\n")
+    recorded.write(tmp_path, "var/run/cdi/nvidia.yaml", "libcuda.so.580.95.05")
+    recorded.command(tmp_path, "nvidia-smi --query-gpu=driver_version --format=csv,noheader", "580.95.05\n580.95.05\n")
+    recorded.command(tmp_path, "docker version --format {{.Server.Version}}", "28.5.2\n")
+    recorded.command(tmp_path, "nvidia-ctk --version", "NVIDIA Container Toolkit CLI version 1.17.8\ncommit: f202b80\n")
+    found = container_toolkit.collect(Host(str(tmp_path)))
+    assert (found["driver_version"], found["docker_version"], found["toolkit"]) == ("580.95.05", "28.5.2", "1.17.8")
+    assert not container_toolkit.plan(found, "1.17", REPOSITORY, True)["spec_stale"]
+
+
+@pytest.mark.parametrize(
+    ("host_config", "given"),
+    [
+        ({"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"], "Capabilities": None}]}, True),
+        ({"DeviceRequests": [{"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]]}]}, True),
+        ({"DeviceRequests": None, "Runtime": "nvidia"}, True),
+        ({"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["intel.com/qat=0"]}], "Runtime": "runc"}, False),
+        ({"DeviceRequests": None, "Runtime": "runc"}, False),
+    ],
+)
+def test_containers_that_were_given_gpus(host_config: dict[str, Any], given: bool) -> None:
+    assert gpu_container_check.was_given_gpus({"HostConfig": host_config}) is given
+
+
+def test_the_list_of_gpus() -> None:
+    text = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)\n  MIG 1g.10gb     Device  0: (UUID: MIG-2)\n"
+    assert gpu_container_check.listed(CommandResult(0, text, "")) == ["GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)"]
+    assert gpu_container_check.listed(CommandResult(255, "Failed to initialize NVML: Unknown Error", "")) == []
+    assert gpu_container_check.listed(None) == []
