@@ -43,6 +43,14 @@ def from_vendor(vendor: dict[str, str], which: dict[str, str]) -> dict[str, str]
     return {**which, "rdma_repository_url": vendor[which["rdma_source"]], "rdma_repository_key": key}
 
 
+def booted_at(node: Host) -> str:
+    """When the node's systemd started; empty while it does not answer."""
+    try:
+        return str(node.check_output("systemctl show --value --property=UserspaceTimestampMonotonic"))
+    except (RuntimeError, AssertionError):
+        return ""
+
+
 def twice(play: Callable[..., Any], **variables: Any) -> Any:
     """Check mode tells of changes and makes none, the run makes them, a second run and check mode find nothing."""
     foretold = play(PLAYBOOK, "--check", "--diff", **variables)
@@ -167,24 +175,18 @@ def test_a_setting_that_wins_over_ours_is_said(
     finally:
         node.check_output(f"rm {theirs}")
     assert run.rc == 0
-    assert "'DefaultLimitMEMLOCK=8M' is read after ours and wins" in said(run)
+    assert re.search("DefaultLimitMEMLOCK=8M.* is read after ours and wins", said(run))
 
 
 def test_it_is_all_there_after_a_reboot(
     node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
 ) -> None:
-    before = node.check_output(
-        "systemctl show --property=UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22"
-    )
-    node.run("systemd-run --on-active=1 systemctl reboot")
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        done = node.run("systemctl show --property=UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22")
-        if done.rc == 0 and done.stdout.strip() != before:
-            break
+    before = booted_at(node)
+    node.check_output("systemd-run --quiet --on-active=1 systemctl reboot")  # after ssh has left
+    deadline = time.monotonic() + 300
+    while booted_at(node) in ("", before):
+        assert time.monotonic() < deadline, "the node did not come back"
         time.sleep(1)
-    else:
-        raise AssertionError("the node did not come back")
     assert "DefaultLimitMEMLOCK=infinity" in node.check_output("systemctl show --property=DefaultLimitMEMLOCK")
     assert node.service("openibd").is_running
     run = play(PLAYBOOK, **hardware(), **from_vendor(vendor, DOCA))
