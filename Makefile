@@ -46,7 +46,7 @@ test-all: test test-docker ## everything, also what takes long: test-docker stop
 
 .PHONY: test-all
 # installs and boots over and over, and downloads a gigabyte for one build
-test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms ## everything, also what takes long
+test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma test-host-tuning ## everything, also what takes long
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -112,6 +112,14 @@ test-all: test ## everything, also what takes long
 .PHONY: test-docker
 test-docker: setup host-packages ## docker and podman on two nodes, data-roots that move and come back (molecule)
 	molecule test -s docker
+
+.PHONY: test-host-tuning
+test-host-tuning: setup host-packages ## settings of a node: applied, kept over a reboot, taken back (molecule)
+	molecule test -s host_tuning
+
+.PHONY: test-rdma
+test-rdma: setup host-packages ## RDMA software over recorded hardware, stand-ins of NVIDIA's packages, a reboot (molecule)
+	molecule test -s rdma
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

@@ -101,11 +101,15 @@ def _kernel_headers(host: Host, wanted: dict[str, Any], kernel: str) -> Check:
     return failed("kernel-headers", where, f"headers of the running kernel {kernel} are missing", remedy)
 
 
+def secure_boot(host: Host) -> bool:
+    """Whether it is on: the variable has four bytes of attributes, then one of value."""
+    return (host.read_bytes(SECURE_BOOT) or b"").endswith(b"\x01")
+
+
 def check_secure_boot(host: Host, wanted: dict[str, Any]) -> list[Check]:
     """With Secure Boot the kernel refuses modules that are not signed with an enrolled key."""
     id, where = "secure-boot", "firmware"
-    raw = host.read_bytes(SECURE_BOOT)
-    if raw is None or not raw.endswith(b"\x01"):  # four bytes of attributes, then one of value
+    if not secure_boot(host):
         return [passed(id, where, "off", enabled=False)]
     if host.exists("/sys/module/nvidia"):
         return [passed(id, where, "on, and the NVIDIA module is loaded", enabled=True)]

@@ -21,9 +21,9 @@ _PCI_EXPRESS = 0x10  # capability id, PCI Express Base Specification 7.5.3; devi
 _RELAXED = 1 << 4
 
 
-def run(hardware: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def run(host: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """``{"checks": [...], "node": {...}}``: the shape of the preflight, so that one report can be made of all nodes."""
-    facts = gpu.collect(hardware)
+    facts = gpu.collect(host)
     ethernet = sorted(
         {
             netdev
@@ -33,11 +33,9 @@ def run(hardware: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]
             for netdev in hca["netdevs"]
         }
     )
-    qos = {name: parse_mlnx_qos(result.stdout) for name, result in _mlnx_qos(hardware, ethernet).items()}
-    classes = {
-        hca["name"]: hardware.read(f"{rdma.INFINIBAND}/{hca['name']}/tc/1/traffic_class") or "" for hca in node.hcas
-    }
-    relaxed = {hca["name"]: relaxed_ordering(_config(hardware, hca)) for hca in node.hcas if hca["pci_address"]}
+    qos = {name: parse_mlnx_qos(result.stdout) for name, result in _mlnx_qos(host, ethernet).items()}
+    classes = {hca["name"]: host.read(f"{rdma.INFINIBAND}/{hca['name']}/tc/1/traffic_class") or "" for hca in node.hcas}
+    relaxed = {hca["name"]: relaxed_ordering(_config(host, hca)) for hca in node.hcas if hca["pci_address"]}
     checks = [
         *check_stack(node, wanted),
         *check_modules(node, wanted),
@@ -46,7 +44,7 @@ def run(hardware: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]
         check_mtu(node, ethernet),
         check_qos(qos, ethernet),
         check_relaxed(relaxed, facts["virtual_machine"]),
-        *preflight_gpu.check_pci(hardware, facts, {"rdma": True}),
+        *preflight_gpu.check_pci(host, facts, {"rdma": True}),
     ]
     return {"checks": checks, "node": _comparable(node, ethernet, qos, classes, relaxed)}
 
@@ -149,13 +147,13 @@ def check_qos(qos: Mapping[str, Mapping[str, Any]], ethernet: list[str]) -> Chec
     return passed(id, ", ".join(qos), "trust by DSCP, flow control on one priority")
 
 
-def _mlnx_qos(hardware: Host, ethernet: list[str]) -> dict[str, Any]:
-    results = hardware.run_all([("mlnx_qos", "-i", name) for name in ethernet])
+def _mlnx_qos(host: Host, ethernet: list[str]) -> dict[str, Any]:
+    results = host.run_all([("mlnx_qos", "-i", name) for name in ethernet])
     return {name: one for name, one in zip(ethernet, results) if one and one.rc == 0}  # noqa: B905 - Python 3.9
 
 
-def _config(hardware: Host, hca: Mapping[str, Any]) -> bytes:
-    return hardware.read_bytes(f"{pci.DEVICES}/{hca['pci_address']}/config") or b""
+def _config(host: Host, hca: Mapping[str, Any]) -> bytes:
+    return host.read_bytes(f"{pci.DEVICES}/{hca['pci_address']}/config") or b""
 
 
 def relaxed_ordering(config: bytes) -> bool | None:

@@ -102,7 +102,7 @@ def collect(hardware: Host, system: Host) -> Node:
         hcas=[hca for hca in network["hcas"] if not hca["nvswitch_management"]],
         netdevs=network["netdevs"],
         loaded=set(hardware.entries("/sys/module")),
-        secure_boot=(hardware.read_bytes(preflight_system.SECURE_BOOT) or b"").endswith(b"\x01"),
+        secure_boot=preflight_system.secure_boot(hardware),
         gpus=pci.find(hardware, VENDOR_NVIDIA, CLASS_DISPLAY),
         driver_kind=driver["kind"] or "",
         driver_version=driver["version"] or "",

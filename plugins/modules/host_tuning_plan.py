@@ -122,6 +122,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import preflight_system, tuning_plan
 from ansible_collections.fullrank.serving.plugins.module_utils import tuning_firewall as firewall
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.tuning_table import LIMITS
 
@@ -197,9 +198,7 @@ def main() -> None:
     plan = tuning_plan.make(facts, given) if given["state"] == "present" else tuning_plan.unmake(facts)
     failures = [one for one in plan["findings"] if one["status"] == "fail"]
     if failures:
-        lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in failures]
-        head = f"host settings: {len(lines)} finding{'s' if len(lines) > 1 else ''}, nothing was changed"
-        module.fail_json(msg="\n".join([head, *lines]), **plan)
+        module.fail_json(msg=report(failures), **plan)
     module.exit_json(changed=False, **plan)
 
 

@@ -168,6 +168,7 @@ findings:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import rdma_node, rdma_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 OPTIONS = {
@@ -190,9 +191,7 @@ def main() -> None:
     plan = rdma_plan.make(node, given) if given["state"] == "present" else rdma_plan.unmake(node)
     failures = [one for one in plan["findings"] if one["status"] == "fail"]
     if failures:
-        lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in failures]
-        head = f"RDMA: {len(lines)} finding{'s' if len(lines) > 1 else ''}, nothing was changed"
-        module.fail_json(msg="\n".join([head, *lines]), **plan)
+        module.fail_json(msg=report(failures), **plan)
     module.exit_json(changed=False, **plan)
 
 

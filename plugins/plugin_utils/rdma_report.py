@@ -33,7 +33,8 @@ EQUAL = (
 def report(answers: Mapping[str, Any]) -> dict[str, Any]:
     """answers: node → the module's result; nodes without ``checks`` (no cards) take no part.
 
-    Returns ``findings`` (the one shape, with ``hosts``), ``failed`` and ``lines`` for people, failures first.
+    Returns ``findings`` (the one shape, with ``hosts``), ``failed``, ``reboot_required`` (node → why) and ``lines`` for
+    people, failures first.
     """
     given = {host: answer for host, answer in answers.items() if isinstance(answer, Mapping) and answer.get("checks")}
     rows = [(host, one) for host, answer in given.items() for one in answer["checks"]]
@@ -47,4 +48,9 @@ def report(answers: Mapping[str, Any]) -> dict[str, Any]:
             merged.setdefault(tuple(found.values()), {**found, "hosts": []})["hosts"].append(host)
     ordered = sorted(merged.values(), key=lambda found: found["severity"] != "fail")
     lines = [f"{one['severity']}: {', '.join(one['hosts'])}: {findings.line(one)}" for one in ordered]
-    return {"findings": ordered, "failed": any(one["severity"] == "fail" for one in ordered), "lines": lines}
+    return {
+        "findings": ordered,
+        "failed": any(one["severity"] == "fail" for one in ordered),
+        "reboot_required": {host: why for host, answer in given.items() if (why := answer.get("reboot_required"))},
+        "lines": lines,
+    }

@@ -335,6 +335,7 @@ def test_nodes_are_compared(node: rdma_node.Node, tmp_path: Path) -> None:
     third = {**one, "node": {**one["node"], "traffic_class": ["Global tclass=0"]}}
     found = {x["code"]: x for x in report({"a": other, "b": third})["findings"]}
     assert found["roce-mtu-equal"]["severity"] == "fail"
+    assert report({"a": {**one, "reboot_required": "x"}, "b": one})["reboot_required"] == {"a": "x"}
     assert "Global tclass=106 on a" in found["traffic-class-equal"]["message"]
 
 

@@ -38,7 +38,17 @@ def ours(node: Host) -> set[str]:
 
 
 def from_vendor(vendor: dict[str, str], which: dict[str, str]) -> dict[str, str]:
-    return {**which, "rdma_repository_url": vendor[which["rdma_source"]], "rdma_repository_key": vendor["key"]}
+    """The key of one by its address, of the other as a text."""
+    key = vendor["key" if which["rdma_source"] == "mlnx_ofed" else "text"]
+    return {**which, "rdma_repository_url": vendor[which["rdma_source"]], "rdma_repository_key": key}
+
+
+def booted_at(node: Host) -> str:
+    """When the node's systemd started; empty while it does not answer."""
+    try:
+        return str(node.check_output("systemctl show --value --property=UserspaceTimestampMonotonic"))
+    except (RuntimeError, AssertionError):
+        return ""
 
 
 def twice(play: Callable[..., Any], **variables: Any) -> Any:
@@ -96,7 +106,7 @@ def test_everything_that_stands_in_the_way_is_said_at_once(
     run = play(PLAYBOOK, **recorded, rdma_source="doca", rdma_gpudirect="dma-buf")
     assert (run.rc != 0, run.changed) == (True, 0)
     for words in (
-        "RDMA: 4 findings, nothing was changed",
+        "4 findings, nothing was changed",
         "rdma_version: doca needs a version",
         "6.8.0-71-generic is installed",
         "install linux-headers-6.8.0-60-generic",
@@ -130,8 +140,7 @@ def test_one_stack_does_not_slide_into_another(
 def test_from_mlnx_ofed_to_doca(
     node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
 ) -> None:
-    variables = {**from_vendor(vendor, DOCA), "rdma_repository_key": vendor["text"], "rdma_migrate_ok": True}
-    twice(play, **hardware(), **variables)
+    twice(play, **hardware(), **from_vendor(vendor, DOCA), rdma_migrate_ok=True)
     assert node.file("/var/log/standin-ofed-uninstall").content_string == "removed\n", "by its own script, once"
     assert not node.package("mlnx-ofed-all").is_installed
     assert node.package("doca-ofed").version == "3.2.1-1"
@@ -144,7 +153,7 @@ def test_another_driver_loaded_than_installed_asks_for_a_reboot(
 ) -> None:
     run = play(PLAYBOOK, **hardware(**{"sys/module/mlx5_core/srcversion": "BBBB"}), **from_vendor(vendor, DOCA))
     assert (run.rc, run.changed) == (0, 0)
-    assert "rdma_reboot_required: true" in said(run) or "mlx5_core BBBB is loaded, AAAA is installed" in said(run)
+    assert run.outcome["rdma"]["reboot_required"] == {"n1": "mlx5_core BBBB is loaded, AAAA is installed"}
 
 
 def test_a_driver_that_was_not_built_for_this_kernel_is_a_failure(
@@ -166,24 +175,18 @@ def test_a_setting_that_wins_over_ours_is_said(
     finally:
         node.check_output(f"rm {theirs}")
     assert run.rc == 0
-    assert "'DefaultLimitMEMLOCK=8M' is read after ours and wins" in said(run)
+    assert re.search("DefaultLimitMEMLOCK=8M.* is read after ours and wins", said(run))
 
 
 def test_it_is_all_there_after_a_reboot(
     node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
 ) -> None:
-    before = node.check_output(
-        "systemctl show --property=UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22"
-    )
-    node.run("systemd-run --on-active=1 systemctl reboot")
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        done = node.run("systemctl show --property=UserspaceTimestampMonotonic; cat /proc/1/stat | cut -d' ' -f22")
-        if done.rc == 0 and done.stdout.strip() != before:
-            break
+    before = booted_at(node)
+    node.check_output("systemd-run --quiet --on-active=1 systemctl reboot")  # after ssh has left
+    deadline = time.monotonic() + 300
+    while booted_at(node) in ("", before):
+        assert time.monotonic() < deadline, "the node did not come back"
         time.sleep(1)
-    else:
-        raise AssertionError("the node did not come back")
     assert "DefaultLimitMEMLOCK=infinity" in node.check_output("systemctl show --property=DefaultLimitMEMLOCK")
     assert node.service("openibd").is_running
     run = play(PLAYBOOK, **hardware(), **from_vendor(vendor, DOCA))
