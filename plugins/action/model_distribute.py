@@ -101,7 +101,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             said = f"would take what is missing from {part.upstreams[0]['name']}" if part.receives else "would give"
             return {"changed": part.receives, "msg": said}
-        return self._ask(part=self._told(part, copies[self.host], plan))
+        return self._ask(part=self._told(part, copies[self.host], plan), token=token(given["path"]))
 
     def _told(self, part: Part, copy: dict[str, Any], plan: Any) -> dict[str, Any]:
         """Everything that the node's part needs to know."""
@@ -114,7 +114,6 @@ class ActionModule(ActionBase):
             "streams": plan.streams,
             "address": copy["address"],
             "port": copy["port"],
-            "token": token(given["path"]),
             "peers": plan.peers,
             "upstreams": part.upstreams,
             "stall_s": given["stall_timeout"],

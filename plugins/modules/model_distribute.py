@@ -84,6 +84,9 @@ options:
   part:
     description: The node's part as the controller decided it. Set by the action.
     type: dict
+  token:
+    description: What every path of the transfer begins with. Set by the action.
+    type: str
 attributes:
   check_mode:
     description: Tells which nodes would get how much; starts nothing.
@@ -265,9 +268,8 @@ class Transfer:
         config = self.folder / "config.json"
         config.touch(mode=0o600)
         told = {name: part[name] for name in part if name not in ("deployment", "timeout")}
-        config.write_text(
-            json.dumps({**told, "root": str(self.root), "progress": str(self.progress)}), encoding="utf-8"
-        )
+        told.update(token=self.given["token"], root=str(self.root), progress=str(self.progress))
+        config.write_text(json.dumps(told), encoding="utf-8")
         (self.folder / "deployment").write_text(part["deployment"], encoding="utf-8")
         command = weights_transfer.transient_unit(
             self.unit, str(self.folder), str(self.root), sys.executable, part["timeout"]
@@ -350,8 +352,8 @@ def main() -> None:
             "stall_timeout": {"type": "int", "default": 60},
             "linger": {"type": "int", "default": 600},
             "timeout": {"type": "int", "default": 86400},
-            # holds the token
-            "part": {"type": "dict", "no_log": True},
+            "part": {"type": "dict"},
+            "token": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )

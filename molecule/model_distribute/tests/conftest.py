@@ -20,9 +20,9 @@ def model(ground: Callable[..., str], inventory: Path, request: pytest.FixtureRe
 
 @pytest.fixture
 def slow(ground: Callable[..., str]) -> Iterator[None]:
-    """All links at 20 Mbit/s, so that a transfer takes long enough to meet something."""
+    """All links at 10 Mbit/s, so that a transfer takes long enough to meet something."""
     for node in ("n1", "n2", "n3", "n4"):
-        ground("rate", node, "20mbit")
+        ground("rate", node, "10mbit")
     yield
     for node in ("n1", "n2", "n3", "n4"):
         ground("rate", node, "off")

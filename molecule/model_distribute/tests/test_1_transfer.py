@@ -113,7 +113,7 @@ def test_a_bit_that_flips_on_the_wire_is_caught_and_its_slice_comes_again(
     said = "".join(
         model.on(node, "journalctl -u 'fullrank-weights-*' -o cat | grep damaged || true") for node in RECEIVERS
     )
-    assert said.count("arrived damaged from n1: once more") == 3
+    assert 1 <= said.count("arrived damaged from n1: once more") <= 3  # two may hit the same slice
     assert sum(after.values()) - sum(before.values()) < 3 * (TOTAL + CONTROL_BYTES) + 3 * SLICE
 
 
