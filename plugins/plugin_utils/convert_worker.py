@@ -387,4 +387,4 @@ def run(job: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    sys.exit(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) or None)
