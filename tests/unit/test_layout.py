@@ -29,6 +29,8 @@ TOUCH_THE_WORLD = {
     "completion": "HTTP",
     "conversion": "the two folders of a conversion",
     "convert_worker": "torch and files, inside the conversion's own process",
+    "fetch_sources": "hubs, by their clients; git; a folder",
+    "fetch_worker": "a model's folder, inside the fetch's own process",
     "host": "files, commands and connections of a node",
     "links": "sysfs",
     "systemd": "procfs; commands by the caller's function",
