@@ -96,6 +96,7 @@ test-model: setup host-packages hub-clients ## weights on a node of the test gro
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
 	tests/bench/chain.py
+	tests/bench/convert.py
 
 .PHONY: catalogs
 catalogs: setup ## flag catalogs: add the engine versions published since they were written

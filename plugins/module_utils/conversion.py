@@ -283,6 +283,8 @@ def unit_command(unit: str, python: str, folder: Path, rank: int, target: str) -
         "--collect",
         "--quiet",
         "--service-type=exec",
+        "--property=UMask=0022",
+        "--property=Nice=5",
         "--property=KillMode=control-group",
         "--property=TasksMax=infinity",
         f"--property=StandardError=truncate:{folder / error_name(rank)}",

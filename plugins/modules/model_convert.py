@@ -170,6 +170,8 @@ class Conversion:
         """The module's result. Raises ``CannotConvert``."""
         if self._runs() and (still := self._wait()):
             return still
+        if self.module.check_mode and not weights.look(self.source).ready:
+            return {"changed": True, "needed": True, "why": "the source is not there yet", "converted": [], "bytes": 0, "digest": ""}
         config, modelopt = conversion.read_config(self.source)
         if self.given["when"] == "auto":
             needed, why = fp8_checkpoint.needed(config, modelopt, self.given["capabilities"])
