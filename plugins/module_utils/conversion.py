@@ -167,7 +167,7 @@ def share(work: Work, rank: int, ranks: int) -> list[str]:
 
 
 def lacking_space(target: Path, shards: Sequence[Mapping[str, Any]]) -> str:
-    """Why the disk of ``target`` is too small for ``shards``; empty when it is not. What an interrupted run left is written over."""
+    """Why the disk of ``target`` is too small for ``shards``; empty when it is not. What was left unfinished is written over."""
     place = target
     while not place.exists():
         place = place.parent
@@ -222,7 +222,7 @@ def error_name(rank: int) -> str:
 
 
 def finish(work: Work, target: Path, converted: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[str]]:
-    """Index, ``config.json``, the other files, manifest and READY, when all shards are there: the manifest's digest, what was left out.
+    """When all shards are there: index, ``config.json``, the other files, manifest, READY. The digest, and what was left out.
 
     Nothing is read twice: shards were hashed while they were written, other files are linked and keep the hash they came with.
     """

@@ -91,7 +91,7 @@ def _quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def scheme(config: Mapping[str, Any], modelopt: Mapping[str, Any] | None = None) -> Scheme | None:
-    """The scheme by ``config.json`` and, where there is one, ``hf_quant_config.json``; None for a checkpoint that is not quantized.
+    """The scheme by ``config.json`` and, where there is one, ``hf_quant_config.json``; None for one that is not quantized.
 
     Raises ``CannotConvert`` for everything that is no FP8 e4m3fn.
     """
@@ -188,7 +188,7 @@ def needed(
 ) -> tuple[bool, str]:
     """Whether these GPUs (``8.0``, ``9.0``, …) need the checkpoint in BF16, and why, or why not.
 
-    Raises ``CannotConvert`` when they would need it and it is no FP8 checkpoint; a scheme that is none of our business is left alone.
+    Not needed, too, for a checkpoint that cannot be converted: whether its scheme runs on these GPUs is the engine's affair.
     """
     lacking = sorted({one for one in capabilities if _capability(one) < FP8_CAPABILITY})
     if not lacking:
@@ -197,7 +197,7 @@ def needed(
     try:
         found = scheme(config, modelopt)
     except CannotConvert as error:
-        return False, error.message  # whether such a scheme runs there is the engine's affair
+        return False, error.message
     if not found:
         return False, "the checkpoint is not quantized"
     least = f"{FP8_CAPABILITY[0]}.{FP8_CAPABILITY[1]}"
@@ -238,7 +238,7 @@ Tensor = dict[str, Any]
 
 
 def parse_header(file: str, size: int, text: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file of ``size`` bytes, by name, from its header without the leading 8 bytes; raises ValueError.
+    """The tensors of a safetensors file of ``size`` bytes, from its header without the leading 8 bytes; raises ValueError.
 
     Format: https://huggingface.co/docs/safetensors/index#format
     """

@@ -11,10 +11,10 @@ version_added: 0.1.0
 short_description: Convert the FP8 weights of a model to BF16
 description:
   - Makes a second folder from the folder of an FP8 checkpoint, with the same model in BF16, for GPUs that do not compute FP8.
-  - Converts FP8 e4m3 with scales of blocks, channels or tensors (DeepSeek and Qwen, AutoFP8, compressed-tensors, FBGEMM, ModelOpt).
-    Everything else is refused by name. Weights of the result are the exact products, rounded once.
-  - A shard at a time, streamed. What was converted by an interrupted run is kept; only the rest is done. The source is compared with
-    its manifest while it is read, the result gets a manifest and C(READY).
+  - Converts FP8 e4m3 with scales of blocks, channels or tensors (DeepSeek and Qwen, AutoFP8, compressed-tensors, FBGEMM,
+    ModelOpt). Everything else is refused by name. Weights of the result are the exact products, rounded once.
+  - A shard at a time, streamed. What was converted by an interrupted run is kept; only the rest is done. The source is
+    compared with its manifest while it is read, the result gets a manifest and C(READY).
   - The work is done by a transient systemd unit. When Ansible is interrupted it goes on, and the next run joins it.
   - Several nodes can share the work where all see both folders. Each takes its share of the shards, and when all have ended
     one of them, with O(finish), makes the model complete.
@@ -171,7 +171,8 @@ class Conversion:
         if self._runs() and (still := self._wait()):
             return still
         if self.module.check_mode and not weights.look(self.source).ready:
-            return {"changed": True, "needed": True, "why": "the source is not there yet", "converted": [], "bytes": 0, "digest": ""}
+            why = "the source is not there yet"
+            return {"changed": True, "needed": True, "why": why, "converted": [], "bytes": 0, "digest": ""}
         config, modelopt = conversion.read_config(self.source)
         if self.given["when"] == "auto":
             needed, why = fp8_checkpoint.needed(config, modelopt, self.given["capabilities"])

@@ -6,18 +6,20 @@ A program of its own, run with the interpreter of an engine's environment (Pytho
 
     python convert_worker.py JOB.json
 
-It gets no other file, so it imports nothing of this collection; ``conversion`` writes the job. Each shard is streamed: read once,
-hashed on the way in (what is converted is what was fetched) and on the way out (the manifest needs no second reading), written
-beside its place, opened once by safetensors, renamed, and recorded. Killed at any moment, it leaves whole shards and one
-unfinished file per thread that nobody takes for a shard. Memory: two pieces per thread, whatever the model.
+It gets no other file, so it imports nothing of this collection; ``conversion`` writes the job. Each shard is streamed:
+read once, hashed on the way in (what is converted is what was fetched) and on the way out (the manifest needs no second
+reading), written beside its place, opened once by safetensors, renamed, and recorded. Killed at any moment, it leaves
+whole shards and one unfinished file per thread that nobody takes for a shard. Memory: two pieces per thread.
 
-**Exact.** BF16 is the product in infinite precision, rounded once, to nearest, ties to even. A code has 4 significant bits and a scale
-up to 24: their product does not always fit float32, and rounding it there first and to BF16 then is wrong where the first rounding
-ends on a tie of the second. That can be seen from the scale alone, with the eight significands a code can have; where it is so, about
-one block of 20,000, the block is computed in float64. Scales out of the ordinary (tiny, huge, not finite) are computed that way too.
+**Exact.** BF16 is the product in infinite precision, rounded once, to nearest, ties to even. A code has 4 significant
+bits and a scale up to 24: their product does not always fit float32, and rounding it there first and to BF16 then is
+wrong where the first rounding ends on a tie of the second. That can be seen from the scale alone, with the eight
+significands a code can have; where it may be so, about one block of 10,000, the block is computed in float64. Scales out
+of the ordinary (tiny, huge, not finite) are computed that way too.
 
-**Fast.** The seven low bits of an e4m3 code, moved up by seven, are the same number as float16 but for a factor of 256, subnormal ones
-included: three vector operations instead of a conversion by table. NaN (0x7F, 0xFF) is the exception and takes the exact way.
+**Fast.** The seven low bits of an e4m3 code, moved up by seven, are the same number as float16 but for a factor of 256,
+subnormal ones included: three vector operations instead of a conversion by table. NaN (0x7F, 0xFF) is the exception and
+takes the exact way.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class Multiplier:
     """codes (uint8, rows x columns) x scale, into BF16, with memory of its own that is used again and again."""
 
     def __init__(self, device: str) -> None:
-        self.elements = CACHE_ELEMENTS[device]
+        self.device, self.elements = device, CACHE_ELEMENTS[device]
         self.half = torch.empty(0, dtype=torch.int16, device=device)
         self.single = torch.empty(0, dtype=torch.float32, device=device)
 
@@ -120,8 +122,8 @@ class Multiplier:
 class Scale:
     """The scale of one weight, and which rows of it go together."""
 
-    def __init__(self, given: dict[str, Any], source: Path, device: str) -> None:
-        with (source / given["file"]).open("rb", buffering=0) as file:
+    def __init__(self, given: dict[str, Any], root: Path, device: str) -> None:
+        with (root / given["file"]).open("rb", buffering=0) as file:
             raw = bytearray(os.pread(file.fileno(), given["bytes"], given["begin"]))
         if len(raw) != given["bytes"]:
             raise EOFError(f"{given['file']}: ends within a scale")
@@ -137,7 +139,7 @@ class Scale:
         self.planes_each, self.rows_each, self.columns_each = given["cover"]
 
     def pieces(self, first: int, count: int) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor]]:
-        """Rows ``first`` … of all planes, one under the other, as pieces with one way to multiply: begin, count, scale, special."""
+        """Rows ``first`` … of all planes, one under the other, in pieces of one kind: begin, count, scale, special."""
         row = first
         while row < first + count:
             plane, inside = divmod(row, self.rows)
@@ -203,9 +205,9 @@ class Progress:
 class Source:
     """A file that is read from begin to end, each byte once, and hashed."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file: BinaryIO = path.open("rb", buffering=0)
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.path = root, root / name
+        self.file: BinaryIO = self.path.open("rb", buffering=0)
         os.posix_fadvise(self.file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self.hash = hashlib.sha256()
         self.buffer = bytearray(READ_BYTES)
@@ -279,13 +281,13 @@ def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, said:
     """One file, from the first byte to its record."""
     source, target, work = Path(job["source"]), Path(job["target"]), Path(job["work"])
     unfinished = work / shard["partial"]
-    reader, writer = Source(source / shard["path"]), Sink(unfinished)
+    reader, writer = Source(source, shard["path"]), Sink(unfinished)
     multiply = Multiplier(device)
     with reader.file, writer.file:
         writer.write(shard["head"].encode("latin-1"))
         for tensor in shard["tensors"]:
             if tensor["scale"]:
-                convert_tensor(tensor, reader, writer, multiply, source, device, said)
+                convert_tensor(tensor, reader, writer, multiply, said)
             else:
                 for view in reader.pieces(tensor["begin"], tensor["bytes"], READ_BYTES):
                     writer.write(view)
@@ -320,13 +322,13 @@ def convert_tensor(
     reader: Source,
     writer: Sink,
     multiply: Multiplier,
-    source: Path,
-    device: str,
     said: Callable[[int], None],
 ) -> None:
+    """One weight, from its codes in ``reader`` to BF16 in ``writer``."""
     if not tensor["bytes"]:
         return
-    scale = Scale(tensor["scale"], source, device)
+    device = multiply.device
+    scale = Scale(tensor["scale"], reader.root, device)
     columns, row = scale.columns, 0
     most = max(1, READ_BYTES // columns) * columns
     for view in reader.pieces(tensor["begin"], tensor["bytes"], most):

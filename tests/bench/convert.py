@@ -143,7 +143,10 @@ def main(place: Path) -> None:
     rates = {what: moved / 1e6 / value for what, value in medians.items()}
     share = statistics.median(a / b for a, b in zip(seconds["plain"], seconds["convert"], strict=True))
     faster = statistics.median(a / b for a, b in zip(seconds["naive"], seconds["convert"], strict=True))
-    print(f"\nread + written, medians of {ROUNDS}: " + ", ".join(f"{what} {rate:.0f} MB/s" for what, rate in rates.items()))
+    print(
+        f"\nread + written, medians of {ROUNDS}: "
+        + ", ".join(f"{what} {rate:.0f} MB/s" for what, rate in rates.items())
+    )
     print(f"the converter reaches {100 * share:.0f} % of a plain read + write, {faster:.1f} times the naive loop")
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps({"seconds": seconds, "moved": moved, "share_of_plain": share, "times_naive": faster}))

@@ -30,10 +30,10 @@ with tempfile.TemporaryDirectory() as name:
             "bytes": len(codes),
             "scale": {**given, "file": "source", "begin": 0, "bytes": len(scale)},
         }
-        reader, writer = worker.Source(folder / "source"), worker.Sink(folder / "target")
+        reader, writer = worker.Source(folder, "source"), worker.Sink(folder / "target")
         said: list[int] = []
         with reader.file, writer.file:
-            worker.convert_tensor(tensor, reader, writer, worker.Multiplier("cpu"), folder, "cpu", said.append)
+            worker.convert_tensor(tensor, reader, writer, worker.Multiplier("cpu"), said.append)
             digest = reader.digest()
         answer = {
             "out": (folder / "target").read_bytes().hex(),

@@ -68,7 +68,9 @@ def make(folder: Path, shards: int = 3, rows: int = 200, columns: int = 330) -> 
         "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [BLOCK, BLOCK]},
     }
     contents["config.json"] = json.dumps(config).encode()
-    contents["model.safetensors.index.json"] = json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}).encode()
+    contents["model.safetensors.index.json"] = json.dumps(
+        {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    ).encode()
     contents |= {"tokenizer.json": b"{}", "code/modeling.py": b"pass\n", "pytorch_model.bin": b"old"}
     write(folder, contents)
     return scales

@@ -31,7 +31,11 @@ def start(source: Path, target: Path, rank: int = 0, ranks: int = 1) -> tuple[li
     mine = conversion.share(work, rank, ranks)
     todo = [shard for shard in work.shards if shard["path"] in mine and shard["path"] not in done]
     folder = conversion.write_job(work, target, todo, PROGRAM, rank=rank, device="cpu", threads=2)
-    command = [os.environ.get("FULLRANK_VLLM_PYTHON", "python3"), conversion.program_name(rank), conversion.job_name(rank)]
+    command = [
+        os.environ.get("FULLRANK_VLLM_PYTHON", "python3"),
+        conversion.program_name(rank),
+        conversion.job_name(rank),
+    ]
     command[1:] = [str(folder / name) for name in command[1:]]
     return [shard["path"] for shard in todo], subprocess.Popen(command, stderr=subprocess.PIPE)
 
@@ -61,7 +65,9 @@ def target(tmp_path: Path) -> Path:
 @pytest.mark.engine
 def test_the_whole_model(source: Path, target: Path) -> None:
     scales = fp8_model.make(source)
-    assert len(convert(source, target, 0, 2)) + len(convert(source, target, 1, 2)) == 3  # two ranks, all shards, each once
+    assert (
+        len(convert(source, target, 0, 2)) + len(convert(source, target, 1, 2)) == 3
+    )  # two ranks, all shards, each once
     digest, left = finish(source, target)
 
     copy = weights.look(target)
@@ -122,7 +128,11 @@ def test_killed_at_ten_moments(source: Path, target: Path, tmp_path: Path) -> No
         for path in target.glob("*.safetensors"):  # what is in its place is right, whenever it was killed
             assert path.read_bytes() == (whole / path.name).read_bytes()
         records = conversion.done(conversion.look(source, SCHEME), target)
-        assert len(list(target.glob("*.safetensors"))) - len(records) in (0, 1, 2)  # renamed, not yet recorded; one per thread
+        assert len(list(target.glob("*.safetensors"))) - len(records) in (
+            0,
+            1,
+            2,
+        )  # renamed, not yet recorded; one per thread
     left = convert(source, target)
     assert len(left) <= started[-1]
     assert started == sorted(started, reverse=True)  # nothing that was recorded is done again
@@ -140,7 +150,9 @@ def test_a_source_that_changed_on_disk_is_not_converted(source: Path, target: Pa
     path.write_bytes(raw)
     _, process = start(source, target)
     _, said = process.communicate(timeout=LIMIT_S)
-    assert process.returncode and "model-00002-of-00003.safetensors" in said.decode() and "fetch it anew" in said.decode()
+    assert (
+        process.returncode and "model-00002-of-00003.safetensors" in said.decode() and "fetch it anew" in said.decode()
+    )
     assert "fetch it anew" in conversion.error(target / conversion.WORK, 0)
     assert not (target / path.name).exists()
 

@@ -34,7 +34,11 @@ def compressed(**weights: Any) -> dict[str, Any]:
         (compressed(strategy="block", block_structure=[128, 128]), None, Scheme("compressed-tensors", (128, 128))),
         (compressed(strategy="block", block_structure="64x32"), None, Scheme("compressed-tensors", (64, 32))),
         ({"quant_method": "modelopt", "quant_algo": "FP8"}, None, Scheme("modelopt", None)),
-        ({}, {"quantization": {"quant_algo": "fp8_pb_wo", "exclude_modules": ["lm_head"]}}, Scheme("modelopt", (128, 128))),
+        (
+            {},
+            {"quantization": {"quant_algo": "fp8_pb_wo", "exclude_modules": ["lm_head"]}},
+            Scheme("modelopt", (128, 128)),
+        ),
     ],
 )
 def test_schemes(given_config: dict[str, Any], modelopt: dict[str, Any] | None, scheme: Scheme | None) -> None:
@@ -56,7 +60,11 @@ def test_schemes(given_config: dict[str, Any], modelopt: dict[str, Any] | None, 
         ({"quant_method": "fp8", "store_dtype": "mxfp4"}, "mxfp4"),
         ({"quant_method": "fp8", "weight_block_size": [128]}, "no pair"),
         (compressed(num_bits=4), "float4"),
-        ({**compressed(), "format": "nvfp4-pack-quantized"} | {"config_groups": {"g": {"weights": {"type": "float", "num_bits": 4}}}}, "nvfp4"),
+        (
+            {**compressed(), "format": "nvfp4-pack-quantized"}
+            | {"config_groups": {"g": {"weights": {"type": "float", "num_bits": 4}}}},
+            "nvfp4",
+        ),
         (compressed(type="int"), "int8"),
         (compressed(symmetric=False), "zero points"),
         ({**compressed(), "transform_config": {"config_groups": {}, "x": 1}}, "transform_config"),
@@ -194,10 +202,19 @@ def test_readers_find_every_tensor_aligned() -> None:
 
 def test_files() -> None:
     index = {"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors", "c": "m-1.safetensors"}}
-    paths = ["m-1.safetensors", "m-2.safetensors", "consolidated.safetensors", "config.json", "x/y.py", "tokenizer.model"]
+    paths = [
+        "m-1.safetensors",
+        "m-2.safetensors",
+        "consolidated.safetensors",
+        "config.json",
+        "x/y.py",
+        "tokenizer.model",
+    ]
     assert checkpoints.weight_files(paths, index) == ["m-1.safetensors", "m-2.safetensors"]
     assert checkpoints.weight_files(["a/b.safetensors", "m.safetensors"], None) == ["m.safetensors"]
-    kept, left = checkpoints.other_files([*paths, "hf_quant_config.json", "m.bin.index.json"], ["m-1.safetensors", "m-2.safetensors"])
+    kept, left = checkpoints.other_files(
+        [*paths, "hf_quant_config.json", "m.bin.index.json"], ["m-1.safetensors", "m-2.safetensors"]
+    )
     assert (kept, left) == (["tokenizer.model", "x/y.py"], ["consolidated.safetensors", "m.bin.index.json"])
 
 

@@ -65,9 +65,10 @@ def test_what_is_missing_is_made_again_and_nothing_else(n1: Host, play: Callable
 def test_a_program_that_cannot_run_is_named_once(n1: Host, play: Callable[..., Any]) -> None:
     failed = play(PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/usr/bin/python3")
     assert failed.rc and "No module named 'torch'" in failed.text
-    assert "/nowhere/python is not there" in play(
-        PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/nowhere/python"
-    ).text
+    assert (
+        "/nowhere/python is not there"
+        in play(PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/nowhere/python").text
+    )
 
 
 def test_without_gpus_nobody_needs_it(play: Callable[..., Any]) -> None:
