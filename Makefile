@@ -43,7 +43,7 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 
 # weights: real downloads with faults take several minutes more
 .PHONY: test-all
-test-all: test test-hubs test-model ## everything, also what takes long
+test-all: test test-hubs test-model test-model-convert ## everything, also what takes long
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -92,6 +92,10 @@ test-hubs: setup host-packages hub-clients ## the fetch by the real clients of b
 test-model: setup host-packages hub-clients ## weights on a node of the test ground, from stand-ins of the hubs (molecule)
 	molecule test -s model
 
+.PHONY: test-model-convert
+test-model-convert: setup host-packages engines .cache/models/tiny-fp8 ## FP8 weights made BF16 on a node, by the engine's PyTorch (molecule)
+	molecule test -s model_convert
+
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
@@ -138,6 +142,10 @@ engines: setup host-packages .cache/models/tiny ## the engines' CPU environments
 .cache/models/tiny: tests/engines/tiny_model.py | setup host-packages
 	@python tests/engines/build.py vllm
 	@tests/heartbeat "a tiny model" tests/engines/vllm-python tests/engines/tiny_model.py $(CURDIR)/$@.tmp
+	@rm -rf $@ && mv $@.tmp $@
+
+.cache/models/tiny-fp8: tests/engines/fp8_model.py .cache/models/tiny
+	@tests/heartbeat "the tiny model in FP8" tests/engines/vllm-python tests/engines/fp8_model.py $(CURDIR)/.cache/models/tiny $(CURDIR)/$@.tmp
 	@rm -rf $@ && mv $@.tmp $@
 
 .PHONY: clean

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What converting FP8 to BF16 costs, against reading and writing the same bytes and against a loop over tensors (`make bench`).
 
-In turns, several times: a plain copy (reads the checkpoint, writes as many bytes as the result has, on the same disk), the converter,
-and the naive loop of the published scripts (load a shard, multiply each tensor, save it, then hash it for the manifest). Medians
-and ratios; every write is followed by fsync, and the page cache is asked to forget the source before each turn. The machine may be busy
-with other things, so the ratio of each round is taken between neighbours.
+In turns, several times: a plain copy (reads the checkpoint, writes as many bytes as the result has, on the same disk), the
+converter, and the naive loop of the published scripts (load a shard, multiply each tensor, save it, then hash it for the
+manifest). Medians and ratios; every write is followed by fsync, and the page cache is asked to forget the source before each
+turn. The machine may be busy with other things, so ratios are taken within a round. The converter also hashes what it reads.
 
     convert.py [FOLDER]      where to put about 3 GB for the time of the measurement (default: .cache/bench)
 """

@@ -1,4 +1,4 @@
-"""Quantize a model to FP8 with scales of 128 x 128 blocks, in the format of DeepSeek's and Qwen's checkpoints: ``fp8_model.py MODEL DIRECTORY``.
+"""Quantize a model to FP8 with scales of 128 x 128 blocks, as DeepSeek and Qwen publish it: ``fp8_model.py MODEL DIRECTORY``.
 
 A stand-in for a published FP8 checkpoint. Two shards; scales are spread over both, so that some are in another file than their
 weight. Runs with the Python of an engine's environment, without a network. ``compare MODEL FP8 BF16`` prints, as JSON, the logits

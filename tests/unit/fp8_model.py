@@ -1,5 +1,7 @@
-"""A stand-in for a published FP8 checkpoint, in the real format, written without any library: random codes, block scales, three kinds
-of tensors that are left in 16 bit, a scale that is in another file than its weight, and what else lies in such a folder."""
+"""A stand-in for a published FP8 checkpoint, in the real format, written without any library.
+
+Random codes, block scales, tensors that stay in 16 bit, scales in another file than their weights, and what else lies in such a folder.
+"""
 
 from __future__ import annotations
 

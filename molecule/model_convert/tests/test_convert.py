@@ -1,4 +1,4 @@
-"""A model converted on a node: what the engine's libraries make of it, what a second run does, and what an interrupted one leaves."""
+"""A model converted on a node: what the engine's libraries make of it, and what a second run does."""
 
 from __future__ import annotations
 
