@@ -6,7 +6,7 @@ converter, and the naive loop of the published scripts (load a shard, multiply e
 manifest). Medians and ratios; every write is followed by fsync, and the page cache is asked to forget the source before each
 turn. The machine may be busy with other things, so ratios are taken within a round. The converter also hashes what it reads.
 
-    convert.py [FOLDER]      where to put about 3 GB for the time of the measurement (default: .cache/bench)
+    convert.py [FOLDER]      where to put about 1 GB for the time of the measurement (default: .cache/bench)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.fp8_checkpoint im
 from tests.unit import fp8_model
 
 ROUNDS = 5
-SHARDS, ROWS, COLUMNS = 6, 7168 * 2, 6144  # 88 MB of FP8 each
+SHARDS, ROWS, COLUMNS = 6, 7168, 4096  # 29 MB of FP8 each
 PROGRAM = CHECKOUT / "plugins/plugin_utils/convert_worker.py"
 PYTHON = os.environ["FULLRANK_VLLM_PYTHON"]
 RESULTS = CHECKOUT / ".cache/bench/convert.json"

@@ -1,6 +1,6 @@
 """A stand-in for a published FP8 checkpoint, in the real format, written without any library.
 
-Random codes, block scales, tensors that stay in 16 bit, scales in another file than their weights, and what else lies in such a folder.
+Random codes, block scales, tensors that stay in 16 bit, scales in another file than their weights, and what else lies there.
 """
 
 from __future__ import annotations
