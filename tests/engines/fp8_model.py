@@ -85,7 +85,8 @@ def dequantized(fp8: Path) -> dict[str, torch.Tensor]:
 
 
 def logits(folder: Path, weights: dict[str, torch.Tensor] | None = None) -> torch.Tensor:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    # computed in float32, which holds BF16 weights exactly: not every processor multiplies BF16 matrices
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     if weights is not None:
         model.load_state_dict(weights)
     with torch.no_grad():
