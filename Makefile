@@ -48,6 +48,10 @@ test-all: test test-docker ## everything, also what takes long: test-docker stop
 # installs and boots over and over, and downloads a gigabyte for one build
 test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma test-host-tuning ## everything, also what takes long
 
+# weights: real downloads with faults take several minutes more
+.PHONY: test-all
+test-all: test test-hubs test-model test-model-convert ## everything, also what takes long
+
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .
@@ -120,12 +124,24 @@ test-host-tuning: setup host-packages ## settings of a node: applied, kept over 
 .PHONY: test-rdma
 test-rdma: setup host-packages ## RDMA software over recorded hardware, stand-ins of NVIDIA's packages, a reboot (molecule)
 	molecule test -s rdma
+.PHONY: test-hubs
+test-hubs: setup host-packages hub-clients ## the fetch by the real clients of both hubs, two versions each, with faults (minutes)
+	tests/hubs/small-disk pytest tests/hubs
+
+.PHONY: test-model
+test-model: setup host-packages hub-clients ## weights on a node of the test ground, from stand-ins of the hubs (molecule)
+	molecule test -s model
+
+.PHONY: test-model-convert
+test-model-convert: setup host-packages engines .cache/models/tiny-fp8 ## FP8 weights made BF16 on a node, by the engine's PyTorch (molecule)
+	molecule test -s model_convert
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
 	tests/bench/chain.py
 	tests/bench/distribute.py
+	tests/bench/convert.py
 
 .PHONY: catalogs
 catalogs: setup ## flag catalogs: add the engine versions published since they were written
@@ -156,6 +172,10 @@ $(VENV)/.stamp: pyproject.toml | host-packages
 host-packages: ## Debian packages that the test ground needs
 	@tests/host-packages
 
+.PHONY: hub-clients
+hub-clients: setup ## the hubs' real clients, for tests, built once
+	@tests/hubs/build
+
 .PHONY: engines
 engines: setup host-packages .cache/models/tiny ## the engines' CPU environments and the tiny model, built once
 	@python tests/engines/build.py vllm
@@ -163,6 +183,10 @@ engines: setup host-packages .cache/models/tiny ## the engines' CPU environments
 .cache/models/tiny: tests/engines/tiny_model.py | setup host-packages
 	@python tests/engines/build.py vllm
 	@tests/heartbeat "a tiny model" tests/engines/vllm-python tests/engines/tiny_model.py $(CURDIR)/$@.tmp
+	@rm -rf $@ && mv $@.tmp $@
+
+.cache/models/tiny-fp8: tests/engines/fp8_model.py .cache/models/tiny
+	@tests/heartbeat "the tiny model in FP8" tests/engines/vllm-python tests/engines/fp8_model.py $(CURDIR)/.cache/models/tiny $(CURDIR)/$@.tmp
 	@rm -rf $@ && mv $@.tmp $@
 
 .PHONY: clean

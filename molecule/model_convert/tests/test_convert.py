@@ -1,0 +1,76 @@
+"""A model converted on a node: what the engine's libraries make of it, and what a second run does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+PLAYBOOK = "molecule/model_convert/converge.yml"
+CHECKOUT = Path(__file__).resolve().parents[3]
+FP8, BF16 = "/var/lib/models/tiny-fp8", "/var/lib/models/tiny-bf16"
+PYTHON = "/opt/fullrank/vllm/bin/python"
+
+
+@pytest.fixture
+def n1(nodes: dict[str, Host]) -> Host:
+    return nodes["n1"]
+
+
+def sums(n1: Host, folder: str) -> str:
+    return str(n1.check_output(f"cd {folder} && find . -type f -print0 | sort -z | xargs -0 sha256sum"))
+
+
+def test_the_engine_s_library_computes_the_same(n1: Host) -> None:
+    script = (CHECKOUT / "tests/engines/fp8_model.py").read_text()
+    n1.run_expect([0], "cat > /root/fp8_model.py <<'EOF'\n" + script + "\nEOF")
+    told = n1.check_output(f"{PYTHON} /root/fp8_model.py compare /srv/models/tiny {FP8} {BF16} 2>/dev/null")
+    answer = json.loads(told.splitlines()[-1])
+    assert answer["equal"] and answer["same_tokens"]
+    assert 0 < answer["to_original"] < 0.2 * answer["size"]  # quantization costs something, and not everything
+
+
+def test_nothing_of_fp8_is_left(n1: Host) -> None:
+    config = json.loads(n1.file(f"{BF16}/config.json").content)
+    assert "quantization_config" not in config and config["dtype"] == "bfloat16"
+    index = json.loads(n1.file(f"{BF16}/model.safetensors.index.json").content)
+    assert not [name for name in index["weight_map"] if "scale" in name]
+    assert not n1.file(f"{BF16}/.fullrank/partial/convert").exists
+
+
+def test_a_second_run_changes_nothing(n1: Host, play: Callable[..., Any]) -> None:
+    before = sums(n1, BF16)
+    second = play(PLAYBOOK)
+    assert second.rc == 0 and second.changed == 0
+    assert sums(n1, BF16) == before
+    checked = play(PLAYBOOK, "--check", "--diff")
+    assert checked.rc == 0 and checked.changed == 0
+
+
+def test_what_is_missing_is_made_again_and_nothing_else(n1: Host, play: Callable[..., Any]) -> None:
+    before = sums(n1, BF16)
+    kept = n1.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors")
+    n1.run_expect([0], f"rm {BF16}/model-00001-of-00002.safetensors")
+    checked = play(PLAYBOOK, "--check")
+    assert checked.changed and not n1.file(f"{BF16}/model-00001-of-00002.safetensors").exists
+    assert play(PLAYBOOK).rc == 0
+    assert sums(n1, BF16) == before
+    assert n1.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors") == kept
+
+
+def test_a_program_that_cannot_run_is_named_once(n1: Host, play: Callable[..., Any]) -> None:
+    failed = play(PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/usr/bin/python3")
+    assert failed.rc and "No module named 'torch'" in failed.text
+    assert (
+        "/nowhere/python is not there"
+        in play(PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/nowhere/python").text
+    )
+
+
+def test_without_gpus_nobody_needs_it(play: Callable[..., Any]) -> None:
+    refused = play(PLAYBOOK, model_path="/var/lib/models/unneeded", model_convert_when="auto")
+    assert refused.rc and "there are no GPUs without FP8" in refused.text
