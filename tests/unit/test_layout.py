@@ -30,6 +30,7 @@ TOUCH_THE_WORLD = {
     "host": "files, commands and connections of a node",
     "links": "sysfs",
     "systemd": "procfs; commands by the caller's function",
+    "weights": "a model's folder",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
 WORLD_CALLS = {"glob", "iterdir", "open", "read_bytes", "read_text", "readlink", "rglob", "write_bytes", "write_text"}
