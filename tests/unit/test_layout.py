@@ -27,6 +27,8 @@ TOUCH_THE_WORLD = {
     "catalog_files": "the catalogs beside it",
     "comm_worker": "torch, inside the check's own process",
     "completion": "HTTP",
+    "fetch_sources": "hubs, by their clients; git; a folder",
+    "fetch_worker": "a model's folder, inside the fetch's own process",
     "host": "files, commands and connections of a node",
     "links": "sysfs",
     "systemd": "procfs; commands by the caller's function",

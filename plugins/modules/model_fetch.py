@@ -1,0 +1,269 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Weights of a model into a folder of this node, as a unit that outlives the connection."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: model_fetch
+version_added: 0.1.0
+short_description: Fetch the weights of a model into a folder of one node
+description:
+  - Fetches from ModelScope, Hugging Face, a git repository with LFS, a folder that the node sees, or a folder on the controller;
+    verifies each file before it gets its name; writes the manifest and C(READY) below C(.fullrank) in O(path).
+  - The work is done by a transient systemd unit on the node. It goes on when the controller is interrupted, and the next run
+    watches it. What arrived is kept; a run after any interruption asks for what is missing only.
+  - While it runs a line every few seconds says how far it is, how fast, and how long it will take.
+  - Does nothing, and asks the hub nothing, when O(path) holds a verified copy of what is asked for.
+  - A folder that holds another revision is refused, because an engine may be reading it.
+options:
+  path:
+    description: Folder of the weights. One folder holds one revision.
+    type: path
+    required: true
+  hub:
+    description:
+      - Where they come from. V(path) is a folder on the node, e.g. on NFS or a hub's cache, whose links are followed; with the
+        same folder as O(path) its files are taken as they are. V(controller) is a folder on the controller.
+    type: str
+    choices: [modelscope, huggingface, git-lfs, path, controller]
+    required: true
+  repo:
+    description: Name of the model on the hub (C(deepseek-ai/DeepSeek-R1)), address of the git repository, or the folder.
+    type: str
+    required: true
+  revision:
+    description:
+      - The commit, 40 hexadecimal digits. Required of hubs and git.
+      - A branch or a tag is refused, with the commit that it names now.
+    type: str
+    default: ""
+  include:
+    description: Shell patterns over the paths of files to fetch. C(*) also matches C(/). All files when empty.
+    type: list
+    elements: str
+    default: []
+  exclude:
+    description: Shell patterns over the paths of files not to fetch.
+    type: list
+    elements: str
+    default: []
+  endpoint:
+    description: Address of a mirror of the hub. The hub's own when empty.
+    type: str
+    default: ""
+  token:
+    description: What the hub knows the user by, for private and gated models. Handed over in a file that goes when it is read.
+    type: str
+  python:
+    description: Python with the hub's client. The module's own when empty, which does for V(git-lfs), V(path) and V(controller).
+    type: path
+  workers:
+    description: Files that are fetched at a time.
+    type: int
+    default: 4
+  state:
+    description:
+      - V(started) starts the fetch where one is needed and none runs.
+      - V(watched) only looks.
+      - V(present) does both until it is over; this is what the action plugin does on the controller.
+    type: str
+    choices: [present, started, watched]
+    default: present
+  files:
+    description: What comes from the controller. The action plugin fills it in.
+    type: list
+    elements: dict
+    default: []
+attributes:
+  check_mode:
+    description: Says whether something would be fetched. Asks the hub nothing.
+    support: full
+  diff_mode:
+    description: Weights are not shown.
+    support: none
+requirements:
+  - systemd 248 or newer
+  - Python 3.9 or newer with C(huggingface_hub) 0.36 or newer, or C(modelscope) 1.37 or newer, in O(python)
+  - git and git-lfs on the node for O(hub=git-lfs)
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Fetch a model to the first node
+  fullrank.serving.model_fetch:
+    path: /data/models/qwen3-8b
+    hub: modelscope
+    repo: Qwen/Qwen3-8B
+    revision: 0123456789abcdef0123456789abcdef01234567
+    exclude: ["*.pth", "original/*"]
+    python: /opt/fullrank/hub-modelscope/bin/python
+"""
+
+RETURN = r"""
+fetch:
+  description: >-
+    state (C(ready), C(running), C(needed) or C(failed)), error in words, and where it runs or ran its progress -
+    phase, bytes, total, rate (bytes/s), files_done and files.
+  returned: always
+  type: dict
+manifest_sha256:
+  description: The sha256 of the manifest; names exactly these weights.
+  returned: when the copy is ready
+  type: str
+"""
+
+import inspect
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import (
+    fetch_plan,
+    fetch_sources,
+    fetch_worker,
+    manifest,
+    systemd,
+    weights,
+)
+
+PACKAGE = "ansible_collections/fullrank/serving/plugins/module_utils"
+PROGRAM = (fetch_plan, fetch_sources, fetch_worker, manifest, weights)
+
+
+def wanted(given: dict[str, Any]) -> dict[str, Any]:
+    request = {
+        name: given[name] for name in ("path", "hub", "repo", "revision", "include", "exclude", "endpoint", "workers")
+    }
+    return request | {"files": given["files"]}
+
+
+def same_source(found: dict[str, Any], request: dict[str, Any]) -> bool:
+    return all(found["source"][name] == request[name] for name in ("hub", "repo", "revision"))
+
+
+def is_there(root: Path, request: dict[str, Any]) -> bool:
+    """A verified copy of exactly what is asked for, as far as sizes tell. One that was distributed has no request beside it."""
+    copy = weights.look(root)
+    if not (copy.ready and copy.manifest and same_source(copy.manifest, request)):
+        return False
+    try:
+        asked = json.loads((root / fetch_plan.REQUEST).read_text())
+    except FileNotFoundError:
+        asked = fetch_plan.asked(request)
+    return asked == fetch_plan.asked(request) and not weights.verify(root, copy.manifest["files"], quick=True)
+
+
+def other_revision(root: Path, request: dict[str, Any]) -> str:
+    """Why this folder must not be written to; empty when it may."""
+    copy = weights.look(root)
+    if not copy.manifest or same_source(copy.manifest, request):
+        return ""
+    source = copy.manifest["source"]
+    return (
+        f"{root} holds {source['repo']} {source['revision']}: give {request['repo']} {request['revision']} a folder of its own, "
+        "e.g. with the revision in its name"
+    )
+
+
+class Fetch:
+    """The unit on this node, and what it tells."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.request = wanted(module.params)
+        self.path = self.request["path"]
+        self.folder = Path(fetch_plan.run_folder(self.path))
+        self.unit = fetch_plan.unit_name(self.path)
+
+    def state(self) -> dict[str, Any]:
+        return systemd.state(self.module.run_command, self.unit)
+
+    def runs(self) -> bool:
+        return self.state()["active"] in ("active", "activating", "deactivating")
+
+    def start(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
+        library = self.folder / "lib" / PACKAGE
+        library.mkdir(parents=True)
+        for one in PROGRAM:
+            # a copy: the module's own archive is gone when the module has ended
+            (library / f"{one.__name__.rpartition('.')[2]}.py").write_text(inspect.getsource(one))
+        (self.folder / "request.json").write_text(json.dumps(self.request))
+        if self.module.params["token"]:
+            token = self.folder / "token"
+            token.touch(mode=0o600)
+            token.write_text(self.module.params["token"])
+        python = self.module.params["python"] or sys.executable
+        module = f"{PACKAGE.replace('/', '.')}.fetch_worker"
+        self.module.run_command(fetch_plan.start_command(self.path, python, module), check_rc=True)
+
+    def progress(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / "progress.json").read_text()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def look(self) -> dict[str, Any]:
+        """How it stands; what a finished one left in /run is cleared away."""
+        runs = self.runs()
+        progress = self.progress()
+        if runs:
+            return {"state": "running", "error": "", **{k: v for k, v in progress.items() if k != "error"}}
+        if is_there(Path(self.path), self.request):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return {"state": "ready", "error": "", **{k: v for k, v in progress.items() if k != "error"}}
+        if not self.folder.exists():
+            return {"state": "needed", "error": ""}
+        (self.folder / "token").unlink(missing_ok=True)
+        error = progress.get("error") if progress.get("phase") == "failed" else ""
+        if not error:
+            command = ["journalctl", f"--unit={self.unit}", "--lines=5", "--output=cat", "--no-pager", "--quiet"]
+            said = self.module.run_command(command)[1].strip()
+            error = f"the fetch was ended before it was done; its last words: {said}"
+        return {**progress, "state": "failed", "error": error}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "hub": {"type": "str", "choices": list(manifest.HUBS), "required": True},
+            "repo": {"type": "str", "required": True},
+            "revision": {"type": "str", "default": ""},
+            "include": {"type": "list", "elements": "str", "default": []},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "endpoint": {"type": "str", "default": ""},
+            "token": {"type": "str", "no_log": True},
+            "python": {"type": "path"},
+            "workers": {"type": "int", "default": 4},
+            "state": {"type": "str", "choices": ["present", "started", "watched"], "default": "present"},
+            "files": {"type": "list", "elements": "dict", "default": []},
+        },
+        required_if=[(("hub"), one, ["revision"]) for one in ("modelscope", "huggingface", "git-lfs")],
+        supports_check_mode=True,
+    )
+    fetch = Fetch(module)
+    changed = False
+    found = fetch.look()
+    if module.params["state"] != "watched" and found["state"] in ("needed", "failed"):
+        if why := other_revision(Path(fetch.path), fetch.request):
+            module.fail_json(msg=why, fetch=found)
+        changed = True
+        if not module.check_mode:
+            fetch.start()
+            found = fetch.look()
+    result: dict[str, Any] = {"fetch": found}
+    if found["state"] == "ready":
+        result["manifest_sha256"] = weights.look(Path(fetch.path)).digest
+    module.exit_json(changed=changed, **result)
+
+
+if __name__ == "__main__":
+    main()

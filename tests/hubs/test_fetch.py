@@ -1,0 +1,273 @@
+"""The program that fetches, driven through the real clients of both hubs, two versions each, against stand-ins with faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils import fetch_plan, weights
+
+from tests.standins.hubs import COMMIT, TOKEN, Faults, Hub
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CLIENTS = CHECKOUT / ".cache/hub-clients"
+WORKER = "ansible_collections.fullrank.serving.plugins.module_utils.fetch_worker"
+LIMIT_S = 240
+BIG = random.Random(6).randbytes(12 << 20)
+FILES = {
+    "config.json": b'{"model_type": "tiny"}\n',
+    "extra/notes.txt": b"hello\n",
+    "model-00001-of-00002.safetensors": BIG,
+    "model-00002-of-00002.safetensors": BIG[::-1][: 5 << 20],
+    "tokenizer.json": b"{}" * 100,
+}
+LARGE = sum(len(content) for content in FILES.values() if len(content) > 10_000)
+# what may be on its way, unwritten, when a client is killed: two files, each with the client's and the sockets' buffers
+ON_THE_WAY = 2 * (4 << 20)
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    server = Hub(dict(FILES))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(
+    params=["huggingface_hub-2.4.0", "huggingface_hub-0.36.2", "modelscope-1.40.2", "modelscope-1.37.1"],
+)
+def client(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class Fetcher:
+    """One request in a folder of its own, run as the node runs it, without the unit."""
+
+    def __init__(self, work: Path, client: str, hub: Hub) -> None:
+        self.python = CLIENTS / client / "bin/python"
+        self.model = work / "model"
+        self.run_folder = work / "run"
+        self.run_folder.mkdir()
+        self.token = ""
+        self.request: dict[str, Any] = {
+            "path": str(self.model),
+            "hub": "huggingface" if client.startswith("hugging") else "modelscope",
+            "repo": "o/m",
+            "revision": COMMIT,
+            "include": [],
+            "exclude": [],
+            "endpoint": hub.url,
+            "workers": 2,
+            "files": [],
+        }
+
+    def start(self) -> subprocess.Popen[str]:
+        (self.run_folder / "request.json").write_text(json.dumps(self.request))
+        (self.run_folder / "progress.json").unlink(missing_ok=True)
+        if self.token:
+            (self.run_folder / "token").write_text(self.token)
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.run_folder), "PYTHONPATH": str(CHECKOUT / "collections")}
+        env |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        return subprocess.Popen(
+            [self.python, "-m", WORKER, self.run_folder],
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __call__(self) -> dict[str, Any]:
+        """Run to the end; what it says of itself."""
+        process = self.start()
+        print(process.communicate(timeout=LIMIT_S)[0])
+        return dict(json.loads((self.run_folder / "progress.json").read_text()))
+
+    def is_exact(self, files: dict[str, bytes] | None = None) -> bool:
+        files = files or FILES
+        copy = weights.look(self.model)
+        content = {path: (self.model / path).read_bytes() for path in weights.sizes(self.model)}
+        assert copy.ready, copy.why_not
+        assert copy.manifest
+        assert not (self.model / ".fullrank/partial").exists()
+        return content == files and weights.verify(self.model, copy.manifest["files"]) == []
+
+
+@pytest.fixture
+def fetch(tmp_path: Path, client: str, hub: Hub) -> Fetcher:
+    return Fetcher(tmp_path, client, hub)
+
+
+def test_all_files_arrive_once_and_are_listed(fetch: Fetcher, hub: Hub) -> None:
+    told = fetch()
+    assert (told["phase"], told["error"], told["files_done"]) == ("done", "", len(FILES))
+    assert told["bytes"] == told["total"] == sum(map(len, FILES.values()))
+    assert fetch.is_exact()
+    assert hub.sent == LARGE
+    copy = weights.look(fetch.model)
+    assert copy.manifest and copy.manifest["source"] == {
+        "hub": fetch.request["hub"],
+        "repo": "o/m",
+        "revision": COMMIT,
+    }
+
+
+def test_patterns_choose_files_and_more_of_them_later(fetch: Fetcher, hub: Hub) -> None:
+    fetch.request |= {"include": ["*.json", "extra/*"], "exclude": ["tokenizer*"]}
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact({name: FILES[name] for name in ("config.json", "extra/notes.txt")})
+    assert hub.sent == 0
+    fetch.request |= {"include": [], "exclude": []}
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact() and hub.sent == LARGE
+
+
+def test_a_branch_is_refused_and_its_commit_said(fetch: Fetcher, hub: Hub) -> None:
+    fetch.request["revision"] = "main"
+    told = fetch()
+    assert told["phase"] == "failed" and f"now at commit {COMMIT}: write that" in told["error"]
+    assert hub.sent == 0 and not fetch.model.exists()
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [Faults(drops=3), Faults(errors=2), Faults(flips=1), Faults(drops=4, errors=2, flips=1)],
+    ids=["drops", "5xx", "flipped bit", "all"],
+)
+def test_faults_of_the_network_end_in_an_exact_copy(fetch: Fetcher, hub: Hub, faults: Faults) -> None:
+    hub.faults = replace(faults)
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact()
+    again = max(map(len, FILES.values())) if faults.flips else 0
+    assert hub.sent <= LARGE + again + (faults.drops + faults.errors) * (1 << 20)
+
+
+def test_a_hub_that_keeps_sending_something_else_is_named(fetch: Fetcher, hub: Hub) -> None:
+    hub.faults = Faults(flips=10_000)
+    told = fetch()
+    assert told["phase"] == "failed"
+    assert not weights.look(fetch.model).ready
+    assert not (fetch.model / "model-00001-of-00002.safetensors").exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
+def test_what_was_interrupted_goes_on_where_it_was(fetch: Fetcher, hub: Hub, how: signal.Signals) -> None:
+    """Ten moments in all over the clients and signals' runs; nothing but what was on its way is asked for again."""
+    hub.faults = Faults(delay_s=0.01)
+    moments = random.Random(f"{fetch.request['hub']}{how}")
+    for _ in range(3):
+        process = fetch.start()
+        begun, seen = hub.sent, time.monotonic()
+        wanted = begun + moments.randrange(1 << 20, 4 << 20)
+        while hub.sent < min(wanted, LARGE) and process.poll() is None and time.monotonic() - seen < LIMIT_S:
+            time.sleep(0.005)
+        process.send_signal(how)
+        process.communicate(timeout=LIMIT_S)
+    hub.faults = Faults()
+    assert not weights.look(fetch.model).ready
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact()
+    assert hub.sent <= LARGE + 3 * ON_THE_WAY
+
+
+def test_a_damaged_file_in_place_is_fetched_again_and_only_that(fetch: Fetcher, hub: Hub) -> None:
+    fetch()
+    victim = fetch.model / "model-00002-of-00002.safetensors"
+    content = bytearray(victim.read_bytes())
+    content[4711] ^= 1
+    victim.write_bytes(content)
+    hub.sent = 0
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact() and hub.sent == victim.stat().st_size
+
+
+def test_a_private_model_needs_the_token_which_is_left_nowhere(fetch: Fetcher, hub: Hub) -> None:
+    hub.faults = Faults(private=True)
+    told = fetch()
+    assert told["phase"] == "failed" and "401" in told["error"]
+    fetch.token = TOKEN
+    assert fetch()["phase"] == "done" and fetch.is_exact()
+    assert not (fetch.run_folder / "token").exists()
+    for file in fetch.model.rglob("*"):
+        assert not file.is_file() or TOKEN.encode() not in file.read_bytes()
+    assert TOKEN not in (fetch.run_folder / "progress.json").read_text()
+
+
+def test_too_little_space_is_said_before_anything_is_fetched(fetch: Fetcher, hub: Hub, small_disk: Path) -> None:
+    fetch.model = small_disk / "model"
+    fetch.request["path"] = str(fetch.model)
+    told = fetch()
+    assert told["phase"] == "failed" and "GB free" in told["error"]
+    assert hub.sent == 0
+
+
+@pytest.fixture
+def small_disk() -> Path:
+    """A file system of a few MiB, given by whoever runs the tests (``tests/hubs/small-disk`` mounts one for their time)."""
+    given = os.environ.get("FULLRANK_SMALL_DISK")
+    if not given:
+        pytest.skip("FULLRANK_SMALL_DISK is not set; make test-hubs sets it")
+    return Path(given)
+
+
+@pytest.mark.parametrize("fetched_to", ["elsewhere", "in place"])
+def test_a_folder_of_links_is_taken_as_what_they_lead_to(tmp_path: Path, hub: Hub, fetched_to: str) -> None:
+    snapshot = tmp_path / "models--o--m/snapshots/1"
+    blobs = tmp_path / "models--o--m/blobs"
+    for folder in (snapshot / "extra", blobs):
+        folder.mkdir(parents=True)
+    for number, (name, content) in enumerate(FILES.items()):
+        (blobs / str(number)).write_bytes(content)
+        (snapshot / name).symlink_to(blobs / str(number))
+    fetch = Fetcher(tmp_path, "modelscope-1.40.2", hub)
+    fetch.request |= {"hub": "path", "repo": str(snapshot), "revision": ""}
+    if fetched_to == "in place":
+        fetch.model = snapshot
+        fetch.request["path"] = str(snapshot)
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact()
+    assert (fetch.model / "config.json").is_symlink() == (fetched_to == "in place")
+    assert hub.log == []
+
+
+def test_git_lfs_as_the_last_resort(tmp_path: Path, hub: Hub) -> None:
+    """From a repository of the local disk: git-lfs transfers from one by itself, without a server."""
+    repository, home = tmp_path / "repository", tmp_path / "home"
+    home.mkdir()
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1"}
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(repository), *words], env=env, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    repository.mkdir()
+    git("init", "--quiet")
+    git("lfs", "install", "--local")
+    git("lfs", "track", "*.safetensors")
+    for name, content in FILES.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_bytes(content)
+    git("add", ".")
+    git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "weights")
+    fetch = Fetcher(tmp_path, "modelscope-1.40.2", hub)
+    fetch.request |= {"hub": "git-lfs", "repo": f"file://{repository}", "revision": git("rev-parse", "HEAD")}
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact(FILES | {".gitattributes": (repository / ".gitattributes").read_bytes()})
+
+
+def test_a_request_is_known_by_what_decides_the_bytes() -> None:
+    request = {"hub": "path", "repo": "/x", "revision": "", "include": [], "exclude": [], "workers": 2}
+    assert fetch_plan.asked(request) == fetch_plan.asked(request | {"workers": 9})
