@@ -41,6 +41,10 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 .PHONY: test
 test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
 
+# weights: real downloads with faults take several minutes more
+.PHONY: test-all
+test-all: test test-hubs test-model ## everything, also what takes long
+
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
 	ruff check .
@@ -80,6 +84,14 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
 
+.PHONY: test-hubs
+test-hubs: setup host-packages hub-clients ## the fetch by the real clients of both hubs, two versions each, with faults (minutes)
+	tests/hubs/small-disk pytest tests/hubs
+
+.PHONY: test-model
+test-model: setup host-packages hub-clients ## weights on a node of the test ground, from stand-ins of the hubs (molecule)
+	molecule test -s model
+
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
@@ -113,6 +125,10 @@ $(VENV)/.stamp: pyproject.toml | host-packages
 .PHONY: host-packages
 host-packages: ## Debian packages that the test ground needs
 	@tests/host-packages
+
+.PHONY: hub-clients
+hub-clients: setup ## the hubs' real clients, for tests, built once
+	@tests/hubs/build
 
 .PHONY: engines
 engines: setup host-packages .cache/models/tiny ## the engines' CPU environments and the tiny model, built once

@@ -255,6 +255,9 @@ def main() -> None:
     if module.params["state"] != "watched" and found["state"] in ("needed", "failed"):
         if why := other_revision(Path(fetch.path), fetch.request):
             module.fail_json(msg=why, fetch=found)
+        python = module.params["python"]
+        if python and not module.check_mode and not Path(python).exists():
+            module.fail_json(msg=f"there is no {python}: the client of {module.params['hub']} is not installed", fetch=found)
         changed = True
         if not module.check_mode:
             fetch.start()
