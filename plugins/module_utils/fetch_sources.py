@@ -130,17 +130,12 @@ class ModelScope(Source):
         if not is_commit(revision):
             self._pinned(self._commit(revision))
         self._prepare()
-        from modelscope.hub.api import HubApi  # noqa: PLC0415
+        # the same method of modelscope.hub leaves the checksums out
+        from modelscope_hub import HubApi  # noqa: PLC0415
 
-        api = HubApi(endpoint=self._endpoint())
-        if self.token:
-            api.login(self.token)
-        files = api.get_model_files(self.repo, revision=revision, recursive=True)
-        return revision, [
-            Entry(one["Path"], int(one["Size"]), str(one.get("Sha256") or ""), "")
-            for one in files
-            if one.get("Type") != "tree"
-        ]
+        api = HubApi(endpoint=self._endpoint(), token=self.token or None)
+        files = api.list_repo_files(self.repo, "model", revision=revision, recursive=True)
+        return revision, [Entry(one.path, one.size, one.sha256 or "", "") for one in files if one.type != "tree"]
 
     def _commit(self, revision: str) -> str:
         """The commit of a branch or tag, only to say it; empty when the hub does not tell (a private model)."""

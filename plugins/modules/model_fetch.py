@@ -85,7 +85,7 @@ attributes:
     support: none
 requirements:
   - systemd 248 or newer
-  - Python 3.9 or newer with C(huggingface_hub) 0.36 or newer, or C(modelscope) 1.37 or newer, in O(python)
+  - Python 3.9 or newer with C(huggingface_hub) 0.36 or newer, or C(modelscope) 1.38 or newer, in O(python)
   - git and git-lfs on the node for O(hub=git-lfs)
 author:
   - The fullrank authors (@fullrank)

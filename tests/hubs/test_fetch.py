@@ -46,7 +46,7 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(
-    params=["huggingface_hub-2.4.0", "huggingface_hub-0.36.2", "modelscope-1.40.2", "modelscope-1.37.1"],
+    params=["huggingface_hub-2.4.0", "huggingface_hub-0.36.2", "modelscope-1.40.2", "modelscope-1.38.1"],
 )
 def client(request: pytest.FixtureRequest) -> str:
     return str(request.param)
