@@ -51,9 +51,16 @@ class Source:
 
     def _pinned(self, commit: str) -> None:
         if not is_commit(self.request["revision"]):
+            given = self.request["revision"]
+            text = (
+                f"revision {given!r} is a branch or a tag, which can move; it"
+                if given
+                else "no revision is given; the model"
+            )
             raise Refused(
-                f"revision {self.request['revision']!r} is a branch or a tag, which can move; "
-                + (f"it is now at commit {commit}: write that" if is_commit(commit) else "write the commit's 40 digits")
+                f"{text} is now at commit {commit}: write that"
+                if is_commit(commit)
+                else f"{text} cannot be resolved: write the commit's 40 digits"
             )
 
     def _each(self, work: Callable[[Entry], None], entries: Sequence[Entry]) -> None:
@@ -78,7 +85,7 @@ class HuggingFace(Source):
         from huggingface_hub import HfApi  # noqa: PLC0415 - exists in the client's environment only
 
         api = HfApi(endpoint=self.request["endpoint"] or None, token=self.token or False)
-        info = api.model_info(self.repo, revision=self.request["revision"], files_metadata=True)
+        info = api.model_info(self.repo, revision=self.request["revision"] or None, files_metadata=True)
         self._pinned(str(info.sha))
         entries = []
         for one in info.siblings or []:
@@ -128,19 +135,14 @@ class ModelScope(Source):
     def listing(self) -> tuple[str, list[Entry]]:
         revision = self.request["revision"]
         if not is_commit(revision):
-            self._pinned(self._commit(revision))
+            self._pinned(self._commit(revision or "master"))
         self._prepare()
-        from modelscope.hub.api import HubApi  # noqa: PLC0415
+        # the same method of modelscope.hub leaves the checksums out
+        from modelscope_hub import HubApi  # noqa: PLC0415
 
-        api = HubApi(endpoint=self._endpoint())
-        if self.token:
-            api.login(self.token)
-        files = api.get_model_files(self.repo, revision=revision, recursive=True)
-        return revision, [
-            Entry(one["Path"], int(one["Size"]), str(one.get("Sha256") or ""), "")
-            for one in files
-            if one.get("Type") != "tree"
-        ]
+        api = HubApi(endpoint=self._endpoint(), token=self.token or None)
+        files = api.list_repo_files(self.repo, "model", revision=revision, recursive=True)
+        return revision, [Entry(one.path, one.size, one.sha256 or "", "") for one in files if one.type != "tree"]
 
     def _commit(self, revision: str) -> str:
         """The commit of a branch or tag, only to say it; empty when the hub does not tell (a private model)."""
@@ -198,7 +200,7 @@ class GitLfs(Source):
         revision = self.request["revision"]
         if not is_commit(revision):
             self.clone.parent.mkdir(parents=True, exist_ok=True)
-            told = self._git("ls-remote", self.repo, revision, folder=self.clone.parent).decode().split()
+            told = self._git("ls-remote", self.repo, revision or "HEAD", folder=self.clone.parent).decode().split()
             self._pinned(told[0] if told else "")
         if not (self.clone / "HEAD").exists():
             self.clone.mkdir(parents=True, exist_ok=True)

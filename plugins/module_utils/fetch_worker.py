@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,9 @@ class Fetch:
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / manifests.PARTIAL).mkdir(parents=True, exist_ok=True)
         self.progress.state["phase"] = "checking"
-        missing = [one for one in entries if not self._have(one)]
+        with ThreadPoolExecutor(weights.default_threads()) as pool:
+            there = list(pool.map(self._have, entries))
+        missing = [one for one, has in zip(entries, there) if not has]  # noqa: B905 - not in Python 3.9
         if missing:
             self._bring(missing, self.root / manifests.PARTIAL / fetch_plan.partial_name(self.request, entries))
         self.progress.state["phase"] = "finishing"

@@ -85,7 +85,7 @@ attributes:
     support: none
 requirements:
   - systemd 248 or newer
-  - Python 3.9 or newer with C(huggingface_hub) 0.36 or newer, or C(modelscope) 1.37 or newer, in O(python)
+  - Python 3.9 or newer with C(huggingface_hub) 0.36 or newer, or C(modelscope) 1.38 or newer, in O(python)
   - git and git-lfs on the node for O(hub=git-lfs)
 author:
   - The fullrank authors (@fullrank)
@@ -217,11 +217,13 @@ class Fetch:
         if runs:
             return {"state": "running", "error": "", **{k: v for k, v in progress.items() if k != "error"}}
         if is_there(Path(self.path), self.request):
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.module.check_mode:
+                shutil.rmtree(self.folder, ignore_errors=True)
             return {"state": "ready", "error": "", **{k: v for k, v in progress.items() if k != "error"}}
         if not self.folder.exists():
             return {"state": "needed", "error": ""}
-        (self.folder / "token").unlink(missing_ok=True)
+        if not self.module.check_mode:
+            (self.folder / "token").unlink(missing_ok=True)  # of one that ended before it could read it
         error = progress.get("error") if progress.get("phase") == "failed" else ""
         if not error:
             command = ["journalctl", f"--unit={self.unit}", "--lines=5", "--output=cat", "--no-pager", "--quiet"]
@@ -246,7 +248,6 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "started", "watched"], "default": "present"},
             "files": {"type": "list", "elements": "dict", "default": []},
         },
-        required_if=[(("hub"), one, ["revision"]) for one in ("modelscope", "huggingface", "git-lfs")],
         supports_check_mode=True,
     )
     fetch = Fetch(module)

@@ -1,11 +1,3 @@
-"""Make ``ansible_collections.fullrank.serving`` importable from the checkout, by Ansible's own loader."""
+"""Make ``ansible_collections.fullrank.serving`` importable, as the unit tests do."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
-from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-_AnsibleCollectionFinder(paths=[str(CHECKOUT / "collections")])._install()
+from tests.unit import conftest as _conftest  # noqa: F401

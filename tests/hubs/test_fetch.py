@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -46,7 +48,7 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(
-    params=["huggingface_hub-2.4.0", "huggingface_hub-0.36.2", "modelscope-1.40.2", "modelscope-1.37.1"],
+    params=["huggingface_hub-2.4.0", "huggingface_hub-0.36.2", "modelscope-1.40.2", "modelscope-1.38.1"],
 )
 def client(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -72,6 +74,10 @@ class Fetcher:
             "workers": 2,
             "files": [],
         }
+
+    def into(self, model: Path) -> None:
+        self.model = model
+        self.request["path"] = str(model)
 
     def start(self) -> subprocess.Popen[str]:
         (self.run_folder / "request.json").write_text(json.dumps(self.request))
@@ -163,7 +169,7 @@ def test_a_hub_that_keeps_sending_something_else_is_named(fetch: Fetcher, hub: H
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
 def test_what_was_interrupted_goes_on_where_it_was(fetch: Fetcher, hub: Hub, how: signal.Signals) -> None:
-    """Ten moments in all over the clients and signals' runs; nothing but what was on its way is asked for again."""
+    """Three random moments each; nothing but what was on its way is asked for again."""
     hub.faults = Faults(delay_s=0.01)
     moments = random.Random(f"{fetch.request['hub']}{how}")
     for _ in range(3):
@@ -205,20 +211,43 @@ def test_a_private_model_needs_the_token_which_is_left_nowhere(fetch: Fetcher, h
 
 
 def test_too_little_space_is_said_before_anything_is_fetched(fetch: Fetcher, hub: Hub, small_disk: Path) -> None:
-    fetch.model = small_disk / "model"
-    fetch.request["path"] = str(fetch.model)
+    (small_disk / "filler").write_bytes(bytes(30 << 20))
+    fetch.into(small_disk / "model")
     told = fetch()
     assert told["phase"] == "failed" and "GB free" in told["error"]
     assert hub.sent == 0
 
 
+def test_a_disk_that_fills_up_meanwhile_is_named_and_what_arrived_is_kept(
+    fetch: Fetcher, hub: Hub, small_disk: Path
+) -> None:
+    hub.faults = Faults(delay_s=0.02)
+    fetch.into(small_disk / "model")
+    process = fetch.start()
+    while hub.sent < 2 << 20 and process.poll() is None:
+        time.sleep(0.01)
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(1 << 20)):
+            pass
+    print(process.communicate(timeout=LIMIT_S)[0])
+    told = json.loads((fetch.run_folder / "progress.json").read_text())
+    assert told["phase"] == "failed" and "disk is full" in told["error"]
+    assert not weights.look(fetch.model).ready
+    (small_disk / "filler").unlink()
+    hub.faults = Faults()
+    assert fetch()["phase"] == "done" and fetch.is_exact()
+    assert hub.sent <= LARGE + ON_THE_WAY
+
+
 @pytest.fixture
-def small_disk() -> Path:
-    """A file system of a few MiB, given by whoever runs the tests (``tests/hubs/small-disk`` mounts one for their time)."""
+def small_disk() -> Iterator[Path]:
+    """An empty file system of 90 MiB, given by whoever runs the tests (``tests/hubs/small-disk`` mounts one for their time)."""
     given = os.environ.get("FULLRANK_SMALL_DISK")
     if not given:
         pytest.skip("FULLRANK_SMALL_DISK is not set; make test-hubs sets it")
-    return Path(given)
+    yield Path(given)
+    for one in Path(given).iterdir():
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
 
 
 @pytest.mark.parametrize("fetched_to", ["elsewhere", "in place"])
@@ -233,8 +262,7 @@ def test_a_folder_of_links_is_taken_as_what_they_lead_to(tmp_path: Path, hub: Hu
     fetch = Fetcher(tmp_path, "modelscope-1.40.2", hub)
     fetch.request |= {"hub": "path", "repo": str(snapshot), "revision": ""}
     if fetched_to == "in place":
-        fetch.model = snapshot
-        fetch.request["path"] = str(snapshot)
+        fetch.into(snapshot)
     assert fetch()["phase"] == "done"
     assert fetch.is_exact()
     assert (fetch.model / "config.json").is_symlink() == (fetched_to == "in place")
