@@ -30,8 +30,9 @@ BACKOFF_S = 2.0
 
 BACKOFF_MOST_S = 300.0
 
-STABLE_S = 600.0
-"""A group that was ready for so long begins to count its failures anew."""
+STABLE_PAUSES = 10
+"""A group that was ready for so many times its last pause begins to count its failures anew: a fault now and then costs the
+shortest pause, one that comes back soon makes the pauses longer until it no longer does."""
 
 BY_OPERATOR = "stopped by the operator"
 STOPPED, RUNNING, STOPPING = "stopped", "running", "stopping"
@@ -89,6 +90,11 @@ class Limits:
 
     meet: float
     ready: float
+
+
+def pause(failures: int) -> float:
+    """Seconds before the next epoch after so many failures in a row."""
+    return min(BACKOFF_S * 2.0 ** min(failures - 1, 20), BACKOFF_MOST_S) if failures else 0.0
 
 
 def view(phase: str, says: str, epoch: int, failures: int, failure: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -331,9 +337,9 @@ class Head:
 
     def _end(self, now: float, rank: int, why: str, failed: bool) -> None:
         if failed:
-            stable = self._ready_since is not None and now - self._ready_since >= STABLE_S
+            stable = self._ready_since is not None and now - self._ready_since >= STABLE_PAUSES * pause(self.failures)
             self.failures = 1 if stable else self.failures + 1
-            self._not_before = now + min(BACKOFF_S * 2 ** min(self.failures - 1, 20), BACKOFF_MOST_S)
+            self._not_before = now + pause(self.failures)
             self.failure = {"epoch": self.epoch, "rank": rank, "why": why}
         self.epoch = self.run = 0
         self._running = set()
