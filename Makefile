@@ -8,7 +8,8 @@ export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 VENV := .venv
 GROUND := tests/ground/ground.py
-GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-ro $(CURDIR)/.cache/models:/srv/models
+GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-ro $(CURDIR)/.cache/models:/srv/models \
+	--bind-ro $(CURDIR)/tests/standins:/opt/standins
 CHECKOUT_AS_COLLECTION := collections/ansible_collections/fullrank/serving
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -39,7 +40,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## everything; on the test ground too
+test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-group ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -79,6 +80,18 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 .PHONY: test-comm
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
+
+.PHONY: test-group
+test-group: ground ## each fault of a running group once, with a stand-in engine: noticed in time, and back by itself
+	tests/faults/faults.py --engine standin --times 1
+
+.PHONY: test-faults
+test-faults: ground ## each fault three times under load, with the real engine: how long, and what was lost (half an hour)
+	tests/faults/faults.py --times 3 --json .cache/faults.json
+
+.PHONY: soak
+soak: ground ## half an hour of killed ranks with the real engine
+	tests/faults/faults.py --soak 1800 --json .cache/soak.json
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

@@ -156,7 +156,7 @@ class Agent:
             self.core = Follower(self.rank, given["spec"], self.now)
         self.canary: Canary | None = None
         self.canary_epoch = 0
-        self.status: dict[str, Any] = {}
+        self.status: dict[str, Any] = group_core.view("waiting", "its supervisor starts", 0, 0, None)
         self.said = ""
         family = socket.AF_INET6 if ":" in self._own_address else socket.AF_INET
         self.way = socket.socket(family, socket.SOCK_DGRAM)

@@ -13,7 +13,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import group_core
 from ansible_collections.fullrank.serving.plugins.module_utils.group_core import Engine
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
-FROZEN_S = 3.0
+FROZEN_S = 2.0
 """A process of the engine that is stopped (SIGSTOP, state T in proc(5)) for so long holds up the group. A debugger's stop is
 another state, t, and does not count."""
 

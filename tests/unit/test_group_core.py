@@ -203,7 +203,7 @@ def test_every_fault_is_noticed_within_ten_seconds_and_ends_all(rank: int, fault
     epoch = world.nodes[0].core.failure["epoch"] if world.nodes[0].core.failure else 1
     assert epoch == 1
     assert all(n.engine.epoch != 1 for n in world.nodes)
-    if fault != "kill" and fault != "hang":
+    if fault not in {"kill", "hang"}:
         assert not world.nodes[0].ready
 
 

@@ -23,5 +23,13 @@ def test_stop_ends_the_last_rank_first_and_only_once(nodes: dict[str, Host], pla
 
 
 def test_status_of_a_stopped_deployment(play: Callable[..., Any]) -> None:
-    rows = play("playbooks/status.yml").outcome["status"]
-    assert {(r["host"], r["health"]) for r in rows} == {("n1", "down"), ("n2", "down")}
+    status = play("playbooks/status.yml")
+    assert status.rc == 0  # somebody wanted it so
+    assert {(r["host"], r["health"]) for r in status.outcome["status"]} == {("n1", "stopped"), ("n2", "stopped")}
+
+
+def test_what_was_stopped_stays_stopped_over_a_boot(nodes: dict[str, Host]) -> None:
+    for host in nodes.values():
+        assert not host.service("fullrank-tiny-group.service").is_enabled
+        assert not host.service(UNIT).is_enabled
+        assert host.run("fullrank-check tiny").rc == 2
