@@ -33,7 +33,7 @@ HEAD = f"{NET}.11"
 READY = f"http://{HEAD}:29600/ready"
 COMPLETIONS = f"http://{HEAD}:8000/v1/completions"
 NOTICE_S = float(os.environ.get("FAULTS_NOTICE_S", "10"))
-BACK_S = float(os.environ.get("FAULTS_BACK_S", "600"))
+BACK_S = float(os.environ.get("FAULTS_BACK_S", "900"))
 CUT_S = 20
 UNIT = "fullrank-tiny.service"
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -232,7 +232,7 @@ def main() -> int:
         until = time.monotonic() + given.soak
         faults = iter(lambda: random.choice(plan) if time.monotonic() < until else None, None)
     else:
-        faults = iter([(name, random.choice(FAULTS[name][1])) for name in given.only for _ in range(given.times)])
+        faults = iter([(name, random.choice(FAULTS[name][1])) for _ in range(given.times) for name in given.only])
     for fault, node in faults:
         time.sleep(random.uniform(20, 30))  # longer than the group needs to count as stable after one failure
         results.append(cause(watch, fault, node))
