@@ -207,11 +207,13 @@ def table(results: list[Result]) -> str:
 
 def bring_up(engine: str) -> None:
     command = ["ansible-playbook", "playbooks/engines.yml", "-i", "inventories/local", "-i", "tests/faults/hosts.yml"]
-    extra = ["-e", "comm_check_gate=false"]
+    extra = ["-e", '{"comm_check_gate": false}']
     if engine == "standin":
         extra += ["-e", "@tests/faults/standin.yml"]
     say(f"-- {' '.join(command + extra)}")
-    subprocess.run([*command, *extra], check=True, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    done = subprocess.run([*command, *extra], check=False, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout)
 
 
 def main() -> int:
