@@ -83,7 +83,7 @@ test-comm: setup host-packages engines ## the gate between the ranks on three no
 
 .PHONY: test-group
 test-group: ground ## each fault of a running group once, with a stand-in engine: noticed in time, and back by itself
-	tests/faults/faults.py --engine standin --times 1
+	tests/faults/faults.py --engine standin --busy --times 1
 
 .PHONY: test-faults
 test-faults: ground ## each fault three times under load, with the real engine: how long, and what was lost (half an hour)

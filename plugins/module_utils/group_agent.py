@@ -105,6 +105,7 @@ class Door(BaseHTTPRequestHandler):
     """GET /ready: 200 while the deployment is ready as this rank knows it, 503 otherwise, with the status as JSON."""
 
     agent: Agent
+    timeout = 5
 
     def do_GET(self) -> None:
         """The one question."""

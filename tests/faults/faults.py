@@ -3,6 +3,7 @@
 
     faults.py [--engine vllm|standin] [--times N] [--only FAULT …] [--json FILE]
     faults.py --soak SECONDS [--engine …]              random ranks killed, one after the other
+    faults.py --engine standin --busy …                first: an engine that works must be left alone, one that hangs not
 
 Brings the deployment up by the chain, then causes each fault N times and watches, from outside, when the head's supervisor
 stops saying ready (that is what a router and `fullrank-check` see), when the group answers again by itself, how many
@@ -51,6 +52,17 @@ def on(node: str, command: str) -> None:
     ground("exec", node, command)
 
 
+def ask(prompt: str, timeout: float) -> bool:
+    """Whether a completion was answered."""
+    body = json.dumps({"model": "tiny", "prompt": prompt, "max_tokens": 4}).encode()
+    request = urllib.request.Request(COMPLETIONS, body, {"Content-Type": "application/json"})
+    try:
+        with _opener.open(request, timeout=timeout) as answer:
+            return bool(json.load(answer)["choices"])
+    except (OSError, ValueError):
+        return False
+
+
 @dataclass(frozen=True)
 class Look:
     """What the head's supervisor says: ready, and the epoch; -1 when it says nothing."""
@@ -91,15 +103,9 @@ class Watch:
             time.sleep(0.2)
 
     def _ask(self) -> None:
-        body = json.dumps({"model": "tiny", "prompt": "Are all ranks up?", "max_tokens": 4}).encode()
         while True:
             began = time.monotonic()
-            try:
-                request = urllib.request.Request(COMPLETIONS, body, {"Content-Type": "application/json"})
-                with _opener.open(request, timeout=15) as answer:
-                    answered = bool(json.load(answer)["choices"])
-            except (OSError, ValueError):
-                answered = False
+            answered = ask("Are all ranks up?", 15)
             self.requests.append(Request(began, time.monotonic(), answered))
             time.sleep(max(0.0, 1 - (time.monotonic() - began)))
 
@@ -195,6 +201,22 @@ def cause(watch: Watch, fault: str, node: str) -> Result:
     )
 
 
+def busy_then_hung(watch: Watch) -> bool:
+    """A request that is longer than the limit (standin.yml) and counts its tokens; then one that stops everything."""
+    epoch = watch.looks[-1].epoch
+    began = time.monotonic()
+    ask("work 60", 120)
+    worked = time.monotonic() - began
+    alone = all(look.epoch == epoch for look in watch.looks if look.at > began)
+    say(f"busy for {worked:.0f} s, no other answer meanwhile: {'left alone' if alone else 'KILLED'}")
+    began = time.monotonic()
+    ask("hang", 2)
+    ended = watch.first(began, 120, lambda look: look.epoch != epoch)
+    back = watch.first(ended or began, BACK_S, lambda look: look.ready)
+    say(f"hung: ended after {ended - began:.0f} s, back" if ended and back else "hung: NOT ended, or not back")
+    return alone and bool(back)
+
+
 def table(results: list[Result]) -> str:
     lines = [f"{'FAULT':<15}{'NODE':<6}{'NOTICED':>9}{'BACK':>8}{'LOST':>6}{'OF':>5}{'HALF':>6}"]
     lines += [
@@ -206,7 +228,14 @@ def table(results: list[Result]) -> str:
 
 
 def bring_up(engine: str) -> None:
-    command = ["ansible-playbook", "playbooks/engines.yml", "-i", "inventories/local", "-i", "tests/faults/hosts.yml"]
+    command = [
+        "ansible-playbook",
+        "playbooks/engines.yml",
+        "-i",
+        "inventories/local",
+        "-i",
+        "molecule/shared/addresses.yml",
+    ]
     extra = ["-e", '{"comm_check_gate": false}']
     if engine == "standin":
         extra += ["-e", "@tests/faults/standin.yml"]
@@ -222,6 +251,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(FAULTS), default=list(FAULTS))
     parser.add_argument("--soak", type=float, metavar="SECONDS")
+    parser.add_argument("--busy", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     bring_up(given.engine)
@@ -229,6 +259,7 @@ def main() -> int:
     if watch.first(0, 60, lambda look: look.ready) is None:
         raise SystemExit("the deployment does not say that it is ready")
     results: list[Result] = []
+    judged = busy_then_hung(watch) if given.busy else True
     if given.soak:
         plan = [("killed rank", "n2"), ("killed head", "n1")]
         until = time.monotonic() + given.soak
@@ -246,7 +277,7 @@ def main() -> int:
     say(f"\n{table(results)}")
     answered = sum(r.answered for r in watch.requests)
     say(f"requests in all: {len(watch.requests)}, answered: {answered}")
-    return 0 if all(result.good for result in results) else 1
+    return 0 if judged and all(result.good for result in results) else 1
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+NET = os.environ.get("GROUND_NET", "10.77.0")
 UNIT = "fullrank-tiny.service"
 SUPERVISOR = "fullrank-tiny-group.service"
-ENDPOINT = "http://10.77.0.11:8000/v1"
+HEAD, OTHER = f"{NET}.11", f"{NET}.12"
+ENDPOINT = f"http://{HEAD}:8000/v1"
 
 
 def shown(host: Host, name: str) -> str:
@@ -42,7 +45,7 @@ def test_a_rank_is_a_supervised_unit_that_does_not_run_as_root(nodes: dict[str, 
     assert supervisor.is_running and supervisor.is_enabled
     process = nodes[node].process.get(pid=int(shown(nodes[node], "MainPID")))
     assert f"--node-rank {rank}" in process.args
-    assert "--master-addr 10.77.0.11" in process.args
+    assert f"--master-addr {HEAD}" in process.args
     assert process.user != "root"
 
 
@@ -56,7 +59,7 @@ def test_both_ranks_have_a_half_of_the_model(nodes: dict[str, Host]) -> None:
     for host, rank in ((nodes["n1"], 0), (nodes["n2"], 1)):
         assert f"Worker_TP{rank}" in host.check_output(f"journalctl -u {UNIT} -o cat --no-pager")
     # rank 1 is connected to the store of the head, over the nodes' own addresses
-    peers = nodes["n2"].check_output("ss -Htn state established dst 10.77.0.11")
+    peers = nodes["n2"].check_output(f"ss -Htn state established dst {HEAD}")
     assert ":29500" in peers
 
 
@@ -143,8 +146,8 @@ def test_the_plan_is_what_runs(nodes: dict[str, Host], play: Callable[..., Any])
     assert (run.rc, run.changed) == (0, 0)
     ranks = run.outcome["plans"]["tiny"]["ranks"]
     assert [(r["host"], r["address"], r["interface"], r["asked"]) for r in ranks] == [
-        ("n1", "10.77.0.11", "eth0", True),
-        ("n2", "10.77.0.12", "eth0", True),
+        ("n1", HEAD, "eth0", True),
+        ("n2", OTHER, "eth0", True),
     ]
     for rank, host in zip(ranks, nodes.values(), strict=True):
         assert f"FULLRANK_SPEC_HASH={rank['spec_hash']}" in shown(host, "Environment").split()
