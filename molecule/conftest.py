@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 GROUND = CHECKOUT / "tests/ground/ground.py"
 NET = os.environ.get("GROUND_NET", "10.77.0")
 LOCAL = CHECKOUT / "inventories/local"
-ADDRESSES = CHECKOUT / "molecule/shared/addresses.yml"
+ADDRESSES = CHECKOUT / "molecule/shared/inventory/addresses.yml"
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 LIMIT_S = 600
 

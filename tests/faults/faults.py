@@ -234,7 +234,7 @@ def bring_up(engine: str) -> None:
         "-i",
         "inventories/local",
         "-i",
-        "molecule/shared/addresses.yml",
+        "molecule/shared/inventory/addresses.yml",
     ]
     extra = ["-e", '{"comm_check_gate": false}']
     if engine == "standin":

@@ -40,7 +40,8 @@ def ask(text: str, **options: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("node", "rank"), [("n1", 0), ("n2", 1)])
 def test_a_rank_is_a_supervised_unit_that_does_not_run_as_root(nodes: dict[str, Host], node: str, rank: int) -> None:
     service = nodes[node].service(UNIT)
-    assert service.is_running and not service.is_enabled  # its supervisor starts it
+    assert service.is_running
+    assert nodes[node].run(f"systemctl is-enabled {UNIT}").stdout.strip() == "static"  # its supervisor starts it
     supervisor = nodes[node].service(SUPERVISOR)
     assert supervisor.is_running and supervisor.is_enabled
     process = nodes[node].process.get(pid=int(shown(nodes[node], "MainPID")))
