@@ -285,9 +285,8 @@ class Rank:
     def supervisor(self) -> dict[str, Any]:
         return systemd.state(self.module.run_command, self.group_unit)
 
-    def log(self, lines: int) -> list[str]:
-        """Of the engine since the supervisor's start, which may have started it more than once."""
-        since = self.supervisor()["since"]
+    def log(self, since: int, lines: int) -> list[str]:
+        """The engine's last lines since the supervisor's start, which may have started it more than once."""
         return systemd.log(self.module.run_command, self.unit, since, lines)
 
     def systemctl(self, *words: str) -> None:
@@ -388,6 +387,8 @@ def main() -> None:
     if given["state"] == "present" and given["launch"]["secret_file"] and not given["secret"]:
         module.fail_json(msg="the launch has a secret file: give its content with 'secret'")
     rank = Rank(module)
+    # asked before: systemd forgets a unit that is disabled and stopped
+    since = rank.supervisor()["since"] if given["log_lines"] else 0
     getattr(rank, given["state"])()
     state = rank.state()
     result: dict[str, Any] = {"rank_state": state}
@@ -399,7 +400,7 @@ def main() -> None:
             and state["enabled"]
         )
     if given["log_lines"]:
-        result["log"] = rank.log(given["log_lines"])
+        result["log"] = rank.log(since or rank.supervisor()["since"], given["log_lines"])
     if module._diff:
         result["diff"] = rank.diff
     module.exit_json(changed=rank.changed, **result)
