@@ -8,7 +8,8 @@ export TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 VENV := .venv
 GROUND := tests/ground/ground.py
-GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-ro $(CURDIR)/.cache/models:/srv/models
+GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-ro $(CURDIR)/.cache/models:/srv/models \
+	--bind-ro $(CURDIR)/tests/standins:/opt/standins
 CHECKOUT_AS_COLLECTION := collections/ansible_collections/fullrank/serving
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -51,6 +52,7 @@ test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms
 # weights: real downloads with faults take several minutes more
 .PHONY: test-all
 test-all: test test-hubs test-model test-model-convert ## everything, also what takes long
+test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-group ## everything; on the test ground too
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -135,6 +137,17 @@ test-model: setup host-packages hub-clients ## weights on a node of the test gro
 .PHONY: test-model-convert
 test-model-convert: setup host-packages engines .cache/models/tiny-fp8 ## FP8 weights made BF16 on a node, by the engine's PyTorch (molecule)
 	molecule test -s model_convert
+.PHONY: test-group
+test-group: ground ## each fault of a running group once, with a stand-in engine: noticed in time, and back by itself
+	tests/faults/faults.py --engine standin --busy --times 1
+
+.PHONY: test-faults
+test-faults: ground ## each fault three times under load, with the real engine: how long, and what was lost (half an hour)
+	tests/faults/faults.py --times 3 --json .cache/faults.json
+
+.PHONY: soak
+soak: ground ## half an hour of killed ranks with the real engine
+	tests/faults/faults.py --soak 1800 --json .cache/soak.json
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

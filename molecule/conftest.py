@@ -19,6 +19,8 @@ from testinfra.host import Host
 CHECKOUT = Path(__file__).resolve().parents[1]
 GROUND = CHECKOUT / "tests/ground/ground.py"
 NET = os.environ.get("GROUND_NET", "10.77.0")
+LOCAL = CHECKOUT / "inventories/local"
+ADDRESSES = CHECKOUT / "molecule/shared/inventory/addresses.yml"
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 LIMIT_S = 600
 
@@ -48,7 +50,7 @@ def scenario(request: pytest.FixtureRequest) -> Path:
 def inventory(scenario: Path) -> Path:
     """The scenario's own inventory where it has one, otherwise that of the README."""
     own = scenario / "inventory"
-    return own if own.exists() else CHECKOUT / "inventories/local"
+    return own if own.exists() else LOCAL
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +78,8 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
             private_data_dir=tempfile.mkdtemp(dir=tmp_path),
             project_dir=str(CHECKOUT),
             playbook=playbook,
-            inventory=str(inventory),
+            # the inventory of the README, at the addresses of this ground
+            inventory=[str(inventory), str(ADDRESSES)] if inventory == LOCAL else str(inventory),
             cmdline=" ".join(arguments) or None,
             extravars=variables,
             envvars={"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "PATH": os.environ["PATH"]},

@@ -12,39 +12,28 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.plugin_utils.waiting import ended, last_words, listens
+from ansible_collections.fullrank.serving.plugins.plugin_utils.waiting import given_up, last_words
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},
-    "rank": {"type": "int", "required": True},
-    "until": {"type": "str", "choices": ["rendezvous", "ready"], "required": True},
-    "port": {"type": "int"},
-    "url": {"type": "str"},
-    "model": {"type": "str"},
-    "api_key": {"type": "str", "no_log": True},
+    "hosts": {"type": "list", "elements": "str", "required": True},
     "timeout": {"type": "int", "required": True},
 }
 INTERVAL_S = 1.0
 SAY_EVERY_S = 5.0
-# The head knows why the deployment does not get ready; the others give up after it, so that its reason is the one that is said.
-HEAD_FIRST_S = 30
+MEET_S = 90.0
+"""Supervisors that were just started hear each other within seconds, and all that they wait for was checked before."""
 
 
 class Board:
-    """Where the ranks of one deployment tell each other how waiting ended: two files in this run's own temporary folder.
+    """Where the ranks of one deployment tell each other that waiting has failed: a file in this run's own temporary folder.
 
-    Ansible watches each host in a process of its own. Without this, the head would wait out its whole limit for a rank that
-    is dead already, and the others would not know when to stop.
+    Ansible watches each host in a process of its own, and nobody else knows of a node that Ansible has lost. ``attempt``
+    names the task: the failure of one is nothing to the next.
     """
 
-    def __init__(self, deployment: str) -> None:
-        folder = Path(C.DEFAULT_LOCAL_TMP)
-        self.ready = folder / f"fullrank-{deployment}.ready"
-        self.failed = folder / f"fullrank-{deployment}.failed"
-
-    def clear(self) -> None:
-        self.ready.unlink(missing_ok=True)
-        self.failed.unlink(missing_ok=True)
+    def __init__(self, deployment: str, attempt: str) -> None:
+        self.failed = Path(C.DEFAULT_LOCAL_TMP) / f"fullrank-{deployment}-{attempt}.failed"
 
     def failure(self) -> str:
         return self.failed.read_text() if self.failed.exists() else ""
@@ -62,36 +51,26 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, self.given = self.validate_argument_spec(
-            argument_spec=OPTIONS,
-            required_if=[("until", "rendezvous", ["port"]), ("until", "ready", ["url", "model"])],
-        )
+        _, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
         assert task_vars is not None
         result["changed"] = False
         if self._task.check_mode:
             return result | {"skipped": True, "msg": "nothing was started: there is nothing to wait for"}
         self.task_vars = task_vars
-        self.name = f"{self.given['deployment']} rank {self.given['rank']} ({task_vars['inventory_hostname']})"
-        board = Board(self.given["deployment"])
-        if self.given["until"] == "rendezvous":
-            board.clear()
+        self.name = self._rank(self.given["hosts"].index(task_vars["inventory_hostname"]))
         started = time.monotonic()
-        why = self._wait(board, started)
+        why = self._wait(Board(self.given["deployment"], self._task._uuid), started)
         result["waited"] = round(time.monotonic() - started, 1)
         if why:
             result |= {"failed": True, "msg": why}
         return result
 
-    @property
-    def _is_head(self) -> bool:
-        return bool(self.given["rank"] == 0)
+    def _rank(self, rank: int) -> str:
+        return f"{self.given['deployment']} rank {rank} ({self.given['hosts'][rank]})"
 
     def _wait(self, board: Board, started: float) -> str:
-        """Wait; the reason for which it failed, empty when what was waited for has come."""
+        """Wait; the reason for which it failed, empty when the group is ready."""
         said = 0.0
-        awaited = f"port {self.given['port']} of the rendezvous"
-        if self.given["until"] == "ready":
-            awaited = "a completion" if self._is_head else "the head"
         while True:
             waited = time.monotonic() - started
             try:
@@ -106,40 +85,24 @@ class ActionModule(ActionBase):
                 return why
             if time.monotonic() - said >= SAY_EVERY_S:
                 said = time.monotonic()
-                Display().display(f"  {self.name}: {waited:.0f} s, waiting for {awaited}: {last_words(info['log'])}")
+                says = info["group"].get("says", "waiting for its supervisor")
+                Display().display(f"  {self.name}: {waited:.0f} s, {says}: {last_words(info['log'])}")
             time.sleep(INTERVAL_S)
 
     def _verdict(self, info: dict[str, Any], board: Board, waited: float) -> str | None:
-        """None: wait on. Empty: it has come. Otherwise: why it will not."""
-        if why := board.failure():
-            return f"{self.name}: stopped waiting, because {why}"
-        if why := ended(info):
-            board.fail(f"{self.name}: {why}")
-            return f"{self.name}: {why}"
-        if self._has_come(info, board):
+        """None: wait on. Empty: it is ready. Otherwise: why it will not be."""
+        group = info["group"]
+        if group.get("ready"):
             return ""
-        limit = self.given["timeout"] + (0 if self._is_head else HEAD_FIRST_S)
-        if waited > limit:
-            answer = info.get("completion", {}).get("error", "")
-            why = f"{self.name}: not there after {limit} s" + (f"; the endpoint says: {answer}" if answer else "")
-            board.fail(why)
-            return why
+        if why := given_up(info):
+            board.fail(f"{self._rank(group['failure']['rank']) if group.get('failure') else self.name}: {why}")
+        elif waited > self.given["timeout"] or (waited > MEET_S and group.get("phase", "waiting") == "waiting"):
+            board.fail(f"{self.name}: not there after {waited:.0f} s: {group.get('says', 'no word of its supervisor')}")
+        if cause := board.failure():
+            return cause if cause.startswith(self.name) else f"{self.name}: stopped waiting, because {cause}"
         return None
-
-    def _has_come(self, info: dict[str, Any], board: Board) -> bool:
-        if self.given["until"] == "rendezvous":
-            return listens(info, self.given["port"])
-        if not self._is_head:
-            return board.ready.exists()
-        if info["completion"]["ready"]:
-            board.ready.touch()
-        return bool(info["completion"]["ready"])
 
     def _look(self) -> dict[str, Any]:
         """One call of ``rank_info`` on the node."""
-        arguments: dict[str, Any] = {"deployment": self.given["deployment"], "log_lines": 30}
-        if self.given["until"] == "rendezvous":
-            arguments["ports"] = [self.given["port"]]
-        elif self._is_head:
-            arguments |= {name: self.given[name] for name in ("url", "model", "api_key")}
+        arguments = {"deployment": self.given["deployment"], "log_lines": 30}
         return self._execute_module("fullrank.serving.rank_info", arguments, task_vars=self.task_vars)

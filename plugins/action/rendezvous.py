@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.fullrank.serving.plugins.module_utils.units import unit_name
+from ansible_collections.fullrank.serving.plugins.module_utils.units import container_name, group_unit_name, unit_name
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.rendezvous import agree, planned
 
@@ -32,7 +32,8 @@ class ActionModule(ActionBase):
         _, given = self.validate_argument_spec(argument_spec=OPTIONS)
         assert task_vars is not None
         deployment, hosts = given["deployment"], given["hosts"]
-        places, findings = agree(deployment, unit_name(deployment), given["network"], hosts, given["facts"])
+        own = (unit_name(deployment), container_name(deployment), group_unit_name(deployment))
+        places, findings = agree(deployment, own, given["network"], hosts, given["facts"])
         if given["declared"]:
             places, findings = planned(places, given["declared"], findings)
         rank = hosts.index(task_vars["inventory_hostname"])

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The systemd unit of a rank as text. Pure; private to this collection."""
+"""The systemd units of a rank, its engine's and its supervisor's, as text. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Type=exec
 {before}ExecStart={exec_start}
 {behind}{environment}
 SyslogIdentifier={identifier}
-# A rank that comes back alone cannot join the group it left: the group is started together.
+# A rank that comes back alone cannot join the group it left: the supervisors start all ranks together, after a boot too.
 Restart=no
 # engines start helpers of their own; all of them end with the rank
 KillMode=control-group
@@ -35,6 +35,34 @@ LimitMEMLOCK=infinity
 LimitNOFILE=1048576
 TasksMax=infinity
 {user}
+"""
+
+_GROUP_UNIT = """\
+# Written by fullrank.serving; a change made here is replaced by the next run.
+[Unit]
+Description={description}, supervisor
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=/usr/bin/python3 -m {package}.group_agent {config} {secret}
+ExecReload=/bin/kill -HUP $MAINPID
+Environment=PYTHONPATH={program} PYTHONDONTWRITEBYTECODE=1
+SyslogIdentifier={identifier}
+# it finds again what it supervises
+Restart=always
+RestartSec=1
+WatchdogSec=20
+WatchdogSignal=SIGKILL
+# on SIGTERM it stops its engine, in the time that the engine is given
+TimeoutStopSec={stop_timeout}
+# a node that is short of time or memory must not lose it first
+Nice=-10
+OOMScoreAdjust=-900
+NoNewPrivileges=yes
+ProtectHome=yes
 
 [Install]
 WantedBy=multi-user.target
@@ -51,6 +79,11 @@ ExecStopPost=-{runtime} rm --force {name}
 """
 _REMOVAL_S = 30  # what the runtime is given to remove the container after the engine has ended
 _DAEMONS = {"docker": "docker.service", "nerdctl": "containerd.service"}  # podman has none
+GROUP_PACKAGE = "fullrank_group"
+"""The supervisor's program on a node: a Python package of this name, in a folder of its own for each deployment."""
+
+PROGRAMS = "/usr/local/lib/fullrank"
+CONFIG = "/etc/fullrank"
 
 # An engine needs no account of its own and nothing but its state directory to write to (systemd.exec(5), DynamicUser=).
 _DYNAMIC_USER = """\
@@ -62,6 +95,44 @@ Environment=HOME=%S/fullrank/{deployment}"""
 def unit_name(deployment: str) -> str:
     """The unit of this node's rank in ``deployment``, e.g. ``fullrank-deepseek_r1.service``."""
     return f"fullrank-{deployment}.service"
+
+
+def container_name(deployment: str) -> str:
+    """The container of this node's rank in ``deployment``, where it runs in one, e.g. ``fullrank-deepseek_r1``."""
+    return f"fullrank-{deployment}"
+
+
+def group_unit_name(deployment: str) -> str:
+    """The unit of this node's supervisor in ``deployment``, e.g. ``fullrank-deepseek_r1-group.service``."""
+    return f"fullrank-{deployment}-group.service"
+
+
+def group_program(deployment: str) -> str:
+    """The folder of the supervisor's program."""
+    return f"{PROGRAMS}/{deployment}"
+
+
+def group_config(deployment: str) -> str:
+    """The supervisor's configuration."""
+    return f"{CONFIG}/{deployment}.group.json"
+
+
+def group_secret(deployment: str) -> str:
+    """What of its configuration only root may read: the group's key, and on the head the API key."""
+    return f"{CONFIG}/{deployment}.group.secret.json"
+
+
+def render_group_unit(*, deployment: str, description: str, stop_timeout: int) -> str:
+    """The supervisor's unit file. ``stop_timeout``: of the engine, in seconds."""
+    return _GROUP_UNIT.format(
+        description=description.replace("%", "%%"),
+        package=GROUP_PACKAGE,
+        program=group_program(deployment),
+        config=group_config(deployment),
+        secret=group_secret(deployment),
+        identifier=group_unit_name(deployment).removesuffix(".service"),
+        stop_timeout=stop_timeout + 30,
+    )
 
 
 def quote(word: str, *, variables: bool = True) -> str:

@@ -34,6 +34,9 @@ options:
     type: list
     elements: path
     default: []
+  deployment:
+    description: Deployment whose supervisors' key RV(group_key_digest) is about.
+    type: str
 extends_documentation_fragment:
   - fullrank.serving.attributes
 requirements:
@@ -76,13 +79,21 @@ missing:
   returned: always
   type: list
   elements: str
+group_key_digest:
+  description: >-
+    Tells whether ranks share the key with which their supervisors sign, without telling the key - the beginning of its
+    SHA-256. Empty where there is none yet.
+  returned: always
+  type: str
 """
 
+import hashlib
+import json
 import socket
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes
+from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes, units
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
@@ -94,6 +105,15 @@ def resolve(name: str) -> str:
         return ""
 
 
+def key_digest(file: Path) -> str:
+    """The beginning of the SHA-256 of the group's key in ``file``; the key is long and random, so it cannot be found by trial."""
+    try:
+        key = str(json.loads(file.read_text())["group_key"])
+    except (OSError, ValueError, KeyError):
+        return ""
+    return hashlib.sha256(key.encode()).hexdigest()[:16] if key else ""
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -101,6 +121,7 @@ def main() -> None:
             "network": {"type": "str"},
             "ports": {"type": "list", "elements": "int", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "deployment": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -127,6 +148,7 @@ def main() -> None:
         unreachable=unreachable,
         listeners=owners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
+        group_key_digest=key_digest(Path(units.group_secret(given["deployment"]))) if given["deployment"] else "",
     )
 
 

@@ -10,7 +10,8 @@ module: rank_info
 version_added: 0.1.0
 short_description: How one rank of a deployment is doing
 description:
-  - Reports the systemd unit of a rank, the last lines of its journal and who listens on given ports.
+  - Reports the systemd unit of a rank, the last lines of its journal, and the state of the group as the rank's supervisor
+    knows it.
   - Asks the endpoint for one token, when O(url) is given. This is the health of the whole group; a C(/health) of the
     engine is not, it answers while other ranks are dead.
 options:
@@ -18,11 +19,6 @@ options:
     description: Name of the deployment.
     type: str
     required: true
-  ports:
-    description: TCP ports to look at.
-    type: list
-    elements: int
-    default: []
   url:
     description: Endpoint to ask, as the node itself reaches it, without C(/v1). Not asked when not set.
     type: str
@@ -62,17 +58,23 @@ rank_state:
     invocation_id, and spec_hash of what runs.
   returned: always
   type: dict
-listeners:
-  description: Who listens on O(ports) - port, pid, command and systemd unit.
+supervisor:
+  description: The same for the unit of the rank's supervisor.
   returned: always
-  type: list
-  elements: dict
+  type: dict
+group:
+  description: >-
+    The state of the group as this rank's supervisor knows it - phase (waiting, backoff, starting, loading, ready, stalled
+    or stopping), ready, says (for people), epoch, failures (since the supervisor's start) and failure (epoch, rank and why of
+    the last one). Empty where no supervisor moves.
+  returned: always
+  type: dict
 completion:
   description: The answer of the endpoint - ready, status (HTTP, 0 for none), error and seconds.
   returned: O(url) is set
   type: dict
 log:
-  description: The last lines of the rank's journal since its last start.
+  description: The last lines of the rank's engine since its supervisor's start.
   returned: always
   type: list
   elements: str
@@ -81,15 +83,13 @@ log:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import completion, owners, systemd, units
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_check, systemd, units
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "deployment": {"type": "str", "required": True},
-            "ports": {"type": "list", "elements": "int", "default": []},
             "url": {"type": "str"},
             "model": {"type": "str"},
             "api_key": {"type": "str", "no_log": True},
@@ -101,11 +101,12 @@ def main() -> None:
     )
     given = module.params
     unit = units.unit_name(given["deployment"])
-    state = systemd.state(module.run_command, unit)
+    supervisor = systemd.state(module.run_command, units.group_unit_name(given["deployment"]))
     result: dict[str, Any] = {
-        "rank_state": state,
-        "listeners": owners.holders(Host(), given["ports"]),
-        "log": systemd.log(module.run_command, unit, state["since"], given["log_lines"]),
+        "rank_state": systemd.state(module.run_command, unit),
+        "supervisor": supervisor,
+        "group": group_check.status(given["deployment"]) or {},
+        "log": systemd.log(module.run_command, unit, supervisor["since"], given["log_lines"]),
     }
     if given["url"]:
         result["completion"] = completion.ask(given["url"], given["model"], given["api_key"], given["timeout"])

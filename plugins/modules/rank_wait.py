@@ -8,40 +8,23 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rank_wait
 version_added: 0.1.0
-short_description: Wait until a rank, or the group it belongs to, is ready
+short_description: Wait until the group of a rank is ready
 description:
-  - Looks at the rank with M(fullrank.serving.rank_info) until what is waited for has come, and shows every few seconds what
-    that is and what the rank wrote last.
-  - Run it on all ranks of a deployment at once. When one of them ends, or its node is lost, the others stop waiting too.
-  - Fails as soon as the rank's unit is no longer active, and when the limit is reached.
+  - Asks the rank's supervisor, with M(fullrank.serving.rank_info), until the deployment is ready, and shows every few seconds
+    what it waits for and what the engine wrote last.
+  - Run it on all ranks of a deployment at once, after their supervisors were started. When one of them says that a start has
+    failed, or a node is lost, all stop waiting.
+  - The supervisors have limits of their own for each step; O(timeout) is only for what they cannot see.
 options:
   deployment:
     description: Name of the deployment.
     type: str
     required: true
-  rank:
-    description: This host's rank.
-    type: int
+  hosts:
+    description: All hosts of the deployment, in rank order.
+    type: list
+    elements: str
     required: true
-  until:
-    description:
-      - V(rendezvous) waits until the head listens on O(port); for the head, before the other ranks start.
-      - V(ready) waits until the endpoint of the head answers a completion; ranks other than the head wait for the head.
-    type: str
-    choices: [rendezvous, ready]
-    required: true
-  port:
-    description: Port of the rendezvous. Required with O(until=rendezvous).
-    type: int
-  url:
-    description: Endpoint as the head reaches it, without C(/v1). Required with O(until=ready).
-    type: str
-  model:
-    description: Name of the model as the endpoint serves it.
-    type: str
-  api_key:
-    description: Key of the endpoint.
-    type: str
   timeout:
     description: Seconds after which waiting is given up.
     type: int
@@ -53,13 +36,10 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Wait until the endpoint answers
+- name: Wait until the deployment is ready
   fullrank.serving.rank_wait:
     deployment: deepseek_r1
-    rank: 0
-    until: ready
-    url: http://127.0.0.1:8000
-    model: deepseek-r1
+    hosts: "{{ groups['deepseek_r1'] }}"
     timeout: 3600
 """
 

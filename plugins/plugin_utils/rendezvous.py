@@ -22,12 +22,12 @@ class Place:
 
 
 def agree(
-    deployment: str, unit: str, network: str, hosts: Sequence[str], facts: Sequence[Mapping[str, Any]]
+    deployment: str, own_units: Sequence[str], network: str, hosts: Sequence[str], facts: Sequence[Mapping[str, Any]]
 ) -> tuple[list[Place], list[Finding]]:
     """The place of every rank, and all that keeps the deployment from starting.
 
     hosts: in rank order. facts: what `rank_facts` returned on each of them, in the same order; a mapping without
-    ``candidates`` means that the node did not answer, and its ``msg`` says why. unit: the deployment's own unit, whose
+    ``candidates`` means that the node did not answer, and its ``msg`` says why. own_units: the deployment's own, whose
     ports are not in anybody's way. network: what the user wrote as rendezvous network, empty for none.
     """
     places: list[Place] = []
@@ -40,7 +40,7 @@ def agree(
             )
             places.append(Place(host, rank))
             continue
-        findings += _in_the_way(where, unit, said)
+        findings += _in_the_way(where, own_units, said)
         if len(hosts) == 1:
             places.append(Place(host, rank))
             continue
@@ -104,10 +104,10 @@ def _undecided(where: str, network: str, said: Mapping[str, Any]) -> Finding:
     )
 
 
-def _in_the_way(where: str, unit: str, said: Mapping[str, Any]) -> list[Finding]:
+def _in_the_way(where: str, own_units: Sequence[str], said: Mapping[str, Any]) -> list[Finding]:
     findings = []
     for listener in said["listeners"]:
-        if listener["unit"] in (unit, unit.removesuffix(".service")):  # a container has the name without suffix
+        if listener["unit"] in own_units:
             continue
         owner = (
             f"pid {listener['pid']}: {listener['command']}" if listener["pid"] else "a process that could not be seen"
@@ -118,7 +118,7 @@ def _in_the_way(where: str, unit: str, said: Mapping[str, Any]) -> list[Finding]
                 "port-in-use",
                 where,
                 f"port {listener['port']} is in use by {owner}",
-                "end that process, or choose other ports with engine_port and engine_rendezvous_port",
+                "end that process, or choose other ports with engine_port, engine_rendezvous_port and engine_group_port",
             )
         )
     remedy = "put it there, on every node of the group"

@@ -12,9 +12,8 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
     """Why a deployment did not come up, with the last lines of every rank.
 
     host: where the report is shown; only the first rank that can still speak shows it, the others point there.
-    hosts: in rank order. results: per host what the role registered: ``__engine_started`` (the head) or ``__engine_joined``
-    (the others), ``__engine_met``, ``__engine_ready`` (each with ``msg`` where it failed) and ``__engine_stopped`` (with ``log``,
-    where the node still answered).
+    hosts: in rank order. results: per host what the role registered: ``__engine_started`` (of the supervisor), ``__engine_ready``
+    (each with ``msg`` where it failed) and ``__engine_stopped`` (with ``log``, where the node still answered).
     """
     ranks = list(enumerate(zip(hosts, results, strict=True)))
     speaker = next((i for i, (_, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
@@ -29,8 +28,7 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
 
 
 def _last_lines(said: Mapping[str, Any]) -> list[str]:
-    starts = [said.get(name, {}) for name in ("__engine_started", "__engine_joined")]
-    if all(start.get("skipped", not start) for start in starts):
+    if not said.get("__engine_started"):
         return ["(it was not started)"]  # what its journal holds is of another day
     if "log" not in said.get("__engine_stopped", {}):
         return ["(the node no longer answers: its log is in its journal)"]
@@ -38,7 +36,7 @@ def _last_lines(said: Mapping[str, Any]) -> list[str]:
 
 
 def _why(said: Mapping[str, Any]) -> str:
-    for name in ("__engine_started", "__engine_joined", "__engine_met", "__engine_ready"):
+    for name in ("__engine_started", "__engine_ready"):
         step = said.get(name, {})
         if step.get("failed") or step.get("unreachable"):
             return str(step.get("msg"))
@@ -69,13 +67,15 @@ def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
         return {"unit": "unreachable", "since": None, "pid": 0, "health": "unknown"}
     runs = state["active"] == "active"
     unit = state["active"] if state["exists"] else "not installed"
-    answer = info.get("completion")
-    if not runs:
-        health = "down"
-    elif answer is None:
-        health = "alive"
+    supervisor, group, answer = info["supervisor"], info["group"], info.get("completion")
+    if supervisor["active"] != "active":
+        health = "down" if supervisor["enabled"] else "stopped" if supervisor["exists"] else "not installed"
+    elif not group:
+        health = "its supervisor does not move"
+    elif group["ready"] and answer and not answer["ready"]:
+        health = f"not ready: {answer['error']}"
     else:
-        health = "ready" if answer["ready"] else f"not ready: {answer['error']}"
+        health = group["says"]
     since = max(0, int(now - state["since"])) if runs else None
     return {"unit": unit, "since": since, "pid": state["pid"], "health": health}
 

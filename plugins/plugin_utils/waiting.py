@@ -31,20 +31,13 @@ def last_words(lines: Sequence[str], width: int = 90) -> str:
     return ""
 
 
-def ended(info: Mapping[str, Any]) -> str:
-    """Why a rank that should run does not; empty while it does.
+def given_up(info: Mapping[str, Any]) -> str:
+    """Why there is nothing more to wait for; empty while there is.
 
-    Every end is a failure: vLLM's head exits with status 0 after its engine died.
+    info: what `rank_info` returned, after the supervisor was started. It would try again by itself; who waits for a start
+    wants to know of the first failure.
     """
-    state = info["rank_state"]
-    if state["active"] in ("active", "activating"):
-        return ""
-    if not state["since"]:
-        return "its unit was never started"
-    return f"its unit is {state['active']} ({state['result']}, exit status {state['exit_status']})"
-
-
-def listens(info: Mapping[str, Any], port: int) -> bool:
-    """Whether the rank itself, and not somebody else, listens on ``port``."""
-    unit = info["rank_state"]["unit"]
-    return any(one["port"] == port and one["unit"] == unit for one in info["listeners"])
+    supervisor, failure = info["supervisor"], info["group"].get("failure")
+    if supervisor["active"] not in ("active", "activating", "reloading"):
+        return f"its supervisor is {supervisor['active']} ({supervisor['result']}, exit status {supervisor['exit_status']})"
+    return str(failure["why"]) if failure else ""

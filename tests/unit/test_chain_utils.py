@@ -46,9 +46,12 @@ def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> di
     return {"candidates": ways, "unreachable": [], "listeners": [], "missing": [], **more}
 
 
+OWN = ("fullrank-tiny.service", "fullrank-tiny-group.service")
+
+
 def agree(*said: dict[str, Any], network: str = "") -> tuple[list[rendezvous.Place], list[dict[str, str]]]:
     hosts = [f"n{i + 1}" for i in range(len(said))]
-    return rendezvous.agree("tiny", "fullrank-tiny.service", network, hosts, said)
+    return rendezvous.agree("tiny", OWN, network, hosts, said)
 
 
 def test_ranks_follow_the_order_of_the_hosts_and_names_may_differ_per_node() -> None:
@@ -100,8 +103,9 @@ def test_a_misspelt_variable_is_refused_and_the_users_own_is_not() -> None:
     ]
 
 
-def test_the_deployments_own_ports_are_in_nobodys_way() -> None:
-    own = {**LISTENER, "unit": "fullrank-tiny.service"}
+@pytest.mark.parametrize("unit", OWN)
+def test_the_deployments_own_ports_are_in_nobodys_way(unit: str) -> None:
+    own = {**LISTENER, "unit": unit}
     assert agree(facts(listeners=[own]), facts("10.0.0.2"))[1] == []
 
 
@@ -128,49 +132,47 @@ def test_the_last_words_of_a_rank(lines: list[str], words: str) -> None:
 
 
 def info(active: str = "active", **more: Any) -> dict[str, Any]:
-    state = {
-        "unit": "fullrank-tiny.service",
-        "exists": True,
-        "active": active,
-        "result": "exit-code",
-        "exit_status": 1,
-        "since": 1000,
-        "pid": 7,
+    state = {"exists": True, "active": active, "enabled": True, "since": 1000, "pid": 7}
+    supervisor = {"exists": True, "active": "active", "enabled": True, "result": "exit-code", "exit_status": 1}
+    group = {"ready": True, "says": "ready", "failure": None}
+    return {
+        "rank_state": state,
+        "supervisor": {**supervisor, **more.pop("supervisor", {})},
+        "group": {**group, **more.pop("group", {})},
+        **more,
     }
-    return {"rank_state": {**state, **more.pop("state", {})}, "listeners": [], **more}
 
 
-def test_any_end_is_a_failure() -> None:
-    assert waiting.ended(info()) == ""
-    assert waiting.ended(info("activating")) == ""
-    assert waiting.ended(info("failed")) == "its unit is failed (exit-code, exit status 1)"
-    clean = {"result": "success", "exit_status": 0}
-    assert waiting.ended(info("inactive", state=clean)) == "its unit is inactive (success, exit status 0)"
-    assert waiting.ended(info("inactive", state={"since": 0})) == "its unit was never started"
-
-
-def test_only_the_ranks_own_listener_counts() -> None:
-    own = {**LISTENER, "unit": "fullrank-tiny.service"}
-    assert waiting.listens({**info(), "listeners": [own]}, 29500)
-    assert not waiting.listens({**info(), "listeners": [LISTENER]}, 29500)
-    assert not waiting.listens(info(), 29500)
+def test_who_waits_gives_up_at_the_first_failure_and_without_a_supervisor() -> None:
+    assert waiting.given_up(info(group={"ready": False})) == ""
+    assert waiting.given_up(info(supervisor={"active": "activating"})) == ""
+    assert waiting.given_up(info(group={"failure": {"rank": 1, "why": "its unit is failed"}})) == "its unit is failed"
+    ended = info(supervisor={"active": "failed"})
+    assert waiting.given_up(ended) == "its supervisor is failed (exit-code, exit status 1)"
 
 
 def test_status_rows_and_their_table() -> None:
     infos = {
         "n1": info(completion={"ready": True, "error": ""}),
-        "n2": info(),
-        "n3": info("inactive"),
+        "n2": info(group={"ready": False, "says": "backoff 40 s"}),
+        "n3": info("inactive", supervisor={"active": "inactive"}),
         "n4": {"unreachable": True},
         "n5": info(completion={"ready": False, "error": "timed out"}),
+        "n6": info("inactive", supervisor={"active": "inactive", "enabled": False}),
+        "n7": info("inactive", supervisor={"active": "inactive", "enabled": False, "exists": False}),
+        "n8": {**info(), "group": {}},
     }
-    rows = reports.status_rows({"tiny": ["n1", "n2", "n3", "n4"], "other": ["n5"]}, infos, 4661.5)
+    others = ["n5", "n6", "n7", "n8"]
+    rows = reports.status_rows({"tiny": ["n1", "n2", "n3", "n4"], "other": others}, infos, 4661.5)
     assert [(r["rank"], r["unit"], r["since"], r["health"]) for r in rows] == [
         (0, "active", 3661, "ready"),
-        (1, "active", 3661, "alive"),
+        (1, "active", 3661, "backoff 40 s"),
         (2, "inactive", None, "down"),
         (3, "unreachable", None, "unknown"),
         (0, "active", 3661, "not ready: timed out"),
+        (1, "inactive", None, "stopped"),
+        (2, "inactive", None, "not installed"),
+        (3, "active", 3661, "its supervisor does not move"),
     ]
     lines = reports.table(rows)
     assert lines[0] == "DEPLOYMENT  RANK  HOST  UNIT         SINCE  PID  HEALTH"
@@ -190,13 +192,12 @@ def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
             "__engine_stopped": {"log": ["loading", "waiting"]},
         },
         {
-            "__engine_started": {"skipped": True},
-            "__engine_joined": {"changed": True},
+            "__engine_started": {"changed": True},
             "__engine_ready": {"failed": True, "msg": "its unit is failed"},
             "__engine_stopped": {"log": []},
         },
-        {"__engine_joined": {"changed": True}, "__engine_ready": {"unreachable": True, "msg": "no route"}},
-        {"__engine_joined": {"skipped": True}, "__engine_ready": {}, "__engine_stopped": {"log": ["of another day"]}},
+        {"__engine_started": {"changed": True}, "__engine_ready": {"unreachable": True, "msg": "no route"}},
+        {"__engine_stopped": {"log": ["of another day"]}},
     ]
     hosts = ["n1", "n2", "n3", "n4"]
     report = reports.bring_up_report("tiny", "n1", hosts, results)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ def given(**launch: Any) -> dict[str, Any]:
         "load_credential": "",
         "files": [],
         "secret_file": {},
+        "rendezvous_port": 29500,
     }
     return {
         "deployment": "tiny",
@@ -30,6 +35,8 @@ def given(**launch: Any) -> dict[str, Any]:
         "secret": f"VLLM_API_KEY={SECRET}\n",
         "stop_timeout": 60,
         "dynamic_user": True,
+        "group": {"rank": 0, "names": ["n1", "n2"]},
+        "api_key": SECRET,
     }
 
 
@@ -83,3 +90,36 @@ def test_a_file_has_its_mode_whatever_the_umask_and_leaves_nothing_beside_it(tmp
 
 def test_a_file_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:
     assert rank.read(tmp_path / "x") == ("", 0)
+
+
+def test_the_supervisors_configuration_holds_no_secret() -> None:
+    files = rank.supervisor_files(given(), "the-shared-key")
+    visible = "".join(text for text, _, secret in files.values() if not secret)
+    assert SECRET not in visible and "the-shared-key" not in visible
+    content, mode, hidden = files[Path("/etc/fullrank/tiny.group.secret.json")]
+    assert (mode, hidden) == (0o600, True)
+    assert json.loads(content) == {"group_key": "the-shared-key", "api_key": SECRET}
+
+
+def test_a_container_is_not_started_without_its_image() -> None:
+    launch = {"container": {"image": "docker.io/x@sha256:1"}, "argv": ["/usr/bin/docker", "run", "x"]}
+    config = json.loads(rank.supervisor_files(given(**launch), "")[Path("/etc/fullrank/tiny.group.json")][0])
+    assert config["probe"] == ["/usr/bin/docker", "image", "inspect", "--format", "ok", "docker.io/x@sha256:1"]
+
+
+def test_the_supervisors_program_stands_alone(tmp_path: Path) -> None:
+    """Without the collection and without what Ansible brings; the oldest Python of a node reads it too."""
+    for name, text in rank.group_program.sources().items():
+        rank.write(tmp_path / "fullrank_group" / name, text, 0o644)
+        ast.parse(text, feature_version=(3, 9))
+        assert "ansible" not in text
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        f"import sys; sys.path[:0] = ['{tmp_path}']; import fullrank_group.group_agent",
+    ]
+    subprocess.run(command, check=True)
+    rank.write(tmp_path / "check", rank.group_program.check(), 0o755)
+    done = subprocess.run([tmp_path / "check", "nothing"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "nothing: no supervisor says anything on this node\n")

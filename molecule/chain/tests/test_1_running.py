@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,8 +16,11 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+NET = os.environ.get("GROUND_NET", "10.77.0")
 UNIT = "fullrank-tiny.service"
-ENDPOINT = "http://10.77.0.11:8000/v1"
+SUPERVISOR = "fullrank-tiny-group.service"
+HEAD, OTHER = f"{NET}.11", f"{NET}.12"
+ENDPOINT = f"http://{HEAD}:8000/v1"
 
 
 def shown(host: Host, name: str) -> str:
@@ -37,12 +41,15 @@ def ask(text: str, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("node", "rank"), [("n1", 0), ("n2", 1)])
-def test_a_rank_is_an_enabled_unit_that_does_not_run_as_root(nodes: dict[str, Host], node: str, rank: int) -> None:
+def test_a_rank_is_a_supervised_unit_that_does_not_run_as_root(nodes: dict[str, Host], node: str, rank: int) -> None:
     service = nodes[node].service(UNIT)
-    assert service.is_running and service.is_enabled
+    assert service.is_running
+    assert nodes[node].run(f"systemctl is-enabled {UNIT}").stdout.strip() == "static"  # its supervisor starts it
+    supervisor = nodes[node].service(SUPERVISOR)
+    assert supervisor.is_running and supervisor.is_enabled
     process = nodes[node].process.get(pid=int(shown(nodes[node], "MainPID")))
     assert f"--node-rank {rank}" in process.args
-    assert "--master-addr 10.77.0.11" in process.args
+    assert f"--master-addr {HEAD}" in process.args
     assert process.user != "root"
 
 
@@ -56,7 +63,7 @@ def test_both_ranks_have_a_half_of_the_model(nodes: dict[str, Host]) -> None:
     for host, rank in ((nodes["n1"], 0), (nodes["n2"], 1)):
         assert f"Worker_TP{rank}" in host.check_output(f"journalctl -u {UNIT} -o cat --no-pager")
     # rank 1 is connected to the store of the head, over the nodes' own addresses
-    peers = nodes["n2"].check_output("ss -Htn state established dst 10.77.0.11")
+    peers = nodes["n2"].check_output(f"ss -Htn state established dst {HEAD}")
     assert ":29500" in peers
 
 
@@ -144,6 +151,7 @@ def test_check_mode_tells_of_a_change_and_makes_none(nodes: dict[str, Host], pla
     assert run.rc == 0
     assert "--max-model-len 128" in run.text  # the diff of the unit
     assert run.changed == 6  # on each of two nodes: write, stop, start
+    assert all(host.run("fullrank-check tiny").rc == 0 for host in nodes.values())
     assert pids(nodes) == before
     assert nodes["n1"].file(f"/etc/systemd/system/{UNIT}").content_string == unit_before
     assert ask("still there?", max_tokens=1)["model"] == "tiny"
@@ -154,8 +162,8 @@ def test_the_plan_is_what_runs(nodes: dict[str, Host], play: Callable[..., Any])
     assert (run.rc, run.changed) == (0, 0)
     ranks = run.outcome["plans"]["tiny"]["ranks"]
     assert [(r["host"], r["address"], r["interface"], r["asked"]) for r in ranks] == [
-        ("n1", "10.77.0.11", "eth0", True),
-        ("n2", "10.77.0.12", "eth0", True),
+        ("n1", HEAD, "eth0", True),
+        ("n2", OTHER, "eth0", True),
     ]
     for rank, host in zip(ranks, nodes.values(), strict=True):
         assert f"FULLRANK_SPEC_HASH={rank['spec_hash']}" in shown(host, "Environment").split()
@@ -168,10 +176,43 @@ def test_status_shows_every_rank(play: Callable[..., Any]) -> None:
     rows = run.outcome["status"]
     assert [(r["deployment"], r["rank"], r["host"], r["unit"], r["health"]) for r in rows] == [
         ("tiny", 0, "n1", "active", "ready"),
-        ("tiny", 1, "n2", "active", "alive"),
+        ("tiny", 1, "n2", "active", "ready"),
     ]
     assert all(r["pid"] > 0 and r["since"] > 0 for r in rows)
     assert "DEPLOYMENT  RANK  HOST  UNIT    SINCE" in run.text
+
+
+def test_a_killed_rank_brings_the_whole_group_back_without_us(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    """What `make test-faults` measures, once and without a clock: noticed by the node's own check, and back."""
+    before = pids(nodes)
+    nodes["n2"].check_output(f"kill -9 {before['n2']}")
+    wait_for("a check that notices", lambda: nodes["n1"].run("fullrank-check tiny").rc == 1)
+    # the supervisors are at it: whoever asks for the status gets the rows, and a failure
+    status = play("playbooks/status.yml")
+    assert (status.rc, len(status.outcome["status"])) == (2, 2)
+    assert "not ready: tiny" in status.text
+    wait_for("the group", lambda: all(host.run("fullrank-check tiny").rc == 0 for host in nodes.values()))
+    after = pids(nodes)
+    assert all(after[name] != before[name] for name in nodes)
+    assert ask("Back?", max_tokens=1)["model"] == "tiny"
+
+
+def test_a_supervisor_that_ends_finds_its_engine_again(nodes: dict[str, Host]) -> None:
+    before = pids(nodes)
+    for host in nodes.values():
+        host.check_output(f"systemctl kill --signal=KILL {SUPERVISOR}")
+    wait_for("the group", lambda: all(host.run("fullrank-check tiny").rc == 0 for host in nodes.values()))
+    assert pids(nodes) == before
+
+
+def test_restart_starts_the_whole_group_from_what_is_written(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    before = pids(nodes)
+    assert play("playbooks/restart.yml", "-l", "tiny", "--check").changed == 4
+    assert pids(nodes) == before
+    run = play("playbooks/restart.yml", "-l", "tiny")
+    assert (run.rc, run.changed) == (0, 4)
+    assert run.outcome["deployments"]["tiny"]["endpoint"] == ENDPOINT
+    assert all(pid != before[name] for name, pid in pids(nodes).items())
 
 
 def test_a_key_is_needed_once_one_is_set(nodes: dict[str, Host], play: Callable[..., Any]) -> None:

@@ -8,6 +8,12 @@ from typing import Any
 from testinfra.host import Host
 
 UNIT = "/etc/systemd/system/fullrank-tiny.service"
+OURS = (
+    UNIT,
+    "/etc/systemd/system/fullrank-tiny-group.service",
+    "/usr/local/lib/fullrank/tiny",
+    "/usr/local/bin/fullrank-check",
+)
 
 
 def test_remove_says_what_it_would_do_does_it_and_has_then_nothing_to_do(
@@ -21,8 +27,8 @@ def test_remove_says_what_it_would_do_does_it_and_has_then_nothing_to_do(
     done = play("playbooks/remove.yml")
     assert (done.rc, done.changed) == (0, 2)
     for host in nodes.values():
-        assert not host.file(UNIT).exists
-        assert not host.file("/etc/fullrank/tiny.secret.env").exists
+        assert not [path for path in OURS if host.file(path).exists]
+        assert not host.check_output("find /etc/fullrank -name 'tiny.*'")
         assert host.run("systemctl is-enabled fullrank-tiny").rc != 0
 
     again = play("playbooks/remove.yml")
@@ -32,6 +38,6 @@ def test_remove_says_what_it_would_do_does_it_and_has_then_nothing_to_do(
 def test_status_of_a_deployment_that_is_not_there(play: Callable[..., Any]) -> None:
     rows = play("playbooks/status.yml").outcome["status"]
     assert {(r["host"], r["unit"], r["health"]) for r in rows} == {
-        ("n1", "not installed", "down"),
-        ("n2", "not installed", "down"),
+        ("n1", "not installed", "not installed"),
+        ("n2", "not installed", "not installed"),
     }

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fullrank-check DEPLOYMENT: whether the deployment is ready, as this node's supervisor knows it.
+
+Prints one line. Exit status 0: ready; 1: not ready; 2: there is no supervisor here, or it does not move.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+RUN = Path("/run/fullrank")
+MOVES_S = 5.0
+"""The supervisor writes its status each second; one that is older than this is not believed."""
+
+
+def status(deployment: str, run: Path = RUN) -> dict[str, Any] | None:
+    """What the supervisor of ``deployment`` wrote last; None when there is none, or it is too old to be believed."""
+    try:
+        said: dict[str, Any] = json.loads((run / f"{deployment}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return said if time.clock_gettime(time.CLOCK_BOOTTIME) - said["at"] <= MOVES_S else None
+
+
+def main() -> int:
+    """The exit status."""
+    if len(sys.argv) != 2:
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    said = status(sys.argv[1])
+    if said is None:
+        print(f"{sys.argv[1]}: no supervisor says anything on this node")
+        return 2
+    print(f"{said['deployment']} rank {said['rank']} of {said['ranks']}: {said['says']} (epoch {said['epoch']})")
+    return 0 if said["ready"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
