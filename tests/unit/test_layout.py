@@ -29,6 +29,7 @@ TOUCH_THE_WORLD = {
     "completion": "HTTP",
     "host": "files, commands and connections of a node",
     "links": "sysfs",
+    "tables": "the tables beside it",
     "systemd": "procfs; commands by the caller's function",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
