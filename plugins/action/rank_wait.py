@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.plugin_utils import progress, tables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.waiting import ended, last_words, listens
 
 OPTIONS = {
@@ -25,13 +28,13 @@ OPTIONS = {
     "timeout": {"type": "int", "required": True},
 }
 INTERVAL_S = 1.0
-SAY_EVERY_S = 5.0
 # The head knows why the deployment does not get ready; the others give up after it, so that its reason is the one that is said.
 HEAD_FIRST_S = 30
 
 
 class Board:
-    """Where the ranks of one deployment tell each other how waiting ended: two files in this run's own temporary folder.
+    """Where the ranks of one deployment tell each other how far they are and how waiting ended: files in this run's own
+    temporary folder.
 
     Ansible watches each host in a process of its own. Without this, the head would wait out its whole limit for a rank that
     is dead already, and the others would not know when to stop.
@@ -39,12 +42,29 @@ class Board:
 
     def __init__(self, deployment: str) -> None:
         folder = Path(C.DEFAULT_LOCAL_TMP)
+        self.stage = folder / f"fullrank-{deployment}.stage"
         self.ready = folder / f"fullrank-{deployment}.ready"
         self.failed = folder / f"fullrank-{deployment}.failed"
 
     def clear(self) -> None:
         self.ready.unlink(missing_ok=True)
         self.failed.unlink(missing_ok=True)
+        for file in self._stage_files():
+            file.unlink()
+
+    def _stage_files(self) -> list[Path]:
+        return list(self.stage.parent.glob(f"{self.stage.stem}.stage-*"))
+
+    def tell(self, rank: int, stage: progress.Stage) -> None:
+        work = self.stage.with_suffix(f".work-{rank}")
+        work.write_text(json.dumps(asdict(stage)))
+        work.replace(self.stage.with_suffix(f".stage-{rank}"))  # in one step: the others read it at any time
+
+    def stages(self) -> dict[int, progress.Stage]:
+        return {
+            int(file.suffix.rpartition("-")[2]): progress.Stage(**json.loads(file.read_text()))
+            for file in self._stage_files()
+        }
 
     def failure(self) -> str:
         return self.failed.read_text() if self.failed.exists() else ""
@@ -88,10 +108,7 @@ class ActionModule(ActionBase):
 
     def _wait(self, board: Board, started: float) -> str:
         """Wait; the reason for which it failed, empty when what was waited for has come."""
-        said = 0.0
-        awaited = f"port {self.given['port']} of the rendezvous"
-        if self.given["until"] == "ready":
-            awaited = "a completion" if self._is_head else "the head"
+        teller = progress.Teller()
         while True:
             waited = time.monotonic() - started
             try:
@@ -104,9 +121,13 @@ class ActionModule(ActionBase):
             why = self._verdict(info, board, waited)
             if why is not None:
                 return why
-            if time.monotonic() - said >= SAY_EVERY_S:
-                said = time.monotonic()
-                Display().display(f"  {self.name}: {waited:.0f} s, waiting for {awaited}: {last_words(info['log'])}")
+            stage = progress.stage(tables.progress(), info["log"])
+            board.tell(self.given["rank"], stage or progress.STARTING)
+            text = (
+                progress.words(self.given["rank"], board.stages()) if stage else last_words(info["log"]) or "starting"
+            )
+            if teller.due(waited, stage.phase if stage else "", text):
+                Display().display(f"  {self.name}: {waited:.0f} s, {text}")
             time.sleep(INTERVAL_S)
 
     def _verdict(self, info: dict[str, Any], board: Board, waited: float) -> str | None:
@@ -137,7 +158,7 @@ class ActionModule(ActionBase):
 
     def _look(self) -> dict[str, Any]:
         """One call of ``rank_info`` on the node."""
-        arguments: dict[str, Any] = {"deployment": self.given["deployment"], "log_lines": 30}
+        arguments: dict[str, Any] = {"deployment": self.given["deployment"], "log_lines": 60}
         if self.given["until"] == "rendezvous":
             arguments["ports"] = [self.given["port"]]
         elif self._is_head:

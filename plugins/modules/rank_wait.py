@@ -10,8 +10,9 @@ module: rank_wait
 version_added: 0.1.0
 short_description: Wait until a rank, or the group it belongs to, is ready
 description:
-  - Looks at the rank with M(fullrank.serving.rank_info) until what is waited for has come, and shows every few seconds what
-    that is and what the rank wrote last.
+  - Looks at the rank with M(fullrank.serving.rank_info) until what is waited for has come, and shows what it does
+    meanwhile (loading shard 12/163, capturing graphs 5/35, waiting for rank 3), one line for each change and at most one in five
+    seconds for changes within a step.
   - Run it on all ranks of a deployment at once. When one of them ends, or its node is lost, the others stop waiting too.
   - Fails as soon as the rank's unit is no longer active, and when the limit is reached.
 options:

@@ -7,9 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils import failures
 
-def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str:
-    """Why a deployment did not come up, with the last lines of every rank.
+SHOWN_LINES = 20
+
+
+def bring_up_report(
+    signatures: Sequence[failures.Signature],
+    deployment: str,
+    host: str,
+    hosts: Sequence[str],
+    results: Sequence[Mapping[str, Any]],
+) -> str:
+    """Why a deployment did not come up: the likely cause and what to do, then the last lines of every rank.
 
     host: where the report is shown; only the first rank that can still speak shows it, the others point there.
     hosts: in rank order. results: per host what the role registered: ``__engine_started`` (the head) or ``__engine_joined``
@@ -21,6 +31,7 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
     if host != hosts[speaker]:
         return f"{deployment} did not come up: see rank {speaker} ({hosts[speaker]})"
     lines = [f"{deployment} did not come up, and was stopped on all nodes that answer."]
+    lines += _likely_causes(signatures, hosts, results)
     for rank, (name, said) in ranks:
         lines.append(f"== rank {rank} ({name}): {_why(said)}")
         lines += [f"   {line}" for line in _last_lines(said)]
@@ -28,13 +39,41 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
     return "\n".join(lines)
 
 
-def _last_lines(said: Mapping[str, Any]) -> list[str]:
+def _likely_causes(
+    signatures: Sequence[failures.Signature], hosts: Sequence[str], results: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    logs = {rank: _log(said) for rank, said in enumerate(results)}
+    own = [rank for rank, said in enumerate(results) if _why(said) != NO_FAILURE and FOLLOWED not in _why(said)]
+    first = min(own, default=None)
+    sightings = {rank: failures.search(signatures, log) for rank, log in logs.items()}
+    causes = failures.cause_lines(failures.rank_causes(signatures, sightings, first), hosts)
+    error = failures.last_error(logs[first]) if first is not None and not causes else ""
+    return causes or (
+        [f"No cause that is known. The last error of rank {first} ({hosts[first]}): {error}"] if error else []
+    )
+
+
+def _was_started(said: Mapping[str, Any]) -> bool:
     starts = [said.get(name, {}) for name in ("__engine_started", "__engine_joined")]
-    if all(start.get("skipped", not start) for start in starts):
-        return ["(it was not started)"]  # what its journal holds is of another day
+    return not all(start.get("skipped", not start) for start in starts)
+
+
+def _log(said: Mapping[str, Any]) -> list[str]:
+    # what the journal of a rank that was not started holds is of another day
+    return list(said.get("__engine_stopped", {}).get("log", [])) if _was_started(said) else []
+
+
+def _last_lines(said: Mapping[str, Any]) -> list[str]:
+    if not _was_started(said):
+        return ["(it was not started)"]
     if "log" not in said.get("__engine_stopped", {}):
         return ["(the node no longer answers: its log is in its journal)"]
-    return list(said["__engine_stopped"]["log"]) or ["(it wrote nothing)"]
+    return _log(said)[-SHOWN_LINES:] or ["(it wrote nothing)"]
+
+
+NO_FAILURE = "no failure of its own"
+# rank_wait says this of a rank that gave up for another one
+FOLLOWED = "stopped waiting, because"
 
 
 def _why(said: Mapping[str, Any]) -> str:
@@ -42,7 +81,7 @@ def _why(said: Mapping[str, Any]) -> str:
         step = said.get(name, {})
         if step.get("failed") or step.get("unreachable"):
             return str(step.get("msg"))
-    return "no failure of its own"
+    return NO_FAILURE
 
 
 COLUMNS = ("DEPLOYMENT", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
