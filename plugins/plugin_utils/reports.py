@@ -47,10 +47,10 @@ def _likely_causes(
     first = min(own, default=None)
     sightings = {rank: failures.search(signatures, log) for rank, log in logs.items()}
     causes = failures.cause_lines(failures.rank_causes(signatures, sightings, first), hosts)
-    error = failures.last_error(logs[first]) if first is not None and not causes else ""
-    return causes or (
-        [f"No cause that is known. The last error of rank {first} ({hosts[first]}): {error}"] if error else []
-    )
+    if causes or first is None:
+        return causes
+    error = failures.last_error(logs[first])
+    return [f"No cause that is known. The last error of rank {first} ({hosts[first]}): {error}"] if error else []
 
 
 def _was_started(said: Mapping[str, Any]) -> bool:
