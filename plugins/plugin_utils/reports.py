@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils import failures
+from ansible_collections.fullrank.serving.plugins.plugin_utils import failures, glance
 
 SHOWN_LINES = 20
 
@@ -96,7 +96,13 @@ def status_rows(
     not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank that does not run.
     """
     return [
-        {"deployment": name, "rank": rank, "host": host, **_condition(infos.get(host) or {}, now)}
+        {
+            "deployment": name,
+            "rank": rank,
+            "host": host,
+            **_condition(infos.get(host) or {}, now),
+            **glance.details(infos.get(host) or {}),
+        }
         for name, hosts in deployments.items()
         for rank, host in enumerate(hosts)
     ]
@@ -133,7 +139,8 @@ def age(seconds: int | None) -> str:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows as lines of a table, a heading first."""
-    cells = [COLUMNS] + [
+    headings, details = glance.columns(rows)
+    cells = [(*COLUMNS, *headings)] + [
         (
             str(row["deployment"]),
             str(row["rank"]),
@@ -142,8 +149,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             age(row["since"]),
             str(row["pid"] or "-"),
             str(row["health"]),
+            *more,
         )
-        for row in rows
+        for row, more in zip(rows, details, strict=True)
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in cells]

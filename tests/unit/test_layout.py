@@ -27,6 +27,7 @@ TOUCH_THE_WORLD = {
     "catalog_files": "the catalogs beside it",
     "comm_worker": "torch, inside the check's own process",
     "completion": "HTTP",
+    "engine_metrics": "HTTP",
     "host": "files, commands and connections of a node",
     "links": "sysfs",
     "tables": "the tables beside it",
