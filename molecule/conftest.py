@@ -32,6 +32,8 @@ class Outcome:
     outcome: dict[str, Any]
     """What the playbook gave by set_stats."""
     text: str
+    events: list[dict[str, Any]]
+    """As ansible-runner hands them to other programs."""
 
     @property
     def changed(self) -> int:
@@ -84,13 +86,14 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
             quiet=True,
         )
         stats: dict[str, Any] = {}
-        for event in result.events:
+        events = list(result.events)
+        for event in events:
             if event["event"] == "playbook_on_stats":
                 stats = event["event_data"]
         given = stats.get("artifact_data", {}).get("fullrank", {})
         text = result.stdout.read()
         print(text)
-        return Outcome(result.rc, stats, given, text)
+        return Outcome(result.rc, stats, given, text, events)
 
     return run
 

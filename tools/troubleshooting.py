@@ -27,8 +27,8 @@ ansible-playbook playbooks/diagnose.yml -i inventories/prod
 It changes nothing. It asks all nodes at once for the journal of the rank since its last start, its unit, container and versions,
 GPUs, RDMA devices, network, memory, disks and the kernel's log; prints the likely causes first; and leaves one
 `tar.gz` in `~/fullrank-diagnose` (`-e diagnose_directory=…`) on this machine, readable by you only. Nodes that do not answer are
-named, the others are in it. Keys, tokens and passwords are taken out: those of the inventory and the vault, those of the node's own
-files, and what looks like one. Read it before you send it to somebody all the same.
+named, the others are in it. Keys, tokens and passwords are taken out: those of the inventory and the vault, those of the node's
+own files, and what looks like one. Read it before you send it to somebody all the same.
 
 How causes are ordered: a line that names a cause stands before one that reports a symptom, and that before one that only repeats
 that something else has failed; the rank that failed first stands before those that lost it.
@@ -75,7 +75,10 @@ def _entry(one: dict[str, Any], line: str) -> str:
     shown = line.strip() if len(line.strip()) <= SHOWN else f"{line.strip()[:SHOWN]}…"
     kind = "" if one["level"] == "cause" else f" ({one['level']})"
     source = f"<{one['source']}>" if one["source"].startswith("http") else one["source"]
-    return f"\n### {one['id']}{kind}\n\n```text\n{shown}\n```\n\n{one['cause']}\n\n**What to do:** {one['remedy']}\n\nSource: {source}\n"
+    said = f"```text\n{shown}\n```"
+    return (
+        f"\n### {one['id']}{kind}\n\n{said}\n\n{one['cause']}\n\n**What to do:** {one['remedy']}\n\nSource: {source}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ def test_the_deployments_own_ports_are_in_nobodys_way() -> None:
             ["Loading shard 1/3", "W1122 20:12:26.309000 710 torch/x.py:53] Triton not available", "  return func()"],
             "Loading shard 1/3",
         ),
+        (["Started fullrank-tiny.service - tiny: rank 0 of 2, vllm 0.32.0."], ""),
         (["(APIServer pid=1) WARNING 11-22 19:54:22 [a.py:1] Found ulimit of 20000"], ""),
         ([], ""),
     ],
