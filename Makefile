@@ -80,6 +80,14 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
 
+.PHONY: test-diagnose
+test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, one glance (molecule)
+	molecule test -s diagnose
+
+# everything, also what takes long: test-diagnose starts the real engine several times
+.PHONY: test-all
+test-all: test test-diagnose ## everything, also what takes long
+
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py

@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 GROUND = CHECKOUT / "tests/ground/ground.py"
 NET = os.environ.get("GROUND_NET", "10.77.0")
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-LIMIT_S = 600
+LIMIT_S = 900
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,13 @@ def test_a_kv_cache_that_is_too_small_is_named_by_the_failed_start_and_by_the_di
     report = run.text[run.text.index("tiny did not come up") :]
     assert report.index("Likely cause: The weights and the activations leave nothing") < report.index("== rank 0")
     assert "No available memory for the cache blocks" in report and "What to do: Raise engine_args" in report
-    found = play("playbooks/diagnose.yml", diagnose_directory=str(tmp_path)).outcome["diagnosis"]["tiny"]
+    outcome = play("playbooks/diagnose.yml", diagnose_directory=str(tmp_path)).outcome
+    found = outcome["diagnosis"]["tiny"]
     assert found["state"] == "failing"
     assert found["causes"][0]["id"] == "vllm-no-kv-cache"
+    with tarfile.open(outcome["diagnosis_bundle"]) as archive:
+        versions = next(member for member in archive.getmembers() if member.name.endswith("tiny/n1/versions.json"))
+        assert json.load(archive.extractfile(versions))["torch"]  # type: ignore[arg-type]
 
 
 def test_a_port_that_is_taken_while_the_engine_loads(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
