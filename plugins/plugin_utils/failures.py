@@ -15,7 +15,7 @@ A line counts for the first signature that it matches: the table is ordered from
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,7 @@ def search(signatures: Sequence[Signature], lines: Iterable[str]) -> list[dict[s
     front of a line as journalctl's ``short-unix`` writes it.
     """
     found: dict[str, dict[str, Any]] = {}
-    for number, raw in enumerate(lines):
-        time, line = split_time(raw)
-        text = clean(line)
+    for number, time, text in _own_doing(lines):
         for signature in signatures:
             hit = signature.pattern.search(text)
             if hit:
@@ -75,6 +73,26 @@ def search(signatures: Sequence[Signature], lines: Iterable[str]) -> list[dict[s
                 )
                 break
     return list(found.values())
+
+
+# what systemd says when it is told to stop or start a unit of ours
+_STOPPED_BY_US = re.compile(r"^Stopping fullrank-")
+_STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-")
+
+
+def _own_doing(lines: Iterable[str]) -> Iterator[tuple[int, float | None, str]]:
+    """Number, time and text of the lines that a rank wrote while it was to run: that a rank that is being stopped is killed
+    after its time, or loses the others, is no failure."""
+    stopped = False
+    for number, raw in enumerate(lines):
+        time, line = split_time(raw)
+        text = clean(line)
+        if _STOPPED_BY_US.match(text):
+            stopped = True
+        elif _STARTED_BY_US.match(text):
+            stopped = False
+        if not stopped:
+            yield number, time, text
 
 
 _TIME = re.compile(r"^(\d{9,}\.\d{6}) \S+ (?:[^:\s]+: )?")
@@ -97,8 +115,8 @@ def quote(text: str, start: int, end: int) -> str:
 
 def last_error(lines: Sequence[str]) -> str:
     """The last line that looks like an error, for a failure that the table does not know; empty when none does."""
-    for raw in reversed(lines):
-        text = clean(split_time(raw)[1]).strip()
+    for _, _, line in reversed(list(_own_doing(lines))):
+        text = line.strip()
         if _ERROR.search(text) and not _FRAME.match(text):
             return quote(text, 0, 0)
     return ""

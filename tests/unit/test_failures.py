@@ -135,6 +135,22 @@ def test_the_lines_for_people() -> None:
     assert failures.cause_lines([], ["n1"]) == []
 
 
+def test_what_happens_while_a_rank_is_stopped_is_no_failure() -> None:
+    """As the journal of a rank showed it that did not end within its time (vLLM 0.32 on a slow machine)."""
+    oom = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    stop = [
+        "Stopping fullrank-a.service - a: rank 0 of 2, vllm 0.32.0...",
+        KILLED,
+        "Error: gone",
+        "Stopped fullrank-a.service",
+    ]
+    assert found(*stop) == [] and failures.last_error(stop) == ""
+    assert found(oom, *stop) == ["cuda-out-of-memory"]
+    assert found(*[f"1795377378.123456 n1 systemd[1]: {line}" for line in stop]) == []
+    assert found(*stop, "Started fullrank-a.service - a: rank 0 of 2, vllm 0.32.0.", oom) == ["cuda-out-of-memory"]
+    assert found(KILLED) == ["killed"]
+
+
 def test_an_unknown_failure_has_a_last_error() -> None:
     lines = ["loading", "  raise ValueError(", "ValueError: the moon is full", "  frame", "shutting down"]
     assert failures.last_error(lines) == "ValueError: the moon is full"
