@@ -19,7 +19,7 @@ SHORTEST = 6
 # the end of a name that holds a secret: api_key, HF_TOKEN, --api-key, registryPassword; not max_tokens, key_value, token_id
 _NAME = r"(?:[\w-]*(?:key|token|password|passwd|passphrase|secret|credentials?|authorization))"
 _SECRET_NAME = re.compile(rf"(?i)^{_NAME}$")
-_VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s,;"')}\]]+)"""
+_VALUE = r"""(?:\(redacted\)|"[^"\n]*"|'[^'\n]*'|[^\s,;"')}\]]+)"""
 
 _PATTERNS = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), GONE),

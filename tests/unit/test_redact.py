@@ -32,6 +32,7 @@ def test_a_planted_secret_is_gone_and_the_rest_stays(text: str) -> None:
     clean = redact.redact(f"before\n{text}\nafter")
     assert KEY not in clean and redact.GONE in clean
     assert clean.startswith("before\n")
+    assert redact.redact(clean) == clean  # the controller does it again
 
 
 @pytest.mark.parametrize(
