@@ -148,6 +148,13 @@ test-faults: ground ## each fault three times under load, with the real engine: 
 .PHONY: soak
 soak: ground ## half an hour of killed ranks with the real engine
 	tests/faults/faults.py --soak 1800 --json .cache/soak.json
+.PHONY: test-diagnose
+test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, one glance (molecule)
+	molecule test -s diagnose
+
+# everything, also what takes long: test-diagnose starts the real engine several times
+.PHONY: test-all
+test-all: test test-diagnose ## everything, also what takes long
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

@@ -22,7 +22,7 @@ NET = os.environ.get("GROUND_NET", "10.77.0")
 LOCAL = CHECKOUT / "inventories/local"
 ADDRESSES = CHECKOUT / "molecule/shared/inventory/addresses.yml"
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-LIMIT_S = 600
+LIMIT_S = 900
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Outcome:
     outcome: dict[str, Any]
     """What the playbook gave by set_stats."""
     text: str
+    events: list[dict[str, Any]]
+    """As ansible-runner hands them to other programs."""
 
     @property
     def changed(self) -> int:
@@ -87,13 +89,14 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
             quiet=True,
         )
         stats: dict[str, Any] = {}
-        for event in result.events:
+        events = list(result.events)
+        for event in events:
             if event["event"] == "playbook_on_stats":
                 stats = event["event_data"]
         given = stats.get("artifact_data", {}).get("fullrank", {})
         text = result.stdout.read()
         print(text)
-        return Outcome(result.rc, stats, given, text)
+        return Outcome(result.rc, stats, given, text, events)
 
     return run
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.plugin_utils import progress, tables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.waiting import given_up, last_words
 
 OPTIONS = {
@@ -20,20 +23,33 @@ OPTIONS = {
     "timeout": {"type": "int", "required": True},
 }
 INTERVAL_S = 1.0
-SAY_EVERY_S = 5.0
 MEET_S = 90.0
 """Supervisors that were just started hear each other within seconds, and all that they wait for was checked before."""
 
 
 class Board:
-    """Where the ranks of one deployment tell each other that waiting has failed: a file in this run's own temporary folder.
+    """Where the ranks of one deployment tell each other how far they are and that waiting has failed: files in this run's own
+    temporary folder.
 
     Ansible watches each host in a process of its own, and nobody else knows of a node that Ansible has lost. ``attempt``
     names the task: the failure of one is nothing to the next.
     """
 
     def __init__(self, deployment: str, attempt: str) -> None:
-        self.failed = Path(C.DEFAULT_LOCAL_TMP) / f"fullrank-{deployment}-{attempt}.failed"
+        folder = Path(C.DEFAULT_LOCAL_TMP)
+        self.failed = folder / f"fullrank-{deployment}-{attempt}.failed"
+        self.stage = folder / f"fullrank-{deployment}-{attempt}.stage"
+
+    def tell(self, rank: int, stage: progress.Stage) -> None:
+        work = self.stage.with_suffix(f".work-{rank}")
+        work.write_text(json.dumps(asdict(stage)))
+        work.replace(self.stage.with_suffix(f".stage-{rank}"))  # in one step: the others read it at any time
+
+    def stages(self) -> dict[int, progress.Stage]:
+        return {
+            int(file.suffix.rpartition("-")[2]): progress.Stage(**json.loads(file.read_text()))
+            for file in self.stage.parent.glob(f"{self.stage.stem}.stage-*")
+        }
 
     def failure(self) -> str:
         return self.failed.read_text() if self.failed.exists() else ""
@@ -57,7 +73,8 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result | {"skipped": True, "msg": "nothing was started: there is nothing to wait for"}
         self.task_vars = task_vars
-        self.name = self._rank(self.given["hosts"].index(task_vars["inventory_hostname"]))
+        self.rank = self.given["hosts"].index(task_vars["inventory_hostname"])
+        self.name = self._rank(self.rank)
         started = time.monotonic()
         why = self._wait(Board(self.given["deployment"], self._task._uuid), started)
         result["waited"] = round(time.monotonic() - started, 1)
@@ -70,7 +87,7 @@ class ActionModule(ActionBase):
 
     def _wait(self, board: Board, started: float) -> str:
         """Wait; the reason for which it failed, empty when the group is ready."""
-        said = 0.0
+        teller = progress.Teller()
         while True:
             waited = time.monotonic() - started
             try:
@@ -83,11 +100,19 @@ class ActionModule(ActionBase):
             why = self._verdict(info, board, waited)
             if why is not None:
                 return why
-            if time.monotonic() - said >= SAY_EVERY_S:
-                said = time.monotonic()
-                says = info["group"].get("says", "waiting for its supervisor")
-                Display().display(f"  {self.name}: {waited:.0f} s, {says}: {last_words(info['log'])}")
+            stage = progress.stage(tables.progress(), info["log"])
+            board.tell(self.rank, stage or progress.STARTING)
+            text = self._does(info, stage, board)
+            if teller.due(waited, stage.phase if stage else "", text):
+                Display().display(f"  {self.name}: {waited:.0f} s, {text}")
             time.sleep(INTERVAL_S)
+
+    def _does(self, info: dict[str, Any], stage: progress.Stage | None, board: Board) -> str:
+        """What the rank does, by its engine's log; by its supervisor, before the engine runs."""
+        group = info["group"]
+        if stage and group.get("phase") != "waiting":
+            return progress.words(self.rank, board.stages())
+        return str(group.get("says") or last_words(info["log"]) or "waiting for its supervisor")
 
     def _verdict(self, info: dict[str, Any], board: Board, waited: float) -> str | None:
         """None: wait on. Empty: it is ready. Otherwise: why it will not be."""
@@ -104,5 +129,5 @@ class ActionModule(ActionBase):
 
     def _look(self) -> dict[str, Any]:
         """One call of ``rank_info`` on the node."""
-        arguments = {"deployment": self.given["deployment"], "log_lines": 30}
+        arguments = {"deployment": self.given["deployment"], "log_lines": 60}
         return self._execute_module("fullrank.serving.rank_info", arguments, task_vars=self.task_vars)

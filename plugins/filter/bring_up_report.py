@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils import tables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.reports import bring_up_report
+
+
+def report(deployment: str, host: str, hosts: list[str], results: list[Any]) -> str:
+    return bring_up_report(tables.failures(), deployment, host, hosts, results)
 
 
 class FilterModule:
     """The filter ``fullrank.serving.bring_up_report``."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"bring_up_report": bring_up_report}
+        return {"bring_up_report": report}

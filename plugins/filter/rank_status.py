@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.glance import not_ready
 from ansible_collections.fullrank.serving.plugins.plugin_utils.reports import status_rows, table
 
 
 class FilterModule:
-    """The filters ``fullrank.serving.rank_rows`` and ``fullrank.serving.rank_table``."""
+    """The filters ``fullrank.serving.rank_rows``, ``fullrank.serving.rank_table`` and ``fullrank.serving.ranks_not_ready``."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"rank_rows": status_rows, "rank_table": table}
+        return {"rank_rows": status_rows, "rank_table": table, "ranks_not_ready": not_ready}

@@ -15,7 +15,7 @@ Run = Callable[..., "tuple[int, str, str]"]
 
 _PROPERTIES = (
     "LoadState,ActiveState,SubState,UnitFileState,MainPID,ExecMainPID,ExecMainStatus,ExecMainStartTimestamp,"
-    "InvocationID,Result"
+    "InvocationID,Result,Description"
 )
 
 
@@ -41,6 +41,7 @@ def state(run: Run, unit: str) -> dict[str, Any]:
     pid = int(shown.get("MainPID", "0"))
     return {
         "unit": unit,
+        "description": shown.get("Description", ""),
         "exists": shown.get("LoadState") == "loaded",
         "enabled": shown.get("UnitFileState") == "enabled",
         "active": shown.get("ActiveState", "inactive"),

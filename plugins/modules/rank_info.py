@@ -32,6 +32,14 @@ options:
     description: Seconds that the endpoint is given to answer.
     type: float
     default: 10
+  metrics:
+    description: Ask O(url) how busy the engine is, too; takes a second.
+    type: bool
+    default: false
+  gpus:
+    description: Ask for the memory of the node's GPUs, too.
+    type: bool
+    default: false
   log_lines:
     description: How many of the last lines of the journal to return.
     type: int
@@ -73,6 +81,22 @@ completion:
   description: The answer of the endpoint - ready, status (HTTP, 0 for none), error and seconds.
   returned: O(url) is set
   type: dict
+engine:
+  description: Name and version of the engine whose unit is written, empty where there is none.
+  returned: always
+  type: str
+  sample: vllm 0.32.0
+metrics:
+  description: >-
+    How busy the engine is - running and waiting (requests), kv_usage (0 to 1), tokens_per_s, each null where the engine does not
+    tell, and error.
+  returned: O(metrics) is set, and O(url)
+  type: dict
+gpus:
+  description: Of each GPU its index, memory_used_mib and memory_total_mib; empty without GPUs.
+  returned: O(gpus) is set
+  type: list
+  elements: dict
 log:
   description: The last lines of the rank's engine since its supervisor's start.
   returned: always
@@ -83,7 +107,32 @@ log:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_check, systemd, units
+from ansible_collections.fullrank.serving.plugins.module_utils import (
+    completion,
+    engine_metrics,
+    group_check,
+    nvidia_smi,
+    systemd,
+    units,
+)
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+
+
+def written_engine(state: dict[str, Any]) -> str:
+    """``vllm 0.32.0`` of the unit's description: ``tiny: rank 0 of 2, vllm 0.32.0``."""
+    return str(state["description"]).rpartition(", ")[2] if state["exists"] else ""
+
+
+def gpu_memory(host: Host) -> list[dict[str, Any]]:
+    """Memory of each GPU; empty where there is no driver or it does not answer."""
+    shown = host.run("nvidia-smi", "-q", "-x")
+    if shown is None or shown.rc:
+        return []
+    try:
+        gpus = nvidia_smi.parse_query_xml(shown.stdout)["gpus"]
+    except ValueError:
+        return []
+    return [{name: gpu[name] for name in ("index", "memory_used_mib", "memory_total_mib")} for gpu in gpus]
 
 
 def main() -> None:
@@ -94,6 +143,8 @@ def main() -> None:
             "model": {"type": "str"},
             "api_key": {"type": "str", "no_log": True},
             "timeout": {"type": "float", "default": 10},
+            "metrics": {"type": "bool", "default": False},
+            "gpus": {"type": "bool", "default": False},
             "log_lines": {"type": "int", "default": 0},
         },
         required_by={"url": ["model"]},
@@ -101,13 +152,19 @@ def main() -> None:
     )
     given = module.params
     unit = units.unit_name(given["deployment"])
+    state = systemd.state(module.run_command, unit)
     supervisor = systemd.state(module.run_command, units.group_unit_name(given["deployment"]))
     result: dict[str, Any] = {
-        "rank_state": systemd.state(module.run_command, unit),
+        "rank_state": state,
+        "engine": written_engine(state),
         "supervisor": supervisor,
         "group": group_check.status(given["deployment"]) or {},
         "log": systemd.log(module.run_command, unit, supervisor["since"], given["log_lines"]),
     }
+    if given["gpus"]:
+        result["gpus"] = gpu_memory(Host())
+    if given["url"] and given["metrics"]:
+        result["metrics"] = engine_metrics.ask(given["url"], given["api_key"], given["timeout"])
     if given["url"]:
         result["completion"] = completion.ask(given["url"], given["model"], given["api_key"], given["timeout"])
     module.exit_json(changed=False, **result)

@@ -7,9 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils import failures, glance
 
-def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: Sequence[Mapping[str, Any]]) -> str:
-    """Why a deployment did not come up, with the last lines of every rank.
+SHOWN_LINES = 20
+
+
+def bring_up_report(
+    signatures: Sequence[failures.Signature],
+    deployment: str,
+    host: str,
+    hosts: Sequence[str],
+    results: Sequence[Mapping[str, Any]],
+) -> str:
+    """Why a deployment did not come up: the likely cause and what to do, then the last lines of every rank.
 
     host: where the report is shown; only the first rank that can still speak shows it, the others point there.
     hosts: in rank order. results: per host what the role registered: ``__engine_started`` (of the supervisor), ``__engine_ready``
@@ -20,6 +30,7 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
     if host != hosts[speaker]:
         return f"{deployment} did not come up: see rank {speaker} ({hosts[speaker]})"
     lines = [f"{deployment} did not come up, and was stopped on all nodes that answer."]
+    lines += _likely_causes(signatures, hosts, results)
     for rank, (name, said) in ranks:
         lines.append(f"== rank {rank} ({name}): {_why(said)}")
         lines += [f"   {line}" for line in _last_lines(said)]
@@ -27,12 +38,40 @@ def bring_up_report(deployment: str, host: str, hosts: Sequence[str], results: S
     return "\n".join(lines)
 
 
+def _likely_causes(
+    signatures: Sequence[failures.Signature], hosts: Sequence[str], results: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    logs = {rank: _log(said) for rank, said in enumerate(results)}
+    own = [rank for rank, said in enumerate(results) if _why(said) != NO_FAILURE and FOLLOWED not in _why(said)]
+    first = min(own, default=None)
+    sightings = {rank: failures.search(signatures, log) for rank, log in logs.items()}
+    causes = failures.cause_lines(failures.rank_causes(signatures, sightings, first), hosts)
+    if causes or first is None:
+        return causes
+    error = failures.last_error(logs[first])
+    return [f"No cause that is known. The last error of rank {first} ({hosts[first]}): {error}"] if error else []
+
+
+def _was_started(said: Mapping[str, Any]) -> bool:
+    return bool(said.get("__engine_started"))
+
+
+def _log(said: Mapping[str, Any]) -> list[str]:
+    # what the journal of a rank that was not started holds is of another day
+    return list(said.get("__engine_stopped", {}).get("log", [])) if _was_started(said) else []
+
+
 def _last_lines(said: Mapping[str, Any]) -> list[str]:
-    if not said.get("__engine_started"):
-        return ["(it was not started)"]  # what its journal holds is of another day
+    if not _was_started(said):
+        return ["(it was not started)"]
     if "log" not in said.get("__engine_stopped", {}):
         return ["(the node no longer answers: its log is in its journal)"]
-    return list(said["__engine_stopped"]["log"]) or ["(it wrote nothing)"]
+    return _log(said)[-SHOWN_LINES:] or ["(it wrote nothing)"]
+
+
+NO_FAILURE = "no failure of its own"
+# rank_wait says this of a rank that gave up for another one
+FOLLOWED = "stopped waiting, because"
 
 
 def _why(said: Mapping[str, Any]) -> str:
@@ -40,7 +79,7 @@ def _why(said: Mapping[str, Any]) -> str:
         step = said.get(name, {})
         if step.get("failed") or step.get("unreachable"):
             return str(step.get("msg"))
-    return "no failure of its own"
+    return NO_FAILURE
 
 
 COLUMNS = ("DEPLOYMENT", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
@@ -55,7 +94,13 @@ def status_rows(
     not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank that does not run.
     """
     return [
-        {"deployment": name, "rank": rank, "host": host, **_condition(infos.get(host) or {}, now)}
+        {
+            "deployment": name,
+            "rank": rank,
+            "host": host,
+            **_condition(infos.get(host) or {}, now),
+            **glance.details(infos.get(host) or {}),
+        }
         for name, hosts in deployments.items()
         for rank, host in enumerate(hosts)
     ]
@@ -94,7 +139,8 @@ def age(seconds: int | None) -> str:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows as lines of a table, a heading first."""
-    cells = [COLUMNS] + [
+    headings, details = glance.columns(rows)
+    cells = [(*COLUMNS, *headings)] + [
         (
             str(row["deployment"]),
             str(row["rank"]),
@@ -103,8 +149,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             age(row["since"]),
             str(row["pid"] or "-"),
             str(row["health"]),
+            *more,
         )
-        for row in rows
+        for row, more in zip(rows, details, strict=True)
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in cells]

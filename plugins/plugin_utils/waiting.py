@@ -15,8 +15,8 @@ _PREFIX = re.compile(
 )
 
 
-# what libraries say beside the point; "W1122 20:12:26.309000 710 torch/…" is torch's own form of a warning
-_NOISE = re.compile(r"warning|^W\d{4} |^\s", re.IGNORECASE)
+# what libraries say beside the point; "W1122 20:12:26.309000 710 torch/…" is torch's own form of a warning; systemd's "Started …"
+_NOISE = re.compile(r"warning|^W\d{4} |^\s|^Start(?:ed|ing) \S+\.service", re.IGNORECASE)
 
 
 def last_words(lines: Sequence[str], width: int = 90) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils import inventory, rendezvous, reports, waiting
+from ansible_collections.fullrank.serving.plugins.plugin_utils import inventory, rendezvous, reports, tables, waiting
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment
 
 
@@ -123,6 +124,7 @@ def test_the_deployments_own_ports_are_in_nobodys_way(unit: str) -> None:
             ["Loading shard 1/3", "W1122 20:12:26.309000 710 torch/x.py:53] Triton not available", "  return func()"],
             "Loading shard 1/3",
         ),
+        (["Started fullrank-tiny.service - tiny: rank 0 of 2, vllm 0.32.0."], ""),
         (["(APIServer pid=1) WARNING 11-22 19:54:22 [a.py:1] Found ulimit of 20000"], ""),
         ([], ""),
     ],
@@ -184,6 +186,9 @@ def test_ages(seconds: int | None, text: str) -> None:
     assert reports.age(seconds) == text
 
 
+bring_up_report = partial(reports.bring_up_report, tables.failures())
+
+
 def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
     results = [
         {
@@ -200,7 +205,7 @@ def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
         {"__engine_stopped": {"log": ["of another day"]}},
     ]
     hosts = ["n1", "n2", "n3", "n4"]
-    report = reports.bring_up_report("tiny", "n1", hosts, results)
+    report = bring_up_report("tiny", "n1", hosts, results)
     assert report.splitlines() == [
         "tiny did not come up, and was stopped on all nodes that answer.",
         "== rank 0 (n1): stopped waiting",
@@ -214,6 +219,33 @@ def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
         "   (it was not started)",
         "The whole log of a rank: journalctl -u fullrank-tiny, on its node",
     ]
-    assert reports.bring_up_report("tiny", "n2", hosts, results) == "tiny did not come up: see rank 0 (n1)"
+    assert bring_up_report("tiny", "n2", hosts, results) == "tiny did not come up: see rank 0 (n1)"
     lost_head = [{}, *results[1:]]
-    assert reports.bring_up_report("tiny", "n2", hosts, lost_head).startswith("tiny did not come up, and was stopped")
+    assert bring_up_report("tiny", "n2", hosts, lost_head).startswith("tiny did not come up, and was stopped")
+
+
+def test_the_report_begins_with_the_likely_cause() -> None:
+    followed = {
+        "failed": True,
+        "msg": "tiny rank 0 (n1): stopped waiting, because tiny rank 1 (n2): its unit is failed",
+    }
+    oom = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    head = {
+        "__engine_started": {"changed": True},
+        "__engine_ready": followed,
+        "__engine_stopped": {"log": [oom, *["later"] * 30, "RuntimeError: Connection closed by peer"]},
+    }
+    other = {
+        "__engine_joined": {"changed": True},
+        "__engine_ready": {"failed": True, "msg": "its unit is failed"},
+        "__engine_stopped": {"log": [oom]},
+    }
+    lines = bring_up_report("tiny", "n1", ["n1", "n2"], [head, other]).splitlines()
+    assert lines[1] == "Likely cause: A GPU ran out of memory."
+    assert lines[2] == f"   rank 1 (n2): {oom}"  # it failed first
+    assert lines[3] == "   also rank 0 (n1)"
+    assert lines[4].startswith("   What to do: ")
+    assert sum(line.startswith("   ") for line in lines[5:]) == reports.SHOWN_LINES + 1
+    other["__engine_stopped"]["log"] = head["__engine_stopped"]["log"] = ["ValueError: the moon is full"]
+    report = bring_up_report("tiny", "n1", ["n1", "n2"], [head, other])
+    assert "No cause that is known. The last error of rank 1 (n2): ValueError: the moon is full" in report

@@ -1,0 +1,79 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Runs the module on the node, takes out the secrets that only the controller knows, and keeps the files here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import EncryptedString, VaultedValue
+from ansible.plugins.action import ActionBase
+from ansible_collections.fullrank.serving.plugins.module_utils import redact
+from ansible_collections.fullrank.serving.plugins.plugin_utils import failures, tables
+
+# Ansible's own, which hold nothing of the user's or everything once more
+_NOT_SEARCHED = ("hostvars", "vars", "groups", "ansible_facts")
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.diagnose``."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        assert task_vars is not None
+        answer = self._execute_module(task_vars=task_vars)
+        files = answer.pop("files", {})
+        if answer.get("failed"):
+            return result | answer
+        secrets = self._secrets(task_vars)
+        files = {name: redact.redact(content, secrets) for name, content in files.items()}
+        keep(gathering() / self._task.args["deployment"] / task_vars["inventory_hostname"], files)
+        log = files.get("journal.log", "").splitlines()
+        sightings = failures.search(tables.failures(), [*log, *files.get("kernel.log", "").splitlines()])
+        return (
+            result
+            | answer
+            | {"gathered": sorted(files), "sightings": sightings, "last_error": failures.last_error(log)}
+        )
+
+    def _secrets(self, task_vars: dict[str, Any]) -> list[str]:
+        """The secrets among the variables of this host: by their names, and all that comes from a vault."""
+        found: list[str] = []
+        for name, raw in task_vars.items():
+            if name in _NOT_SEARCHED or name.startswith("ansible_play"):
+                continue
+            try:
+                value = self._templar.template(raw)
+            except AnsibleError:
+                continue  # what cannot be templated here is not known to the node either
+            found += redact.secrets_in(value, name)
+            found += vaulted(value)
+        return found
+
+
+def gathering() -> Path:
+    """Where this run gathers: in its own temporary folder, which Ansible removes."""
+    return Path(C.DEFAULT_LOCAL_TMP) / "fullrank-diagnose"
+
+
+def keep(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+
+
+def vaulted(value: Any) -> list[str]:
+    """All strings in a tree of variables that came out of a vault."""
+    if isinstance(value, EncryptedString):
+        return [str(value)]
+    if isinstance(value, dict):
+        return [secret for one in value.values() for secret in vaulted(one)]
+    if isinstance(value, (list, tuple)):
+        return [secret for one in value for secret in vaulted(one)]
+    return [str(value)] if isinstance(value, str) and VaultedValue.is_tagged_on(value) else []

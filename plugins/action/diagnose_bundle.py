@@ -1,0 +1,60 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""One answer of all ranks, and one file of all that was gathered."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.fullrank.serving.plugins.action.diagnose import gathering
+from ansible_collections.fullrank.serving.plugins.plugin_utils import diagnosis, tables
+
+OPTIONS = {
+    "deployments": {"type": "dict", "required": True},
+    "results": {"type": "dict", "required": True},
+    "directory": {"type": "path", "required": True},
+}
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.diagnose_bundle``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        found: dict[str, Any] = {}
+        report: list[str] = []
+        for name, hosts in given["deployments"].items():
+            found[name] = diagnosis.diagnose(
+                tables.failures(), hosts, [given["results"].get(host) or {} for host in hosts]
+            )
+            report += [f"== {name}: {found[name]['lines'][0]}", *found[name].pop("lines")[1:]]
+        bundle = ""
+        if not self._task.check_mode:
+            name = datetime.now(UTC).strftime("fullrank-%Y%m%dT%H%M%SZ")
+            bundle = pack(gathering(), Path(given["directory"]) / f"{name}.tar.gz", report, found)
+            report.append(f"Everything is in {bundle}")
+        return result | {"changed": False, "report": report, "diagnosis": found, "bundle": bundle}
+
+
+def pack(folder: Path, bundle: Path, report: list[str], found: dict[str, Any]) -> str:
+    """Write the bundle, readable by its owner only; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.txt").write_text("".join(f"{line}\n" for line in report))
+    (folder / "report.json").write_text(json.dumps(found, indent=1, default=str))
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(bundle, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        bundle.chmod(0o600)
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            archive.add(folder, arcname=bundle.name.partition(".")[0])
+    return str(bundle)

@@ -1,0 +1,84 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How busy an engine is, from its Prometheus metrics. Private to this collection.
+
+vLLM always serves ``/metrics``, SGLang with ``--enable-metrics``. Names changed over versions: vLLM 0.8 says
+``gpu_cache_usage_perc`` where 0.11 says ``kv_cache_usage_perc`` (both 0 to 1). A newer prometheus_client writes ``vllm_x`` for
+``vllm:x`` to those who ask for the newest format (client_python issue 1177); both are understood.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+# straight to the engine: a proxy that the node's environment names is for the outside
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+# what we say → the engines' names; sums over engines and ranks, but for a share, of which the highest counts
+_SUMS = {
+    "running": ("vllm:num_requests_running", "sglang:num_running_reqs"),
+    "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs"),
+    "generated": ("vllm:generation_tokens_total", "sglang:generation_tokens_total"),
+}
+_SHARES = {"kv_usage": ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage")}
+
+# name{labels} value [timestamp], of Prometheus' text format
+_SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{.*\})?\s+(\S+)(?:\s+-?\d+)?$")
+
+
+def parse(text: str) -> dict[str, list[float]]:
+    """Prometheus' text format: name, with ``_`` for ``:``, → its values over all labels. Lines that are none are left out."""
+    values: dict[str, list[float]] = {}
+    for line in text.splitlines():
+        sample = None if line.startswith("#") else _SAMPLE.match(line)
+        if sample:
+            try:
+                values.setdefault(sample[1].replace(":", "_"), []).append(float(sample[2]))
+            except ValueError:
+                continue
+    return values
+
+
+def summary(values: dict[str, list[float]]) -> dict[str, float | None]:
+    """running and waiting (requests), generated (tokens since the start), kv_usage (0 to 1); None for what is not there."""
+    found: dict[str, float | None] = {}
+    for combine, table in ((sum, _SUMS), (max, _SHARES)):
+        for ours, theirs in table.items():
+            names = (name.replace(":", "_") for name in theirs)
+            there = next((values[name] for name in names if name in values), None)
+            found[ours] = float(combine(there)) if there else None
+    return found
+
+
+def busy(first: dict[str, float | None], second: dict[str, float | None], seconds: float) -> dict[str, float | None]:
+    """The second of two summaries ``seconds`` apart, with tokens_per_s instead of the count of tokens."""
+    before, after = first["generated"], second["generated"]
+    # an engine that was started in between counts from 0 again
+    rate = (
+        (after - before) / seconds
+        if before is not None and after is not None and after >= before and seconds > 0
+        else None
+    )
+    rest = {name: value for name, value in second.items() if name != "generated"}
+    return rest | {"tokens_per_s": None if rate is None else round(rate, 1)}
+
+
+def ask(url: str, api_key: str | None, timeout: float, apart: float = 1.0) -> dict[str, Any]:
+    """Read ``url``/metrics twice, ``apart`` seconds; what :func:`busy` says, and ``error``, empty when there was none."""
+    try:
+        first, started = summary(parse(_read(url, api_key, timeout))), time.monotonic()
+        time.sleep(apart)
+        second, seconds = summary(parse(_read(url, api_key, timeout))), time.monotonic() - started
+    except (OSError, ValueError) as broken:
+        return {"error": str(getattr(broken, "reason", broken)) or type(broken).__name__}
+    return {**busy(first, second, seconds), "error": ""}
+
+
+def _read(url: str, api_key: str | None, timeout: float) -> str:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    with _opener.open(urllib.request.Request(f"{url}/metrics", headers=headers), timeout=timeout) as answer:
+        return str(answer.read().decode("utf-8", "replace"))

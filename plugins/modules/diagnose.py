@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Why a rank does not serve: everything that its node knows, in one go; read only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: diagnose
+version_added: 0.1.0
+short_description: Gather what tells why a rank does not serve
+description:
+  - Gathers the log of a rank since its last start, its unit, container, versions, GPUs, RDMA devices, network, memory, disks and
+    the kernel's log of one node, and keeps them on the controller for
+    M(fullrank.serving.diagnose_bundle) in the same run.
+  - Takes out secrets twice - on the node, and again on the controller, where the values of the inventory are known - what is
+    in the vault or has a name like C(api_key), C(HF_TOKEN) or C(password), and what looks like a key, a token or a password in a
+    URL.
+  - Tells which signatures of failures the log shows; M(fullrank.serving.diagnose_bundle) makes one answer of those of all ranks.
+options:
+  deployment:
+    description: Name of the deployment.
+    type: str
+    required: true
+  units:
+    description:
+      - Units whose journal is gathered, from the start of the one that was started first.
+      - When not set, the unit of the rank and, where there is one, that of its supervisor.
+    type: list
+    elements: str
+  log_lines:
+    description: At most so many lines of the journal.
+    type: int
+    default: 5000
+  venv:
+    description: The engine's environment, whose versions are asked for.
+    type: path
+    default: ""
+  url:
+    description: Endpoint to ask for a token, as the node itself reaches it, without C(/v1). Not asked when not set.
+    type: str
+  model:
+    description: Name of the model as the endpoint serves it. Required with O(url).
+    type: str
+  api_key:
+    description: Key of the endpoint.
+    type: str
+  timeout:
+    description: Seconds that the endpoint is given to answer.
+    type: float
+    default: 20
+extends_documentation_fragment:
+  - fullrank.serving.attributes
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Gather
+  fullrank.serving.diagnose:
+    deployment: deepseek_r1
+  register: diagnosis
+"""
+
+RETURN = r"""
+gathered:
+  description: Names of the files that were gathered.
+  returned: always
+  type: list
+  elements: str
+rank_state:
+  description: As M(fullrank.serving.rank_info) returns it.
+  returned: always
+  type: dict
+completion:
+  description: As M(fullrank.serving.rank_info) returns it.
+  returned: O(url) is set
+  type: dict
+sightings:
+  description: What the log shows - id of the signature, number of the line, line, time (seconds since the epoch).
+  returned: always
+  type: list
+  elements: dict
+last_error:
+  description: The last line of the log that looks like an error, empty for none.
+  returned: always
+  type: str
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import completion, node_state, redact, systemd, units
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+
+COMMAND_S = 20.0
+
+
+def secrets_on_node(deployment: str, folder: Path = Path("/etc/fullrank")) -> list[str]:
+    """The values of the deployment's files of secrets on this node."""
+    files = sorted(folder.glob(f"{deployment}.secret.*"))
+    return [value for file in files for value in redact.secrets_of_file(file.read_text(errors="replace"))]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "deployment": {"type": "str", "required": True},
+            "units": {"type": "list", "elements": "str"},
+            "log_lines": {"type": "int", "default": 5000},
+            "venv": {"type": "path", "default": ""},
+            "url": {"type": "str"},
+            "model": {"type": "str"},
+            "api_key": {"type": "str", "no_log": True},
+            "timeout": {"type": "float", "default": 20},
+        },
+        required_by={"url": ["model"]},
+        supports_check_mode=True,
+    )
+    given = module.params
+    unit = units.unit_name(given["deployment"])
+    names = given["units"] or [unit, unit.replace(".service", "-group.service")]
+    states = [systemd.state(module.run_command, name) for name in names]
+    there = [state for state in states if state["exists"]]
+    since = min((state["since"] for state in there if state["since"]), default=0)
+    files = node_state.collect(
+        Host(timeout_s=COMMAND_S),
+        [state["unit"] for state in there] or names[:1],
+        since,
+        given["log_lines"],
+        given["venv"],
+    )
+    secrets = [*secrets_on_node(given["deployment"]), given["api_key"] or ""]
+    result: dict[str, Any] = {
+        "rank_state": systemd.state(module.run_command, unit),
+        "files": {name: redact.redact(content, secrets) for name, content in files.items()},
+    }
+    if given["url"]:
+        result["completion"] = completion.ask(given["url"], given["model"], given["api_key"], given["timeout"])
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a row of status says besides the state of the rank: version, GPU memory and load. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# heading → cell of a row; a column that is empty in all rows is not shown
+_COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE")
+READY = ("ready", "alive")
+
+
+def details(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what `rank_info` returned: engine (name and version), gpu_memory_used_mib and gpu_memory_total_mib (of the rank's node),
+    tokens_per_s, running, waiting and kv_usage (0 to 1); None for what is not known."""
+    gpus, load = info.get("gpus") or [], info.get("metrics") or {}
+    return {
+        "engine": info.get("engine") or None,
+        "gpu_memory_used_mib": _sum(gpus, "memory_used_mib"),
+        "gpu_memory_total_mib": _sum(gpus, "memory_total_mib"),
+        **{name: load.get(name) for name in ("tokens_per_s", "running", "waiting", "kv_usage")},
+    }
+
+
+def _sum(gpus: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    values = [gpu[name] for gpu in gpus if gpu.get(name) is not None]
+    return sum(values) if values else None
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """The headings of the columns in which there is something, and their cells for each row."""
+    cells = [_cells(row) for row in rows]
+    shown = [place for place in range(len(_COLUMNS)) if any(line[place] != "-" for line in cells)]
+    return [_COLUMNS[place] for place in shown], [[line[place] for place in shown] for line in cells]
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    def number(name: str, form: str) -> str:
+        return "-" if row.get(name) is None else format(row[name], form)
+
+    used, total = row.get("gpu_memory_used_mib"), row.get("gpu_memory_total_mib")
+    memory = "-" if used is None or total is None else f"{used / 1024:.0f}/{total / 1024:.0f} GiB"
+    return [
+        row.get("engine") or "-",
+        memory,
+        number("tokens_per_s", ".1f"),
+        number("running", ".0f"),
+        number("waiting", ".0f"),
+        number("kv_usage", ".0%"),
+    ]
+
+
+def not_ready(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each rank that is not as it should be; none when everything serves."""
+    return [
+        f"{row['deployment']} rank {row['rank']} ({row['host']}): {row['health']}"
+        for row in rows
+        if row["health"] not in READY
+    ]

@@ -1,0 +1,16 @@
+"""docs/troubleshooting.md is what the table says. ``python -m tools.troubleshooting`` makes it anew."""
+
+from __future__ import annotations
+
+from tools import troubleshooting
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    assert troubleshooting.PAGE.read_text() == troubleshooting.page()
+
+
+def test_every_entry_is_on_the_page_and_every_chapter_has_one() -> None:
+    page = troubleshooting.page()
+    assert page.count("\n### ") == troubleshooting.TABLE.read_text().count("\n- id: ")
+    for chapter in page.split("\n## ")[1:]:
+        assert "\n### " in chapter, chapter.splitlines()[0]
