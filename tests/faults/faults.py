@@ -48,8 +48,10 @@ def ground(*arguments: str) -> str:
     return subprocess.run([str(GROUND), *arguments], check=False, capture_output=True, text=True, timeout=60).stdout
 
 
-def on(node: str, command: str) -> None:
-    ground("exec", node, command)
+def on(node: str, command: str) -> float:
+    """Run it on the node; the moment in which it began there, on our clock: nodes of the ground have the same one."""
+    said = ground("exec", node, f"date +%s.%N; {command}").split()
+    return float(said[0]) - time.time() + time.monotonic() if said else time.monotonic()
 
 
 def ask(prompt: str, timeout: float) -> bool:
@@ -145,46 +147,51 @@ class Result:
         return self.noticed_s is not None and self.noticed_s <= NOTICE_S and self.back_s is not None and not self.half
 
 
-def kill(node: str) -> None:
-    on(node, f"kill -9 $(systemctl show --value --property=MainPID {UNIT})")
+def kill(node: str) -> float:
+    return on(node, f"kill -9 $(systemctl show --value --property=MainPID {UNIT})")
 
 
-def hang(node: str) -> None:
-    on(node, f"systemctl kill --signal=STOP {UNIT}")
+def hang(node: str) -> float:
+    return on(node, f"systemctl kill --signal=STOP {UNIT}")
 
 
-def reboot(node: str) -> None:
-    on(node, "systemd-run --quiet --on-active=0.1 systemctl reboot")
+def reboot(node: str) -> float:
+    return on(node, "systemd-run --quiet --on-active=0.1 systemctl reboot")
 
 
-def power_cut(node: str) -> None:
+def cut(node: str) -> float:
+    ground("cut", node)
+    return time.monotonic()
+
+
+def power_cut(node: str) -> float:
     """Without any farewell (reboot(2)); both nodes."""
-    cut = [threading.Thread(target=on, args=(n, "systemctl reboot --force --force")) for n in ("n1", "n2")]
-    for one in cut:
+    began = time.monotonic()
+    both = [threading.Thread(target=on, args=(n, "systemctl reboot --force --force")) for n in ("n1", "n2")]
+    for one in both:
         one.start()
-    for one in cut:
+    for one in both:
         one.join()
+    return began
 
 
-FAULTS: dict[str, tuple[Callable[[str], None], tuple[str, ...]]] = {
+FAULTS: dict[str, tuple[Callable[[str], float], tuple[str, ...]]] = {
     "killed rank": (kill, ("n2",)),
     "killed head": (kill, ("n1",)),
     "rebooted node": (reboot, ("n2", "n1")),
     "hung rank": (hang, ("n2", "n1")),
-    "cut link": (lambda node: print(ground("cut", node), end=""), ("n2",)),
+    "cut link": (cut, ("n2",)),
     "power cut": (power_cut, ("all",)),
 }
 
 
 def cause(watch: Watch, fault: str, node: str) -> Result:
     act, _ = FAULTS[fault]
-    began = time.monotonic()
-    act(node)
-    acted = time.monotonic()
+    began = act(node)
     noticed = watch.first(began, NOTICE_S * 3, lambda look: not look.ready)
     repaired = began
     if fault == "cut link":
-        time.sleep(max(0.0, acted + CUT_S - time.monotonic()))
+        time.sleep(max(0.0, began + CUT_S - time.monotonic()))
         ground("heal", node)
         repaired = time.monotonic()
     back = watch.first(max(noticed or began, repaired), BACK_S, lambda look: look.ready)
