@@ -48,6 +48,8 @@ UNITS = {
     ),
 }
 
+ENABLED_LINKS = [path.replace("/system/", "/system/multi-user.target.wants/") for path in UNITS]
+
 
 def collect(host: Host) -> dict[str, Any]:
     """What the plan is made from; nothing is changed."""
@@ -106,7 +108,8 @@ def plan(facts: dict[str, Any], wanted: str, repository: str, docker: bool) -> d
         "units_enabled": facts["units"].count("enabled") >= (1 if own_units else 2),
         "spec_stale": spec_stale(facts["spec"], facts["driver_version"]),
         "own_files": [
-            *({"path": path, "state": "absent"} for path in (SOURCE, SOURCE_EL, *UNITS)),
+            # the links that enabled our units go before what they lead to
+            *({"path": path, "state": "absent"} for path in (SOURCE, SOURCE_EL, *ENABLED_LINKS, *UNITS)),
             *({"path": path, "state": "absent", "ours": True} for path in (KEYRING, KEYRING_EL, SPEC)),
         ],
         "findings": findings(facts, docker) if facts["driver_found"] else [],

@@ -85,8 +85,9 @@ class Apt:
         return {line.partition(":")[0] for line in output.splitlines()}
 
     def outlook(self, wanted: dict[str, str]) -> Outlook:
-        output = self._get("-s", *self._install_words(wanted))
-        return parse_simulation(output)
+        # holds are lifted and the pin is swapped before the real installation; asked now, the old ones would be in its way
+        ahead = ["-o", "APT::Ignore-Hold=true", "-o", "Dir::Etc::PreferencesParts=/dev/null"]
+        return parse_simulation(self._get("-s", *ahead, *self._install_words(wanted)))
 
     def install(self, wanted: dict[str, str]) -> None:
         self._get("-y", *self._install_words(wanted))

@@ -52,6 +52,8 @@ def settle_by(entries: Iterable[dict[str, Any]], installed: list[Candidate], off
     """The targets: from what is installed where that will do, otherwise from what is offered."""
     targets = Targets()
     for one in entries:
+        if one["version"] == SAME and not targets.leader:
+            continue  # the leader's finding says it
         wanted = targets.leader if one["version"] == SAME else one["version"]
         chosen, problems = choose(installed, one, wanted)
         if chosen is None:
@@ -72,8 +74,8 @@ def settle_by(entries: Iterable[dict[str, Any]], installed: list[Candidate], off
 
 def choose(rows: list[Candidate], one: dict[str, Any], wanted: str) -> tuple[Candidate | None, list[Check]]:
     """The candidate of one entry; for an entry without a version the newest one."""
-    if wanted or one["version"] == SAME:
-        chosen, problems = packages.resolve(rows, one["names"], wanted or "of the first package", one["where"])
+    if wanted:
+        chosen, problems = packages.resolve(rows, one["names"], wanted, one["where"])
     else:
         named = next((name for name in one["names"] if any(row.name == name for row in rows)), "")
         chosen = packages.newest(row for row in rows if row.name == named)

@@ -158,8 +158,8 @@ def write_all(folder: Path, kernel: str) -> None:
             for release in ("debian12", "debian13"):
                 repository = publish(folder / name / release / "x86_64", packages(kernel, broken), signer)
                 (repository / "3bf863cc.pub").write_text(key.public())
-    run = folder / "run/NVIDIA-Linux-x86_64-535.230.02.run"
-    run.parent.mkdir(exist_ok=True)
+    run = folder / "run/535.230.02/NVIDIA-Linux-x86_64-535.230.02.run"
+    run.parent.mkdir(parents=True, exist_ok=True)
     run.write_text(run_file("535.230.02"))
     for board in BOARDS:
         write_hardware(folder / "hardware" / board, board)

@@ -123,7 +123,7 @@ def test_a_version_that_is_not_offered_is_refused_with_those_that_are(node: Host
     assert result.rc != 0
     assert "no nvidia-open-580 or nvidia-open of version 580.1" in " ".join(result.text.split())
     assert f"nvidia-open-580 {NEW}-1" in result.text
-    assert (installed(node), before <= installed(node).keys() | before) == (before, True)
+    assert installed(node) == before
 
 
 def test_a_failing_upgrade_goes_back(node: Host, run: Callable[..., Any]) -> None:
@@ -209,7 +209,7 @@ def test_a_run_file(node: Host, run: Callable[..., Any]) -> None:
     assert wrong.rc != 0 and wrong.changed == 0 and "checksum" in wrong.text
     assert not node.file("/usr/bin/nvidia-uninstall").exists
 
-    sum_ = node.check_output("cat /srv/mirrors/run/*.sha256")
+    sum_ = node.check_output("cat /srv/mirrors/run/*/*.sha256")
     result = run(nvidia_driver_runfile_sha256=sum_, nvidia_driver_reboot_ok=True, **RUN)
     assert result.rc == 0
     assert node.check_output("cat /var/log/nvidia-installer.log") == "--silent --dkms -m=kernel-open"
