@@ -53,5 +53,14 @@ def engines(containers: Sequence[Mapping[str, Any]], units: Sequence[str]) -> li
     return sorted({*units, *(one for one in running(containers) if one.startswith(ENGINE) and one not in started)})
 
 
+def together(engines: Sequence[str], containers: Sequence[str]) -> list[str]:
+    """Ranks and containers, each rank once: the container of a unit has its name.
+
+    >>> together(["fullrank-a.service"], ["fullrank-a", "job"])
+    ['fullrank-a.service', 'job']
+    """
+    return sorted({*engines, *(one for one in containers if f"{one}.service" not in engines)})
+
+
 def _host(container: Mapping[str, Any]) -> Mapping[str, Any]:
     return container.get("HostConfig") or {}

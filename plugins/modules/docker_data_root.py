@@ -236,7 +236,7 @@ class DataRoot:
         if moves and not self.given["restart_ok"]:
             containers = docker_daemon.containers(self.run)
             engines = docker_running.engines(containers, docker_daemon.engine_units(self.run))
-            harmed = sorted({*engines, *docker_running.vanishing(containers)})
+            harmed = docker_running.together(engines, docker_running.vanishing(containers))
             if harmed:
                 message = f"would end {', '.join(harmed)}"
                 remedy = "stop them, or allow it (restart_ok, docker_restart_ok)"

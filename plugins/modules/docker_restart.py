@@ -95,7 +95,7 @@ class Restart:
         containers = docker_daemon.containers(self.run)
         live = docker_daemon.info(self.run).get("LiveRestoreEnabled")
         engines = docker_running.engines(containers, docker_daemon.engine_units(self.run))
-        return sorted({*engines, *([] if live else docker_running.stay_down(containers))})
+        return docker_running.together(engines, [] if live else docker_running.stay_down(containers))
 
     def restart(self) -> None:
         before = self.backups()

@@ -97,6 +97,7 @@ def test_who_is_harmed_by_a_stop() -> None:
     ]
     assert running.engines(there, ["fullrank-a.service"]) == ["fullrank-a.service", "fullrank-b"]
     assert running.vanishing(there) == ["fullrank-a"]
+    assert running.together(["fullrank-a.service"], running.vanishing(there)) == ["fullrank-a.service"]
     assert running.stay_down(there) == ["fullrank-a", "fullrank-b", "job"]
     assert running.running(there) == ["fullrank-a", "fullrank-b", "job", "web"]
 
