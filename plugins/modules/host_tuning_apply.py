@@ -49,6 +49,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.tuning_plan import current
 
 RECORD = Path("/var/lib/fullrank/host_tuning.json")
 
@@ -74,6 +75,9 @@ def main() -> None:
                 Path(path).write_text(f"{value}\n")
             except OSError as error:
                 module.fail_json(msg=f"{path}: the kernel refuses {value!r}: {error.strerror}")
+            held = current(Path(path).read_text())
+            if held != value:  # huge pages, for which there is no memory left, are given in part without an error
+                module.fail_json(msg=f"{path}: {value!r} was written, but the kernel holds {held!r}")
         for command in plan["commands"]:
             module.run_command(command, check_rc=True)
         if forget:

@@ -75,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pending:
-  description: Whether M(fullrank.serving.host_tuning_apply#module) has something to do.
+  description: Whether M(fullrank.serving.host_tuning_apply) has something to do.
   returned: always
   type: bool
 values:
@@ -96,7 +96,7 @@ commands:
   type: list
   elements: list
 files:
-  description: For M(fullrank.serving.node_files#module).
+  description: For M(fullrank.serving.node_files).
   returned: always
   type: list
   elements: dict

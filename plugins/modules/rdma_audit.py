@@ -53,7 +53,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: One answer for each check, as M(fullrank.serving.preflight#module) gives them.
+  description: One answer for each check, as M(fullrank.serving.preflight) gives them.
   returned: always
   type: list
   elements: dict

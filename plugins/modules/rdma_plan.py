@@ -92,7 +92,7 @@ family:
   returned: always
   type: str
 packages:
-  description: For M(fullrank.serving.held_packages#module).
+  description: For M(fullrank.serving.held_packages).
   returned: always
   type: list
   elements: dict
@@ -110,7 +110,7 @@ key_url:
   returned: always
   type: str
 files:
-  description: For M(fullrank.serving.node_files#module).
+  description: For M(fullrank.serving.node_files).
   returned: always
   type: list
   elements: dict
