@@ -25,6 +25,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.manifest import i
 Finished = Callable[[Entry, Path], None]
 """Called with each file that is there in its full size, as soon as it is; from several threads."""
 COPY_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 20
+"""What huggingface_hub holds of a file before it writes, and what is lost of it in an interruption; 10 MiB of itself."""
 
 
 class Refused(Exception):
@@ -94,11 +96,12 @@ class HuggingFace(Source):
         return str(info.sha), entries
 
     def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
-        from huggingface_hub import hf_hub_url  # noqa: PLC0415
+        from huggingface_hub import constants, hf_hub_url  # noqa: PLC0415
         from huggingface_hub.file_download import http_get  # noqa: PLC0415
         from huggingface_hub.utils import build_hf_headers  # noqa: PLC0415
 
         headers = build_hf_headers(token=self.token or False)
+        constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
 
         def one_file(entry: Entry) -> None:
             part = folder / entry.path
