@@ -341,6 +341,9 @@ class Rank:
         for unit in (self.group_unit, self.unit):
             if systemd.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
+        if not self.module.check_mode and self.state()["active"] == "failed":
+            # the supervisor kills; once the operator has stopped the rank that is no failure to be shown
+            self.module.run_command(["systemctl", "reset-failed", self.unit], check_rc=True)
 
     def absent(self) -> None:
         self.stopped()
