@@ -40,19 +40,13 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-distribute ## everything; on the test ground too
+test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-group ## what every change must pass; on the test ground too
 
 .PHONY: test-all
-test-all: test test-docker ## everything, also what takes long: test-docker stops and moves a real docker many times
-
-.PHONY: test-all
-# installs and boots over and over, and downloads a gigabyte for one build
-test-all: test test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma test-host-tuning ## everything, also what takes long
-
-# weights: real downloads with faults take several minutes more
-.PHONY: test-all
-test-all: test test-hubs test-model test-model-convert ## everything, also what takes long
-test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-group ## everything; on the test ground too
+# installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
+test-all: export FULLRANK_TEST_ALL := 1
+test-all: test test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma \
+	test-hubs test-model test-model-convert test-distribute test-containers test-diagnose ## everything, also what takes long
 
 .PHONY: lint
 lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
@@ -110,11 +104,6 @@ test-distribute: setup host-packages engines ## weights from node to node: proce
 	pytest tests/weights
 	molecule test -s model_distribute
 
-# ten interruptions of a transfer take minutes
-.PHONY: test-all
-test-all: export FULLRANK_TEST_ALL := 1
-test-all: test ## everything, also what takes long
-
 .PHONY: test-docker
 test-docker: setup host-packages ## docker and podman on two nodes, data-roots that move and come back (molecule)
 	molecule test -s docker
@@ -126,6 +115,7 @@ test-host-tuning: setup host-packages ## settings of a node: applied, kept over 
 .PHONY: test-rdma
 test-rdma: setup host-packages ## RDMA software over recorded hardware, stand-ins of NVIDIA's packages, a reboot (molecule)
 	molecule test -s rdma
+
 .PHONY: test-hubs
 test-hubs: setup host-packages hub-clients ## the fetch by the real clients of both hubs, two versions each, with faults (minutes)
 	tests/hubs/small-disk pytest tests/hubs
@@ -137,6 +127,7 @@ test-model: setup host-packages hub-clients ## weights on a node of the test gro
 .PHONY: test-model-convert
 test-model-convert: setup host-packages engines .cache/models/tiny-fp8 ## FP8 weights made BF16 on a node, by the engine's PyTorch (molecule)
 	molecule test -s model_convert
+
 .PHONY: test-group
 test-group: ground ## each fault of a running group once, with a stand-in engine: noticed in time, and back by itself
 	tests/faults/faults.py --engine standin --busy --times 1
@@ -148,13 +139,14 @@ test-faults: ground ## each fault three times under load, with the real engine: 
 .PHONY: soak
 soak: ground ## half an hour of killed ranks with the real engine
 	tests/faults/faults.py --soak 1800 --json .cache/soak.json
+
 .PHONY: test-diagnose
 test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, one glance (molecule)
 	molecule test -s diagnose
 
-# everything, also what takes long: test-diagnose starts the real engine several times
-.PHONY: test-all
-test-all: test test-diagnose ## everything, also what takes long
+.PHONY: test-containers
+test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)
+	molecule test -s containers
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

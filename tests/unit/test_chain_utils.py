@@ -236,7 +236,7 @@ def test_the_report_begins_with_the_likely_cause() -> None:
         "__engine_stopped": {"log": [oom, *["later"] * 30, "RuntimeError: Connection closed by peer"]},
     }
     other = {
-        "__engine_joined": {"changed": True},
+        "__engine_started": {"changed": True},
         "__engine_ready": {"failed": True, "msg": "its unit is failed"},
         "__engine_stopped": {"log": [oom]},
     }

@@ -148,7 +148,8 @@ def firewall(node: Host) -> Iterator[None]:
     node.check_output("systemd-run --unit=answers --collect python3 -m http.server 41234")
     yield
     node.check_output(
-        "cp /root/nftables.conf.save /etc/nftables.conf; systemctl disable --quiet --now nftables; nft flush ruleset; systemctl stop answers"
+        "cp /root/nftables.conf.save /etc/nftables.conf; systemctl disable --quiet --now nftables; nft flush ruleset; "
+        "systemctl stop answers"
     )
 
 
