@@ -44,10 +44,20 @@ class LocalEngine:
         self._requires, self._probe, self._port = requires, probe, port
         self._frozen: dict[str, float] = {}
         self._refused = ""
+        self._seen: Engine | None = None
 
     def look(self, now: float, starting: bool) -> Engine:
-        """What is to be seen now. starting: whether the rendezvous port matters."""
+        """What is to be seen now. starting: whether the rendezvous port matters.
+
+        systemd does not answer for moments, while it reads its units again say; what was seen last holds then.
+        """
         shown = units.parse_show(self._systemctl("show", f"--property={_PROPERTIES}", self.unit).stdout)
+        if "ActiveState" not in shown and self._seen:
+            return self._seen
+        self._seen = self._judge(shown, now, starting)
+        return self._seen
+
+    def _judge(self, shown: Mapping[str, Any], now: float, starting: bool) -> Engine:
         state = _STATES.get(shown.get("ActiveState", ""), group_core.STOPPED)
         tried, invocation = self._remembered()
         if state == group_core.STOPPED:

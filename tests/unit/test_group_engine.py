@@ -1,0 +1,36 @@
+"""What a supervisor sees of its engine, through a stand-in of systemctl."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils import group_core
+from ansible_collections.fullrank.serving.plugins.module_utils.group_engine import LocalEngine
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalEngine:
+    one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
+    monkeypatch.setattr(one, "_systemctl", lambda *words: subprocess.CompletedProcess(words, 0, SHOWN[0], ""))
+    return one
+
+
+RUNS = "ActiveState=active\nResult=success\nExecMainStatus=0\nInvocationID=abc\nControlGroup=\n"
+SHOWN = [RUNS]
+
+
+def test_a_moment_without_an_answer_of_systemd_is_not_the_end_of_the_engine(engine: LocalEngine) -> None:
+    SHOWN[0] = RUNS
+    before = engine.look(1.0, False)
+    assert before.state == group_core.RUNNING
+    SHOWN[0] = ""
+    assert engine.look(2.0, False) == before
+    SHOWN[0] = RUNS.replace("=active", "=failed")
+    assert engine.look(3.0, False).state == group_core.STOPPED
+
+
+def test_without_any_answer_nothing_is_taken_for_running(engine: LocalEngine) -> None:
+    SHOWN[0] = ""
+    assert engine.look(1.0, False).state == group_core.STOPPED
