@@ -27,7 +27,7 @@ def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapp
     """What is wrong with the shape of the inventory.
 
     deployments: the child groups of ``deployments``, None when there is no such group.
-    variables: host → its variables; ``ansible_host``, ``engine_port`` and ``engine_rendezvous_port`` are looked at.
+    variables: host → its variables; ``ansible_host``, ``engine_port``, ``engine_rendezvous_port`` and ``engine_group_port`` are looked at.
     """
     if not deployments:
         return [
@@ -92,7 +92,7 @@ def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Map
         head = one.hosts[0]
         given = variables.get(head, {})
         machine = str(given.get("ansible_host", head))
-        for variable in ("engine_port", "engine_rendezvous_port"):
+        for variable in ("engine_port", "engine_rendezvous_port", "engine_group_port"):
             port = str(given.get(variable, ""))
             if not port.isdecimal():  # not set, or wrong: that is said elsewhere
                 continue
