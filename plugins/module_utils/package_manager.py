@@ -69,6 +69,11 @@ class Apt:
             ]
             self._get("update", "-o", "APT::Update::Error-Mode=any", *only)
 
+    def unread(self) -> bool:
+        """Whether the lists of the repositories were never read, as on a new node: then nothing is known of any offer."""
+        words = ["apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages"]
+        return not self._run(words, check_rc=True)[1].strip()
+
     def offered(self, names: Sequence[str]) -> list[Candidate]:
         if not names:
             return []
@@ -127,6 +132,10 @@ class Dnf:
     def refresh(self, sources: Sequence[str]) -> None:
         """dnf refuses a repository with a wrong signature by itself (repo_gpgcheck)."""
         self._dnf("makecache")
+
+    def unread(self) -> bool:
+        """dnf reads what it lacks whenever it is asked."""
+        return False
 
     def offered(self, names: Sequence[str]) -> list[Candidate]:
         return [] if not names else parse_repoquery(self._dnf("repoquery", "--qf", REPOQUERY_FORMAT, *names))

@@ -82,7 +82,8 @@ def choose(rows: list[Candidate], one: dict[str, Any], wanted: str) -> tuple[Can
         problems = [] if chosen else packages.resolve([], one["names"], "", one["where"])[1]
     if chosen and one["at_least"] and packages.version_key(chosen.upstream) < packages.version_key(one["at_least"]):
         message = f"{chosen.name} {chosen.upstream} is offered, {one['at_least']} is needed"
-        problems = [failed("package-version", one["where"], message, "add the repository that has it")]
+        remedy = "add the repository that has it"
+        problems = [failed("package-version", one["where"], message, remedy, names=one["names"])]
         chosen = None
     if one["remedy"]:
         problems = [{**problem, "remedy": one["remedy"]} for problem in problems]

@@ -88,7 +88,9 @@ options:
     default: 300
 attributes:
   check_mode:
-    description: Asks the package manager what it would do.
+    description:
+      - Asks the package manager what it would do. Lists of repositories are not read, so that on a node whose lists were never
+        read only the names of the packages can be said.
     support: full
   diff_mode:
     description: Shows names with version and whether they are held, before and after.
@@ -180,12 +182,8 @@ class Change:
         except PackageError as error:
             self.module.fail_json(msg=f"nothing was changed: {error}")
         if targets.problems:
-            if self.module.check_mode and self.given["unresolved_ok"]:
-                names = sorted({name for one in targets.problems for name in one["data"]["names"]})
-                text = f"one of {', '.join(names)}, from a repository that would be added first\n"
-                self.module.exit_json(
-                    changed=True, versions={}, version="", held=[], removed=[], diff={"before": "", "after": text}
-                )
+            if self.module.check_mode and (self.given["unresolved_ok"] or self.manager.unread()):
+                self.foretell([one["data"]["names"] for one in targets.problems])
             self.fail(targets.problems)
         differ = {name: new for name, new in targets.versions.items() if self.installed.get(name) != new}
         try:
@@ -216,6 +214,18 @@ class Change:
             removed=list(outlook.remove),
             versions=targets.versions,
             version=targets.leader,
+        )
+
+    def foretell(self, missing: list[list[str]]) -> None:
+        """A check run that cannot know versions yet, because a repository is added or read by the real run first."""
+        reason = (
+            "from a repository that would be added first"
+            if self.given["unresolved_ok"]
+            else "by lists that would be read first"
+        )
+        rows = "".join(f"{' or '.join(names)}, {reason}\n" for names in missing)
+        self.module.exit_json(
+            changed=True, versions={}, version="", held=[], removed=[], diff={"before": "", "after": rows}
         )
 
     def offered(self, names: list[str]) -> list[Candidate]:

@@ -45,6 +45,10 @@ class Archive:
         self.packages: dict[str, str] = {}
         self.holds: set[str] = set()
         self.log: list[str] = []
+        self.never_read = False
+
+    def unread(self) -> bool:
+        return self.never_read
 
     def refresh(self, sources: list[str]) -> None:
         self.log.append("refresh")
@@ -142,6 +146,14 @@ def test_check_mode_changes_nothing_and_says_what_would() -> None:
     empty = Archive([])
     assert run(empty, check_mode=True, unresolved_ok=True)["changed"]
     assert "no repository of this node has drv-580 or drv" in run(empty, check_mode=True)["msg"]
+
+
+def test_a_check_run_on_a_new_node_names_what_it_cannot_resolve_yet() -> None:
+    new = Archive([])
+    new.never_read = True
+    result = run(new, check_mode=True)
+    assert result["changed"] and "drv-580 or drv, by lists that would be read first\n" in result["diff"]["after"]
+    assert run(new)["failed"], "the real run has read them"
 
 
 def test_a_failure_goes_back() -> None:

@@ -63,6 +63,15 @@ def installed(node: Any) -> str:
     return str(node("dpkg-query --show --showformat='${Version}' docker-ce"))
 
 
+def test_a_check_run_on_a_new_node_says_what_would_come(docker: Role, n2: Any) -> None:
+    lists = n2("ls /var/lib/apt/lists")
+    run = docker("--check", "--diff", target="n2")
+    assert run.rc == 0 and run.changed > 0
+    assert "+docker.io, by lists that would be read first" in run.text
+    assert '+  "log-driver": "json-file"' in run.text
+    assert n2("ls /var/lib/apt/lists") == lists and not n2.succeeds("ls /etc/docker/daemon.json")
+
+
 def test_another_key_is_refused_before_anything_is_written(docker: Role, repository: dict[str, Any], n2: Any) -> None:
     run = docker(**repository, docker_version="28")
     assert run.rc != 0 and run.changed == 0
