@@ -47,6 +47,7 @@ def test_when_the_source_dies_all_say_so_and_the_next_run_brings_the_rest(
     run = model.start()
     model.wait_for("n4", TOTAL // 3)
     model.on("n1", f"systemctl kill --signal=KILL {UNIT}")
+    model.wait_for_no_token("n1")
     code, text = model.end(run)
     assert code != 0
     for node in ("n2", "n3", "n4"):
