@@ -5,9 +5,9 @@
 
 The nodes are network namespaces on a bridge, each with a folder of its own as /srv; what runs in them is the node's program,
 with the numbers that the playbook would give it. Against the chain stand, in the same run and with Debian's packages: rsync from
-one source to all at once (its own daemon, no ssh), BitTorrent (aria2, with a tracker of a few lines), and a chain of nginx, each of
-which keeps what it fetches from the one before, drawn by the last node, two files at a time. One copy is one HTTP
-download by curl with sha256sum after it. CPU is what the processes of all nodes used, per gigabyte that was delivered. Seconds
+one source to all at once (its own daemon, no ssh), BitTorrent (aria2, with a tracker of a few lines), and a chain of nginx, each
+of which keeps what it fetches from the one before; the last node asks, for two files at a time. One copy is one HTTP download by
+curl with sha256sum after it. CPU is what the processes of all nodes used, per gigabyte that was delivered. Seconds
 are shown for orientation only.
 """
 
