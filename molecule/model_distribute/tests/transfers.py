@@ -55,10 +55,10 @@ class Model:
             assert time.monotonic() < deadline, left
             time.sleep(0.2)
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A run in the background, as the operator's own process."""
         return subprocess.Popen(
-            ["ansible-playbook", PLAYBOOK, "-i", str(self.inventory), "-e", f"model_path={self.path}"],
+            ["ansible-playbook", PLAYBOOK, "-i", str(self.inventory), "-e", f"model_path={self.path}", *arguments],
             cwd=CHECKOUT,
             env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
             stdout=subprocess.PIPE,
