@@ -33,7 +33,9 @@ def transient_unit(unit: str, folder: str, root: str, python: str, seconds: int)
         "PrivateTmp=yes",
         "ProtectSystem=strict",
         f"ReadWritePaths={RUN} {root}",
-        f"ExecStopPost=/bin/rm -rf {folder}",
+        # systemd itself removes it, which a command after the end would not do when the whole unit is killed
+        f"RuntimeDirectory={folder.removeprefix('/run/')}",
+        "RuntimeDirectoryMode=0700",
     ]
     return [
         "systemd-run",

@@ -5,8 +5,9 @@
 
 The nodes are network namespaces on a bridge, each with a folder of its own as /srv; what runs in them is the node's program,
 with the numbers that the playbook would give it. Against the chain stand, in the same run and with Debian's packages: rsync from
-one source to all at once (its own daemon, no ssh), and BitTorrent (aria2, with a tracker of a few lines). One copy is one HTTP
-download by curl with sha256sum after it. CPU is what the processes of all nodes used, per gigabyte that was delivered. Seconds
+one source to all at once (its own daemon, no ssh), BitTorrent (aria2, with a tracker of a few lines), and a chain of nginx, each
+of which keeps what it fetches from the one before; the last node asks, for two files at a time. One copy is one HTTP download by
+curl with sha256sum after it. CPU is what the processes of all nodes used, per gigabyte that was delivered. Seconds
 are shown for orientation only.
 """
 
@@ -37,11 +38,24 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.distribution impo
 RESULTS = CHECKOUT / ".cache/bench/distribute.json"
 # Debian's packages are unpacked there, not installed
 TOOLS = CHECKOUT / ".cache/bench/tools"
-PACKAGES = "rsync aria2 libaria2-0 libc-ares2 libssh2-1 libxxhash0 libpopt0"
+PACKAGES = "rsync aria2 libaria2-0 libc-ares2 libssh2-1 libxxhash0 libpopt0 nginx"
 FILES = 8
 LIMIT_S = 1800
 COPY, MODEL, RUN = "/srv/copy", "/srv/model", "/srv/run"
 PROGRAM = "ansible_collections.fullrank.serving.plugins.module_utils.weights_peer"
+NGINX = """
+daemon off; worker_processes 1; user root; pid {run}/pid; error_log stderr;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; sendfile on; client_body_temp_path {run}/1; proxy_temp_path {run}/2; fastcgi_temp_path {run}/3;
+  uwsgi_temp_path {run}/4; scgi_temp_path {run}/5;
+  server {{
+    listen 8740; root {root};
+    location / {{ try_files $uri @before; }}
+    location @before {{ proxy_pass http://{before}:8740; proxy_http_version 1.1; proxy_store on; proxy_store_access user:rw; }}
+  }}
+}}
+"""
 TRACKER = r"""
 import http.server, socket, struct, urllib.parse
 peers = set()
@@ -118,8 +132,8 @@ def cpu_seconds(nodes: list[str]) -> float:
 
 
 def tools() -> None:
-    """rsync and aria2 of the distribution."""
-    if (TOOLS / "usr/bin/aria2c").exists():
+    """rsync, aria2 and nginx of the distribution."""
+    if (TOOLS / "usr/bin/aria2c").exists() and (TOOLS / "usr/sbin/nginx").exists():
         return
     TOOLS.mkdir(parents=True, exist_ok=True)
     subprocess.run(["apt-get", "-qq", "download", *PACKAGES.split()], check=True, cwd=TOOLS)
@@ -129,7 +143,7 @@ def tools() -> None:
 
 def tool(name: str) -> str:
     libraries = next((TOOLS / "usr/lib").glob("*-linux-gnu"))
-    return f"env LD_LIBRARY_PATH={libraries} {TOOLS}/usr/bin/{name}"
+    return f"env LD_LIBRARY_PATH={libraries} {next(TOOLS.glob(f'usr/*bin/{name}'))}"
 
 
 def service(node: str, command: str) -> None:
@@ -238,7 +252,23 @@ def bittorrent(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
     all_on(nodes[1:], lambda _: f"{wait} && {verified(manifest)}")
 
 
-METHODS = {"chain": chain, "rsync, all from one": rsync, "BitTorrent (aria2)": bittorrent}
+def nginx(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
+    for node, before in zip(nodes, nodes[:1] + nodes[:-1], strict=True):
+        own = MODEL if node == nodes[0] else COPY
+        on(node, f"mkdir -p {COPY} {RUN}/nginx")
+        (ground.NODES / node / "run/nginx.conf").write_text(
+            NGINX.format(run=f"{RUN}/nginx", root=own, before=address(before))
+        )
+        service(node, f"{tool('nginx')} -p {RUN}/nginx -e stderr -c {RUN}/nginx.conf")
+    time.sleep(2)
+    yield
+    last = nodes[-1]
+    names = " ".join(f"-o /dev/null http://{address(last)}:8740/{one['path']}" for one in manifest["files"])
+    on(last, f"curl -sSf --parallel --parallel-max 2 {names}")
+    all_on(nodes[1:], lambda _: verified(manifest))
+
+
+METHODS = {"chain": chain, "nginx chain": nginx, "rsync, all from one": rsync, "BitTorrent (aria2)": bittorrent}
 
 
 def measure(

@@ -33,7 +33,11 @@ def main() -> None:
     listener = socket.create_server(("", int(sys.argv[1])))
     while True:
         near, _ = listener.accept()
-        far = socket.create_connection((sys.argv[2], int(sys.argv[3])))
+        try:
+            far = socket.create_connection((sys.argv[2], int(sys.argv[3])))
+        except ConnectionRefusedError:  # the node does not listen yet: a wire only passes that on
+            near.close()
+            continue
         threading.Thread(target=carry, args=(near, far, False), daemon=True).start()
         threading.Thread(target=carry, args=(far, near, True), daemon=True).start()
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.usefixtures("slow")
 
 
 def test_a_link_that_is_cut_and_healed_costs_time_only(model: Model, ground: Callable[..., str]) -> None:
-    run = model.start()
+    # longer than the link is away: that lasts until n4 has noticed, and half of the model has come past n3
+    run = model.start("-e", "model_distribute_stall_timeout=120")
     model.wait_for("n3", TOTAL // 5)
     ground("cut", "n3")
     model.wait_for("n4", TOTAL // 2)  # past the node that is gone
@@ -47,6 +48,7 @@ def test_when_the_source_dies_all_say_so_and_the_next_run_brings_the_rest(
     run = model.start()
     model.wait_for("n4", TOTAL // 3)
     model.on("n1", f"systemctl kill --signal=KILL {UNIT}")
+    model.wait_for_no_token("n1")
     code, text = model.end(run)
     assert code != 0
     for node in ("n2", "n3", "n4"):

@@ -48,10 +48,17 @@ class Model:
             assert time.monotonic() < deadline, f"{node} has not got {size} bytes of {self.path}"
             time.sleep(0.2)
 
-    def start(self) -> subprocess.Popen[str]:
+    def wait_for_no_token(self, node: str) -> None:
+        """Until the folder of the node's part, which holds the token, is gone."""
+        deadline = time.monotonic() + LIMIT_S
+        while left := self.on(node, "find /run/fullrank -mindepth 1 -type d").strip():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.2)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A run in the background, as the operator's own process."""
         return subprocess.Popen(
-            ["ansible-playbook", PLAYBOOK, "-i", str(self.inventory), "-e", f"model_path={self.path}"],
+            ["ansible-playbook", PLAYBOOK, "-i", str(self.inventory), "-e", f"model_path={self.path}", *arguments],
             cwd=CHECKOUT,
             env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
             stdout=subprocess.PIPE,
