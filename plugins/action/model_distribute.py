@@ -88,7 +88,10 @@ class ActionModule(ActionBase):
         given = self.given
         if self._task.check_mode and given["source_pending"]:
             receives = given["method"] == "chain" and self.host != given["source"]
-            return {"changed": receives, "msg": f"{given['source']} would get its copy first, and give it to the others"}
+            return {
+                "changed": receives,
+                "msg": f"{given['source']} would get its copy first, and give it to the others",
+            }
         copies = {host: copy for host, copy in given["copies"].items() if copy and "ready" in copy}
         if given["method"] == "shared":
             plan, findings = None, shared(given["path"], given["source"], copies)
