@@ -128,6 +128,7 @@ test-hubs: setup host-packages hub-clients ## the fetch by the real clients of b
 .PHONY: test-model
 test-model: setup host-packages hub-clients ## weights on a node of the test ground, from stand-ins of the hubs (molecule)
 	molecule test -s model
+	molecule test -s weights
 
 .PHONY: test-model-convert
 test-model-convert: setup host-packages engines .cache/models/tiny-fp8 ## FP8 weights made BF16 on a node, by the engine's PyTorch (molecule)

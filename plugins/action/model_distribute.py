@@ -28,6 +28,7 @@ OPTIONS = {
     "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
     "copies": {"type": "dict", "default": {}},
     "source": {"type": "str", "default": ""},
+    "source_pending": {"type": "bool", "default": False},
     "streams": {"type": "int", "default": 0},
     "stall_timeout": {"type": "int", "default": 60},
     "linger": {"type": "int", "default": 600},
@@ -85,6 +86,12 @@ class ActionModule(ActionBase):
 
     def _start(self) -> dict[str, Any]:
         given = self.given
+        if self._task.check_mode and given["source_pending"]:
+            receives = given["method"] == "chain" and self.host != given["source"]
+            return {
+                "changed": receives,
+                "msg": f"{given['source']} would get its copy first, and give it to the others",
+            }
         copies = {host: copy for host, copy in given["copies"].items() if copy and "ready" in copy}
         if given["method"] == "shared":
             plan, findings = None, shared(given["path"], given["source"], copies)

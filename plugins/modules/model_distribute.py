@@ -63,6 +63,12 @@ options:
     description: With O(state=started), the host whose copy counts where verified copies differ.
     type: str
     default: ""
+  source_pending:
+    description:
+      - With O(state=started), whether a task before this one brings O(source) its copy. In check mode, which does not run that
+        task, nobody having a copy yet is then no finding.
+    type: bool
+    default: false
   streams:
     description: With O(state=started), slices that a node takes at a time. V(0) means 2, or 8 where all links have 100 Gbit/s.
     type: int
@@ -348,6 +354,7 @@ def main() -> None:
             "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
             "copies": {"type": "dict", "default": {}},
             "source": {"type": "str", "default": ""},
+            "source_pending": {"type": "bool", "default": False},
             "streams": {"type": "int", "default": 0},
             "stall_timeout": {"type": "int", "default": 60},
             "linger": {"type": "int", "default": 600},

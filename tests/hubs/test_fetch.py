@@ -237,7 +237,13 @@ def test_a_disk_that_fills_up_meanwhile_is_named_and_what_arrived_is_kept(
     assert not weights.look(fetch.model).ready
     (small_disk / "filler").unlink()
     hub.faults = Faults()
+    kept = sum(
+        file.stat().st_size for file in fetch.model.rglob("*") if file.is_file() and file.stat().st_size > 10_000
+    )
+    assert kept >= 1 << 20
+    hub.sent = 0
     assert fetch()["phase"] == "done" and fetch.is_exact()
+    assert hub.sent <= LARGE - kept
 
 
 @pytest.fixture
