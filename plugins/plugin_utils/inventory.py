@@ -27,7 +27,8 @@ def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapp
     """What is wrong with the shape of the inventory.
 
     deployments: the child groups of ``deployments``, None when there is no such group.
-    variables: host → its variables; ``ansible_host``, ``engine_port``, ``engine_rendezvous_port`` and ``engine_group_port`` are looked at.
+    variables: host → its variables; ``ansible_host``, ``engine_port``, ``engine_rendezvous_port`` and ``engine_group_port`` are
+    looked at.
     """
     if not deployments:
         return [
