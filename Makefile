@@ -40,12 +40,12 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm test-group ## what every change must pass; on the test ground too
+test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
 
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-group ## everything, also what takes long
 
 .PHONY: test-nodes
 test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
