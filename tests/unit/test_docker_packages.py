@@ -15,11 +15,11 @@ TRIXIE = """
    docker-ce | 5:29.3.0-1~debian.13~trixie | https://download.docker.com/linux/debian trixie/stable amd64 Packages
    docker-ce | 5:29.2.1-1~debian.13~trixie | https://download.docker.com/linux/debian trixie/stable amd64 Packages
 """
-# `apt-cache madison docker.io docker-cli` on Debian 13 (test ground, November 2026)
+# `apt-cache madison docker.io docker-cli` on Debian 13 (test ground, November 2026; the mirror by another name)
 DISTRIBUTION = """
- docker.io | 26.1.5+dfsg1-9+deb13u1 | http://deb.debian.org/debian trixie/main amd64 Packages
- docker.io | 26.1.5+dfsg1-9+deb13u1 | http://deb.debian.org/debian-security trixie-security/main amd64 Packages
-docker-cli | 26.1.5+dfsg1-9+deb13u1 | http://deb.debian.org/debian trixie/main amd64 Packages
+ docker.io | 26.1.5+dfsg1-9+deb13u1 | http://mirror.example/debian trixie/main amd64 Packages
+ docker.io | 26.1.5+dfsg1-9+deb13u1 | http://mirror.example/debian-security trixie-security/main amd64 Packages
+docker-cli | 26.1.5+dfsg1-9+deb13u1 | http://mirror.example/debian trixie/main amd64 Packages
 """
 # docker-ce.x86_64 3:29.3.1-1.el9 docker-ce-stable (`dnf check-update` of Rocky 9, shown publicly), in our --qf
 ROCKY = "docker-ce|3:29.3.1-1.el9|x86_64|docker-ce-stable\ndocker-ce|3:29.3.0-1.el9|x86_64|docker-ce-stable\n"
