@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check, misspelt
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check, misspelt, replicas
 
 
 class ActionModule(ActionBase):
@@ -42,6 +42,7 @@ class ActionModule(ActionBase):
         result |= {
             "changed": False,
             "deployments": {one.name: list(one.hosts) for one in found or []},
+            "replicas": {one.name: replicas(one, variables) for one in found or []},
             "findings": findings,
         }
         if message := report.failures(findings, "the inventory"):
@@ -68,7 +69,7 @@ def _variables(
         for error in checked.error_messages:
             where = f"group_vars of {deployment.name}"
             mistakes.setdefault(error, report.fail("variable", where, error, "correct it where it was set"))
-        values[host] = given
+        values[host] = {**checked.validated_parameters, **given}
     return values, list(mistakes.values())
 
 

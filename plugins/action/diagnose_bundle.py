@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.action.diagnose import gathering
-from ansible_collections.fullrank.serving.plugins.plugin_utils import diagnosis, tables
+from ansible_collections.fullrank.serving.plugins.plugin_utils import diagnosis, replicas, tables
 
 OPTIONS = {
     "deployments": {"type": "dict", "required": True},
@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         _, given = self.validate_argument_spec(argument_spec=OPTIONS)
         found: dict[str, Any] = {}
         report: list[str] = []
-        for name, hosts in given["deployments"].items():
+        for name, (_, hosts) in replicas.labelled(given["deployments"]).items():
             found[name] = diagnosis.diagnose(
                 tables.failures(), hosts, [given["results"].get(host) or {} for host in hosts]
             )

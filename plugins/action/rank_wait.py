@@ -19,6 +19,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.waiting import gi
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},
+    "label": {"type": "str", "default": ""},
     "hosts": {"type": "list", "elements": "str", "required": True},
     "timeout": {"type": "int", "required": True},
 }
@@ -28,17 +29,17 @@ MEET_S = 90.0
 
 
 class Board:
-    """Where the ranks of one deployment tell each other how far they are and that waiting has failed: files in this run's own
+    """Where the ranks of one group tell each other how far they are and that waiting has failed: files in this run's own
     temporary folder.
 
     Ansible watches each host in a process of its own, and nobody else knows of a node that Ansible has lost. ``attempt``
     names the task: the failure of one is nothing to the next.
     """
 
-    def __init__(self, deployment: str, attempt: str) -> None:
+    def __init__(self, head: str, attempt: str) -> None:
         folder = Path(C.DEFAULT_LOCAL_TMP)
-        self.failed = folder / f"fullrank-{deployment}-{attempt}.failed"
-        self.stage = folder / f"fullrank-{deployment}-{attempt}.stage"
+        self.failed = folder / f"fullrank-{head}-{attempt}.failed"
+        self.stage = folder / f"fullrank-{head}-{attempt}.stage"
 
     def tell(self, rank: int, stage: progress.Stage) -> None:
         work = self.stage.with_suffix(f".work-{rank}")
@@ -76,14 +77,14 @@ class ActionModule(ActionBase):
         self.rank = self.given["hosts"].index(task_vars["inventory_hostname"])
         self.name = self._rank(self.rank)
         started = time.monotonic()
-        why = self._wait(Board(self.given["deployment"], self._task._uuid), started)
+        why = self._wait(Board(self.given["hosts"][0], self._task._uuid), started)
         result["waited"] = round(time.monotonic() - started, 1)
         if why:
             result |= {"failed": True, "msg": why}
         return result
 
     def _rank(self, rank: int) -> str:
-        return f"{self.given['deployment']} rank {rank} ({self.given['hosts'][rank]})"
+        return f"{self.given['label'] or self.given['deployment']} rank {rank} ({self.given['hosts'][rank]})"
 
     def _wait(self, board: Board, started: float) -> str:
         """Wait; the reason for which it failed, empty when the group is ready."""

@@ -13,6 +13,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.rendezvous import
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},
+    "label": {"type": "str", "default": ""},
     "hosts": {"type": "list", "elements": "str", "required": True},
     "facts": {"type": "list", "elements": "dict", "required": True},
     "declared": {"type": "list", "elements": "str"},
@@ -33,14 +34,15 @@ class ActionModule(ActionBase):
         assert task_vars is not None
         deployment, hosts = given["deployment"], given["hosts"]
         own = (unit_name(deployment), container_name(deployment), group_unit_name(deployment))
-        places, findings = agree(deployment, own, given["network"], hosts, given["facts"])
+        label = given["label"] or deployment
+        places, findings = agree(label, own, given["network"], hosts, given["facts"])
         if given["declared"]:
             places, findings = planned(places, given["declared"], findings)
         rank = hosts.index(task_vars["inventory_hostname"])
         result |= {"changed": False, "findings": findings, "rank": rank, "nnodes": len(hosts)}
         result |= {"interface": places[rank].interface, "address": places[rank].address}
         result["head_address"] = places[0].address
-        if message := report.failures(findings, f"deployment {deployment}: nothing was started or changed"):
+        if message := report.failures(findings, f"deployment {label}: nothing was started or changed"):
             # every rank stops here; the first that can speak says why
             speaker = next(rank for rank, said in enumerate(given["facts"]) if "candidates" in said)
             result |= {"failed": True, "msg": message if rank == speaker else f"see rank {speaker} ({hosts[speaker]})"}

@@ -9,8 +9,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils import tables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.reports import bring_up_report
 
 
-def report(deployment: str, host: str, hosts: list[str], results: list[Any]) -> str:
-    return bring_up_report(tables.failures(), deployment, host, hosts, results)
+def report(deployment: str, host: str, hosts: list[str], results: list[Any], label: str = "") -> str:
+    return bring_up_report(tables.failures(), deployment, host, hosts, results, label=label)
 
 
 class FilterModule:

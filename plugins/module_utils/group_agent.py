@@ -133,6 +133,10 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class Agent:
     """This rank's supervisor. given: the configuration (units.group_config). secret: the group's key and the API key."""
 
@@ -159,11 +163,11 @@ class Agent:
         self.canary_epoch = 0
         self.status: dict[str, Any] = group_core.view("waiting", "its supervisor starts", 0, 0, None)
         self.said = ""
-        family = socket.AF_INET6 if ":" in self._own_address else socket.AF_INET
-        self.way = socket.socket(family, socket.SOCK_DGRAM)
+        self.way = socket.socket(_family(self._own_address), socket.SOCK_DGRAM)
         self.way.bind((self._own_address, given["port"]))
-        server = type("Server", (Server,), {"address_family": family})
-        self.door = server((self._own_address, given["port"]), type("Door", (Door,), {"agent": self}))
+        listen = given["listen"] or self._own_address
+        server = type("Server", (Server,), {"address_family": _family(listen)})
+        self.door = server((listen, given["port"]), type("Door", (Door,), {"agent": self}))
 
     @property
     def _own_address(self) -> str:

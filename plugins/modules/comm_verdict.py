@@ -17,11 +17,11 @@ description:
   - Runs on the controller without a connection and changes nothing.
 options:
   deployment:
-    description: Name of the deployment, for the messages.
+    description: Name of the deployment or of its replica, for the messages.
     type: str
     required: true
   hosts:
-    description: The deployment's hosts in rank order.
+    description: The hosts of the deployment, or of its replica, in rank order.
     type: list
     elements: str
     required: true

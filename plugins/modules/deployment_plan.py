@@ -12,11 +12,12 @@ short_description: What is decided for all ranks of a deployment together
 description:
   - From the facts of all ranks to the NCCL environment of each (with a reason for each variable), and to whether the model fits
     the GPUs with the given sizes (with the arithmetic).
-  - Run it once for a deployment, on its head. It runs on the controller without a connection and changes nothing.
+  - Run it once for a deployment, on its head; for one with several replicas on the head of each. It runs on the controller
+    without a connection and changes nothing.
   - Fails once, with all findings that would keep the deployment from running; the others are warnings.
 options:
   deployment:
-    description: Name of the deployment.
+    description: Name of the deployment or of its replica, for the messages.
     type: str
     required: true
   hosts:

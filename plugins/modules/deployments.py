@@ -10,9 +10,9 @@ module: deployments
 version_added: 0.1.0
 short_description: Check the deployments of the inventory before any node is touched
 description:
-  - Reads the child groups of C(deployments) and checks their shape - none empty, no host in two of them, no port used twice
-    on one machine - and the variables of every host against the argument specifications of the roles. A variable that begins
-    with the name of a role and is almost one of its options is a misspelt one.
+  - Reads the child groups of C(deployments) and checks their shape - none empty, no host in two of them, no port and no GPU used
+    twice on one machine, replicas of equal size - and the variables of every host against the argument specifications of the
+    roles. A variable that begins with the name of a role and is almost one of its options is a misspelt one.
   - Fails once, with all findings.
   - Runs on the controller without a connection and changes nothing.
 options:
@@ -39,10 +39,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 deployments:
-  description: Name → hosts in rank order.
+  description: Name → hosts in the order of the group.
   returned: always
   type: dict
-  sample: {"deepseek_r1": ["gpu1", "gpu2"]}
+  sample: {"deepseek_r1": ["gpu1", "gpu2", "gpu3", "gpu4"]}
+replicas:
+  description: Name → the hosts of each replica in rank order, as C(engine_replicas) cuts them.
+  returned: always
+  type: dict
+  sample: {"deepseek_r1": [["gpu1", "gpu2"], ["gpu3", "gpu4"]]}
 findings:
   description: What is wrong, with severity, code, where, message and remedy.
   returned: always

@@ -17,7 +17,7 @@ description:
   - Nodes that did not answer are named; the others are in the bundle.
 options:
   deployments:
-    description: Name of each deployment → its hosts in rank order, RV(fullrank.serving.deployments#module:deployments).
+    description: Name of each deployment → the hosts of each replica, RV(fullrank.serving.deployments#module:replicas).
     type: dict
     required: true
   results:
@@ -40,7 +40,7 @@ author:
 EXAMPLES = r"""
 - name: Answer
   fullrank.serving.diagnose_bundle:
-    deployments: {deepseek_r1: [gpu1, gpu2]}
+    deployments: {deepseek_r1: [[gpu1, gpu2]]}
     results: {gpu1: "{{ hostvars.gpu1.diagnosis }}", gpu2: "{{ hostvars.gpu2.diagnosis }}"}
     directory: ~/fullrank-diagnose
 """
@@ -52,7 +52,9 @@ report:
   type: list
   elements: str
 diagnosis:
-  description: Deployment → state (C(healthy) or C(failing)), ranks, and causes (id, cause, remedy, rank, line, ranks, level).
+  description: >-
+    Deployment (C(NAME replica N) where it has several) → state (C(healthy) or C(failing)), ranks, and causes (id, cause, remedy,
+    rank, line, ranks, level).
   returned: always
   type: dict
 bundle:

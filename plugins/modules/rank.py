@@ -55,6 +55,13 @@ options:
         description: Port on which the supervisors talk to each other (UDP) and say whether the deployment is ready (HTTP).
         type: int
         required: true
+      listen:
+        description:
+          - Address on which the supervisor says by HTTP whether the deployment is ready. For the head that of the endpoint, since
+            who asks the one asks the other.
+          - This rank's address on the rendezvous interface when empty.
+        type: str
+        default: ""
       spec:
         description: The same text on all ranks that were rendered together, another one for any other launch.
         type: str
@@ -177,6 +184,7 @@ GROUP: dict[str, Any] = {
     "names": {"type": "list", "elements": "str", "required": True},
     "addresses": {"type": "list", "elements": "str", "required": True},
     "port": {"type": "int", "required": True},
+    "listen": {"type": "str", "default": ""},
     "spec": {"type": "str", "required": True},
     "url": {"type": "str", "required": True},
     "model": {"type": "str", "required": True},

@@ -21,8 +21,12 @@ options:
     description: Name of the deployment.
     type: str
     required: true
+  label:
+    description: What messages call the group, where the deployment has several replicas. The deployment's name when empty.
+    type: str
+    default: ""
   hosts:
-    description: All hosts of the deployment, in rank order.
+    description: The hosts in rank order; those of one replica, where the deployment has several.
     type: list
     elements: str
     required: true

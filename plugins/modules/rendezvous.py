@@ -20,8 +20,12 @@ options:
     description: Name of the deployment.
     type: str
     required: true
+  label:
+    description: What messages call the group, where the deployment has several replicas. The deployment's name when empty.
+    type: str
+    default: ""
   hosts:
-    description: The deployment's hosts in rank order.
+    description: The hosts in rank order; those of one replica, where the deployment has several.
     type: list
     elements: str
     required: true

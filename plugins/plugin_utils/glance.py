@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import label
+
 # heading → cell of a row; a column that is empty in all rows is not shown
 _COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE")
 READY = ("ready", "alive")
@@ -54,8 +56,12 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 def not_ready(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each rank that is not as it should be; none when everything serves."""
+    replicas: dict[str, int] = {}
+    for row in rows:
+        replicas[row["deployment"]] = max(replicas.get(row["deployment"], 1), row["replica"] + 1)
     return [
-        f"{row['deployment']} rank {row['rank']} ({row['host']}): {row['health']}"
+        f"{name} rank {row['rank']} ({row['host']}): {row['health']}"
         for row in rows
+        for name in [label(row["deployment"], row["replica"], replicas[row["deployment"]])]
         if row["health"] not in READY
     ]

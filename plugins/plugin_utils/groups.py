@@ -1,13 +1,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The child groups of ``deployments``. Private to this collection."""
+"""The child groups of ``deployments``, and variables of their hosts. Private to this collection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import PARENT, Deployment
+from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import groups
+
+ADDRESSES = (
+    "ansible_host",
+    "engine_group_port",
+    "engine_host",
+    "engine_port",
+    "engine_rendezvous_port",
+    "router_deployments",
+    "router_host",
+    "router_port",
+)
+"""The variables that say where something answers."""
 
 
 def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
@@ -21,3 +34,26 @@ def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
         return None
     hosts = task_vars["groups"]
     return [Deployment(group.name, tuple(hosts[group.name])) for group in parent.child_groups]
+
+
+def replicas_of(task_vars: Mapping[str, Any], deployment: str, count: int | None = None) -> list[list[str]]:
+    """The hosts of each replica of a deployment, which is any group. count: of the replicas, as the inventory has it when None.
+
+    ValueError: they cannot be cut so.
+    """
+    hosts = list(task_vars["groups"][deployment])
+    if count is None and hosts:
+        count = int(task_vars["hostvars"][hosts[0]].get("engine_replicas", 1))
+    return groups(hosts, count or 1)
+
+
+def variables_of(
+    task_vars: Mapping[str, Any], hosts: Iterable[str], names: Iterable[str] = ADDRESSES
+) -> dict[str, dict[str, Any]]:
+    """Host → those of the variables that the inventory has for it, evaluated."""
+    wanted = tuple(names)
+    found: dict[str, dict[str, Any]] = {}
+    for host in hosts:
+        given = task_vars["hostvars"][host]
+        found[host] = {name: given[name] for name in wanted if name in given}
+    return found

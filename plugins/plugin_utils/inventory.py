@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import groups
 
 PARENT = "deployments"
 """The group whose child groups are the deployments."""
@@ -17,7 +18,7 @@ PARENT = "deployments"
 
 @dataclass(frozen=True)
 class Deployment:
-    """One served model: an inventory group and its hosts in rank order."""
+    """One served model: an inventory group and its hosts, in the order of ranks and replicas."""
 
     name: str
     hosts: tuple[str, ...]
@@ -27,8 +28,8 @@ def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapp
     """What is wrong with the shape of the inventory.
 
     deployments: the child groups of ``deployments``, None when there is no such group.
-    variables: host → its variables; ``ansible_host``, ``engine_port``, ``engine_rendezvous_port`` and ``engine_group_port`` are
-    looked at.
+    variables: host → its variables, with defaults; ``ansible_host``, ``engine_replicas``, ``engine_port``,
+    ``engine_rendezvous_port``, ``engine_group_port``, ``engine_device`` and ``engine_gpus`` are looked at.
     """
     if not deployments:
         return [
@@ -39,7 +40,23 @@ def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapp
                 f"write one child group of '{PARENT}' for every model that is to be served, with its hosts in rank order",
             )
         ]
-    return [*_empty(deployments), *_several(deployments), *_shared_ports(deployments, variables)]
+    return [
+        *_empty(deployments),
+        *_several(deployments),
+        *_uneven(deployments, variables),
+        *_one_machine_twice(deployments, variables),
+        *_shared_ports(deployments, variables),
+        *_shared_gpus(deployments, variables),
+    ]
+
+
+def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """The hosts of each replica; one replica of all where `check` has found something to say about it."""
+    count = _number(variables.get(deployment.hosts[0], {}), "engine_replicas") if deployment.hosts else None
+    try:
+        return groups(deployment.hosts, 1 if count is None else count)
+    except ValueError:
+        return [list(deployment.hosts)]
 
 
 def misspelt(given: Iterable[str], roles: Mapping[str, Collection[str]], where: str) -> list[Finding]:
@@ -83,28 +100,116 @@ def _several(deployments: Sequence[Deployment]) -> list[Finding]:
     ]
 
 
-def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """Two heads on one machine need ports of their own."""
-    taken: dict[tuple[str, int], str] = {}
+def _uneven(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Replicas are equal, and all hosts of a deployment know the same number of them."""
     findings = []
     for one in deployments:
-        if not one.hosts:
+        where = f"engine_replicas of {one.name}"
+        counts = {host: _number(variables.get(host, {}), "engine_replicas") for host in one.hosts}
+        known = {count for count in counts.values() if count is not None}
+        if len(known) > 1:
+            said = ", ".join(f"{count} on {host}" for host, count in counts.items() if count is not None)
+            findings.append(
+                fail("replicas-differ", where, f"it differs: {said}", f"write it once, for group {one.name}")
+            )
             continue
-        head = one.hosts[0]
-        given = variables.get(head, {})
-        machine = str(given.get("ansible_host", head))
-        for variable in ("engine_port", "engine_rendezvous_port", "engine_group_port"):
-            port = str(given.get(variable, ""))
-            if not port.isdecimal():  # not set, or wrong: that is said elsewhere
-                continue
-            other = taken.setdefault((machine, int(port)), f"{variable} of {one.name}")
-            if other != f"{variable} of {one.name}":
+        try:
+            if known and one.hosts:
+                groups(one.hosts, *known)
+        except ValueError as error:
+            size = len(one.hosts)
+            fitting = ", ".join(str(count) for count in range(1, size + 1) if size % count == 0)
+            findings.append(
+                fail("replicas-uneven", where, str(error), f"write one of {fitting}, or give the group other hosts")
+            )
+    return findings
+
+
+def _machine(host: str, variables: Mapping[str, Mapping[str, Any]]) -> str:
+    return str(variables.get(host, {}).get("ansible_host", host))
+
+
+def _number(given: Mapping[str, Any], name: str) -> int | None:
+    """A whole number; None where it is not set, or wrong, which is said elsewhere."""
+    value = str(given.get(name, ""))
+    return int(value) if value.isdecimal() else None
+
+
+def _one_machine_twice(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """The units of a deployment have its name: one machine holds one rank of it."""
+    findings = []
+    for one in deployments:
+        seen: dict[str, str] = {}
+        for host in one.hosts:
+            other = seen.setdefault(_machine(host, variables), host)
+            if other != host:
                 findings.append(
                     fail(
-                        "port-used-twice",
-                        f"{variable} of {one.name}",
-                        f"{port} on {machine} is also {other}",
-                        "give each deployment on a machine ports of its own",
+                        "machine-twice",
+                        f"group {one.name}",
+                        f"{other} and {host} are one machine, {_machine(host, variables)}",
+                        "name it once; for several copies of the model on it use engine_data_parallel_size",
                     )
                 )
+    return findings
+
+
+def _ports(one: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+    """(host, variable, port) of every port of a deployment: heads serve and are met, supervisors listen everywhere."""
+    heads = {cut[0] for cut in replicas(one, variables) if cut}
+    found = []
+    for host in one.hosts:
+        given = variables.get(host, {})
+        meeting = _number(given, "engine_rendezvous_port")
+        group = _number(given, "engine_group_port")
+        ports = {"engine_group_port": meeting + 100 if group is None and meeting is not None else group}
+        if host in heads:
+            ports |= {"engine_port": _number(given, "engine_port"), "engine_rendezvous_port": meeting}
+        found += [(host, name, port) for name, port in sorted(ports.items()) if port is not None]
+    return found
+
+
+def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Two deployments on one machine need ports of their own."""
+    taken: dict[tuple[str, int], str] = {}
+    findings: dict[tuple[str, int], Finding] = {}
+    for one in deployments:
+        for host, variable, port in _ports(one, variables):
+            machine, name = _machine(host, variables), f"{variable} of {one.name}"
+            other = taken.setdefault((machine, port), name)
+            if other != name:
+                # once for all machines that the two deployments share
+                findings.setdefault(
+                    (name, port),
+                    fail(
+                        "port-used-twice",
+                        name,
+                        f"{port} on {machine} is also {other}",
+                        "give each deployment on a machine ports of its own",
+                    ),
+                )
+    return list(findings.values())
+
+
+def _shared_gpus(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Two deployments on one machine need GPUs of their own, and must say which."""
+    users: dict[str, list[tuple[str, str, Any]]] = {}
+    for one in deployments:
+        for host in one.hosts:
+            given = variables.get(host, {})
+            if given.get("engine_device") != "cpu":
+                users.setdefault(_machine(host, variables), []).append((one.name, host, given.get("engine_gpus")))
+    findings = []
+    for machine, names in users.items():
+        taken: dict[str, str] = {}
+        for deployment, host, gpus in names if len({host for _, host, _ in names}) > 1 else []:
+            if not isinstance(gpus, (list, tuple)):
+                others = ", ".join(name for name, other, _ in names if other != host)
+                message = f"{machine} also serves {others}, and it is not said which GPUs are whose"
+            elif shared := [str(gpu) for gpu in gpus if taken.setdefault(str(gpu), deployment) != deployment]:
+                message = f"GPU {', '.join(shared)} of {machine} is also used by {taken[shared[0]]}"
+            else:
+                continue
+            remedy = "give each of the machine's names its own engine_gpus"
+            findings.append(fail("gpus-used-twice", f"engine_gpus of {host} ({deployment})", message, remedy))
     return findings

@@ -35,9 +35,7 @@ def agree(
     for rank, (host, said) in enumerate(zip(hosts, facts, strict=True)):
         where = f"{deployment} rank {rank} ({host})"
         if "candidates" not in said:
-            findings.append(
-                _unreachable(deployment, where, host, str(said.get("msg") or "it was not asked in this run"))
-            )
+            findings.append(_unreachable(where, host, str(said.get("msg") or "it was not asked in this run")))
             places.append(Place(host, rank))
             continue
         findings += _in_the_way(where, own_units, said)
@@ -70,12 +68,12 @@ def planned(
     )
 
 
-def _unreachable(deployment: str, where: str, host: str, why: str) -> Finding:
+def _unreachable(where: str, host: str, why: str) -> Finding:
     return fail(
         "rank-unreachable",
         where,
         f"the node does not answer: {why}",
-        f"make 'ansible {host} -m ansible.builtin.ping' work and run without --limit, or take {host} out of group {deployment}",
+        f"make 'ansible {host} -m ansible.builtin.ping' work and run without --limit, or take {host} out of its group",
     )
 
 

@@ -18,18 +18,23 @@ def bring_up_report(
     host: str,
     hosts: Sequence[str],
     results: Sequence[Mapping[str, Any]],
+    *,
+    label: str = "",
 ) -> str:
     """Why a deployment did not come up: the likely cause and what to do, then the last lines of every rank.
+
+    label: what to call it; the deployment's name when empty.
 
     host: where the report is shown; only the first rank that can still speak shows it, the others point there.
     hosts: in rank order. results: per host what the role registered: ``__engine_started`` (of the supervisor), ``__engine_ready``
     (each with ``msg`` where it failed) and ``__engine_stopped`` (with ``log``, where the node still answered).
     """
+    label = label or deployment
     ranks = list(enumerate(zip(hosts, results, strict=True)))
     speaker = next((i for i, (_, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
     if host != hosts[speaker]:
-        return f"{deployment} did not come up: see rank {speaker} ({hosts[speaker]})"
-    lines = [f"{deployment} did not come up, and was stopped on all nodes that answer."]
+        return f"{label} did not come up: see rank {speaker} ({hosts[speaker]})"
+    lines = [f"{label} did not come up, and was stopped on all nodes that answer."]
     lines += _likely_causes(signatures, hosts, results)
     for rank, (name, said) in ranks:
         lines.append(f"== rank {rank} ({name}): {_why(said)}")
@@ -82,26 +87,29 @@ def _why(said: Mapping[str, Any]) -> str:
     return NO_FAILURE
 
 
-COLUMNS = ("DEPLOYMENT", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
+COLUMNS = ("DEPLOYMENT", "REPLICA", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
 
 
 def status_rows(
-    deployments: Mapping[str, Sequence[str]], infos: Mapping[str, Mapping[str, Any]], now: float
+    deployments: Mapping[str, Sequence[Sequence[str]]], infos: Mapping[str, Mapping[str, Any]], now: float
 ) -> list[dict[str, Any]]:
     """One row for each rank, as data.
 
-    deployments: name → hosts in rank order. infos: host → what `rank_info` returned, without ``rank_state`` when the node did
-    not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank that does not run.
+    deployments: name → the hosts of each replica in rank order. infos: host → what `rank_info` returned, without
+    ``rank_state`` when the node did not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank
+    that does not run.
     """
     return [
         {
             "deployment": name,
+            "replica": replica,
             "rank": rank,
             "host": host,
             **_condition(infos.get(host) or {}, now),
             **glance.details(infos.get(host) or {}),
         }
-        for name, hosts in deployments.items()
+        for name, cut in deployments.items()
+        for replica, hosts in enumerate(cut)
         for rank, host in enumerate(hosts)
     ]
 
@@ -138,11 +146,13 @@ def age(seconds: int | None) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The rows as lines of a table, a heading first."""
+    """The rows as lines of a table, a heading first; without the replica where no deployment has several."""
     headings, details = glance.columns(rows)
+    left_out = () if any(row["replica"] for row in rows) else (COLUMNS.index("REPLICA"),)
     cells = [(*COLUMNS, *headings)] + [
         (
             str(row["deployment"]),
+            str(row["replica"]),
             str(row["rank"]),
             str(row["host"]),
             str(row["unit"]),
@@ -153,5 +163,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         for row, more in zip(rows, details, strict=True)
     ]
+    cells = [tuple(word for place, word in enumerate(line) if place not in left_out) for line in cells]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in cells]

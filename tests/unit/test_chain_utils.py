@@ -31,8 +31,18 @@ def test_the_shape_of_the_inventory(deployments: list[Deployment] | None, expect
 def test_two_heads_on_one_machine_need_ports_of_their_own() -> None:
     two = [Deployment("a", ("n1a", "n2")), Deployment("b", ("n1b",))]
     same = {
-        "n1a": {"ansible_host": "192.0.2.1", "engine_port": 8000, "engine_rendezvous_port": 29500},
-        "n1b": {"ansible_host": "192.0.2.1", "engine_port": 8000, "engine_rendezvous_port": 29501},
+        "n1a": {
+            "ansible_host": "192.0.2.1",
+            "engine_port": 8000,
+            "engine_rendezvous_port": 29500,
+            "engine_gpus": [0, 1],
+        },
+        "n1b": {
+            "ansible_host": "192.0.2.1",
+            "engine_port": 8000,
+            "engine_rendezvous_port": 29501,
+            "engine_gpus": [2, 3],
+        },
         "n2": {"ansible_host": "192.0.2.2", "engine_port": 8000},
     }
     assert codes(inventory.check(two, same)) == [("port-used-twice", "engine_port of b")]
@@ -40,6 +50,66 @@ def test_two_heads_on_one_machine_need_ports_of_their_own() -> None:
     assert inventory.check(two, same) == []
     same["n1b"]["engine_port"] = "eighty"
     assert inventory.check(two, same) == []  # the argument specification refuses it
+    same["n1b"] |= {"engine_port": 8001, "engine_group_port": 29600}
+    assert codes(inventory.check(two, same)) == [("port-used-twice", "engine_group_port of b")]
+
+
+def test_supervisors_listen_on_every_rank_and_each_replica_has_a_head() -> None:
+    two = [Deployment("a", ("n1", "n2")), Deployment("b", ("m1", "m2"))]
+    same: dict[str, dict[str, Any]] = {
+        host: {"ansible_host": f"192.0.2.{host[1]}", "engine_device": "cpu", "engine_rendezvous_port": port}
+        for host, port in (("n1", 29500), ("n2", 29500), ("m1", 29700), ("m2", 29700))
+    }
+    assert inventory.check(two, same) == []
+    for host, one in same.items():
+        one["engine_port"] = 8000 if host in ("n1", "n2") else 8000 + int(host[1]) - 1
+    assert codes(inventory.check(two, same)) == [("port-used-twice", "engine_port of b")]  # m1 and n1
+    for host in ("m1", "m2"):
+        same[host] |= {"engine_port": 8001, "engine_group_port": 29600}
+    # said once for both machines
+    assert codes(inventory.check(two, same)) == [("port-used-twice", "engine_group_port of b")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (None, [1], "it is not said which GPUs are whose"),
+        ([0, 1], [1, 2], "GPU 1 of 192.0.2.1 is also used by a"),
+    ],
+)
+def test_two_deployments_on_one_machine_share_no_gpu(first: Any, second: Any, words: str) -> None:
+    given = {
+        "x": {"ansible_host": "192.0.2.1", "engine_gpus": first},
+        "y": {"ansible_host": "192.0.2.1", "engine_gpus": second},
+    }
+    (found,) = inventory.check([Deployment("a", ("x",)), Deployment("b", ("y",))], given)
+    assert found["code"] == "gpus-used-twice" and words in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([2, 2, 2, 2], []),
+        ([4, 4, 4, 4], []),
+        ([3, 3, 3, 3], [("replicas-uneven", "engine_replicas of a")]),
+        ([0, 0, 0, 0], [("replicas-uneven", "engine_replicas of a")]),
+        ([2, 2, 2, 1], [("replicas-differ", "engine_replicas of a")]),
+        (["two"] * 4, []),  # the argument specification refuses it
+    ],
+)
+def test_replicas_are_equal_and_known_to_all_hosts(counts: list[Any], expected: list[tuple[str, str]]) -> None:
+    given = {f"n{rank}": {"engine_replicas": count} for rank, count in enumerate(counts)}
+    found = inventory.check([Deployment("a", tuple(given))], given)
+    assert codes(found) == expected
+    assert not found or "1, 2, 4" in found[0]["remedy"] or "write it once" in found[0]["remedy"]
+
+
+def test_a_machine_holds_one_rank_of_a_deployment() -> None:
+    given = {"x": {"ansible_host": "192.0.2.1"}, "y": {"ansible_host": "192.0.2.1"}}
+    found = inventory.check(
+        [Deployment("a", ("x", "y"))], {name: one | {"engine_device": "cpu"} for name, one in given.items()}
+    )
+    assert codes(found) == [("machine-twice", "group a")]
 
 
 def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> dict[str, Any]:
@@ -165,7 +235,7 @@ def test_status_rows_and_their_table() -> None:
         "n8": {**info(), "group": {}},
     }
     others = ["n5", "n6", "n7", "n8"]
-    rows = reports.status_rows({"tiny": ["n1", "n2", "n3", "n4"], "other": others}, infos, 4661.5)
+    rows = reports.status_rows({"tiny": [["n1", "n2", "n3", "n4"]], "other": [others]}, infos, 4661.5)
     assert [(r["rank"], r["unit"], r["since"], r["health"]) for r in rows] == [
         (0, "active", 3661, "ready"),
         (1, "active", 3661, "backoff 40 s"),
@@ -179,6 +249,14 @@ def test_status_rows_and_their_table() -> None:
     lines = reports.table(rows)
     assert lines[0] == "DEPLOYMENT  RANK  HOST  UNIT         SINCE  PID  HEALTH"
     assert lines[4] == "tiny        3     n4    unreachable  -      -    unknown"
+    rows = reports.status_rows({"tiny": [["n1", "n2"], ["n3", "n4"]]}, infos, 4661.5)
+    assert [(row["replica"], row["rank"], row["host"]) for row in rows] == [
+        (0, 0, "n1"),
+        (0, 1, "n2"),
+        (1, 0, "n3"),
+        (1, 1, "n4"),
+    ]
+    assert reports.table(rows)[3] == "tiny        1        0     n3    inactive     -      7    down"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (59, "0m59s"), (3661, "1h01m"), (90061, "1d01h")])
@@ -219,6 +297,8 @@ def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
         "   (it was not started)",
         "The whole log of a rank: journalctl -u fullrank-tiny, on its node",
     ]
+    called = bring_up_report("tiny", "n2", hosts, results, label="tiny replica 1")
+    assert called == "tiny replica 1 did not come up: see rank 0 (n1)"
     assert bring_up_report("tiny", "n2", hosts, results) == "tiny did not come up: see rank 0 (n1)"
     lost_head = [{}, *results[1:]]
     assert bring_up_report("tiny", "n2", hosts, lost_head).startswith("tiny did not come up, and was stopped")

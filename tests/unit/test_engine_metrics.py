@@ -70,7 +70,7 @@ def test_an_engine_without_metrics_says_why() -> None:
     assert "refused" in engine_metrics.ask("http://127.0.0.1:9", None, 1.0)["error"].lower()
 
 
-ROW = {"deployment": "a", "rank": 0, "host": "n1", "health": "ready"}
+ROW = {"deployment": "a", "replica": 0, "rank": 0, "host": "n1", "health": "ready"}
 
 
 def test_only_columns_with_something_in_them_are_shown() -> None:
@@ -88,6 +88,8 @@ def test_only_columns_with_something_in_them_are_shown() -> None:
 def test_what_does_not_serve() -> None:
     rows = [ROW, {**ROW, "rank": 1, "health": "alive"}, {**ROW, "rank": 2, "health": "down"}]
     assert glance.not_ready(rows) == ["a rank 2 (n1): down"]
+    rows = [ROW, {**ROW, "replica": 1, "health": "down"}]
+    assert glance.not_ready(rows) == ["a replica 1 rank 0 (n1): down"]
 
 
 def test_version_and_gpus_of_a_recorded_node(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""Where a host stands in its deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import place
+
+
+def replica(deployment: str, hosts: list[str], host: str, replicas: int = 1) -> dict[str, Any]:
+    try:
+        return place(deployment, hosts, host, int(replicas))
+    except ValueError as error:
+        raise AnsibleFilterError(f"deployment {deployment}, engine_replicas {replicas}: {error}") from error
+
+
+class FilterModule:
+    """The filter ``fullrank.serving.replica``."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"replica": replica}

@@ -1,0 +1,66 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Where a deployment answers, by the inventory alone."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: endpoint
+version_added: 0.1.0
+short_description: Where a deployment answers
+description:
+  - Tells from the inventory, without asking a node, where clients find a deployment.
+  - The address is the router's where the group C(router) has a host that routes the deployment, and that of the first replica's
+    head otherwise.
+options:
+  _terms:
+    description: Names of deployments.
+    type: list
+    elements: str
+    required: true
+  settings:
+    description:
+      - Variables of the deployments that do not stand in the inventory, C(engine_port) for instance. They win.
+    type: dict
+    default: {}
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Say where it answers
+  ansible.builtin.debug:
+    msg: "{{ lookup('fullrank.serving.endpoint', 'deepseek_r1').url }}"
+"""
+
+RETURN = r"""
+_raw:
+  description:
+    - Of each deployment url (for clients, ends with C(/v1)), routers (the url of each router that serves it) and replicas, each
+      with name (the head's host), url, and ready (answers 200 while the replica is ready, and the state of its group as JSON).
+  type: list
+  elements: dict
+"""
+
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.fullrank.serving.plugins.plugin_utils.endpoints import ROUTERS, endpoint
+from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import replicas_of, variables_of
+
+
+class LookupModule(LookupBase):
+    """The lookup ``fullrank.serving.endpoint``."""
+
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
+        assert variables is not None
+        self.set_options(var_options=variables, direct=kwargs)
+        settings = self.get_option("settings")
+        router_hosts = list(variables["groups"].get(ROUTERS, []))
+        found = []
+        for name in terms:
+            replicas = replicas_of(variables, name, settings.get("engine_replicas"))
+            known = variables_of(variables, [*router_hosts, *(cut[0] for cut in replicas)])
+            known |= {cut[0]: {**known[cut[0]], **settings} for cut in replicas}
+            found.append(endpoint(name, replicas, router_hosts, known))
+        return found

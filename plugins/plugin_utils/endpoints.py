@@ -1,0 +1,83 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where deployments answer: each replica on its head, and all of them behind a router. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ROUTERS = "router"
+"""The group whose hosts route."""
+
+DEFAULTS: dict[str, Any] = {
+    "engine_host": "0.0.0.0",
+    "engine_port": 8000,
+    "engine_rendezvous_port": 29500,
+    "router_host": "0.0.0.0",
+    "router_port": 8080,
+}
+"""Of the roles engine and router, for hosts whose role does not run; a test compares them."""
+
+EVERYWHERE = ("0.0.0.0", "::")
+Variables = Mapping[str, Any]
+
+
+def _of(variables: Variables, name: str) -> Any:
+    value = variables.get(name)
+    return DEFAULTS[name] if value is None else value
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _address(host: str, variables: Variables, listens: str) -> str:
+    """How others reach what listens there on a host."""
+    return str(variables.get("ansible_host") or host) if listens in EVERYWHERE else listens
+
+
+def servers(replicas: Sequence[Sequence[str]], variables: Mapping[str, Variables]) -> list[dict[str, str]]:
+    """The heads of a deployment: ``name`` (of the host), ``url`` of the engine, ``ready`` of its supervisor.
+
+    variables: host → its variables, as the inventory has them.
+    """
+    found = []
+    for hosts in replicas:
+        head = hosts[0]
+        given = variables[head]
+        address = _address(head, given, str(_of(given, "engine_host")))
+        group_port = given.get("engine_group_port") or int(_of(given, "engine_rendezvous_port")) + 100
+        found.append(
+            {
+                "name": head,
+                "url": _url(address, int(_of(given, "engine_port"))),
+                "ready": f"{_url(address, int(group_port))}/ready",
+            }
+        )
+    return found
+
+
+def routers(deployment: str, hosts: Sequence[str], variables: Mapping[str, Variables]) -> list[str]:
+    """Those of the hosts of the group ``router`` that route a deployment: all, or those that name it in router_deployments."""
+    return [host for host in hosts if deployment in (variables[host].get("router_deployments") or [deployment])]
+
+
+def endpoint(
+    deployment: str,
+    replicas: Sequence[Sequence[str]],
+    router_hosts: Sequence[str],
+    variables: Mapping[str, Variables],
+) -> dict[str, Any]:
+    """Where clients find a deployment, as the lookup ``endpoint`` documents it."""
+    heads = servers(replicas, variables)
+    own = variables[replicas[0][0]]
+    routed = [
+        _url(_address(host, variables[host], str(_of(variables[host], "router_host"))), int(_of(own, "router_port")))
+        for host in routers(deployment, router_hosts, variables)
+    ]
+    return {
+        "url": f"{(routed or [heads[0]['url']])[0]}/v1",
+        "routers": [f"{url}/v1" for url in routed],
+        "replicas": [{**one, "url": f"{one['url']}/v1"} for one in heads],
+    }
