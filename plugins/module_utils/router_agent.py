@@ -183,6 +183,7 @@ class Agent:
         say("leaves; requests have some time to end")
         self.children.tell("nginx", signal.SIGQUIT)
         self.children.wait("nginx", STOP_S)
+        self._file("status.json").unlink()
         return 0
 
     def _apply(self) -> bool:
@@ -239,8 +240,11 @@ class Agent:
         status = {"name": self.route["name"], "ready": ready, "servers": servers, "error": self.error}
         self._write("status.json", json.dumps({**status, "config": self.digest}))
 
+    def _file(self, name: str) -> Path:
+        return self.run_folder / name
+
     def _write(self, name: str, text: str) -> None:
-        path = self.run_folder / name
+        path = self._file(name)
         work = path.with_name(f".{name}.new")
         work.write_text(text)
         work.replace(path)

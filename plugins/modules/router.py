@@ -16,11 +16,12 @@ description:
 options:
   state:
     description:
-      - V(inspected) says what stands in the way, and changes nothing.
+      - V(asked) says how the routers are, and changes nothing.
+      - V(inspected) fails, with all findings, where something stands in the way of O(routes), and changes nothing.
       - V(present) makes O(routes) what this node routes; a router of ours that is not among them is removed.
       - V(absent) removes all of them, but not the packages.
     type: str
-    choices: [inspected, present, absent]
+    choices: [asked, inspected, present, absent]
     default: present
   routes:
     description: RV(fullrank.serving.routes#module:routes).
@@ -57,13 +58,12 @@ EXAMPLES = r"""
 RETURN = r"""
 routers:
   description: >-
-    Name of each route → url (without C(/v1)), ready (whether a replica is) and servers (name → ready and says); in check mode
-    only the url of one that does not run.
-  returned: O(state=present)
+    Name of each route → url (without C(/v1)), runs, ready (whether a replica is) and servers (name → ready and says).
+  returned: O(state=present) or O(state=asked)
   type: dict
 lines:
   description: For people, one for each route - where its deployment is found, and how its replicas are.
-  returned: O(state=present)
+  returned: O(state=present) or O(state=asked)
   type: list
   elements: str
 findings:
@@ -240,33 +240,43 @@ class Routers:
             return {}
         return said
 
-    def taken_over(self) -> dict[str, Any]:
-        """What each watcher says, once it goes by what is written."""
+    def take_over(self) -> None:
+        """Wait until each watcher goes by what is written."""
         until = time.monotonic() + self.module.params["timeout"]
-        found: dict[str, Any] = {}
         for name, route in self.routes.items():
             wanted = router_files.digest(route)
             said = self.status(name)
-            while not self.module.check_mode and said.get("config") != wanted and time.monotonic() < until:
+            while said.get("config") != wanted and time.monotonic() < until:
                 time.sleep(0.2)
                 said = self.status(name)
-            if not self.module.check_mode and (said.get("config") != wanted or said["error"]):
+            if said.get("config") != wanted or said["error"]:
                 why = said.get("error") or "it does not take over its configuration"
                 self.fail(router_files.unit_name(name), f"router of {name}: {why}")
-            found[name] = {"url": route["url"], **{key: said[key] for key in ("ready", "servers") if key in said}}
+
+    def say(self) -> dict[str, Any]:
+        """How each router is."""
+        found = {}
+        for name, route in self.routes.items():
+            said = self.status(name)
+            found[name] = {
+                "url": route["url"],
+                "runs": bool(said),
+                "ready": bool(said.get("ready")),
+                "servers": said.get("servers", {}),
+            }
         return found
 
 
 def line(name: str, said: dict[str, Any]) -> str:
     """Where a deployment is found, and how its replicas are."""
-    servers = ", ".join(f"{server} {one['says']}" for server, one in said.get("servers", {}).items())
-    return f"{name} is found at {said['url']}/v1 ({servers or 'its router does not run yet'})"
+    servers = ", ".join(f"{server} {one['says']}" for server, one in said["servers"].items())
+    return f"{name} is found at {said['url']}/v1 ({servers if said['runs'] else 'its router does not run'})"
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["inspected", "present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["asked", "inspected", "present", "absent"], "default": "present"},
             "routes": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 30},
         },
@@ -275,16 +285,18 @@ def main() -> None:
     routers = Routers(module)
     state = module.params["state"]
     result: dict[str, Any] = {"findings": []}
-    if state != "absent":
+    if state in ("inspected", "present"):
         held = sorted({port for route in routers.routes.values() for port in ports(route)})
         result["findings"] = obstacles(list(routers.routes.values()), owners.holders(Host(), held))
         if result["findings"]:
             lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in result["findings"]]
             module.fail_json(msg="\n".join(["nothing was changed", *lines]), **result)
-    if state != "inspected":
+    if state in ("present", "absent"):
         getattr(routers, state)()
-    if state == "present":
-        result["routers"] = routers.taken_over()
+    if state == "present" and not module.check_mode:
+        routers.take_over()
+    if state in ("present", "asked"):
+        result["routers"] = routers.say()
         result["lines"] = [line(name, said) for name, said in result["routers"].items()]
     if module._diff:
         result["diff"] = routers.diff
