@@ -54,7 +54,15 @@ class ActionModule(ActionBase):
     def _balancer(self, route: dict[str, Any]) -> dict[str, Any]:
         """The command of smg, for the router alone: clients come by nginx."""
         port = route["balancer"]["port"]
-        args = {"log_level": "warn", "prometheus_port": port + 1, **route["balancer"].pop("args")}
+        args = {
+            "log_level": "warn",
+            "prometheus_host": "127.0.0.1",
+            "prometheus_port": port + 1,
+            # it tries one worker again until its breaker opens; the default of 10 failures is more than it tries for one request
+            "cb_failure_threshold": 3,
+            "cb_timeout_duration_secs": 5,
+            **route["balancer"].pop("args"),
+        }
         options = {
             "engine": SMG,
             "engine_version": self.given["smg_version"],

@@ -34,6 +34,7 @@ STOP_S = 30.0
 """What requests get to end in when the router is stopped."""
 
 START_S = 10.0
+NGINX = "/usr/sbin/nginx"
 CHILDREN = "FULLRANK_ROUTER_CHILDREN"
 # straight to the nodes: a proxy that the environment names is for the outside
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -149,9 +150,9 @@ class Agent:
         self.shown = ""
         self.error = ""
         self.asked: set[int] = set()
-        usage = subprocess.run(["nginx", "-h"], capture_output=True, text=True, check=False)
+        usage = subprocess.run([NGINX, "-h"], capture_output=True, text=True, check=False)
         log = ["-e", "stderr"] if "-e filename" in usage.stderr + usage.stdout else []  # from 1.19.5 on
-        self.nginx = ["/usr/sbin/nginx", *log, "-c", str(self.nginx_config)]
+        self.nginx = [NGINX, *log, "-c", str(self.nginx_config)]
 
     def run(self) -> int:
         """Until SIGTERM; the exit status."""
