@@ -45,7 +45,7 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-group ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-group test-router ## everything, also what takes long
 
 .PHONY: test-nodes
 test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node

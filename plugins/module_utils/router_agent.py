@@ -34,6 +34,8 @@ STOP_S = 30.0
 """What requests get to end in when the router is stopped."""
 
 START_S = 10.0
+TEST_S = 10.0
+RETRY_S = 5.0
 NGINX = "/usr/sbin/nginx"
 CHILDREN = "FULLRANK_ROUTER_CHILDREN"
 # straight to the nodes: a proxy that the environment names is for the outside
@@ -149,6 +151,7 @@ class Agent:
         self.children = Children()
         self.shown = ""
         self.error = ""
+        self.tested_at = 0.0
         self.asked: set[int] = set()
         usage = subprocess.run([NGINX, "-h"], capture_output=True, text=True, check=False)
         log = ["-e", "stderr"] if "-e filename" in usage.stderr + usage.stdout else []  # from 1.19.5 on
@@ -193,7 +196,7 @@ class Agent:
             wanted = router_core.servers_file(self.route, self.watch.servers)
         if self.route["balancer"]:
             self._tell_balancer()
-        if wanted != self.shown:
+        if wanted != self.shown or (self.error and time.monotonic() > self.tested_at + RETRY_S):
             self.shown = wanted
             self._write("servers.conf", wanted)
             self._load_nginx()
@@ -201,14 +204,24 @@ class Agent:
         return "nginx" in self.children.pids
 
     def _load_nginx(self) -> None:
-        done = subprocess.run([*self.nginx, "-t", "-q"], capture_output=True, text=True, check=False)
-        self.error = done.stderr.strip() if done.returncode else ""
+        said, self.error = self.error, self._test_nginx()
+        self.tested_at = time.monotonic()
         if self.error:
-            say(f"nginx refuses its configuration: {self.error}")
+            if said != self.error:
+                say(f"nginx refuses its configuration: {self.error}")
         elif "nginx" in self.children.pids:
             self.children.tell("nginx", signal.SIGHUP)
         else:
             self.children.start("nginx", self.nginx)
+
+    def _test_nginx(self) -> str:
+        """What nginx has against its configuration; it also looks up names, which may take long."""
+        test = [*self.nginx, "-t", "-q"]
+        try:
+            done = subprocess.run(test, capture_output=True, text=True, check=False, timeout=TEST_S)
+        except subprocess.TimeoutExpired:
+            return f"no word after {TEST_S:.0f} s"
+        return done.stderr.strip() if done.returncode else ""
 
     def _tell_balancer(self) -> None:
         balancer = self.route["balancer"]
