@@ -64,8 +64,8 @@ def test_the_nginx_of_the_distribution_was_not_started(nodes: dict[str, Host]) -
     assert nodes["n3"].run("systemctl --failed --no-legend").stdout == ""
 
 
-def test_the_endpoint_that_is_handed_over_is_the_routers(play: Callable[..., Any]) -> None:
-    run = play("playbooks/engines.yml")
+def test_a_second_run_changes_nothing_and_hands_over_the_routers_address(play: Callable[..., Any]) -> None:
+    run = play("molecule/router/converge.yml")
     assert run.rc == 0 and run.changed == 0
     assert {name: one["endpoint"] for name, one in run.outcome["deployments"].items()} == {
         "pair": f"{PAIR}/v1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clients import PAIR, WIDE, ask, ready, stream
+from clients import PAIR, WIDE, ask, ready, stream, until
 from testinfra.host import Host
 
 CONF = "/etc/fullrank/router/wide.nginx.conf"
@@ -50,11 +50,12 @@ def test_a_port_that_somebody_holds_is_refused_before_anything_changes(
 
 def test_a_stopped_replica_gets_no_requests_until_it_is_started(play: Callable[..., Any]) -> None:
     assert play("playbooks/stop.yml", "--limit", "n2").rc == 0
-    assert ready(PAIR)["servers"] == {"n1": True, "n2": False}
+    until(lambda: ready(PAIR)["servers"] == {"n1": True, "n2": False})
     assert {ask(PAIR)[1]["system_fingerprint"] for _ in range(6)} == {"n1"}
     run = play("playbooks/restart.yml", "--limit", "n2")
     assert run.rc == 0
     assert run.outcome["deployments"]["pair"]["endpoint"] == f"{PAIR}/v1"
+    until(lambda: ready(PAIR)["servers"]["n2"])
     assert {ask(PAIR)[1]["system_fingerprint"] for _ in range(8)} == {"n1", "n2"}
 
 
