@@ -86,8 +86,9 @@ class Fetcher:
             (self.run_folder / "token").write_text(self.token)
         env = {"PATH": os.environ["PATH"], "HOME": str(self.run_folder), "PYTHONPATH": str(CHECKOUT / "collections")}
         env |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        # a shell that runs the tests in the background has SIGINT ignored, and children inherit that
         return subprocess.Popen(
-            [self.python, "-m", WORKER, self.run_folder],
+            ["env", "--default-signal=INT", self.python, "-m", WORKER, self.run_folder],
             env=env,
             text=True,
             stdout=subprocess.PIPE,
