@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -281,6 +282,8 @@ def take(folder: Path, name: str) -> str:
 
 
 def main() -> int:
+    # SIGINT ends it as SIGTERM does: at once, and not when the files that are on their way have arrived
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
     os.environ.update(json.loads(take(folder, "environment") or "{}"))
