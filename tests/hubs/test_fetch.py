@@ -165,6 +165,15 @@ def test_faults_of_the_network_end_in_an_exact_copy(fetch: Fetcher, hub: Hub, fa
     assert hub.sent <= LARGE + again + (faults.drops + faults.errors) * (1 << 20)
 
 
+def test_a_hub_that_falls_silent_is_asked_again(fetch: Fetcher, hub: Hub) -> None:
+    """The clients wait 10 s and 60 s of themselves; here they are told to be less patient."""
+    hub.faults = Faults(hangs=2)
+    fetch.environment = {"HF_HUB_DOWNLOAD_TIMEOUT": "3", "MODELSCOPE_DOWNLOAD_TIMEOUT": "3"}
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact()
+    assert hub.faults.hangs == 0 and hub.sent <= LARGE + 2 * (1 << 20)
+
+
 def test_a_hub_that_keeps_sending_something_else_is_named(fetch: Fetcher, hub: Hub) -> None:
     hub.faults = Faults(flips=10_000)
     told = fetch()
