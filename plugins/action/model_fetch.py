@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.module_utils import fetch_plan, manifest, weights
+from ansible_collections.fullrank.serving.plugins.module_utils import fetch_plan, weights
 from ansible_collections.fullrank.serving.plugins.plugin_utils import fetch_text
 
 INTERVAL_S = 1.0
@@ -36,6 +36,8 @@ class ActionModule(ActionBase):
                 told = self._execute_module(module_args=given | {"state": "watched"}, task_vars=task_vars)
                 if told.get("failed"):
                     return result | told
+                if why := told["fetch"].get("lacking_space"):
+                    return result | {"failed": True, "msg": f"{given['repo']}: {why}"}
                 if told["fetch"]["state"] in ("needed", "failed"):
                     self._send(given)
         told = self._execute_module(module_args=given | {"state": "started"}, task_vars=task_vars)
@@ -64,7 +66,7 @@ class ActionModule(ActionBase):
 
     def _send(self, given: dict[str, Any]) -> None:
         """Put into the partial folder what the node does not have: whole files, as the connection plugins know no parts."""
-        arrived = f"{given['path'].rstrip('/')}/{manifest.PARTIAL}/controller"
+        arrived = f"{given['path'].rstrip('/')}/{fetch_plan.ARRIVED}"
         for number, one in enumerate(given["files"], 1):
             final = f"{given['path'].rstrip('/')}/{one['path']}"
             if one["sha256"] in (self._checksum(final), self._checksum(f"{arrived}/{one['path']}")):

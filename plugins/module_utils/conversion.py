@@ -25,9 +25,11 @@ from ansible_collections.fullrank.serving.plugins.module_utils.fp8_checkpoint im
 
 WORK = f"{manifests.PARTIAL}/convert"
 KIND = "fp8-bf16"
-REVISION = 1
+REVISION = 2
 """To be raised when the same source would give other bytes."""
 SPARE_BYTES = 64 << 20
+LONGEST_HEADER = 100_000_000
+"""Bytes; the library refuses longer ones too (https://github.com/huggingface/safetensors, "Format")."""
 GIB = 1 << 30
 
 
@@ -56,12 +58,11 @@ def read_header(path: Path, name: str) -> tuple[dict[str, checkpoints.Tensor], d
     """Tensors and metadata of a safetensors file."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
             count = int.from_bytes(file.read(8), "little")
-            if count > size - 8:
-                raise ValueError(f"{name}: a header of {count} bytes in a file of {size}")
+            if count > LONGEST_HEADER:
+                raise ValueError(f"a header of {count} bytes")
             text = file.read(count)
-        return checkpoints.parse_header(name, size, text), checkpoints.metadata(text)
+        return checkpoints.parse_header(name, text), checkpoints.metadata(text)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CannotConvert(f"{path}: no safetensors file: {error}", "verify the source and fetch it anew") from None
 
@@ -111,6 +112,10 @@ def look(source: Path, found: Scheme) -> Work:
             else "there are no safetensors files"
         )
         raise CannotConvert(f"{source}: {what}", "fetch the whole model")
+    if wrong := manifests.wrong_sizes([listed[name] for name in names], {name: _size(source / name) for name in names}):
+        raise CannotConvert(
+            f"{source}: {'; '.join(map(manifests.describe, wrong))}", "verify the source and fetch it anew"
+        )
     headers = {name: read_header(source / name, name) for name in names}
     everything = {name: tensor for tensors, _ in headers.values() for name, tensor in tensors.items()}
     scales, dropped = checkpoints.plan(everything, found)

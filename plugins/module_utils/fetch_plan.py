@@ -15,6 +15,20 @@ RUN = "/run/fullrank"
 """Where the program, its request and its progress lie while a fetch runs; gone with a reboot, as the unit is."""
 REQUEST = ".fullrank/request.json"
 """What was asked for, kept beside the manifest: a run that asks for the same needs nothing from the hub."""
+ARRIVED = ".fullrank/partial/controller"
+"""Where files that the controller sends wait to be verified."""
+SPARE_BYTES = 64 << 20
+"""What is left free on the file system of the weights."""
+ENVIRONMENT = (
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+)
+"""What the clients take from the environment: the way out, and whom to trust. Proxies also in capitals."""
 ASKED = ("hub", "repo", "revision", "include", "exclude")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -42,6 +56,19 @@ def chosen(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 def asked(request: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a request that decides which bytes result."""
     return {name: request[name] for name in ASKED}
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The part of the environment that the fetch gets: a transient unit begins with none."""
+    names = {*ENVIRONMENT, *(name.upper() for name in ENVIRONMENT)}
+    return {name: value for name, value in given.items() if name in names}
+
+
+def lacking_space(path: str, needed: int, free: int) -> str:
+    """Why the file system of ``path`` is too small for ``needed`` bytes more; empty when it is not."""
+    if needed <= 0 or needed + SPARE_BYTES <= free:
+        return ""
+    return f"the file system of {path} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are still to come"
 
 
 def key(path: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import weights
-from ansible_collections.fullrank.serving.plugins.module_utils.fetch_plan import Entry, is_commit
+from ansible_collections.fullrank.serving.plugins.module_utils.fetch_plan import ARRIVED, Entry, is_commit
 from ansible_collections.fullrank.serving.plugins.module_utils.manifest import is_weight_path
 
 Finished = Callable[[Entry, Path], None]
@@ -282,7 +282,7 @@ class Arrived(Source):
         ]
 
     def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
-        arrived = Path(self.request["path"]) / ".fullrank/partial/controller"
+        arrived = Path(self.request["path"]) / ARRIVED
         for one in entries:
             if (arrived / one.path).is_file():
                 finished(one, arrived / one.path)

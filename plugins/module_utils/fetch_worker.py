@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -32,7 +33,6 @@ RATE_WINDOW_S = 20
 # rounds in which not one byte came, before the fetch is given up; the waits between them double from FIRST_WAIT_S
 STALLED_ROUNDS = 6
 FIRST_WAIT_S = 1.0
-SPARE_BYTES = 64 << 20
 REFUSING_STATUS = (401, 403, 404)
 
 
@@ -232,10 +232,9 @@ class Fetch:
     def _check_space(self, missing: Sequence[Entry], parts: Path) -> None:
         needed = sum(one.size for one in missing) - folder_bytes(parts)
         free = shutil.disk_usage(self.root).free
-        if self.request["hub"] != "controller" and needed + SPARE_BYTES > free:
-            raise Refused(
-                f"the file system of {self.root} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are still to come"
-            )
+        # what comes from the controller is here already
+        if self.request["hub"] != "controller" and (why := fetch_plan.lacking_space(str(self.root), needed, free)):
+            raise Refused(why)
 
     def _finished(self, entry: Entry, part: Path) -> None:
         """Verify a file that is complete, and give it its name; one with a wrong content is thrown away."""
@@ -272,23 +271,26 @@ def give_up(error: BaseException) -> None:
         raise Refused(f"the hub refuses ({status}): {' '.join(str(error).split())[:300]}") from None
 
 
-def take_token(folder: Path) -> str:
-    """The token, which from now on is nowhere but in this process."""
-    file = folder / "token"
+def take(folder: Path, name: str) -> str:
+    """What a file says, which from now on is nowhere but in this process; empty without one."""
+    file = folder / name
     if not file.exists():
         return ""
-    token = file.read_text().strip()
+    text = file.read_text().strip()
     file.unlink()
-    return token
+    return text
 
 
 def main() -> int:
+    # SIGINT ends it as SIGTERM does: at once, and not when the files that are on their way have arrived
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
+    os.environ.update(json.loads(take(folder, "environment") or "{}"))
     progress = Progress(folder)
     threading.Thread(target=progress.run, daemon=True).start()
     try:
-        Fetch(request, SOURCES[request["hub"]](request, take_token(folder)), progress).run()
+        Fetch(request, SOURCES[request["hub"]](request, take(folder, "token")), progress).run()
     except Exception as error:
         try:
             give_up(error)

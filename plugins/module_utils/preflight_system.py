@@ -20,6 +20,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.checks import (
     warned,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host, natural_key
+from ansible_collections.fullrank.serving.plugins.module_utils.manifest import READY
 
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
 CAP_SYS_RESOURCE = 24  # include/uapi/linux/capability.h
@@ -232,6 +233,8 @@ def _present(host: Host, entry: dict[str, Any]) -> int:
     """Bytes that are there already, where they count; through links, because model caches consist of them."""
     if not entry["kept"] or not host.exists(entry["path"]):
         return 0
+    if host.exists(f"{entry['path']}/{READY}"):
+        return int(entry["bytes"])  # a copy of the role model that is verified, whatever size was said
     result = host.run("du", "--dereference", "--apparent-size", "--block-size=1", "--summarize", entry["path"])
     first = result.stdout.split()[:1] if result else []
     return int(first[0]) if first and first[0].isdecimal() else 0

@@ -87,7 +87,7 @@ attributes:
     support: full
 requirements:
   - systemd 248 or newer
-  - Python 3.9 or newer with PyTorch 2.1 or newer and safetensors at O(python)
+  - Python 3.9 or newer with PyTorch 2.1 or newer (2.7 for scales in E8M0), numpy and safetensors at O(python)
 author:
   - The fullrank authors (@fullrank)
 """

@@ -17,6 +17,8 @@ description:
   - While it runs a line every few seconds says how far it is, how fast, and how long it will take.
   - Does nothing, and asks the hub nothing, when O(path) holds a verified copy of what is asked for.
   - A folder that holds another revision is refused, because an engine may be reading it.
+  - Proxies and certificates (C(https_proxy), C(no_proxy), C(SSL_CERT_FILE), C(REQUESTS_CA_BUNDLE) and the like) come from the
+    environment of the task.
 options:
   path:
     description: Folder of the weights. One folder holds one revision.
@@ -106,7 +108,7 @@ RETURN = r"""
 fetch:
   description: >-
     state (C(ready), C(running), C(needed) or C(failed)), error in words, and where it runs or ran its progress -
-    phase, bytes, total, rate (bytes/s), files_done and files.
+    phase, bytes, total, rate (bytes/s), files_done and files; of what comes from the controller also lacking_space, in words.
   returned: always
   type: dict
 manifest_sha256:
@@ -117,6 +119,7 @@ manifest_sha256:
 
 import inspect
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -196,13 +199,26 @@ class Fetch:
             # a copy: the module's own archive is gone when the module has ended
             (library / f"{one.__name__.rpartition('.')[2]}.py").write_text(inspect.getsource(one))
         (self.folder / "request.json").write_text(json.dumps(self.request))
-        if self.module.params["token"]:
-            token = self.folder / "token"
-            token.touch(mode=0o600)
-            token.write_text(self.module.params["token"])
+        # the address of a proxy can hold a password
+        self._hand_over("environment", json.dumps(fetch_plan.environment(os.environ)))
+        self._hand_over("token", self.module.params["token"] or "")
         python = self.module.params["python"] or sys.executable
         module = f"{PACKAGE.replace('/', '.')}.fetch_worker"
         self.module.run_command(fetch_plan.start_command(self.path, python, module), check_rc=True)
+
+    def _hand_over(self, name: str, secret: str) -> None:
+        """In a file that the program deletes when it has read it."""
+        file = self.folder / name
+        file.touch(mode=0o600)
+        file.write_text(secret)
+
+    def lacking_space(self) -> str:
+        """Why what the controller would send does not fit."""
+        root = Path(self.path)
+        there = weights.sizes(root), weights.sizes(root / fetch_plan.ARRIVED)
+        rest = [one for one in self.request["files"] if one["size"] not in [sizes.get(one["path"]) for sizes in there]]
+        place = next(folder for folder in (root, *root.parents) if folder.exists())
+        return fetch_plan.lacking_space(self.path, sum(one["size"] for one in rest), shutil.disk_usage(place).free)
 
     def progress(self) -> dict[str, Any]:
         try:
@@ -223,7 +239,8 @@ class Fetch:
         if not self.folder.exists():
             return {"state": "needed", "error": ""}
         if not self.module.check_mode:
-            (self.folder / "token").unlink(missing_ok=True)  # of one that ended before it could read it
+            for name in ("token", "environment"):  # of one that ended before it could read them
+                (self.folder / name).unlink(missing_ok=True)
         error = progress.get("error") if progress.get("phase") == "failed" else ""
         if not error:
             command = ["journalctl", f"--unit={self.unit}", "--lines=5", "--output=cat", "--no-pager", "--quiet"]
@@ -253,6 +270,8 @@ def main() -> None:
     fetch = Fetch(module)
     changed = False
     found = fetch.look()
+    if module.params["hub"] == "controller" and found["state"] in ("needed", "failed"):
+        found["lacking_space"] = fetch.lacking_space()
     if module.params["state"] != "watched" and found["state"] in ("needed", "failed"):
         if why := other_revision(Path(fetch.path), fetch.request):
             module.fail_json(msg=why, fetch=found)

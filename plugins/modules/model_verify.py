@@ -85,6 +85,10 @@ source:
   description: Where the weights come from - hub, repo and revision; empty without a manifest.
   returned: always
   type: dict
+conversion:
+  description: What was done to the files since they came from there; empty for nothing.
+  returned: always
+  type: dict
 bytes:
   description: What the manifest lists, together.
   returned: always
@@ -150,6 +154,7 @@ def main() -> None:
         "problems": problems,
         "manifest_sha256": copy.digest,
         "source": copy.manifest["source"] if copy.manifest else {},
+        "conversion": (copy.manifest["conversion"] or {}) if copy.manifest else {},
         "bytes": manifests.total_bytes(copy.manifest) if copy.manifest else 0,
         "seconds": round(time.monotonic() - started, 1),
     }

@@ -6,10 +6,12 @@ A program of its own, run with the interpreter of an engine's environment (Pytho
 
     python convert_worker.py JOB.json
 
-It gets no other file, so it imports nothing of this collection; ``conversion`` writes the job. Each shard is streamed:
-read once, hashed on the way in (what is converted is what was fetched) and on the way out (the manifest needs no second
-reading), written beside its place, opened once by safetensors, renamed, and recorded. Killed at any moment, it leaves
-whole shards and one unfinished file per thread that nobody takes for a shard. Memory: two pieces per thread.
+It gets no other file, so it imports nothing of this collection; ``conversion`` writes the job. A shard of the source is read
+once to be hashed (what is converted is what was fetched), and is then in the page cache for safetensors, which reads its tensors
+through a memory map. The library writes a file only from tensors that are all in memory, so a shard of the result, whose header
+comes with the job, is written here, a piece at a time: beside its place, hashed on the way (the manifest needs no second
+reading), opened once by the library, renamed, and recorded. Killed at any moment, it leaves whole shards and one unfinished
+file per thread that nobody takes for a shard. Memory of its own: a few pieces per thread.
 
 **Exact.** BF16 is the product in infinite precision, rounded once, to nearest, ties to even. A code has 4 significant
 bits and a scale up to 24: their product does not always fit float32, and rounding it there first and to BF16 then is
@@ -38,13 +40,12 @@ from typing import Any, BinaryIO
 import torch
 from safetensors import safe_open
 
-READ_BYTES = 8 << 20  # a piece: long enough for hashing and disks
-CACHE_ELEMENTS = {"cpu": 1 << 17, "cuda": 1 << 23}  # of one multiplication: a core's own cache; enough work for a GPU
+PIECE_BYTES = 8 << 20  # long enough for hashing and disks
+CACHE_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 23}  # of one multiplication: a core's own cache; enough work for a GPU
 NAN_CODE = 0x7F
 FLOAT16_FACTOR = 256.0
 FLOAT16_BITS = 0xBF80 - (1 << 16)  # sign and the seven bits, as int16
 ORDINARY = (2.0**-100, 2.0**100)  # scales for which no code leaves float32's normal numbers
-DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F8_E8M0": torch.uint8}
 SIGNIFICANDS = torch.arange(8, 16, dtype=torch.float64)
 MOST_THREADS = 16
 PROGRESS_SECONDS = 1.0
@@ -79,24 +80,26 @@ class Multiplier:
 
     def __init__(self, device: str) -> None:
         self.device, self.elements = device, CACHE_ELEMENTS[device]
+        self.bits = torch.empty(0, dtype=torch.uint8, device=device)
         self.half = torch.empty(0, dtype=torch.int16, device=device)
         self.single = torch.empty(0, dtype=torch.float32, device=device)
 
     def __call__(self, codes: torch.Tensor, scale: torch.Tensor, special: torch.Tensor, out: torch.Tensor) -> None:
         """``scale`` and ``special`` (where the exact way must be taken): one row for all, or one for each; one column or all."""
-        if int((codes & NAN_CODE).max()) == NAN_CODE:
-            out.copy_(exact_product(codes, scale))
-            return
         rows, columns = codes.shape
         step = max(1, self.elements // columns)
         if self.half.shape[1:] != (columns,) or len(self.half) < step:
+            self.bits = self.bits.new_empty(step, columns)
             self.half = self.half.new_empty(step, columns)
             self.single = self.single.new_empty(step, columns)
         factor = scale * FLOAT16_FACTOR
         for begin in range(0, rows, step):
             part = slice(begin, min(begin + step, rows))
             count = part.stop - begin
-            half, single = self.half[:count], self.single[:count]
+            bits, half, single = self.bits[:count], self.half[:count], self.single[:count]
+            if int(torch.bitwise_and(codes[part], NAN_CODE, out=bits).max()) == NAN_CODE:
+                out[part].copy_(exact_product(codes[part], scale[part] if len(scale) > 1 else scale))
+                continue
             half.copy_(codes[part].view(torch.int8)).mul_(128).bitwise_and_(FLOAT16_BITS)
             single.copy_(half.view(torch.float16)).mul_(factor[part] if len(factor) > 1 else factor)
             out[part].copy_(single)
@@ -122,15 +125,11 @@ class Multiplier:
 class Scale:
     """The scale of one weight, and which rows of it go together."""
 
-    def __init__(self, given: dict[str, Any], root: Path, device: str) -> None:
-        with (root / given["file"]).open("rb", buffering=0) as file:
-            raw = bytearray(os.pread(file.fileno(), given["bytes"], given["begin"]))
-        if len(raw) != given["bytes"]:
-            raise EOFError(f"{given['file']}: ends within a scale")
-        stored = torch.frombuffer(raw, dtype=DTYPES[given["dtype"]])
+    def __init__(self, stored: torch.Tensor, given: dict[str, Any], device: str) -> None:
         if given["dtype"] == "F8_E8M0":  # 2^(code - 127), NaN for 255 (OCP Microscaling Formats, E8M0)
-            values = torch.pow(2.0, stored.to(torch.float64) - 127).to(torch.float32)
-            values[stored == 255] = torch.nan
+            codes = stored.view(torch.uint8)
+            values = torch.pow(2.0, codes.to(torch.float64) - 127).to(torch.float32)
+            values[codes == 255] = torch.nan
         else:
             values = stored.to(torch.float32)
         self.values = values.reshape(given["grid"]).to(device)
@@ -202,56 +201,27 @@ class Progress:
         self.write("failed" if error else "done", error)
 
 
+def hash_file(path: Path) -> str:
+    """The sha256 of a file."""
+    total, buffer = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while count := file.readinto(buffer):
+            total.update(buffer[:count])
+    return total.hexdigest()
+
+
 class Source:
-    """A file that is read from begin to end, each byte once, and hashed."""
+    """The tensors of the source's files, read by safetensors through memory maps."""
 
-    def __init__(self, root: Path, name: str) -> None:
-        self.root, self.path = root, root / name
-        self.file: BinaryIO = self.path.open("rb", buffering=0)
-        os.posix_fadvise(self.file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        self.hash = hashlib.sha256()
-        self.buffer = bytearray(READ_BYTES)
-        self.position = 0
-        self.in_order = True
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files: dict[str, Any] = {}
 
-    def pieces(self, begin: int, size: int, most: int) -> Iterator[memoryview]:
-        """``size`` bytes from ``begin`` in pieces of at most ``most``."""
-        if begin < self.position:
-            self.in_order = False
-        if self.in_order:
-            self.skip_to(begin)
-        if most > len(self.buffer):
-            self.buffer = bytearray(most)
-        for offset in range(begin, begin + size, most):
-            view = memoryview(self.buffer)[: min(most, begin + size - offset)]
-            self.fill(view, offset)
-            if self.in_order:
-                self.hash.update(view)
-                self.position = offset + len(view)
-            yield view
-
-    def skip_to(self, begin: int) -> None:
-        """What is not converted is hashed too."""
-        while self.position < begin:
-            view = memoryview(self.buffer)[: min(READ_BYTES, begin - self.position)]
-            self.fill(view, self.position)
-            self.hash.update(view)
-            self.position += len(view)
-
-    def fill(self, view: memoryview, offset: int) -> None:
-        done = 0
-        while done < len(view):
-            count = os.preadv(self.file.fileno(), [view[done:]], offset + done)
-            if not count:
-                raise EOFError(f"{self.path}: ends at {offset + done} bytes")
-            done += count
-
-    def digest(self) -> str:
-        """The sha256 of the whole file."""
-        if not self.in_order:
-            self.hash, self.position, self.in_order = hashlib.sha256(), 0, True
-        self.skip_to(os.fstat(self.file.fileno()).st_size)
-        return self.hash.hexdigest()
+    def tensor(self, file: str, name: str) -> torch.Tensor:
+        if file not in self.files:
+            self.files[file] = safe_open(str(self.root / file), framework="pt")
+        return self.files[file].get_tensor(name)
 
 
 class Sink:
@@ -261,7 +231,7 @@ class Sink:
         self.file: BinaryIO = path.open("wb", buffering=0)
         self.hash = hashlib.sha256()
         self.size = 0
-        self.buffer = bytearray(2 * READ_BYTES)
+        self.buffer = bytearray(2 * PIECE_BYTES)
 
     def memory(self, size: int) -> memoryview:
         """Where the next ``size`` bytes can be made, before they are written."""
@@ -279,25 +249,24 @@ class Sink:
 
 def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, said: Callable[[int], None]) -> None:
     """One file, from the first byte to its record."""
-    source, target, work = Path(job["source"]), Path(job["target"]), Path(job["work"])
+    root, target, work = Path(job["source"]), Path(job["target"]), Path(job["work"])
+    found = hash_file(root / shard["path"])
+    if found != shard["sha256"]:
+        raise ValueError(f"{root / shard['path']}: sha256 {found}, its manifest says {shard['sha256']}: fetch it anew")
     unfinished = work / shard["partial"]
-    reader, writer = Source(source, shard["path"]), Sink(unfinished)
-    multiply = Multiplier(device)
-    with reader.file, writer.file:
-        writer.write(shard["head"].encode("latin-1"))
-        for tensor in shard["tensors"]:
-            if tensor["scale"]:
-                convert_tensor(tensor, reader, writer, multiply, said)
+    source, sink, multiply = Source(root), Sink(unfinished), Multiplier(device)
+    with sink.file:
+        sink.write(shard["head"].encode("latin-1"))
+        for name, scale in shard["tensors"].items():
+            tensor = source.tensor(shard["path"], name)
+            if scale:
+                values = source.tensor(scale["file"], scale["name"])
+                convert_tensor(tensor, Scale(values, scale, device), sink, multiply, said)
             else:
-                for view in reader.pieces(tensor["begin"], tensor["bytes"], READ_BYTES):
-                    writer.write(view)
-                    said(len(view))
-        found = reader.digest()
-        if found != shard["sha256"]:
-            raise ValueError(f"{reader.path}: sha256 {found}, its manifest says {shard['sha256']}: fetch it anew")
-        if writer.size != shard["size"]:
-            raise ValueError(f"{unfinished}: {writer.size} bytes, {shard['size']} were expected")
-        os.fsync(writer.file.fileno())
+                copy_tensor(tensor, sink, said)
+        if sink.size != shard["size"]:
+            raise ValueError(f"{unfinished}: {sink.size} bytes, {shard['size']} were expected")
+        os.fsync(sink.file.fileno())
     with safe_open(str(unfinished), framework="pt") as opened:  # reads and checks the header only
         opened.keys()
     unfinished.chmod(0o644)
@@ -305,35 +274,30 @@ def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, said:
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished.replace(place)
     sync_folder(place.parent)
-    record = {
-        "identity": job["identity"],
-        "path": shard["path"],
-        "size": writer.size,
-        "sha256": writer.hash.hexdigest(),
-    }
+    record = {"identity": job["identity"], "path": shard["path"], "size": sink.size, "sha256": sink.hash.hexdigest()}
     fresh = work / f"{shard['record']}.new"
     fresh.write_text(json.dumps(record), encoding="utf-8")
     fresh.replace(work / shard["record"])
     sync_folder(work)
 
 
+def copy_tensor(tensor: torch.Tensor, sink: Sink, said: Callable[[int], None]) -> None:
+    """A tensor that stays as it is."""
+    for piece in tensor.reshape(-1).view(torch.uint8).split(PIECE_BYTES):
+        sink.write(piece.numpy())
+        said(len(piece))
+
+
 def convert_tensor(
-    tensor: dict[str, Any],
-    reader: Source,
-    writer: Sink,
-    multiply: Multiplier,
-    said: Callable[[int], None],
+    tensor: torch.Tensor, scale: Scale, sink: Sink, multiply: Multiplier, said: Callable[[int], None]
 ) -> None:
-    """One weight, from its codes in ``reader`` to BF16 in ``writer``."""
-    if not tensor["bytes"]:
+    """One weight, from its codes to BF16 in ``sink``."""
+    if not tensor.numel():
         return
-    device = multiply.device
-    scale = Scale(tensor["scale"], reader.root, device)
-    columns, row = scale.columns, 0
-    most = max(1, READ_BYTES // columns) * columns
-    for view in reader.pieces(tensor["begin"], tensor["bytes"], most):
-        codes = torch.frombuffer(view, dtype=torch.uint8).view(-1, columns).to(device)
-        memory = writer.memory(2 * len(view))
+    device, row = multiply.device, 0
+    for piece in tensor.view(torch.uint8).reshape(-1, scale.columns).split(max(1, PIECE_BYTES // scale.columns)):
+        codes = piece.to(device)
+        memory = sink.memory(2 * codes.numel())
         written = torch.frombuffer(memory, dtype=torch.bfloat16).view(codes.shape)
         out = written if device == "cpu" else torch.empty_like(written, device=device)
         for begin, count, factors, special in scale.pieces(row, len(codes)):
@@ -342,8 +306,8 @@ def convert_tensor(
         if out is not written:
             written.copy_(out)
         row += len(codes)
-        writer.write(memory)
-        said(2 * len(view))
+        sink.write(memory)
+        said(len(memory))
 
 
 def sync_folder(folder: Path) -> None:

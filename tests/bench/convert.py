@@ -31,7 +31,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.fp8_checkpoint im
 from tests.unit import fp8_model
 
 ROUNDS = 5
-SHARDS, ROWS, COLUMNS = 6, 7168, 4096  # 29 MB of FP8 each
+SHARDS, ROWS, COLUMNS = 12, 7168, 4096  # 29 MB of FP8 each
 PROGRAM = CHECKOUT / "plugins/plugin_utils/convert_worker.py"
 PYTHON = os.environ["FULLRANK_VLLM_PYTHON"]
 RESULTS = CHECKOUT / ".cache/bench/convert.json"
@@ -68,13 +68,13 @@ def naive(source, target):
 
 for line in sys.stdin:
     what, argument, target = json.loads(line)
-    began = time.monotonic()
+    began, cpu = time.monotonic(), time.process_time()
     if what == "naive":
         naive(argument, target)
     else:
         error = worker.run(json.loads(Path(argument).read_text()))
         assert not error, error
-    print(time.monotonic() - began, flush=True)
+    print(json.dumps([time.monotonic() - began, time.process_time() - cpu]), flush=True)
 """
 
 
@@ -86,9 +86,9 @@ def forget(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def plain_copy(source: Path, target: Path, sizes: dict[str, int]) -> float:
-    """Read each file and write as many bytes as its result has."""
-    began = time.monotonic()
+def plain_copy(source: Path, target: Path, sizes: dict[str, int]) -> list[float]:
+    """Read each file and write as many bytes as its result has. Seconds, and CPU-seconds."""
+    began, cpu = time.monotonic(), time.process_time()
     for name, size in sizes.items():
         with (source / name).open("rb", buffering=0) as read, (target / name).open("wb", buffering=0) as write:
             buffer = bytearray(8 << 20)
@@ -98,7 +98,7 @@ def plain_copy(source: Path, target: Path, sizes: dict[str, int]) -> float:
                     piece = memoryview(buffer)[: min(count, left)]
                     left -= write.write(piece)
             os.fsync(write.fileno())
-    return time.monotonic() - began
+    return [time.monotonic() - began, time.process_time() - cpu]
 
 
 def main(place: Path) -> None:
@@ -116,27 +116,30 @@ def main(place: Path) -> None:
             assert child.stdin and child.stdout
             pipe_in, pipe_out = child.stdin, child.stdout
 
-            def ask(what: str, argument: Path) -> float:
+            def ask(what: str, argument: Path) -> list[float]:
                 pipe_in.write(json.dumps([what, str(argument), str(target)]) + "\n")
                 pipe_in.flush()
-                return float(pipe_out.readline())
+                return list(json.loads(pipe_out.readline()))
 
-            def convert() -> float:
+            def convert() -> list[float]:
                 folder = conversion.write_job(work, target, work.shards, "", rank=0, device="cpu", threads=0)
                 return ask("convert", folder / conversion.job_name(0))
 
-            turns: dict[str, Callable[[], float]] = {
+            turns: dict[str, Callable[[], list[float]]] = {
                 "plain": lambda: plain_copy(source, target, sizes),
                 "convert": convert,
                 "naive": lambda: ask("naive", source),
             }
             seconds: dict[str, list[float]] = {what: [] for what in turns}
+            cpu: dict[str, list[float]] = {what: [] for what in turns}
             for number in range(ROUNDS):
                 for what, call in turns.items():
                     shutil.rmtree(target, ignore_errors=True)
                     target.mkdir()
                     forget(source)
-                    seconds[what].append(call())
+                    took, computed = call()
+                    seconds[what].append(took)
+                    cpu[what].append(computed)
                     print(f"   round {number + 1}: {what} {moved / 1e6 / seconds[what][-1]:.0f} MB/s", flush=True)
             pipe_in.close()
     medians = {what: statistics.median(values) for what, values in seconds.items()}
@@ -147,9 +150,15 @@ def main(place: Path) -> None:
         f"\nread + written, medians of {ROUNDS}: "
         + ", ".join(f"{what} {rate:.0f} MB/s" for what, rate in rates.items())
     )
+    costs = {what: statistics.median(values) / moved * 1e9 for what, values in cpu.items()}
+    print("CPU-seconds per GB read + written: " + ", ".join(f"{what} {one:.2f}" for what, one in costs.items()))
+    busy = statistics.median(a / b for a, b in zip(cpu["convert"], seconds["convert"], strict=True))
+    print(f"while it converts, it has {busy:.2f} of {len(os.sched_getaffinity(0))} processors")
     print(f"the converter reaches {100 * share:.0f} % of a plain read + write, {faster:.1f} times the naive loop")
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({"seconds": seconds, "moved": moved, "share_of_plain": share, "times_naive": faster}))
+    RESULTS.write_text(
+        json.dumps({"seconds": seconds, "cpu": cpu, "moved": moved, "share_of_plain": share, "times_naive": faster})
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ FILES = {
 LARGE = sum(len(content) for content in FILES.values() if len(content) > 10_000)
 # what may be on its way, unwritten, when a client is killed: two files, each with the client's chunk and the sockets' buffers
 ON_THE_WAY = 2 * (2 << 20)
+
+
+INTERRUPTIONS = 5
 
 
 @pytest.fixture
@@ -63,6 +66,7 @@ class Fetcher:
         self.run_folder = work / "run"
         self.run_folder.mkdir()
         self.token = ""
+        self.environment: dict[str, str] = {}
         self.request: dict[str, Any] = {
             "path": str(self.model),
             "hub": "huggingface" if client.startswith("hugging") else "modelscope",
@@ -84,10 +88,12 @@ class Fetcher:
         (self.run_folder / "progress.json").unlink(missing_ok=True)
         if self.token:
             (self.run_folder / "token").write_text(self.token)
+        (self.run_folder / "environment").write_text(json.dumps(self.environment))
         env = {"PATH": os.environ["PATH"], "HOME": str(self.run_folder), "PYTHONPATH": str(CHECKOUT / "collections")}
         env |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        # a shell that runs the tests in the background has SIGINT ignored, and children inherit that
         return subprocess.Popen(
-            [self.python, "-m", WORKER, self.run_folder],
+            ["env", "--default-signal=INT", self.python, "-m", WORKER, self.run_folder],
             env=env,
             text=True,
             stdout=subprocess.PIPE,
@@ -159,6 +165,15 @@ def test_faults_of_the_network_end_in_an_exact_copy(fetch: Fetcher, hub: Hub, fa
     assert hub.sent <= LARGE + again + (faults.drops + faults.errors) * (1 << 20)
 
 
+def test_a_hub_that_falls_silent_is_asked_again(fetch: Fetcher, hub: Hub) -> None:
+    """The clients wait 10 s and 60 s of themselves; here they are told to be less patient."""
+    hub.faults = Faults(hangs=2)
+    fetch.environment = {"HF_HUB_DOWNLOAD_TIMEOUT": "3", "MODELSCOPE_DOWNLOAD_TIMEOUT": "3"}
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact()
+    assert hub.faults.hangs == 0 and hub.sent <= LARGE + 2 * (1 << 20)
+
+
 def test_a_hub_that_keeps_sending_something_else_is_named(fetch: Fetcher, hub: Hub) -> None:
     hub.faults = Faults(flips=10_000)
     told = fetch()
@@ -169,15 +184,14 @@ def test_a_hub_that_keeps_sending_something_else_is_named(fetch: Fetcher, hub: H
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
 def test_what_was_interrupted_goes_on_where_it_was(fetch: Fetcher, hub: Hub, how: signal.Signals) -> None:
-    """Three random moments each; nothing but what was on its way is asked for again."""
+    """Five random moments each; nothing but what was on its way is asked for again."""
     hub.faults = Faults(delay_s=0.01)
     moments = random.Random(f"{fetch.request['hub']}{how}")
-    for _ in range(3):
+    for _ in range(INTERRUPTIONS):
         process = fetch.start()
         begun, seen = hub.sent, time.monotonic()
-        wanted = begun + moments.randrange(
-            9 << 19, 11 << 19
-        )  # a fetch that began anew each time would exceed the bound below
+        # one that began anew each time would exceed the bound below
+        wanted = begun + moments.randrange(5 << 19, 6 << 19)
         while hub.sent < min(wanted, LARGE) and process.poll() is None and time.monotonic() - seen < LIMIT_S:
             time.sleep(0.005)
         process.send_signal(how)
@@ -186,18 +200,53 @@ def test_what_was_interrupted_goes_on_where_it_was(fetch: Fetcher, hub: Hub, how
     assert not weights.look(fetch.model).ready
     assert fetch()["phase"] == "done"
     assert fetch.is_exact()
-    assert hub.sent <= LARGE + 3 * ON_THE_WAY
+    assert hub.sent <= LARGE + INTERRUPTIONS * ON_THE_WAY
 
 
-def test_a_damaged_file_in_place_is_fetched_again_and_only_that(fetch: Fetcher, hub: Hub) -> None:
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[4711] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage", [flip, lambda file: os.truncate(file, 4711), Path.unlink], ids=["flipped", "cut", "gone"]
+)
+def test_a_damaged_file_in_place_is_fetched_again_and_only_that(
+    fetch: Fetcher, hub: Hub, damage: Callable[[Path], None]
+) -> None:
     fetch()
     victim = fetch.model / "model-00002-of-00002.safetensors"
-    content = bytearray(victim.read_bytes())
-    content[4711] ^= 1
-    victim.write_bytes(content)
+    damage(victim)
     hub.sent = 0
     assert fetch()["phase"] == "done"
     assert fetch.is_exact() and hub.sent == victim.stat().st_size
+
+
+def test_a_bit_that_flips_in_an_unfinished_part_costs_that_file_once_more(fetch: Fetcher, hub: Hub) -> None:
+    hub.faults = Faults(delay_s=0.01)
+    process = fetch.start()
+    while hub.sent < 6 << 20 and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate(timeout=LIMIT_S)
+    hub.faults = Faults()
+    parts = [one for one in (fetch.model / ".fullrank/partial").rglob("*00001-of*") if one.stat().st_size > 4711]
+    assert parts
+    for part in parts:
+        flip(part)
+    assert fetch()["phase"] == "done"
+    assert fetch.is_exact()
+    assert hub.sent <= LARGE + len(BIG) + ON_THE_WAY
+
+
+def test_a_proxy_is_the_way_out_where_the_task_has_one(fetch: Fetcher, hub: Hub) -> None:
+    """The hub's name leads nowhere; the stand-in, asked as a proxy, answers for it."""
+    fetch.request["endpoint"] = "http://hub.invalid"
+    fetch.environment = {"http_proxy": hub.url}
+    assert fetch()["phase"] == "done" and fetch.is_exact()
+    assert not (fetch.run_folder / "environment").exists()
+    assert all(one["path"].startswith("http://hub.invalid/") for one in hub.log)
 
 
 def test_a_private_model_needs_the_token_which_is_left_nowhere(fetch: Fetcher, hub: Hub) -> None:

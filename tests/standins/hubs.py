@@ -7,6 +7,7 @@ Python index of FOLDER/../wheels below /simple/; ``GET /_log`` gives what was as
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import html
@@ -25,6 +26,7 @@ BRANCHES = ("main", "master")
 TOKEN = "stand-in-token"
 LFS_FROM_BYTES = 10_000
 PIECE = 1 << 16
+HANG_S = 120
 
 
 @dataclasses.dataclass
@@ -34,6 +36,8 @@ class Faults:
     drops: int = 0
     """Answers that are cut off after ``drop_after`` bytes."""
     drop_after: int = 1 << 20
+    hangs: int = 0
+    """Answers in which nothing comes any more after ``drop_after`` bytes, though the connection stays."""
     errors: int = 0
     """Answers that are a 503 instead."""
     flips: int = 0
@@ -211,9 +215,11 @@ class Handler(BaseHTTPRequestHandler):
         return (int(match[1]), int(match[2] or size - 1)) if match else (0, size - 1)
 
     def send(self, part: bytes, large: bool) -> None:
-        stop = len(part)
-        if large and len(part) > self.server.faults.drop_after and self.server.take("drops"):
-            stop = self.server.faults.drop_after
+        stop, hangs = len(part), False
+        if large and len(part) > self.server.faults.drop_after:
+            hangs = self.server.take("hangs")
+            if hangs or self.server.take("drops"):
+                stop = self.server.faults.drop_after
         for start in range(0, stop, PIECE):
             piece = part[start : min(start + PIECE, stop)]
             self.wfile.write(piece)
@@ -221,6 +227,10 @@ class Handler(BaseHTTPRequestHandler):
                 with self.server.lock:
                     self.server.sent += len(piece)
                 time.sleep(self.server.faults.delay_s)
+        if hangs:
+            self.connection.settimeout(HANG_S)
+            with contextlib.suppress(OSError):
+                self.connection.recv(1)  # until the client gives up
         if stop < len(part):
             self.close_connection = True
             self.connection.shutdown(2)

@@ -11,34 +11,38 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+from safetensors.torch import save_file
+
 spec = importlib.util.spec_from_file_location("convert_worker", sys.argv[1])
 assert spec and spec.loader
 worker = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(worker)
 
+CODES = torch.float8_e4m3fn
+SCALES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "F8_E8M0": torch.float8_e8m0fnu}
+
+
+def tensor(raw: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
+    return torch.frombuffer(bytearray.fromhex(raw), dtype=dtype).reshape(shape)
+
+
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     for line in sys.stdin:
         asked = json.loads(line)
-        worker.READ_BYTES = asked["read_bytes"]
+        worker.PIECE_BYTES = asked["piece_bytes"]
         worker.CACHE_ELEMENTS = {"cpu": asked["cache_elements"]}
-        scale, codes = bytes.fromhex(asked["scale"]), bytes.fromhex(asked["codes"])
-        (folder / "source").write_bytes(scale + codes)
-        given = {key: asked[key] for key in ("dtype", "weight", "grid", "cover")}
-        tensor = {
-            "begin": len(scale),
-            "bytes": len(codes),
-            "scale": {**given, "file": "source", "begin": 0, "bytes": len(scale)},
-        }
-        reader, writer = worker.Source(folder, "source"), worker.Sink(folder / "target")
-        said: list[int] = []
-        with reader.file, writer.file:
-            worker.convert_tensor(tensor, reader, writer, worker.Multiplier("cpu"), said.append)
-            digest = reader.digest()
+        laid = asked["laid"]
+        scale = tensor(asked["scale"], SCALES[laid["dtype"]], laid["shape"])
+        save_file({"w": tensor(asked["codes"], CODES, asked["shape"]), "w_scale": scale}, folder / "source")
+        source, sink, said = worker.Source(folder), worker.Sink(folder / "target"), []
+        with sink.file:
+            scales = worker.Scale(source.tensor("source", "w_scale"), laid, "cpu")
+            worker.convert_tensor(source.tensor("source", "w"), scales, sink, worker.Multiplier("cpu"), said.append)
         answer = {
             "out": (folder / "target").read_bytes().hex(),
-            "written": writer.hash.hexdigest(),
-            "read": digest,
+            "written": sink.hash.hexdigest(),
             "said": sum(said),
         }
         print(json.dumps(answer), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -139,6 +140,29 @@ def test_killed_at_ten_moments(source: Path, target: Path, tmp_path: Path) -> No
     finish(source, target)
     assert weights.look(target).digest == weights.look(whole).digest
     assert weights.verify(target, weights.look(target).manifest["files"]) == []  # type: ignore[index]
+
+
+def most_memory(process: subprocess.Popen[bytes]) -> int:
+    """The most bytes of its own that a process had, as far as looking again and again tells; mapped files are not its own."""
+    most = 0
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()  # one that has ended has no RssAnon
+        most = max([most, *(int(size) << 10 for size in re.findall(r"RssAnon:\s+(\d+) kB", status))])
+        time.sleep(0.005)
+    assert process.returncode == 0
+    return most
+
+
+@pytest.mark.engine
+def test_memory_does_not_grow_with_the_shards(tmp_path: Path) -> None:
+    """Two shards may be held; less than one is."""
+    most = []
+    for name, rows, columns in (("small", 256, 256), ("large", 8192, 8192)):
+        fp8_model.make(tmp_path / name, 3, rows, columns)
+        _, process = start(tmp_path / name, tmp_path / f"{name}-bf16")
+        most.append(most_memory(process))
+    assert most[0] > 0
+    assert most[1] - most[0] < 2 * rows * columns
 
 
 @pytest.mark.engine

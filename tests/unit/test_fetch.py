@@ -130,7 +130,18 @@ def test_a_journal_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
 
 def test_the_token_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("abc\n")
-    assert [fetch_worker.take_token(tmp_path) for _ in range(2)] == ["abc", ""]
+    assert [fetch_worker.take(tmp_path, "token") for _ in range(2)] == ["abc", ""]
+
+
+def test_the_fetch_gets_the_way_out_and_nothing_else_of_the_environment() -> None:
+    given = {"https_proxy": "http://p", "NO_PROXY": "a", "SSL_CERT_FILE": "/c", "HOME": "/root", "HF_TOKEN": "x"}
+    assert fetch_plan.environment(given) == {"https_proxy": "http://p", "NO_PROXY": "a", "SSL_CERT_FILE": "/c"}
+
+
+def test_what_is_there_needs_no_space() -> None:
+    assert fetch_plan.lacking_space("/m", 0, 0) == ""
+    assert fetch_plan.lacking_space("/m", 10**9, 2 * 10**9) == ""
+    assert "0.99 GB free, and 1.00 GB are still to come" in fetch_plan.lacking_space("/m", 10**9, 99 * 10**7)
 
 
 def test_a_unit_uses_the_folder_that_it_names_and_what_is_inside() -> None:

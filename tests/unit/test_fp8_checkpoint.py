@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -109,9 +110,9 @@ def test_config() -> None:
     assert checkpoints.converted_config({"compression_config": FP8}) == {"torch_dtype": "bfloat16"}
 
 
-def tensor(dtype: str, *shape: int, begin: int = 0) -> dict[str, Any]:
+def tensor(dtype: str, *shape: int) -> dict[str, Any]:
     width = checkpoints.ELEMENT_BYTES.get(dtype, 1)
-    return {"dtype": dtype, "shape": list(shape), "begin": begin, "bytes": width * math.prod(shape), "file": "f"}
+    return {"dtype": dtype, "shape": list(shape), "bytes": width * math.prod(shape), "file": "f"}
 
 
 @pytest.mark.parametrize(
@@ -180,24 +181,28 @@ def test_tensors_that_are_refused(tensors: dict[str, Any], said: str) -> None:
 
 
 def test_readers_find_every_tensor_aligned() -> None:
-    """Two scalars held the float32 tensor behind them in place; one of them goes."""
     tensors = {
-        "a.k_scale": tensor("BF16", begin=0),
-        "b": tensor("BF16", begin=2),
-        "c": tensor("F32", 4, begin=4),
-        "d": tensor("F8_E4M3", 3, 1, begin=20),
-        "d_scale": tensor("F32", begin=23),
+        "a.k_scale": tensor("BF16"),
+        "b": tensor("BF16"),
+        "c": tensor("F32", 4),
+        "d": tensor("F8_E4M3", 3, 1),
+        "d_scale": tensor("F32"),
+        "e": tensor("U8", 5),
     }
     scales, _ = checkpoints.plan(tensors, Scheme("fp8", None))
-    head, entries, size = checkpoints.layout(tensors, scales, {"format": "pt"})
-    assert [one["name"] for one in entries] == ["c", "b", "d"]
-    assert len(head) % 8 == 0 and size == len(head) + 16 + 2 + 6
-    found = checkpoints.parse_header("f", size, head[8:])
-    assert {name: (one["dtype"], one["begin"] - len(head)) for name, one in found.items()} == {
-        "c": ("F32", 0),
-        "b": ("BF16", 16),
-        "d": ("BF16", 18),
+    head, ordered, size = checkpoints.layout(tensors, scales, {"format": "pt"})
+    assert list(ordered) == ["c", "b", "d", "e"]
+    assert [name for name, scale in ordered.items() if scale] == ["d"]
+    assert len(head) % 8 == 0 and size == len(head) + 16 + 2 + 6 + 5
+    header = json.loads(head[8:])
+    assert int.from_bytes(head[:8], "little") == len(head) - 8 and header.pop("__metadata__") == {"format": "pt"}
+    assert {name: (one["dtype"], one["data_offsets"]) for name, one in header.items()} == {
+        "c": ("F32", [0, 16]),
+        "b": ("BF16", [16, 18]),
+        "d": ("BF16", [18, 24]),
+        "e": ("U8", [24, 29]),
     }
+    assert checkpoints.parse_header("f", head[8:])["d"] == {"name": "d", **tensor("BF16", 3, 1)}
 
 
 def test_files() -> None:

@@ -120,6 +120,15 @@ def test_weights_that_are_there_need_no_space(present: int, copies: int, status:
     assert (space["status"], part in space["message"]) == (status, True)
 
 
+def test_a_verified_copy_needs_no_space_whatever_its_size_was_said_to_be(root: Path) -> None:
+    recorded.write(root, "data/models/.fullrank/READY", "the sha256 of a manifest")
+    weights = {"path": "/data/models", "bytes": 9000 * GIB, "purpose": "weights", "copies": 2, "kept": True}
+    (space,) = [
+        check for check in node.ask(root, paths=[weights], shm_bytes=0)["checks"] if check["id"] == "disk-space"
+    ]
+    assert (space["status"], space["message"]) == ("pass", "nothing to be written: weights")
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"network": "200.0.209.0/24"}, {"peers": [{"name": "node2", "address": "node2.example", "ports": [22]}]}, {}],

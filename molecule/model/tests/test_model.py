@@ -146,6 +146,17 @@ def test_a_branch_is_refused_with_its_commit(play: Callable[..., Any], n1: Host)
     assert not n1.file("/data/models/m-branch").exists
 
 
+def test_what_nobody_could_fetch_is_refused_at_once(play: Callable[..., Any], n1: Host) -> None:
+    before = len(asked())
+    run = play(PLAYBOOK, model_repo="just-a-name", model_path="relative", model_venv="/opt/unneeded")
+    assert run.rc != 0
+    assert "model_repo just-a-name is no name of a model" in run.text and "model_path relative" in run.text
+    run = play(PLAYBOOK, model_repo="", model_path="/data/models/m-nothing", model_venv="/opt/unneeded")
+    assert run.rc != 0 and "model_repo is empty" in run.text
+    assert len(asked()) == before
+    assert not n1.file("/opt/unneeded").exists
+
+
 def test_another_revision_needs_a_folder_of_its_own(play: Callable[..., Any]) -> None:
     run = play(PLAYBOOK, model_revision="2" * 40)
     assert run.rc != 0 and "a folder of its own" in run.text

@@ -62,6 +62,20 @@ def test_what_is_missing_is_made_again_and_nothing_else(n1: Host, play: Callable
     assert n1.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors") == kept
 
 
+def test_what_was_fetched_may_go_when_it_was_converted(n1: Host, play: Callable[..., Any]) -> None:
+    before = sums(n1, BF16)
+    n1.run_expect([0], f"mv {FP8} {FP8}-kept")
+    try:
+        for arguments in ((), ("--check", "--diff")):
+            run = play(PLAYBOOK, *arguments)
+            assert (run.rc, run.changed) == (0, 0)
+        assert not n1.file(FP8).exists and sums(n1, BF16) == before
+        other = play(PLAYBOOK, "--check", model_revision="2" * 40)
+        assert other.rc == 0 and other.changed
+    finally:
+        n1.run_expect([0], f"mv {FP8}-kept {FP8}")
+
+
 def test_a_program_that_cannot_run_is_named_once(n1: Host, play: Callable[..., Any]) -> None:
     failed = play(PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/usr/bin/python3")
     assert failed.rc and "No module named 'torch'" in failed.text
