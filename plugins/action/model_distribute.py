@@ -14,26 +14,10 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.module_utils.weights_transfer import outlook, transfer_id
+from ansible_collections.fullrank.serving.plugins.module_utils.weights_transfer import OPTIONS, outlook, transfer_id
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.distribution import Part, distribute, shared
 
-OPTIONS = {
-    "state": {"type": "str", "choices": ["inspected", "started", "awaited", "stopped"], "required": True},
-    "path": {"type": "path", "required": True},
-    "address": {"type": "str", "default": ""},
-    "interface": {"type": "str", "default": ""},
-    "port": {"type": "int", "default": 0},
-    "deployment": {"type": "str", "default": ""},
-    "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
-    "copies": {"type": "dict", "default": {}},
-    "source": {"type": "str", "default": ""},
-    "source_pending": {"type": "bool", "default": False},
-    "streams": {"type": "int", "default": 0},
-    "stall_timeout": {"type": "int", "default": 60},
-    "linger": {"type": "int", "default": 600},
-    "timeout": {"type": "int", "default": 86400},
-}
 INTERVAL_S = 2.0
 SAY_EVERY_S = 5.0
 TOKEN_BYTES = 32

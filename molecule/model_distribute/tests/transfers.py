@@ -57,8 +57,10 @@ class Model:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A run in the background, as the operator's own process."""
+        # a shell's background job ignores SIGINT, and so would what it starts
+        command = ["env", "--default-signal=INT", "ansible-playbook", PLAYBOOK, "-i", str(self.inventory)]
         return subprocess.Popen(
-            ["ansible-playbook", PLAYBOOK, "-i", str(self.inventory), "-e", f"model_path={self.path}", *arguments],
+            [*command, "-e", f"model_path={self.path}", *arguments],
             cwd=CHECKOUT,
             env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
             stdout=subprocess.PIPE,
