@@ -11,7 +11,7 @@ from pathlib import Path
 
 PLAYBOOK = "molecule/model_distribute/converge.yml"
 CHECKOUT = Path(__file__).resolve().parents[3]
-SIZES = (20_000_000, 15_000_001, 1_000)
+SIZES = (12_000_000, 9_000_001, 1_000)
 TOTAL = sum(SIZES)
 SLICE = 1 << 19
 """What plugin_utils/distribution.py chooses for so little."""
