@@ -14,27 +14,12 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.module_utils.weights_transfer import outlook, transfer_id
+from ansible_collections.fullrank.serving.plugins.module_utils.weights_transfer import OPTIONS, outlook, transfer_id
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.distribution import Part, distribute, shared
 
-OPTIONS = {
-    "state": {"type": "str", "choices": ["inspected", "started", "awaited", "stopped"], "required": True},
-    "path": {"type": "path", "required": True},
-    "address": {"type": "str", "default": ""},
-    "interface": {"type": "str", "default": ""},
-    "port": {"type": "int", "default": 0},
-    "deployment": {"type": "str", "default": ""},
-    "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
-    "copies": {"type": "dict", "default": {}},
-    "source": {"type": "str", "default": ""},
-    "source_pending": {"type": "bool", "default": False},
-    "streams": {"type": "int", "default": 0},
-    "stall_timeout": {"type": "int", "default": 60},
-    "linger": {"type": "int", "default": 600},
-    "timeout": {"type": "int", "default": 86400},
-}
-INTERVAL_S = 2.0
+# A node is asked again after this share of the time so far: watching costs little, and ends soon after the transfer.
+ASK_AGAIN_SHARE, SOONEST_S, LATEST_S = 0.05, 1.0, 10.0
 SAY_EVERY_S = 5.0
 TOKEN_BYTES = 32
 
@@ -131,8 +116,10 @@ class ActionModule(ActionBase):
         """Watch until the copy is there or will not be."""
         if self._task.check_mode:
             return {"changed": False, "skipped": True, "msg": "nothing was started: there is nothing to wait for"}
-        said, before, lost = time.monotonic(), None, 0.0
+        began = said = time.monotonic()
+        before, lost = None, 0.0
         while True:
+            interval = min(LATEST_S, max(SOONEST_S, ASK_AGAIN_SHARE * (time.monotonic() - began)))
             try:
                 found = self._ask("running")
                 lost = 0.0
@@ -140,7 +127,7 @@ class ActionModule(ActionBase):
                 lost = lost or time.monotonic()
                 if time.monotonic() - lost > self.given["stall_timeout"]:
                     raise
-                time.sleep(INTERVAL_S)
+                time.sleep(interval)
                 continue
             progress = found.get("progress")
             if found.get("failed") or progress is None:
@@ -157,4 +144,4 @@ class ActionModule(ActionBase):
                 said = time.monotonic()
                 Display().display(f"  {self.host}: {self.given['path']}: {outlook(progress, before)}")
                 before = progress
-            time.sleep(INTERVAL_S)
+            time.sleep(interval)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a node's part in a transfer of weights is called and started. Pure; private to this collection."""
+"""How a node's part in a transfer of weights is asked for, called and started. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,32 @@ from typing import Any
 RUN = "/run/fullrank"
 PACKAGE = "ansible_collections.fullrank.serving.plugins.module_utils"
 PROGRAM = f"{PACKAGE}.weights_peer"
+
+STATES = ("inspected", "started", "awaited", "stopped")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": list(STATES), "required": True},
+    "path": {"type": "path", "required": True},
+    "address": {"type": "str", "default": ""},
+    "interface": {"type": "str", "default": ""},
+    "port": {"type": "int", "default": 0},
+    "deployment": {"type": "str", "default": ""},
+    "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
+    "copies": {"type": "dict", "default": {}},
+    "source": {"type": "str", "default": ""},
+    "source_pending": {"type": "bool", "default": False},
+    "streams": {"type": "int", "default": 0},
+    "stall_timeout": {"type": "int", "default": 60},
+    "linger": {"type": "int", "default": 600},
+    "timeout": {"type": "int", "default": 86400},
+}
+"""What a task may say; the module's documentation says what it means."""
+OPTIONS_ON_THE_NODE: dict[str, dict[str, Any]] = {
+    **OPTIONS,
+    # what the action asks again and again, and what it decided
+    "state": {"type": "str", "choices": [*STATES, "running"], "required": True},
+    "part": {"type": "dict"},
+    "token": {"type": "str", "no_log": True},
+}
 
 
 def transfer_id(root: str) -> str:

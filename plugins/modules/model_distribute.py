@@ -214,11 +214,17 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     manifest,
     systemd,
     weights,
+    weights_checking,
     weights_peer,
+    weights_receiving,
+    weights_serving,
+    weights_slices,
     weights_transfer,
 )
 
 START_LIMIT_S = 20
+# what the node's part runs: the program, and all of this collection that it imports
+PARTS = (manifest, weights, weights_slices, weights_checking, weights_serving, weights_receiving, weights_peer)
 
 
 class Transfer:
@@ -300,7 +306,7 @@ class Transfer:
         package = self.folder.joinpath(*weights_transfer.PACKAGE.split("."))
         package.mkdir(parents=True)
         self.folder.chmod(0o700)
-        for source in (manifest, weights, weights_peer):
+        for source in PARTS:
             name = source.__name__.rpartition(".")[2]
             (package / f"{name}.py").write_text(inspect.getsource(source), encoding="utf-8")
 
@@ -339,31 +345,7 @@ class Transfer:
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "state": {
-                "type": "str",
-                "choices": ["inspected", "started", "awaited", "stopped", "running"],
-                "required": True,
-            },
-            "path": {"type": "path", "required": True},
-            "address": {"type": "str", "default": ""},
-            "interface": {"type": "str", "default": ""},
-            "port": {"type": "int", "default": 0},
-            "deployment": {"type": "str", "default": ""},
-            "method": {"type": "str", "choices": ["chain", "shared"], "default": "chain"},
-            "copies": {"type": "dict", "default": {}},
-            "source": {"type": "str", "default": ""},
-            "source_pending": {"type": "bool", "default": False},
-            "streams": {"type": "int", "default": 0},
-            "stall_timeout": {"type": "int", "default": 60},
-            "linger": {"type": "int", "default": 600},
-            "timeout": {"type": "int", "default": 86400},
-            "part": {"type": "dict"},
-            "token": {"type": "str", "no_log": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=weights_transfer.OPTIONS_ON_THE_NODE, supports_check_mode=True)
     transfer = Transfer(module)
     module.exit_json(changed=False, **getattr(transfer, module.params["state"])())
 

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """How long until every node has a verified copy, as a multiple of one copy's time, where every link is limited.
 
-    distribute.py [--nodes 2,4,8] [--rate 50] [--megabytes 160]
+    distribute.py [--nodes 2,4,8] [--rate 200] [--megabytes 400]
 
 The nodes are network namespaces on a bridge, each with a folder of its own as /srv; what runs in them is the node's program,
 with the numbers that the playbook would give it. Against the chain stand, in the same run and with Debian's packages: rsync from
 one source to all at once (its own daemon, no ssh), BitTorrent (aria2, with a tracker of a few lines), and a chain of nginx, each
-of which keeps what it fetches from the one before; the last node asks, for two files at a time. One copy is one HTTP download by
-curl with sha256sum after it. CPU is what the processes of all nodes used, per gigabyte that was delivered. Seconds
-are shown for orientation only.
+of which keeps what it fetches from the one before; the last node asks, for two files at a time, and every node hashes a file as
+soon as it is whole (the nodes share this machine's processors: hashing all at the end would measure these, not the network). One
+copy is one HTTP download by curl with sha256sum after it. CPU is what the processes of all nodes used, per gigabyte that was
+delivered. Seconds are shown for orientation only.
 """
 
 from __future__ import annotations
@@ -262,10 +263,18 @@ def nginx(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
         service(node, f"{tool('nginx')} -p {RUN}/nginx -e stderr -c {RUN}/nginx.conf")
     time.sleep(2)
     yield
-    last = nodes[-1]
-    names = " ".join(f"-o /dev/null http://{address(last)}:8740/{one['path']}" for one in manifest["files"])
-    on(last, f"curl -sSf --parallel --parallel-max 2 {names}")
-    all_on(nodes[1:], lambda _: verified(manifest))
+    names = " ".join(f"-o /dev/null http://{address(nodes[-1])}:8740/{one['path']}" for one in manifest["files"])
+    ask = f"curl -sSf --parallel --parallel-max 2 {names}"
+
+    def follow(node: str) -> str:
+        # nginx gives a file its name when it is whole
+        each = "; ".join(
+            f"until [ -e {COPY}/{one['path']} ]; do sleep 0.2; done; {verified({'files': [one]})}"
+            for one in manifest["files"]
+        )
+        return f"set -e; {ask} & {each}; wait" if node == nodes[-1] else f"set -e; {each}"
+
+    all_on(nodes[1:], follow)
 
 
 METHODS = {"chain": chain, "nginx chain": nginx, "rsync, all from one": rsync, "BitTorrent (aria2)": bittorrent}
@@ -288,8 +297,8 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", default="2,4,8")
-    parser.add_argument("--rate", type=int, default=50, help="Mbit/s of each link, both ways")
-    parser.add_argument("--megabytes", type=int, default=160)
+    parser.add_argument("--rate", type=int, default=200, help="Mbit/s of each link, both ways")
+    parser.add_argument("--megabytes", type=int, default=400)
     given = parser.parse_args()
     counts = [int(one) for one in given.nodes.split(",")]
     nodes = [f"n{number}" for number in range(1, max(counts) + 1)]

@@ -42,7 +42,10 @@ TOUCH_THE_WORLD = {
     "tables": "the tables beside it",
     "systemd": "procfs; commands by the caller's function",
     "weights": "a model's folder",
-    "weights_peer": "a model's folder and the other nodes, as a program of its own",
+    "weights_checking": "a model's folder, inside the transfer's own process",
+    "weights_peer": "the progress file of the transfer's own process",
+    "weights_receiving": "the other nodes of a transfer",
+    "weights_serving": "the other nodes of a transfer",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
 WORLD_CALLS = {"glob", "iterdir", "open", "read_bytes", "read_text", "readlink", "rglob", "write_bytes", "write_text"}

@@ -1,11 +1,27 @@
-"""Make ``ansible_collections.fullrank.serving`` importable from the checkout, by Ansible's own loader."""
+"""Makes the collection importable from the checkout, so that the tests can run the node's program as the collection has it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+_AnsibleCollectionFinder(paths=[str(Path(__file__).resolve().parents[2] / "collections")])._install()
 
-_AnsibleCollectionFinder(paths=[str(CHECKOUT / "collections")])._install()
+from chains import SIZES, Chain
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Any]:
+    made: list[Chain] = []
+
+    def chain(count: int, sizes: dict[str, int] | None = None) -> Chain:
+        made.append(Chain(tmp_path / f"chain{len(made)}", count, sizes or SIZES))
+        return made[-1]
+
+    yield chain
+    for one in made:
+        one.stop_all()

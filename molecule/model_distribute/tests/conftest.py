@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from transfers import Model
+from transfers import PORT, Model, in_network
 
 
 @pytest.fixture
@@ -29,6 +30,21 @@ def slow(ground: Callable[..., str]) -> Iterator[None]:
 
 
 @pytest.fixture
-def arrived(ground: Callable[..., str]) -> Callable[[str], int]:
-    """Bytes that a node's interface has received until now."""
-    return lambda node: int(ground("exec", node, "cat /sys/class/net/eth0/statistics/rx_bytes"))
+def arrived() -> Iterator[Callable[[str], int]]:
+    """Bytes that the transfers have brought to a node since the test began: packets from their port, counted by its kernel."""
+    for node in ("n1", "n2", "n3", "n4"):
+        for rule in (
+            "table ip arrived",
+            "chain ip arrived in { type filter hook input priority 0 ; }",
+            f"rule ip arrived in tcp sport {PORT} counter",
+        ):
+            in_network(node, "nft", "add", *rule.split())
+
+    def count(node: str) -> int:
+        found = re.search(r"bytes (\d+)", in_network(node, "nft", "list", "table", "ip", "arrived"))
+        assert found
+        return int(found[1])
+
+    yield count
+    for node in ("n1", "n2", "n3", "n4"):
+        in_network(node, "nft", "delete", "table", "ip", "arrived")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transfers import CHECKOUT, PLAYBOOK, SLICE, TOTAL, Model
+from transfers import CHECKOUT, PLAYBOOK, PORT, SIZES, SLICE, TOTAL, Model, in_network, on_the_wire
 
 NODES = ("n1", "n2", "n3", "n4")
 RECEIVERS = NODES[1:]
-# ssh, the module that Ansible sends, and the headers of what comes
-CONTROL_BYTES = 3_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -83,38 +83,31 @@ def test_a_bit_that_flips_on_the_wire_is_caught_and_its_slice_comes_again(
     model: Model, arrived: Callable[[str], int]
 ) -> None:
     """A faulty wire between n1 and everybody: what arrives at n1's port passes a stand-in first."""
-    net = Path(f"/run/netns/{os.environ.get('GROUND_NAME', 'fr')}-n1")
+    net = f"--net=/run/netns/{os.environ.get('GROUND_NAME', 'fr')}-n1"
     address = f"{os.environ.get('GROUND_NET', '10.77.0')}.11"
-    enter = ["nsenter", f"--net={net}"]
-    rules = (
-        "add table ip flip",
-        "add chain ip flip in { type nat hook prerouting priority -100 ; }",
-        "add rule ip flip in tcp dport 7777 redirect to :7778",
-    )
-    for rule in rules:
-        subprocess.run([*enter, "nft", *rule.split()], check=True)
-    flip = Path(__file__).with_name("flip.py")
-    wire = subprocess.Popen(
-        [*enter, "python3", str(flip), "7778", address, "7777", "3"], stdout=subprocess.PIPE, text=True
-    )
+    for rule in (
+        "table ip flip",
+        "chain ip flip in { type nat hook prerouting priority -100 ; }",
+        f"rule ip flip in tcp dport {PORT} redirect to :{PORT + 1}",
+    ):
+        in_network("n1", "nft", "add", *rule.split())
+    flip = ["python3", str(Path(__file__).with_name("flip.py")), str(PORT + 1), address, str(PORT), "3"]
+    began = int(time.time())
+    wire = subprocess.Popen(["nsenter", net, *flip], stdout=subprocess.PIPE, text=True)
     try:
-        before = {node: arrived(node) for node in RECEIVERS}
-        command = ["ansible-playbook", PLAYBOOK, "-i", str(model.inventory), "-e", f"model_path={model.path}"]
-        done = subprocess.run(
-            [*command, "-e", "model_distribute_port=7777"], check=False, capture_output=True, text=True, cwd=CHECKOUT
-        )
-        after = {node: arrived(node) for node in RECEIVERS}
+        code, text = model.run()
     finally:
         wire.terminate()
         flipped = wire.communicate()[0].count("flipped")
-        subprocess.run([*enter, "nft", "delete", "table", "ip", "flip"], check=True)
-    assert (done.returncode, flipped) == (0, 3), done.stdout
+        in_network("n1", "nft", "delete", "table", "ip", "flip")
+    assert (code, flipped) == (0, 3), text
     model.assert_everywhere(*RECEIVERS)
     said = "".join(
-        model.on(node, "journalctl -u 'fullrank-weights-*' -o cat | grep damaged || true") for node in RECEIVERS
+        model.on(node, f"journalctl -u 'fullrank-weights-*' --since=@{began} -o cat | grep damaged || true")
+        for node in RECEIVERS
     )
     assert 1 <= said.count("arrived damaged from n1: once more") <= 3  # two may hit the same slice
-    assert sum(after.values()) - sum(before.values()) < 3 * (TOTAL + CONTROL_BYTES) + 3 * SLICE
+    assert sum(map(arrived, RECEIVERS)) < on_the_wire(3 * TOTAL + 3 * SLICE)
 
 
 def test_a_bit_that_flips_on_a_disk_costs_one_slice(model: Model, arrived: Callable[[str], int]) -> None:
@@ -123,7 +116,7 @@ def test_a_bit_that_flips_on_a_disk_costs_one_slice(model: Model, arrived: Calla
     model.on("n3", f"rm {model.path}/.fullrank/READY")  # as model_verify does when it finds this
     before = arrived("n3")
     assert model.run()[0] == 0
-    assert arrived("n3") - before < SLICE + CONTROL_BYTES
+    assert SLICE < arrived("n3") - before < on_the_wire(SLICE)
     model.assert_everywhere(*RECEIVERS)
 
 
@@ -137,7 +130,8 @@ def test_a_late_node_gets_it_from_any_that_has_it(model: Model) -> None:
 
 
 def test_two_models_at_once_do_not_disturb_each_other(model: Model) -> None:
-    other = Model(f"{model.path}-other", model.ground, model.inventory)
+    model.port = 0  # two transfers on a node need two ports
+    other = Model(f"{model.path}-other", model.ground, model.inventory, port=0)
     other.make("n1", seed=2)
     runs = [(one, one.start()) for one in (model, other)]
     assert [one.end(run)[0] for one, run in runs] == [0, 0]
@@ -160,10 +154,26 @@ def test_what_stands_against_it_is_said_at_once_and_before_anything(play: Callab
     assert nowhere.rc != 0 and "no node has a verified copy (n1: no manifest" in nowhere.text
 
 
-def test_a_shared_folder_is_looked_at_only(play: Callable[..., Any], model: Model) -> None:
+@pytest.fixture
+def seen_by_all() -> Iterator[Path]:
+    """A folder of this machine that every node sees as /srv/models/<its name>, like a network file system."""
+    folder = CHECKOUT / f".cache/models/shared-{os.environ.get('GROUND_NAME', 'fr')}"
+    subprocess.run(
+        [str(CHECKOUT / "tests/standins/make-model"), str(folder), "5", *map(str, SIZES)], check=True, timeout=60
+    )
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_shared_folder_is_looked_at_only(play: Callable[..., Any], model: Model, seen_by_all: Path) -> None:
     run = play(PLAYBOOK, model_path=model.path, model_distribute="shared")
     assert run.rc != 0 and f"{model.path} on n4: the shared copy is not there: no manifest" in run.text
-    for node in RECEIVERS:
-        model.make(node)
-    run = play(PLAYBOOK, model_path=model.path, model_distribute="shared")
+    path = f"/srv/models/{seen_by_all.name}"
+    run = play(PLAYBOOK, model_path=path, model_distribute="shared")
     assert (run.rc, run.changed) == (0, 0)
+    with (seen_by_all / "part-00001.safetensors").open("r+b") as file:
+        file.truncate(SIZES[0] - 1)
+    run = play(PLAYBOOK, model_path=path, model_distribute="shared")
+    assert run.rc != 0 and f"part-00001.safetensors: {SIZES[0] - 1} bytes, should be {SIZES[0]}" in " ".join(
+        run.text.split()
+    )

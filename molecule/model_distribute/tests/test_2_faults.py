@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from transfers import SLICE, TOTAL, Model
+from transfers import ON_THE_WAY, TOTAL, Model, on_the_wire
 
 UNIT = "$(systemctl list-units --plain --no-legend 'fullrank-weights-*' | cut -d' ' -f1)"
-CONTROL_BYTES = 3_000_000
-# what may come twice when a node is interrupted: the slices that were on their way, and what had not reached the disk's file yet
-ON_THE_WAY = 4 * SLICE
 
 pytestmark = pytest.mark.usefixtures("slow")
 
 
-def test_a_link_that_is_cut_and_healed_costs_time_only(model: Model, ground: Callable[..., str]) -> None:
+def test_a_link_that_is_cut_and_healed_costs_time_only(
+    model: Model, ground: Callable[..., str], arrived: Callable[[str], int]
+) -> None:
     # longer than the link is away: that lasts until n4 has noticed, and half of the model has come past n3
     run = model.start("-e", "model_distribute_stall_timeout=120")
     model.wait_for("n3", TOTAL // 5)
@@ -24,6 +23,9 @@ def test_a_link_that_is_cut_and_healed_costs_time_only(model: Model, ground: Cal
     ground("heal", "n3")
     assert model.end(run)[0] == 0
     model.assert_everywhere("n2", "n3", "n4")
+    # n3 lost its connections once, n4 those to n3 twice
+    for node in ("n2", "n3", "n4"):
+        assert arrived(node) < on_the_wire(TOTAL + 2 * ON_THE_WAY), node
 
 
 def test_a_node_that_reboots_is_bypassed_and_gets_the_rest_by_the_next_run(
@@ -39,7 +41,7 @@ def test_a_node_that_reboots_is_bypassed_and_gets_the_rest_by_the_next_run(
     assert not model.ready("n3")
     assert model.run()[0] == 0
     model.assert_everywhere("n3")
-    assert arrived("n3") - before < missing + ON_THE_WAY + CONTROL_BYTES
+    assert arrived("n3") - before < on_the_wire(missing + ON_THE_WAY)
 
 
 def test_when_the_source_dies_all_say_so_and_the_next_run_brings_the_rest(
@@ -57,10 +59,12 @@ def test_when_the_source_dies_all_say_so_and_the_next_run_brings_the_rest(
     before, missing = arrived("n4"), TOTAL - model.here("n4")
     assert model.run()[0] == 0
     model.assert_everywhere("n2", "n3", "n4")
-    assert arrived("n4") - before < missing + ON_THE_WAY + CONTROL_BYTES
+    assert arrived("n4") - before < on_the_wire(missing + ON_THE_WAY)
 
 
-def test_a_disk_that_fills_up_stops_its_node_only(model: Model) -> None:
+def test_a_disk_that_fills_up_stops_its_node_only_and_the_next_run_brings_the_rest(
+    model: Model, arrived: Callable[[str], int]
+) -> None:
     model.on("n3", f"mkdir -p {model.path} && mount -t tmpfs -o size=1100m none {model.path}")
     try:
         # somebody else needs the room as soon as the first slice is there
@@ -71,7 +75,10 @@ def test_a_disk_that_fills_up_stops_its_node_only(model: Model) -> None:
         assert code != 0 and "No space left on device" in text
         model.assert_everywhere("n2", "n4")
         model.on("n3", f"rm {model.path}/others")
+        before, missing = arrived("n3"), TOTAL - model.here("n3")
+        assert 0 < missing < TOTAL
         assert model.run()[0] == 0
         model.assert_everywhere("n3")
+        assert arrived("n3") - before < on_the_wire(missing + ON_THE_WAY)
     finally:
         model.on("n3", f"umount {model.path}")
