@@ -23,10 +23,10 @@ PACKAGES = (
     "libnvidia-container-tools",
     "libnvidia-container1",
 )
-KEYRING = "/usr/share/keyrings/fullrank-nvidia-container-toolkit.asc"
-KEYRING_EL = "/etc/pki/rpm-gpg/RPM-GPG-KEY-fullrank-nvidia-container-toolkit"
-SOURCE = "/etc/apt/sources.list.d/fullrank-nvidia-container-toolkit.sources"
-SOURCE_EL = "/etc/yum.repos.d/fullrank-nvidia-container-toolkit.repo"
+REPOSITORY = "fullrank-nvidia-container-toolkit"
+VENDOR = "https://nvidia.github.io/libnvidia-container"
+# https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html; one key for apt and dnf
+FINGERPRINT = "C95B321B61E88C1809C4F759DDCAE044F796ECB0"
 SPEC = "/var/run/cdi/nvidia.yaml"
 OTHER_SPECS = ("/etc/cdi/nvidia.yaml",)
 OWN_UNIT = "fullrank-cdi-refresh"
@@ -63,7 +63,6 @@ def collect(host: Host) -> dict[str, Any]:
             ("nvidia-ctk", "--version"),
         ]
     )
-    folder = "/etc/apt/sources.list.d"
     return {
         "debian": "debian" in families or "ubuntu" in families,
         "driver_found": smi is not None,
@@ -75,7 +74,6 @@ def collect(host: Host) -> dict[str, Any]:
         "toolkit": toolkit_version(installed.stdout if installed else ""),
         "spec": host.read(SPEC),
         "other_specs": [path for path in OTHER_SPECS if host.exists(path)],
-        "sources": {f"{folder}/{name}": host.read(f"{folder}/{name}") or "" for name in host.entries(folder)},
     }
 
 
@@ -89,16 +87,14 @@ def toolkit_version(text: str) -> str:
     return match.group(1) if match else ""
 
 
-def plan(facts: dict[str, Any], wanted: str, repository: str, docker: bool) -> dict[str, Any]:
+def plan(facts: dict[str, Any], wanted: str, mirror: str, fingerprint: str, docker: bool) -> dict[str, Any]:
     """The plan; its keys are documented as those of ``fullrank.serving.container_toolkit_plan``."""
     own_units = facts["toolkit"] and version(facts["toolkit"]) < (1, 18)
     unit = OWN_UNIT if own_units else VENDOR_UNIT
     return {
         "skip": "" if facts["driver_found"] else "there is no driver (nvidia-smi) on this node",
         "driver_version": facts["driver_version"],
-        "files": files(facts, repository),
-        "keyring": KEYRING if facts["debian"] else KEYRING_EL,
-        "sources": [SOURCE] if facts["debian"] else [],
+        "repository": repository(facts, mirror, fingerprint),
         "packages": [
             {"names": [name], "version": "same" if index else wanted, "where": "nvidia_container_toolkit_version"}
             for index, name in enumerate(PACKAGES)
@@ -109,8 +105,8 @@ def plan(facts: dict[str, Any], wanted: str, repository: str, docker: bool) -> d
         "spec_stale": spec_stale(facts["spec"], facts["driver_version"]),
         "own_files": [
             # the links that enabled our units go before what they lead to
-            *({"path": path, "state": "absent"} for path in (SOURCE, SOURCE_EL, *ENABLED_LINKS, *UNITS)),
-            *({"path": path, "state": "absent", "ours": True} for path in (KEYRING, KEYRING_EL, SPEC)),
+            *({"path": path, "state": "absent"} for path in (*ENABLED_LINKS, *UNITS)),
+            {"path": SPEC, "state": "absent", "ours": True},
         ],
         "findings": findings(facts, docker) if facts["driver_found"] else [],
     }
@@ -121,29 +117,17 @@ def spec_stale(spec: str | None, driver: str) -> bool:
     return bool(driver) and (spec is None or driver not in spec)
 
 
-def files(facts: dict[str, Any], repository: str) -> list[dict[str, str]]:
-    """Our source, and other sources of the same repository put aside: apt refuses one URL with two keys."""
-    base = repository.rstrip("/")
-    if not facts["debian"]:
-        text = (
-            f"[fullrank-nvidia-container-toolkit]\nname=NVIDIA Container Toolkit\nbaseurl={base}/stable/rpm/$basearch\n"
-        )
-        return [
-            {
-                "path": SOURCE_EL,
-                "content": f"{text}enabled=1\ngpgcheck=0\nrepo_gpgcheck=1\ngpgkey=file://{KEYRING_EL}\n",
-            }
-        ]
-    marks = (base, "nvidia.github.io/libnvidia-container")
-    found = [
-        {"path": path, "state": "absent"}
-        for path, text in facts["sources"].items()
-        if path != SOURCE
-        and path.endswith((".list", ".sources"))
-        and any(mark in line for line in text.splitlines() if not line.startswith("#") for mark in marks)
-    ]
-    text = f"Types: deb\nURIs: {base}/stable/deb/$(ARCH)\nSuites: /\nSigned-By: {KEYRING}\n"
-    return [*found, {"path": SOURCE, "content": text}]
+def repository(facts: dict[str, Any], mirror: str, fingerprint: str) -> dict[str, Any]:
+    """The repository, with its key, for ``fullrank.serving.package_repository``."""
+    below = "stable/deb/$(ARCH)" if facts["debian"] else "stable/rpm/$basearch"
+    return {
+        "name": REPOSITORY,
+        "url": f"{mirror.rstrip('/')}/{below}",
+        "key_url": f"{mirror.rstrip('/')}/gpgkey",
+        "fingerprint": fingerprint or FINGERPRINT,
+        # whatever architecture their sources name
+        "aliases": [f"{address}/stable" for address in (mirror.rstrip("/"), VENDOR)],
+    }
 
 
 def findings(facts: dict[str, Any], docker: bool) -> list[Check]:

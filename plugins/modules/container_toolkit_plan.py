@@ -20,6 +20,10 @@ options:
     description: Address of NVIDIA's repository of the toolkit.
     type: str
     required: true
+  fingerprint:
+    description: Fingerprint of its key. NVIDIA's when empty.
+    type: str
+    default: ""
   docker:
     description: Whether containers are started by docker.
     type: bool
@@ -53,20 +57,10 @@ driver_version:
   description: The driver's version as C(nvidia-smi) says it; empty where it does not answer.
   returned: always
   type: str
-files:
-  description: The package source, for M(fullrank.serving.node_files).
+repository:
+  description: The repository, for M(fullrank.serving.package_repository).
   returned: always
-  type: list
-  elements: dict
-keyring:
-  description: Where the repository's key belongs.
-  returned: always
-  type: str
-sources:
-  description: Source files of the repository.
-  returned: always
-  type: list
-  elements: str
+  type: dict
 packages:
   description: The packages, for M(fullrank.serving.held_packages).
   returned: always
@@ -113,6 +107,7 @@ def main() -> None:
         argument_spec={
             "version": {"type": "str", "required": True},
             "repository": {"type": "str", "required": True},
+            "fingerprint": {"type": "str", "default": ""},
             "docker": {"type": "bool", "default": True},
             "judge": {"type": "bool", "default": True},
         },
@@ -120,7 +115,11 @@ def main() -> None:
     )
     given = module.params
     plan = container_toolkit.plan(
-        container_toolkit.collect(Host()), given["version"], given["repository"], given["docker"]
+        container_toolkit.collect(Host()),
+        given["version"],
+        given["repository"],
+        given["fingerprint"],
+        given["docker"],
     )
     found = plan["findings"]
     if found and given["judge"]:

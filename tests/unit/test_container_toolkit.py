@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit
+from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit, package_sources
 from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
 from ansible_collections.fullrank.serving.plugins.modules import gpu_container_check
 
@@ -26,13 +26,12 @@ def facts(**more: Any) -> dict[str, Any]:
         "toolkit": "1.18.1",
         "spec": "libcuda.so.580.95.05",
         "other_specs": [],
-        "sources": {},
         **more,
     }
 
 
 def plan(**more: Any) -> dict[str, Any]:
-    return container_toolkit.plan(facts(**more), "1.18.1", REPOSITORY, docker=True)
+    return container_toolkit.plan(facts(**more), "1.18.1", REPOSITORY, "", docker=True)
 
 
 def test_four_packages_follow_the_first() -> None:
@@ -65,19 +64,19 @@ def test_units_of_ours_where_the_toolkit_brings_none() -> None:
     assert not plan(units=["disabled", "enabled", "not-found"])["units_enabled"]
 
 
-def test_other_sources_of_the_repository_are_put_aside() -> None:
-    """geerlingguy/docker 298, 316, 409, 434: one URL with two keys stops apt."""
-    folder = "/etc/apt/sources.list.d"
-    sources = {
-        f"{folder}/nvidia-container-toolkit.list": "deb https://nvidia.github.io/libnvidia-container/stable/deb/amd64 /",
-        f"{folder}/docker.sources": "URIs: https://download.docker.com/linux/debian",
-        container_toolkit.SOURCE: f"URIs: {REPOSITORY}/stable/deb/$(ARCH)",
-    }
-    files = plan(sources=sources)["files"]
-    assert [one["path"] for one in files if one.get("state") == "absent"] == [f"{folder}/nvidia-container-toolkit.list"]
-    assert f"URIs: {REPOSITORY}/stable/deb/$(ARCH)\nSuites: /\n" in files[-1]["content"]
-    (yum,) = plan(debian=False)["files"]
-    assert f"baseurl={REPOSITORY}/stable/rpm/$basearch" in yum["content"] and "repo_gpgcheck=1" in yum["content"]
+def test_the_repository_is_nvidias_or_a_mirror_with_a_key_of_its_own() -> None:
+    """geerlingguy/docker 298, 316, 409, 434: one URL with two keys stops apt, so older sources go, whatever they call it."""
+    apt = plan()["repository"]
+    assert (apt["url"], apt["key_url"]) == (f"{REPOSITORY}/stable/deb/$(ARCH)", f"{REPOSITORY}/gpgkey")
+    assert apt["fingerprint"] == container_toolkit.FINGERPRINT
+    older = "deb [signed-by=/k.gpg] https://nvidia.github.io/libnvidia-container/stable/deb/amd64 /\n"
+    for alias in apt["aliases"]:
+        older = package_sources.without(older, "nvidia-container-toolkit.list", alias)
+    assert older == ""
+    dnf = container_toolkit.plan(facts(debian=False), "1.18", REPOSITORY, "F" * 40, docker=True)["repository"]
+    assert (dnf["url"], dnf["fingerprint"]) == (f"{REPOSITORY}/stable/rpm/$basearch", "F" * 40)
+    text = package_sources.repo(dnf["name"], "", dnf["url"], "/k", signed="metadata")
+    assert "\ngpgcheck=0\nrepo_gpgcheck=1\n" in text
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_a_node_is_read(tmp_path: Path) -> None:
     recorded.command(tmp_path, "nvidia-ctk --version", "NVIDIA Container Toolkit CLI version 1.17.8\ncommit: f202b80\n")
     found = container_toolkit.collect(Host(str(tmp_path)))
     assert (found["driver_version"], found["docker_version"], found["toolkit"]) == ("580.95.05", "28.5.2", "1.17.8")
-    assert not container_toolkit.plan(found, "1.17", REPOSITORY, True)["spec_stale"]
+    assert not container_toolkit.plan(found, "1.17", REPOSITORY, "", True)["spec_stale"]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_a_running_container_that_lost_its_gpus_is_named(node: Host, run: Callab
         node.check_output(f"nsenter -t {pid} -m mount --bind /dev/null /srv/hardware/proc/driver/nvidia/version")
         result = run()
         assert result.rc != 0
-        assert "container loser lost its GPUs (Failed to initialize NVML" in " ".join(result.text.split())
+        assert "container loser lost its GPUs (Failed to initialize NVML" in result.said
     finally:
         node.check_output("docker rm -f loser")
 
@@ -97,7 +97,7 @@ def test_a_driver_that_does_not_answer_is_refused(node: Host, run: Callable[...,
     result = run()
     node.check_output(f"mv {version}.away {version}")
     assert result.rc != 0 and result.changed == 0
-    assert "Driver/library version mismatch; boot the node" in " ".join(result.text.split())
+    assert "Driver/library version mismatch; boot the node" in result.said
 
 
 def test_upgrade_takes_the_newest_of_the_line(node: Host, run: Callable[..., Any]) -> None:
@@ -109,7 +109,7 @@ def test_upgrade_takes_the_newest_of_the_line(node: Host, run: Callable[..., Any
 def test_an_incomplete_mirror_and_another_key_are_refused(node: Host, run: Callable[..., Any]) -> None:
     before = installed(node)
     incomplete = run(nvidia_container_toolkit_version="1.20.0")
-    assert incomplete.rc != 0 and "no libnvidia-container1 of version 1.20.0" in " ".join(incomplete.text.split())
+    assert incomplete.rc != 0 and "no libnvidia-container1 of version 1.20.0" in incomplete.said
     stranger = run(
         nvidia_container_toolkit_version="1.19", nvidia_container_toolkit_repository="file:///srv/mirrors/stranger"
     )
