@@ -29,8 +29,8 @@ IMEX_CHANNEL = "/etc/modprobe.d/fullrank-imex.conf"
 NVLINK_MODULES = "/etc/modules-load.d/fullrank-nvlink.conf"
 PERSISTENCED = "/etc/systemd/system/nvidia-persistenced.service"
 OWN_FILES = (ARCHIVE_SOURCE, UNATTENDED, NOUVEAU, IMEX_CHANNEL, NVLINK_MODULES, PERSISTENCED)
-# Components of Debian's archive beside main. NVIDIA's packages for Debian need contrib (its installation guide), Debian's own are in
-# non-free, and their open modules need firmware-nvidia-gsp.
+# Components of Debian's archive beside main. NVIDIA's packages for Debian need contrib (its installation guide); Debian's own are
+# in non-free, and their open modules need firmware-nvidia-gsp.
 _DEBIAN_COMPONENTS = {"repository": ("contrib",), "distribution": ("contrib", "non-free", "non-free-firmware")}
 # the .run file brings the daemon and no unit (NVIDIA/nvidia-persistenced, init/README)
 _PERSISTENCED_UNIT = (

@@ -24,10 +24,11 @@ options:
     description: Fingerprint of its key. NVIDIA's when empty.
     type: str
     default: ""
-  docker:
-    description: Whether containers are started by docker.
-    type: bool
-    default: true
+  runtime:
+    description: What starts containers. V(none) asks for none.
+    type: str
+    choices: [docker, podman, none]
+    default: docker
   judge:
     description: Whether findings fail the task.
     type: bool
@@ -108,7 +109,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "repository": {"type": "str", "required": True},
             "fingerprint": {"type": "str", "default": ""},
-            "docker": {"type": "bool", "default": True},
+            "runtime": {"type": "str", "choices": ["docker", "podman", "none"], "default": "docker"},
             "judge": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
@@ -119,7 +120,7 @@ def main() -> None:
         given["version"],
         given["repository"],
         given["fingerprint"],
-        given["docker"],
+        given["runtime"],
     )
     found = plan["findings"]
     if found and given["judge"]:
