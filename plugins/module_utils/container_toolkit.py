@@ -31,11 +31,13 @@ SPEC = "/var/run/cdi/nvidia.yaml"
 OTHER_SPECS = ("/etc/cdi/nvidia.yaml",)
 OWN_UNIT = "fullrank-cdi-refresh"
 VENDOR_UNIT = "nvidia-cdi-refresh"
-# the first that know CDI devices: Docker Engine 25.0 release notes (a feature to turn on until 28.3), Podman 4.1.0 release notes
-RUNTIMES_WITH_CDI = {"docker": "25.0", "podman": "4.1"}
+# The first that know CDI devices: Docker Engine 25.0 release notes (a feature to turn on until 28.3), Podman 4.1.0 release notes,
+# containerd/nerdctl pull request 4170 (May 2025, 2.1).
+RUNTIMES_WITH_CDI = {"docker": "25.0", "podman": "4.1", "nerdctl": "2.1"}
 _NEWER = {
     "docker": "install docker from Docker's repository (docker_source), which has newer ones than this release",
     "podman": "install a newer one",
+    "nerdctl": "install a newer one",
 }
 
 # for toolkits before 1.18, which bring no units; a driver's installation ends with depmod
@@ -60,11 +62,12 @@ def collect(host: Host) -> dict[str, Any]:
     """What the plan is made from; nothing is changed."""
     release = os_release(host)
     families = (release.get("ID", ""), *release.get("ID_LIKE", "").split())
-    smi, docker, podman, units, installed = host.run_all(
+    smi, docker, podman, nerdctl, units, installed = host.run_all(
         [
             ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
             ("docker", "version", "--format", "{{.Server.Version}}"),
             ("podman", "version", "--format", "{{.Client.Version}}"),
+            ("nerdctl", "version", "--format", "{{.Client.Version}}"),
             ("systemctl", "is-enabled", f"{VENDOR_UNIT}.path", f"{VENDOR_UNIT}.service", f"{OWN_UNIT}.path"),
             ("nvidia-ctk", "--version"),
         ]
@@ -74,7 +77,7 @@ def collect(host: Host) -> dict[str, Any]:
         "driver_found": smi is not None,
         "driver_message": smi.message if smi and smi.rc else "",
         "driver_version": smi.stdout.split("\n")[0].strip() if smi and smi.rc == 0 else "",
-        "runtimes": {"docker": answer(docker), "podman": answer(podman)},
+        "runtimes": {"docker": answer(docker), "podman": answer(podman), "nerdctl": answer(nerdctl)},
         "units": (units.stdout if units else "").split(),
         "toolkit": toolkit_version(installed.stdout if installed else ""),
         "spec": host.read(SPEC),
@@ -87,7 +90,7 @@ def answer(result: CommandResult | None) -> dict[str, str]:
     if result is None:
         return {"version": "", "message": "is not installed"}
     good = result.rc == 0 and result.stdout.strip()
-    return {"version": good or "", "message": "" if good else result.message or "does not answer"}
+    return {"version": (good or "").removeprefix("v"), "message": "" if good else result.message or "does not answer"}
 
 
 def toolkit_version(text: str) -> str:

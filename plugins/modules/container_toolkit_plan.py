@@ -27,7 +27,7 @@ options:
   runtime:
     description: What starts containers. V(none) asks for none.
     type: str
-    choices: [docker, podman, none]
+    choices: [docker, podman, nerdctl, none]
     default: docker
   judge:
     description: Whether findings fail the task.
@@ -109,7 +109,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "repository": {"type": "str", "required": True},
             "fingerprint": {"type": "str", "default": ""},
-            "runtime": {"type": "str", "choices": ["docker", "podman", "none"], "default": "docker"},
+            "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl", "none"], "default": "docker"},
             "judge": {"type": "bool", "default": True},
         },
         supports_check_mode=True,

@@ -16,7 +16,7 @@ options:
   runtime:
     description: What runs the containers.
     type: str
-    choices: [docker, podman]
+    choices: [docker, podman, nerdctl]
     default: docker
   image:
     description: An image with a shell for the own container. Empty starts none and asks the running ones only.
@@ -71,10 +71,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
 
 NAME = "fullrank-gpu-check"
+LOOK = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"
 # the CDI library of docker 26 panics where it gets no inotify instance, and docker run then waits for ever
 SILENT = {
-    "docker": "look at journalctl -u docker; if it panics in cdi, raise the sysctl fs.inotify.max_user_instances and restart it",
-    "podman": "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml",
+    "docker": "look at journalctl -u docker; if it panics in cdi, raise the sysctl fs.inotify.max_user_instances and restart it"
 }
 
 
@@ -86,7 +86,7 @@ def listed(result: CommandResult | None) -> list[str]:
 
 def was_given_gpus(container: dict[str, Any]) -> bool:
     """Whether ``inspect`` shows GPUs: docker's by CDI or --gpus (DeviceRequests) or by the legacy variable, podman's by the
-    command line that it keeps."""
+    command line that it keeps. nerdctl's tells nothing."""
     if any("nvidia.com/gpu" in word for word in container.get("Config", {}).get("CreateCommand") or []):
         return True
     requests = container["HostConfig"].get("DeviceRequests") or []
@@ -126,12 +126,12 @@ class Check:
     def own(self) -> None:
         """A container of our own, and in it the question, before and after a reload of systemd."""
         self.ask("rm", "-f", NAME)
-        words = ["run", "-d", "--rm", "--name", NAME, "--network", "none", "--device", self.given["device"]]
+        words = ["run", "-d", "--name", NAME, "--network", "none", "--device", self.given["device"]]
         started = self.ask(*words, self.given["image"], "sleep", str(self.given["timeout"]))
         if started.rc:
             message = started.stderr.strip() or started.message
             self.module.fail_json(
-                msg=f"no container with {self.given['device']} can be started: {message}; {SILENT[self.runtime]}"
+                msg=f"no container with {self.given['device']} can be started: {message}; {SILENT.get(self.runtime, LOOK)}"
             )
         try:
             remedy = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"
@@ -165,7 +165,7 @@ class Check:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "runtime": {"type": "str", "choices": ["docker", "podman"], "default": "docker"},
+            "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl"], "default": "docker"},
             "image": {"type": "str", "default": ""},
             "device": {"type": "str", "default": "nvidia.com/gpu=all"},
             "reload": {"type": "bool", "default": False},

@@ -125,10 +125,11 @@ def test_a_node_is_read(tmp_path: Path) -> None:
     recorded.command(tmp_path, "nvidia-smi --query-gpu=driver_version --format=csv,noheader", "580.95.05\n580.95.05\n")
     recorded.command(tmp_path, "docker version --format {{.Server.Version}}", "28.5.2\n")
     recorded.command(tmp_path, "podman version --format {{.Client.Version}}", "4.3.1\n")
+    recorded.command(tmp_path, "nerdctl version --format {{.Client.Version}}", "v2.1.2\n")
     recorded.command(tmp_path, "nvidia-ctk --version", "NVIDIA Container Toolkit CLI version 1.17.8\ncommit: f202b80\n")
     found = container_toolkit.collect(Host(str(tmp_path)))
     assert (found["driver_version"], found["toolkit"]) == ("580.95.05", "1.17.8")
-    assert found["runtimes"] == runs(docker="28.5.2", podman="4.3.1")["runtimes"]
+    assert found["runtimes"] == runs(docker="28.5.2", podman="4.3.1", nerdctl="2.1.2")["runtimes"]
     assert not container_toolkit.plan(found, "1.17", REPOSITORY, "", "docker")["spec_stale"]
 
 
