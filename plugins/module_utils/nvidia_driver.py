@@ -28,7 +28,8 @@ NOUVEAU = "/etc/modprobe.d/fullrank-nouveau.conf"
 IMEX_CHANNEL = "/etc/modprobe.d/fullrank-imex.conf"
 NVLINK_MODULES = "/etc/modules-load.d/fullrank-nvlink.conf"
 PERSISTENCED = "/etc/systemd/system/nvidia-persistenced.service"
-OWN_FILES = (ARCHIVE_SOURCE, UNATTENDED, NOUVEAU, IMEX_CHANNEL, NVLINK_MODULES, PERSISTENCED)
+PERSISTENCE_MODE = "/etc/systemd/system/nvidia-persistenced.service.d/fullrank.conf"
+OWN_FILES = (ARCHIVE_SOURCE, UNATTENDED, NOUVEAU, IMEX_CHANNEL, NVLINK_MODULES, PERSISTENCED, PERSISTENCE_MODE)
 # Components of Debian's archive beside main. NVIDIA's packages for Debian need contrib (its installation guide); Debian's own are
 # in non-free, and their open modules need firmware-nvidia-gsp.
 _DEBIAN_COMPONENTS = {"repository": ("contrib",), "distribution": ("contrib", "non-free", "non-free-firmware")}
@@ -117,6 +118,10 @@ def files(facts: dict[str, Any], wanted: Wanted, fabric: str) -> list[dict[str, 
     if fabric == "nvl72":
         # without a channel CUDA may not export memory to other nodes (IMEX User's Guide, "IMEX Channels")
         found.append({"path": IMEX_CHANNEL, "content": "options nvidia NVreg_CreateImexChannel0=1\n"})
+    # packages for Ubuntu start the daemon with --no-persistence-mode
+    found.append(
+        {"path": PERSISTENCE_MODE, "content": "[Service]\nExecStartPost=-/usr/bin/nvidia-smi --persistence-mode=1\n"}
+    )
     if wanted.way == "runfile":
         found.append({"path": PERSISTENCED, "content": _PERSISTENCED_UNIT})
     return found

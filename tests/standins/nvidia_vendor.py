@@ -51,6 +51,7 @@ grep -q " {version} " {HARDWARE}/proc/driver/nvidia/version 2>/dev/null || {{
 case "$*" in
     "-q -x") sed 's,<driver_version>[^<]*,<driver_version>{version},' {HARDWARE}/nvidia-smi.xml ;;
     "--query-gpu=driver_version --format=csv,noheader") grep -o "<uuid>" {HARDWARE}/nvidia-smi.xml | sed "s/.*/{version}/" ;;
+    --persistence-mode=1) sed -i 's,<persistence_mode>[^<]*,<persistence_mode>Enabled,' {HARDWARE}/nvidia-smi.xml ;;
     -L)
         sed -n 's,.*<uuid>\\([^<]*\\)<.*,\\1,p' {HARDWARE}/nvidia-smi.xml |
             awk '{{ print "GPU " NR - 1 ": stand-in (UUID: " $1 ")" }}' ;;
@@ -231,7 +232,9 @@ def write_hardware(folder: Path, board: str, fabric_state: str = "") -> None:
     if gpus:
         known = fabric_state or ("N/A" if board in ("a100", "l40s") else "Completed")
         status = "N/A" if known in ("N/A", "In Progress") else "Success"
-        (folder / "nvidia-smi.xml").write_text(recorded.nvidia_smi_xml(board, gpus, fabric=known, status=status))
+        text = recorded.nvidia_smi_xml(board, gpus, fabric=known, status=status)
+        # as after a boot; nvidia-smi turns it on
+        (folder / "nvidia-smi.xml").write_text(text.replace("<persistence_mode>Enabled", "<persistence_mode>Disabled"))
 
 
 if __name__ == "__main__":

@@ -246,7 +246,14 @@ def test_the_run_file_brings_no_unit_of_its_daemon() -> None:
         if one["path"] == "/etc/systemd/system/nvidia-persistenced.service"
     ]
     assert "ExecStart=/usr/bin/nvidia-persistenced\n" in unit
-    assert not [one for one in plan(facts())["files"] if "persistenced" in one["path"]]
+    assert nvidia_driver.PERSISTENCED not in [one["path"] for one in plan(facts())["files"]]
+
+
+@pytest.mark.parametrize("way", ["repository", "distribution", "runfile"])
+def test_persistence_mode_is_on_where_the_daemon_is_started_without(way: str) -> None:
+    """Packages for Ubuntu start nvidia-persistenced with --no-persistence-mode."""
+    (drop_in,) = [one for one in plan(facts(), way=way)["files"] if one["path"] == nvidia_driver.PERSISTENCE_MODE]
+    assert drop_in["content"] == "[Service]\nExecStartPost=-/usr/bin/nvidia-smi --persistence-mode=1\n"
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,17 @@ def test_the_node_booted_and_runs_it(node: Host) -> None:
         assert node.service(name).is_running and node.service(name).is_enabled
 
 
+def test_persistence_mode_is_on_now_and_after_a_boot(node: Host, run: Callable[..., Any]) -> None:
+    def modes() -> str:
+        return node.check_output("nvidia-smi -q -x | grep -o '<persistence_mode>[^<]*' | sort -u")
+
+    assert modes() == "<persistence_mode>Enabled", "the daemon's start has done it"
+    node.check_output("sed -i 's,<persistence_mode>Enabled,<persistence_mode>Disabled,' /srv/hardware/nvidia-smi.xml")
+    result = run()
+    assert (result.rc, result.changed) == (0, 1)
+    assert modes() == "<persistence_mode>Enabled"
+
+
 def test_nouveau_and_unattended_upgrades_are_kept_away(node: Host) -> None:
     assert "blacklist nouveau" in node.file("/etc/modprobe.d/fullrank-nouveau.conf").content_string
     shown = node.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
