@@ -98,8 +98,7 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
+from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit, plan_answer
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
@@ -122,10 +121,7 @@ def main() -> None:
         given["fingerprint"],
         given["runtime"],
     )
-    found = plan["findings"]
-    if found and given["judge"]:
-        module.fail_json(msg=report(found), **plan)
-    module.exit_json(changed=False, **plan)
+    plan_answer.end(module, plan, given["judge"])
 
 
 if __name__ == "__main__":

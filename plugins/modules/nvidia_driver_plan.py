@@ -205,8 +205,7 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_driver, nvidia_node
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import FAIL, report
+from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_driver, nvidia_node, plan_answer
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia_wanted import VENDOR, Wanted
 
@@ -245,12 +244,7 @@ def main() -> None:
         not_unattended=tuple(given["not_unattended"]),
     )
     plan = nvidia_driver.plan(nvidia_node.collect(Host(), Host(given["hardware_root"])), wanted)
-    failures = [one for one in plan["findings"] if one["status"] == FAIL]
-    if failures and given["judge"]:
-        module.fail_json(msg=report(failures), **plan)
-    for one in plan["findings"]:
-        module.warn(f"{one['where']}: {one['message']}; {one['remedy']}")
-    module.exit_json(changed=False, **plan)
+    plan_answer.end(module, plan, given["judge"])
 
 
 if __name__ == "__main__":
