@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -36,6 +37,11 @@ class Outcome:
     text: str
     events: list[dict[str, Any]]
     """As ansible-runner hands them to other programs."""
+
+    @property
+    def said(self) -> str:
+        """What was printed, without the colours and line breaks that depend on the width of a terminal."""
+        return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", self.text).split())
 
     @property
     def changed(self) -> int:

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, failed, version
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight_system import os_release
 
 # They are built together and ask for each other by exact version only in part: the four are held at one.
@@ -23,15 +23,22 @@ PACKAGES = (
     "libnvidia-container-tools",
     "libnvidia-container1",
 )
-KEYRING = "/usr/share/keyrings/fullrank-nvidia-container-toolkit.asc"
-KEYRING_EL = "/etc/pki/rpm-gpg/RPM-GPG-KEY-fullrank-nvidia-container-toolkit"
-SOURCE = "/etc/apt/sources.list.d/fullrank-nvidia-container-toolkit.sources"
-SOURCE_EL = "/etc/yum.repos.d/fullrank-nvidia-container-toolkit.repo"
+REPOSITORY = "fullrank-nvidia-container-toolkit"
+VENDOR = "https://nvidia.github.io/libnvidia-container"
+# https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html; one key for apt and dnf
+FINGERPRINT = "C95B321B61E88C1809C4F759DDCAE044F796ECB0"
 SPEC = "/var/run/cdi/nvidia.yaml"
 OTHER_SPECS = ("/etc/cdi/nvidia.yaml",)
 OWN_UNIT = "fullrank-cdi-refresh"
 VENDOR_UNIT = "nvidia-cdi-refresh"
-DOCKER_WITH_CDI = "25"  # Docker Engine 25.0 release notes; a feature to turn on until 28.3
+# The first that know CDI devices: Docker Engine 25.0 release notes (a feature to turn on until 28.3), Podman 4.1.0 release notes,
+# containerd/nerdctl pull request 4170 (May 2025, 2.1).
+RUNTIMES_WITH_CDI = {"docker": "25.0", "podman": "4.1", "nerdctl": "2.1"}
+_NEWER = {
+    "docker": "install docker from Docker's repository (docker_source), which has newer ones than this release",
+    "podman": "install a newer one",
+    "nerdctl": "install a newer one",
+}
 
 # for toolkits before 1.18, which bring no units; a driver's installation ends with depmod
 UNITS = {
@@ -55,28 +62,35 @@ def collect(host: Host) -> dict[str, Any]:
     """What the plan is made from; nothing is changed."""
     release = os_release(host)
     families = (release.get("ID", ""), *release.get("ID_LIKE", "").split())
-    smi, docker, units, installed = host.run_all(
+    smi, docker, podman, nerdctl, units, installed = host.run_all(
         [
             ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
             ("docker", "version", "--format", "{{.Server.Version}}"),
+            ("podman", "version", "--format", "{{.Client.Version}}"),
+            ("nerdctl", "version", "--format", "{{.Client.Version}}"),
             ("systemctl", "is-enabled", f"{VENDOR_UNIT}.path", f"{VENDOR_UNIT}.service", f"{OWN_UNIT}.path"),
             ("nvidia-ctk", "--version"),
         ]
     )
-    folder = "/etc/apt/sources.list.d"
     return {
         "debian": "debian" in families or "ubuntu" in families,
         "driver_found": smi is not None,
         "driver_message": smi.message if smi and smi.rc else "",
         "driver_version": smi.stdout.split("\n")[0].strip() if smi and smi.rc == 0 else "",
-        "docker_version": docker.stdout.strip() if docker and docker.rc == 0 else "",
-        "docker_message": "is not installed" if docker is None else docker.message if docker.rc else "",
+        "runtimes": {"docker": answer(docker), "podman": answer(podman), "nerdctl": answer(nerdctl)},
         "units": (units.stdout if units else "").split(),
         "toolkit": toolkit_version(installed.stdout if installed else ""),
         "spec": host.read(SPEC),
         "other_specs": [path for path in OTHER_SPECS if host.exists(path)],
-        "sources": {f"{folder}/{name}": host.read(f"{folder}/{name}") or "" for name in host.entries(folder)},
     }
+
+
+def answer(result: CommandResult | None) -> dict[str, str]:
+    """What a runtime says its version is, and what it says instead."""
+    if result is None:
+        return {"version": "", "message": "is not installed"}
+    good = result.rc == 0 and result.stdout.strip()
+    return {"version": (good or "").removeprefix("v"), "message": "" if good else result.message or "does not answer"}
 
 
 def toolkit_version(text: str) -> str:
@@ -89,16 +103,14 @@ def toolkit_version(text: str) -> str:
     return match.group(1) if match else ""
 
 
-def plan(facts: dict[str, Any], wanted: str, repository: str, docker: bool) -> dict[str, Any]:
+def plan(facts: dict[str, Any], wanted: str, mirror: str, fingerprint: str, runtime: str) -> dict[str, Any]:
     """The plan; its keys are documented as those of ``fullrank.serving.container_toolkit_plan``."""
     own_units = facts["toolkit"] and version(facts["toolkit"]) < (1, 18)
     unit = OWN_UNIT if own_units else VENDOR_UNIT
     return {
         "skip": "" if facts["driver_found"] else "there is no driver (nvidia-smi) on this node",
         "driver_version": facts["driver_version"],
-        "files": files(facts, repository),
-        "keyring": KEYRING if facts["debian"] else KEYRING_EL,
-        "sources": [SOURCE] if facts["debian"] else [],
+        "repository": repository(facts, mirror, fingerprint),
         "packages": [
             {"names": [name], "version": "same" if index else wanted, "where": "nvidia_container_toolkit_version"}
             for index, name in enumerate(PACKAGES)
@@ -109,10 +121,10 @@ def plan(facts: dict[str, Any], wanted: str, repository: str, docker: bool) -> d
         "spec_stale": spec_stale(facts["spec"], facts["driver_version"]),
         "own_files": [
             # the links that enabled our units go before what they lead to
-            *({"path": path, "state": "absent"} for path in (SOURCE, SOURCE_EL, *ENABLED_LINKS, *UNITS)),
-            *({"path": path, "state": "absent", "ours": True} for path in (KEYRING, KEYRING_EL, SPEC)),
+            *({"path": path, "state": "absent"} for path in (*ENABLED_LINKS, *UNITS)),
+            {"path": SPEC, "state": "absent", "ours": True},
         ],
-        "findings": findings(facts, docker) if facts["driver_found"] else [],
+        "findings": findings(facts, runtime) if facts["driver_found"] else [],
     }
 
 
@@ -121,46 +133,36 @@ def spec_stale(spec: str | None, driver: str) -> bool:
     return bool(driver) and (spec is None or driver not in spec)
 
 
-def files(facts: dict[str, Any], repository: str) -> list[dict[str, str]]:
-    """Our source, and other sources of the same repository put aside: apt refuses one URL with two keys."""
-    base = repository.rstrip("/")
-    if not facts["debian"]:
-        text = (
-            f"[fullrank-nvidia-container-toolkit]\nname=NVIDIA Container Toolkit\nbaseurl={base}/stable/rpm/$basearch\n"
-        )
-        return [
-            {
-                "path": SOURCE_EL,
-                "content": f"{text}enabled=1\ngpgcheck=0\nrepo_gpgcheck=1\ngpgkey=file://{KEYRING_EL}\n",
-            }
-        ]
-    marks = (base, "nvidia.github.io/libnvidia-container")
-    found = [
-        {"path": path, "state": "absent"}
-        for path, text in facts["sources"].items()
-        if path != SOURCE
-        and path.endswith((".list", ".sources"))
-        and any(mark in line for line in text.splitlines() if not line.startswith("#") for mark in marks)
-    ]
-    text = f"Types: deb\nURIs: {base}/stable/deb/$(ARCH)\nSuites: /\nSigned-By: {KEYRING}\n"
-    return [*found, {"path": SOURCE, "content": text}]
+def repository(facts: dict[str, Any], mirror: str, fingerprint: str) -> dict[str, Any]:
+    """The repository, with its key, for ``fullrank.serving.package_repository``."""
+    below = "stable/deb/$(ARCH)" if facts["debian"] else "stable/rpm/$basearch"
+    return {
+        "name": REPOSITORY,
+        "url": f"{mirror.rstrip('/')}/{below}",
+        "key_url": f"{mirror.rstrip('/')}/gpgkey",
+        "fingerprint": fingerprint or FINGERPRINT,
+        # whatever architecture their sources name
+        "aliases": [f"{address}/stable" for address in (mirror.rstrip("/"), VENDOR)],
+    }
 
 
-def findings(facts: dict[str, Any], docker: bool) -> list[Check]:
+def findings(facts: dict[str, Any], runtime: str) -> list[Check]:
     """What stands in the way."""
     found = []
     if facts["driver_message"]:
         remedy = "boot the node where the driver was changed; otherwise look at dmesg for NVRM"
         found.append(failed("driver", "nvidia-smi", facts["driver_message"], remedy))
-    if docker and not facts["docker_version"]:
-        message = f"docker {facts['docker_message'] or 'does not answer'}"
-        remedy = "install and start it first (role docker), or set nvidia_container_toolkit_docker: false"
-        found.append(failed("docker", "nvidia_container_toolkit_docker", message, remedy))
-    elif docker and version(facts["docker_version"]) < version(DOCKER_WITH_CDI):
-        message = f"docker {facts['docker_version']} knows no CDI devices, {DOCKER_WITH_CDI}.0 is the first that does"
-        remedy = "install docker from Docker's repository (docker_source), which has newer ones than this release"
-        found.append(failed("docker-cdi", "docker", message, remedy))
+    there, first = facts["runtimes"].get(runtime), RUNTIMES_WITH_CDI.get(runtime, "")
+    if there and not there["version"]:
+        message = f"{runtime} {there['message']}"
+        remedy = "install and start it first (role docker), or set it to none"
+        found.append(failed("runtime", "nvidia_container_toolkit_runtime", message, remedy))
+    elif there and version(there["version"]) < version(first):
+        message = f"{runtime} {there['version']} knows no CDI devices, {first} is the first that does"
+        found.append(failed("runtime-cdi", runtime, message, _NEWER[runtime]))
     for path in facts["other_specs"]:
         message = f"{path} describes the same devices as {SPEC}, and nothing renews it when the driver changes"
-        found.append(failed("cdi-spec", path, message, "remove it: docker refuses a device that two files describe"))
+        found.append(
+            failed("cdi-spec", path, message, "remove it: container runtimes refuse a device that two files describe")
+        )
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_smi, pci
+from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_smi, package_sources, pci
 from ansible_collections.fullrank.serving.plugins.module_utils.gpu import CLASS_BRIDGE, CLASS_DISPLAY, VENDOR_NVIDIA
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight_system import (
@@ -23,6 +23,7 @@ VENDOR_MELLANOX = "0x15b3"
 SUBNET_MANAGER_MARK = b"SW_MNG"  # Fabric Manager User Guide: in the vital product data of the bridges to NVSwitches
 OLD_KEY = bytes.fromhex("f60f4b3d7fa2af80")  # the issuer in signatures of NVIDIA's repository key until April 2022
 SERVICES = ("nvidia-persistenced", "nvidia-fabricmanager", "nvidia-imex")
+IMEX_NODES = "/etc/nvidia-imex/nodes_config.cfg"  # IMEX User's Guide, "Deployment Models"
 _SOURCES = "/etc/apt/sources.list.d"
 _PACKAGES = ("*nvidia*", "cuda-drivers*", "cuda-keyring", "libcuda1", "libnvsdm*", "nvlsm", "dkms")
 
@@ -33,6 +34,7 @@ def collect(host: Host, hardware: Host) -> dict[str, Any]:
     families = (release.get("ID", ""), *release.get("ID_LIKE", "").split())
     family = "debian" if "debian" in families or "ubuntu" in families else "redhat"
     kernel = running_kernel(host)
+    sources = apt_sources(host) if family == "debian" else []
     devices = {
         address: host_int(hardware, f"{pci.DEVICES}/{address}/device")
         for address in pci.find(hardware, VENDOR_NVIDIA, CLASS_DISPLAY)
@@ -62,10 +64,11 @@ def collect(host: Host, hardware: Host) -> dict[str, Any]:
         "loaded": nvidia_smi.parse_kernel_module(hardware.read("/proc/driver/nvidia/version") or ""),
         "packages": installed_packages(host, family),
         "runfile_version": runfile_version(host),
-        "sources": apt_sources(host) if family == "debian" else [],
-        "archive": debian_archive(host) if release.get("ID") == "debian" else [],
+        "sources": sources,
+        "archive": debian_archive(sources) if release.get("ID") == "debian" else [],
         "old_keys": old_keys(host) if family == "debian" else [],
         "services": services(host),
+        "imex_nodes": (host.read(IMEX_NODES) or "").split(),
         "initramfs": initramfs_command(host),
     }
 
@@ -130,14 +133,10 @@ def apt_sources(host: Host) -> list[dict[str, str]]:
     return [{"path": path, "text": text} for path, text in texts if text]
 
 
-def debian_archive(host: Host) -> list[dict[str, str]]:
-    """The indexes of Debian's own archive that apt is configured with, read or not: what it is called is in its address."""
-    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
-    text = _output(host, "apt-get", "indextargets", "--format", fields, "Created-By: Packages")
-    rows = (line.split("|") for line in text.splitlines())
-    names = ("uri", "suite", "component", "signed_by")
-    found = [dict(zip(names, row)) for row in rows if len(row) == 4]  # noqa: B905 - strict is not known to Python 3.9
-    return [row for row in found if row["uri"].rstrip("/").endswith("/debian")]
+def debian_archive(sources: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What apt is configured with of Debian's own archive: what it is called is in its address, on cloud images in a file's."""
+    rows = [row for one in sources for row in package_sources.entries(one["text"], one["path"])]
+    return [row for row in rows if re.search(r"/debian(\.list)?/?$", row["uri"])]
 
 
 def old_keys(host: Host) -> list[str]:

@@ -43,6 +43,45 @@ def without(text: str, name: str, url: str) -> str:
     return text if kept == parts else "".join(kept).strip("\n") + "\n" * any(part.strip() for part in kept)
 
 
+def entries(text: str, name: str) -> list[dict[str, str]]:
+    """What a source file of apt offers: a row of ``uri``, ``suite``, ``component`` and ``signed_by`` ("" where it names no key)
+    for each component of binary packages. ``apt-get indextargets`` tells only of repositories that were read already.
+
+    >>> entries("deb [signed-by=/k.gpg] http://m/debian trixie main contrib", "x.list")[1]
+    {'uri': 'http://m/debian', 'suite': 'trixie', 'component': 'contrib', 'signed_by': '/k.gpg'}
+    """
+    found = []
+    for types, uris, suites, components, signed_by in _sources(text, name):
+        if "deb" in types.split():
+            found += [
+                {"uri": uri, "suite": suite, "component": component, "signed_by": signed_by}
+                for uri in uris.split()
+                for suite in suites.split()
+                for component in components.split()
+            ]
+    return found
+
+
+def _sources(text: str, name: str) -> list[tuple[str, str, str, str, str]]:
+    """Types, URIs, suites, components and key of each entry, as they stand there."""
+    if name.endswith(".list"):
+        rows = re.findall(r"^\s*(deb(?:-src)?)\s+(?:\[(.*?)\]\s+)?(\S+)\s+(\S+)([^#\n]*)", text, re.MULTILINE)
+        keys = [re.search(r"signed-by=(\S+)", options) for _, options, *_ in rows]
+        return [
+            (kind, uri, suite, components, key.group(1) if key else "")
+            for (kind, _, uri, suite, components), key in zip(rows, keys)  # noqa: B905 - strict is not known to Python 3.9
+        ]
+    found = []
+    for part in re.split(r"\n\s*\n", re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)):
+        fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*(?:\n[ \t].*)*)", part, re.MULTILINE))
+        field = {key.lower(): value for key, value in fields.items()}
+        if field.get("enabled", "yes").strip().lower() not in ("no", "false", "0"):
+            names = ("types", "uris", "suites", "components", "signed-by")
+            types, uris, suites, components, key = (field.get(one, "") for one in names)
+            found.append((types, uris, suites, components, key.rstrip()))
+    return found
+
+
 def deb822(url: str, suite: str, components: list[str], key: str, architecture: str) -> str:
     """A source of apt. ``suite`` ends with ``/`` for a flat repository, which has no components."""
     rows = {
@@ -56,6 +95,7 @@ def deb822(url: str, suite: str, components: list[str], key: str, architecture: 
     return "".join(f"{name}: {value}\n" for name, value in rows.items() if value)
 
 
-def repo(name: str, description: str, url: str, key: str) -> str:
-    """A source of dnf, as RHEL 9 reads it."""
-    return f"[{name}]\nname={description}\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey=file://{key}\n"
+def repo(name: str, description: str, url: str, key: str, signed: str) -> str:
+    """A source of dnf, as RHEL 9 reads it. ``signed``: what the vendor signs, ``packages`` or ``metadata``."""
+    checks = "gpgcheck=1\n" if signed == "packages" else "gpgcheck=0\nrepo_gpgcheck=1\n"
+    return f"[{name}]\nname={description}\nbaseurl={url}\nenabled=1\n{checks}gpgkey=file://{key}\n"

@@ -20,10 +20,15 @@ options:
     description: Address of NVIDIA's repository of the toolkit.
     type: str
     required: true
-  docker:
-    description: Whether containers are started by docker.
-    type: bool
-    default: true
+  fingerprint:
+    description: Fingerprint of its key. NVIDIA's when empty.
+    type: str
+    default: ""
+  runtime:
+    description: What starts containers. V(none) asks for none.
+    type: str
+    choices: [docker, podman, nerdctl, none]
+    default: docker
   judge:
     description: Whether findings fail the task.
     type: bool
@@ -53,20 +58,10 @@ driver_version:
   description: The driver's version as C(nvidia-smi) says it; empty where it does not answer.
   returned: always
   type: str
-files:
-  description: The package source, for M(fullrank.serving.node_files).
+repository:
+  description: The repository, for M(fullrank.serving.package_repository).
   returned: always
-  type: list
-  elements: dict
-keyring:
-  description: Where the repository's key belongs.
-  returned: always
-  type: str
-sources:
-  description: Source files of the repository.
-  returned: always
-  type: list
-  elements: str
+  type: dict
 packages:
   description: The packages, for M(fullrank.serving.held_packages).
   returned: always
@@ -103,8 +98,7 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
+from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit, plan_answer
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
@@ -113,19 +107,21 @@ def main() -> None:
         argument_spec={
             "version": {"type": "str", "required": True},
             "repository": {"type": "str", "required": True},
-            "docker": {"type": "bool", "default": True},
+            "fingerprint": {"type": "str", "default": ""},
+            "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl", "none"], "default": "docker"},
             "judge": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     given = module.params
     plan = container_toolkit.plan(
-        container_toolkit.collect(Host()), given["version"], given["repository"], given["docker"]
+        container_toolkit.collect(Host()),
+        given["version"],
+        given["repository"],
+        given["fingerprint"],
+        given["runtime"],
     )
-    found = plan["findings"]
-    if found and given["judge"]:
-        module.fail_json(msg=report(found), **plan)
-    module.exit_json(changed=False, **plan)
+    plan_answer.end(module, plan, given["judge"])
 
 
 if __name__ == "__main__":

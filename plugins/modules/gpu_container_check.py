@@ -13,6 +13,11 @@ description:
   - With O(reload) it reloads systemd while its own container runs, and asks in it again. With the toolkit's legacy hook that is
     when containers lose their GPUs; with CDI they keep them.
 options:
+  runtime:
+    description: What runs the containers.
+    type: str
+    choices: [docker, podman, nerdctl]
+    default: docker
   image:
     description: An image with a shell for the own container. Empty starts none and asks the running ones only.
     type: str
@@ -66,10 +71,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
 
 NAME = "fullrank-gpu-check"
+LOOK = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"
 # the CDI library of docker 26 panics where it gets no inotify instance, and docker run then waits for ever
-SILENT_DOCKER = (
-    "look at journalctl -u docker; if it panics in cdi, raise the sysctl fs.inotify.max_user_instances and restart it"
-)
+SILENT = {
+    "docker": "look at journalctl -u docker; if it panics in cdi, raise the sysctl fs.inotify.max_user_instances and restart it"
+}
 
 
 def listed(result: CommandResult | None) -> list[str]:
@@ -79,7 +85,10 @@ def listed(result: CommandResult | None) -> list[str]:
 
 
 def was_given_gpus(container: dict[str, Any]) -> bool:
-    """Whether ``docker inspect`` shows GPUs: by CDI or --gpus (DeviceRequests), or by the legacy variable."""
+    """Whether ``inspect`` shows GPUs: docker's by CDI or --gpus (DeviceRequests) or by the legacy variable, podman's by the
+    command line that it keeps. nerdctl's tells nothing."""
+    if any("nvidia.com/gpu" in word for word in container.get("Config", {}).get("CreateCommand") or []):
+        return True
     requests = container["HostConfig"].get("DeviceRequests") or []
     by_request = any(
         request.get("Driver") in ("", "nvidia", "cdi")
@@ -98,12 +107,13 @@ class Check:
         self.module = module
         self.given: dict[str, Any] = module.params
         self.host = Host("/", self.given["timeout"])
+        self.runtime: str = self.given["runtime"]
         self.gpus = listed(self.host.run("nvidia-smi", "-L"))
         self.problems: list[str] = []
 
-    def docker(self, *words: str) -> CommandResult:
-        result = self.host.run("docker", *words)
-        return result or CommandResult(127, "", "docker is not installed")
+    def ask(self, *words: str) -> CommandResult:
+        result = self.host.run(self.runtime, *words)
+        return result or CommandResult(127, "", f"{self.runtime} is not installed")
 
     def expect(self, where: str, result: CommandResult, remedy: str) -> int:
         """Compare what a container sees with the node; returns the number."""
@@ -115,39 +125,37 @@ class Check:
 
     def own(self) -> None:
         """A container of our own, and in it the question, before and after a reload of systemd."""
-        self.docker("rm", "-f", NAME)
-        words = ["run", "-d", "--rm", "--name", NAME, "--network", "none", "--device", self.given["device"]]
-        started = self.docker(*words, self.given["image"], "sleep", str(self.given["timeout"]))
+        self.ask("rm", "-f", NAME)
+        words = ["run", "-d", "--name", NAME, "--network", "none", "--device", self.given["device"]]
+        started = self.ask(*words, self.given["image"], "sleep", str(self.given["timeout"]))
         if started.rc:
             message = started.stderr.strip() or started.message
             self.module.fail_json(
-                msg=f"no container with {self.given['device']} can be started: {message}; {SILENT_DOCKER}"
+                msg=f"no container with {self.given['device']} can be started: {message}; {SILENT.get(self.runtime, LOOK)}"
             )
         try:
             remedy = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"
-            self.expect(
-                f"a container with {self.given['device']}", self.docker("exec", NAME, "nvidia-smi", "-L"), remedy
-            )
+            self.expect(f"a container with {self.given['device']}", self.ask("exec", NAME, "nvidia-smi", "-L"), remedy)
             if self.given["reload"]:
                 self.host.run("systemctl", "daemon-reload")
                 remedy = "set the toolkit's mode to cdi: the legacy hook loses devices when systemd is reloaded"
                 self.expect(
-                    "a container, after systemd was reloaded,", self.docker("exec", NAME, "nvidia-smi", "-L"), remedy
+                    "a container, after systemd was reloaded,", self.ask("exec", NAME, "nvidia-smi", "-L"), remedy
                 )
         finally:
-            self.docker("rm", "-f", NAME)
+            self.ask("rm", "-f", NAME)
 
     def running(self) -> dict[str, int]:
         """Every running container that was given GPUs. Containers may have been given some of them only."""
-        ids = self.docker("ps", "-q").stdout.split()
+        ids = self.ask("ps", "-q").stdout.split()
         if not ids:
             return {}
         found = {}
-        for container in json.loads(self.docker("inspect", *ids).stdout or "[]"):
+        for container in json.loads(self.ask("inspect", *ids).stdout or "[]"):
             if not was_given_gpus(container):
                 continue
             name = container["Name"].lstrip("/")
-            answer = self.docker("exec", name, "nvidia-smi", "-L")
+            answer = self.ask("exec", name, "nvidia-smi", "-L")
             found[name] = len(listed(answer))
             if answer.rc:
                 self.problems.append(f"container {name} lost its GPUs ({answer.message}); start it anew")
@@ -157,6 +165,7 @@ class Check:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl"], "default": "docker"},
             "image": {"type": "str", "default": ""},
             "device": {"type": "str", "default": "nvidia.com/gpu=all"},
             "reload": {"type": "bool", "default": False},

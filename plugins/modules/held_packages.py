@@ -77,6 +77,10 @@ options:
     type: list
     elements: path
     default: []
+  refused:
+    description: A regular expression of names of packages that must not come along as dependencies.
+    type: str
+    default: ""
   unresolved_ok:
     description: In check mode, say that packages would be installed where they cannot be resolved yet, because their
       repository would be added by a task before.
@@ -190,6 +194,9 @@ class Change:
             asked, outlook = self.with_family(differ, targets)
         except PackageError as error:
             self.module.fail_json(msg=f"these packages cannot be installed together, nothing was changed: {error}")
+        strays = [name for name in outlook.install if self.given["refused"] and re.search(self.given["refused"], name)]
+        if strays:
+            self.module.fail_json(msg=f"{', '.join(strays)} would come along and must not; nothing was changed")
         after = {
             name: version
             for name, version in {**self.installed, **outlook.install}.items()
@@ -330,6 +337,7 @@ def main() -> None:
             "packages": {"type": "list", "elements": "dict", "default": [], "options": ENTRY},
             "family": {"type": "str", "default": ""},
             "sources": {"type": "list", "elements": "path", "default": []},
+            "refused": {"type": "str", "default": ""},
             "unresolved_ok": {"type": "bool", "default": False},
             "lock_timeout": {"type": "int", "default": 300},
         },

@@ -39,6 +39,23 @@ options:
     description: Address of the folder with the vendor's repositories. Other sources of them are to be put aside.
     type: str
     default: https://developer.download.nvidia.com/compute/cuda/repos
+  repository_key:
+    description: File name of the repository's key inside it. NVIDIA's name of it when empty.
+    type: str
+    default: ""
+  repository_fingerprint:
+    description: Fingerprint of that key. NVIDIA's for this distribution when empty.
+    type: str
+    default: ""
+  runfile_sha256:
+    description: The sha256 of the C(.run) file, needed for O(source=runfile).
+    type: str
+    default: ""
+  imex_nodes:
+    description: Addresses of all nodes of one NVL72 rack.
+    type: list
+    elements: str
+    default: []
   not_unattended:
     description: Beginnings of the names of packages that unattended upgrades leave alone.
     type: list
@@ -100,15 +117,27 @@ installed_version:
   description: Its version; null without one.
   returned: always
   type: str
+swaps:
+  description: Whether a driver is installed that is not the wanted one.
+  returned: always
+  type: bool
 loaded_version:
   description: The version that the kernel has loaded; null without one.
   returned: always
   type: str
+nouveau_loaded:
+  description: Whether the kernel has nouveau loaded.
+  returned: always
+  type: bool
 reboot_reasons:
   description: Why the node must boot before the installed driver works; empty where it works.
   returned: always
   type: list
   elements: str
+repository:
+  description: The vendor's repository for this node, for M(fullrank.serving.package_repository); empty where it is not needed.
+  returned: always
+  type: dict
 packages:
   description: The packages, for M(fullrank.serving.held_packages).
   returned: always
@@ -116,6 +145,10 @@ packages:
   elements: dict
 family:
   description: A regular expression of the names of all packages that have the driver's version.
+  returned: always
+  type: str
+refused:
+  description: A regular expression of the names of packages that must not come along; empty where any may.
   returned: always
   type: str
 removal:
@@ -127,42 +160,30 @@ own_files:
   returned: always
   type: list
   elements: dict
-module_stream:
-  description: The stream of the dnf module nvidia-driver; empty where there are no modules.
+module_commands:
+  description: Commands that choose the stream of the dnf module nvidia-driver; empty where none is to be chosen.
   returned: always
-  type: str
+  type: list
+  elements: list
 files:
   description: >-
-    Files of the package manager and the kernel, for M(fullrank.serving.node_files), among them other sources and withdrawn
-    keys of the vendor's repository, to be put aside.
+    Files of the package manager, the kernel and systemd, for M(fullrank.serving.node_files), among them keyrings with the
+    vendor's withdrawn key, to be put aside.
   returned: always
   type: list
   elements: dict
-keyring:
-  description: Where the key of the vendor's repository belongs; empty where the repository is not needed.
-  returned: always
-  type: str
-sources:
-  description: Source files of the vendor's repository.
-  returned: always
-  type: list
-  elements: str
 initramfs:
   description: The command that makes the initramfs anew; empty where there is none.
   returned: always
   type: list
   elements: str
-repository_url:
-  description: The vendor's repository for this node; empty where it is not needed.
-  returned: always
-  type: str
-services:
-  description: The services that belong to the driver on this hardware.
+services_there:
+  description: The services of a driver that are installed.
   returned: always
   type: list
   elements: str
 services_to_enable:
-  description: Those that are not enabled.
+  description: The services that belong to the driver on this hardware and are not enabled.
   returned: always
   type: list
   elements: str
@@ -184,9 +205,9 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_driver, nvidia_node
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import FAIL, report
+from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_driver, nvidia_node, plan_answer
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia_wanted import VENDOR, Wanted
 
 
 def main() -> None:
@@ -197,7 +218,11 @@ def main() -> None:
             "kernel_modules": {"type": "str", "choices": ["auto", "open", "proprietary"], "default": "auto"},
             "module_key_enrolled": {"type": "bool", "default": False},
             "kernel_headers": {"type": "list", "elements": "str", "default": []},
-            "repositories": {"type": "str", "default": "https://developer.download.nvidia.com/compute/cuda/repos"},
+            "repositories": {"type": "str", "default": VENDOR[0]},
+            "repository_key": {"type": "str", "default": "", "no_log": False},
+            "repository_fingerprint": {"type": "str", "default": ""},
+            "runfile_sha256": {"type": "str", "default": ""},
+            "imex_nodes": {"type": "list", "elements": "str", "default": []},
             "not_unattended": {"type": "list", "elements": "str", "default": []},
             "judge": {"type": "bool", "default": True},
             "hardware_root": {"type": "path", "default": "/"},
@@ -205,22 +230,21 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    wanted = nvidia_driver.Wanted(
+    wanted = Wanted(
         way=given["source"],
         version=given["version"],
         modules=given["kernel_modules"],
         key_enrolled=given["module_key_enrolled"],
         kernel_headers=tuple(given["kernel_headers"]),
         repositories=given["repositories"],
+        key=given["repository_key"],
+        fingerprint=given["repository_fingerprint"],
+        runfile_sha256=given["runfile_sha256"],
+        imex_nodes=tuple(given["imex_nodes"]),
         not_unattended=tuple(given["not_unattended"]),
     )
     plan = nvidia_driver.plan(nvidia_node.collect(Host(), Host(given["hardware_root"])), wanted)
-    failures = [one for one in plan["findings"] if one["status"] == FAIL]
-    if failures and given["judge"]:
-        module.fail_json(msg=report(failures), **plan)
-    for one in plan["findings"]:
-        module.warn(f"{one['where']}: {one['message']}; {one['remedy']}")
-    module.exit_json(changed=False, **plan)
+    plan_answer.end(module, plan, given["judge"])
 
 
 if __name__ == "__main__":

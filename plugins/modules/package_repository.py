@@ -46,6 +46,16 @@ options:
   fingerprint:
     description: Fingerprint of the key, 40 hexadecimal digits; spaces do not matter.
     type: str
+  aliases:
+    description: Other addresses of the same repository, such as the vendor's where O(url) is a mirror; their sources go, too.
+    type: list
+    elements: str
+    default: []
+  signed:
+    description: What the vendor signs for dnf, the packages or only the metadata of the repository. For apt it is the metadata.
+    type: str
+    choices: [packages, metadata]
+    default: packages
   timeout:
     description: Seconds to wait for the key.
     type: int
@@ -152,11 +162,13 @@ class Repository:
                 given["url"], given["suite"], given["components"], str(self.key), given["architecture"]
             )
         else:
-            text = package_sources.repo(given["name"], given["name"], given["url"], str(self.key))
+            text = package_sources.repo(given["name"], given["name"], given["url"], str(self.key), given["signed"])
         replaced = []
         for file in self.others():
             before = file.read_text(errors="replace")
-            after = package_sources.without(before, file.name, given["url"])
+            after = before
+            for address in (given["url"], *given["aliases"]):
+                after = package_sources.without(after, file.name, address)
             if after != before:
                 replaced.append(str(file))
                 self.want(file, after.encode())
@@ -195,6 +207,8 @@ def main() -> None:
             "architecture": {"type": "str", "default": ""},
             "key_url": {"type": "str", "no_log": False},
             "fingerprint": {"type": "str"},
+            "aliases": {"type": "list", "elements": "str", "default": []},
+            "signed": {"type": "str", "choices": ["packages", "metadata"], "default": "packages"},
             "timeout": {"type": "int", "default": 60},
         },
         required_if=[("state", "present", ["url", "key_url", "fingerprint"])],

@@ -3,9 +3,9 @@
 
     nvidia_toolkit.py FOLDER
 
-writes FOLDER/toolkit/stable/deb/amd64, FOLDER/stranger (signed by somebody else) and FOLDER/machine, whose files belong on a
-node as they lie. nvidia-ctk writes a CDI specification that brings the stand-in of nvidia-smi into a container: docker, its CDI
-devices and the container are real.
+writes FOLDER/toolkit/stable/deb/amd64, FOLDER/stranger (signed by somebody else), FOLDER/fingerprint of the key, and
+FOLDER/machine, whose files belong on a node as they lie. nvidia-ctk writes a CDI specification that brings the stand-in of
+nvidia-smi into a container: docker, its CDI devices and the container are real.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def write_all(folder: Path) -> None:
         for name, signer in (("toolkit", key), ("stranger", stranger)):
             publish(folder / name / "stable/deb/amd64", debs, signer)
             (folder / name / "gpgkey").write_text(key.public())
+        (folder / "fingerprint").write_text(key.fingerprint())
     for driver in ("580.95.05", "580.105.08"):
         machine = folder / "machine" / driver
         write_hardware(machine / HARDWARE.lstrip("/"), "h100")

@@ -18,6 +18,7 @@ PRODUCTS = {
     "h20": ("NVIDIA H20", 97871, "Hopper"),
     "l40s": ("NVIDIA L40S", 46068, "Ada Lovelace"),
     "b200": ("NVIDIA B200", 183359, "Blackwell"),
+    "gb200": ("NVIDIA GB200", 189471, "Blackwell"),
 }
 
 

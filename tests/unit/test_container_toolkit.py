@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit
+from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit, package_sources
 from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
 from ansible_collections.fullrank.serving.plugins.modules import gpu_container_check
 
@@ -20,19 +20,30 @@ def facts(**more: Any) -> dict[str, Any]:
         "driver_found": True,
         "driver_message": "",
         "driver_version": "580.95.05",
-        "docker_version": "28.5.2",
-        "docker_message": "",
+        "runtimes": {
+            "docker": {"version": "28.5.2", "message": ""},
+            "podman": {"version": "", "message": "is not installed"},
+        },
         "units": ["enabled", "enabled", "not-found"],
         "toolkit": "1.18.1",
         "spec": "libcuda.so.580.95.05",
         "other_specs": [],
-        "sources": {},
         **more,
     }
 
 
+def runs(**versions: str) -> dict[str, Any]:
+    """These versions of runtimes, "" for one that is not installed."""
+    return {
+        "runtimes": {
+            name: {"version": version, "message": "" if version else "is not installed"}
+            for name, version in versions.items()
+        }
+    }
+
+
 def plan(**more: Any) -> dict[str, Any]:
-    return container_toolkit.plan(facts(**more), "1.18.1", REPOSITORY, docker=True)
+    return container_toolkit.plan(facts(**more), "1.18.1", REPOSITORY, "", runtime="docker")
 
 
 def test_four_packages_follow_the_first() -> None:
@@ -65,19 +76,19 @@ def test_units_of_ours_where_the_toolkit_brings_none() -> None:
     assert not plan(units=["disabled", "enabled", "not-found"])["units_enabled"]
 
 
-def test_other_sources_of_the_repository_are_put_aside() -> None:
-    """geerlingguy/docker 298, 316, 409, 434: one URL with two keys stops apt."""
-    folder = "/etc/apt/sources.list.d"
-    sources = {
-        f"{folder}/nvidia-container-toolkit.list": "deb https://nvidia.github.io/libnvidia-container/stable/deb/amd64 /",
-        f"{folder}/docker.sources": "URIs: https://download.docker.com/linux/debian",
-        container_toolkit.SOURCE: f"URIs: {REPOSITORY}/stable/deb/$(ARCH)",
-    }
-    files = plan(sources=sources)["files"]
-    assert [one["path"] for one in files if one.get("state") == "absent"] == [f"{folder}/nvidia-container-toolkit.list"]
-    assert f"URIs: {REPOSITORY}/stable/deb/$(ARCH)\nSuites: /\n" in files[-1]["content"]
-    (yum,) = plan(debian=False)["files"]
-    assert f"baseurl={REPOSITORY}/stable/rpm/$basearch" in yum["content"] and "repo_gpgcheck=1" in yum["content"]
+def test_the_repository_is_nvidias_or_a_mirror_with_a_key_of_its_own() -> None:
+    """geerlingguy/docker 298, 316, 409, 434: one URL with two keys stops apt, so older sources go, whatever they call it."""
+    apt = plan()["repository"]
+    assert (apt["url"], apt["key_url"]) == (f"{REPOSITORY}/stable/deb/$(ARCH)", f"{REPOSITORY}/gpgkey")
+    assert apt["fingerprint"] == container_toolkit.FINGERPRINT
+    older = "deb [signed-by=/k.gpg] https://nvidia.github.io/libnvidia-container/stable/deb/amd64 /\n"
+    for alias in apt["aliases"]:
+        older = package_sources.without(older, "nvidia-container-toolkit.list", alias)
+    assert older == ""
+    dnf = container_toolkit.plan(facts(debian=False), "1.18", REPOSITORY, "F" * 40, runtime="docker")["repository"]
+    assert (dnf["url"], dnf["fingerprint"]) == (f"{REPOSITORY}/stable/rpm/$basearch", "F" * 40)
+    text = package_sources.repo(dnf["name"], "", dnf["url"], "/k", signed="metadata")
+    assert "\ngpgcheck=0\nrepo_gpgcheck=1\n" in text
 
 
 @pytest.mark.parametrize(
@@ -85,17 +96,26 @@ def test_other_sources_of_the_repository_are_put_aside() -> None:
     [
         ({}, []),
         ({"driver_message": "Failed to initialize NVML: Driver/library version mismatch"}, ["driver"]),
-        ({"docker_version": "", "docker_message": "is not installed"}, ["docker"]),
-        ({"docker_version": "20.10.24+dfsg1"}, ["docker-cdi"]),  # Debian 12's
-        ({"docker_version": "26.1.5+dfsg1", "other_specs": ["/etc/cdi/nvidia.yaml"]}, ["cdi-spec"]),
+        (runs(docker=""), ["runtime"]),
+        (runs(docker="20.10.24+dfsg1"), ["runtime-cdi"]),  # Debian 12's
+        ({**runs(docker="26.1.5+dfsg1"), "other_specs": ["/etc/cdi/nvidia.yaml"]}, ["cdi-spec"]),
     ],
 )
 def test_what_stands_in_the_way(more: dict[str, Any], found: list[str]) -> None:
     assert [one["id"] for one in plan(**more)["findings"]] == found
 
 
+def test_podman_of_debian_12_knows_cdi() -> None:
+    for version, found in (("4.3.1", []), ("3.0.1", ["runtime-cdi"]), ("", ["runtime"])):
+        node = facts(**runs(podman=version))
+        assert [
+            one["id"] for one in container_toolkit.plan(node, "1.18", REPOSITORY, "", "podman")["findings"]
+        ] == found
+    assert container_toolkit.plan(facts(**runs(docker="")), "1.18", REPOSITORY, "", "none")["findings"] == []
+
+
 def test_without_a_driver_nothing_is_done_and_nothing_is_wrong() -> None:
-    found = plan(driver_found=False, docker_version="")
+    found = plan(driver_found=False, **runs(docker=""))
     assert found["skip"] == "there is no driver (nvidia-smi) on this node" and found["findings"] == []
 
 
@@ -104,10 +124,13 @@ def test_a_node_is_read(tmp_path: Path) -> None:
     recorded.write(tmp_path, "var/run/cdi/nvidia.yaml", "libcuda.so.580.95.05")
     recorded.command(tmp_path, "nvidia-smi --query-gpu=driver_version --format=csv,noheader", "580.95.05\n580.95.05\n")
     recorded.command(tmp_path, "docker version --format {{.Server.Version}}", "28.5.2\n")
+    recorded.command(tmp_path, "podman version --format {{.Client.Version}}", "4.3.1\n")
+    recorded.command(tmp_path, "nerdctl version --format {{.Client.Version}}", "v2.1.2\n")
     recorded.command(tmp_path, "nvidia-ctk --version", "NVIDIA Container Toolkit CLI version 1.17.8\ncommit: f202b80\n")
     found = container_toolkit.collect(Host(str(tmp_path)))
-    assert (found["driver_version"], found["docker_version"], found["toolkit"]) == ("580.95.05", "28.5.2", "1.17.8")
-    assert not container_toolkit.plan(found, "1.17", REPOSITORY, True)["spec_stale"]
+    assert (found["driver_version"], found["toolkit"]) == ("580.95.05", "1.17.8")
+    assert found["runtimes"] == runs(docker="28.5.2", podman="4.3.1", nerdctl="2.1.2")["runtimes"]
+    assert not container_toolkit.plan(found, "1.17", REPOSITORY, "", "docker")["spec_stale"]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +145,15 @@ def test_a_node_is_read(tmp_path: Path) -> None:
 )
 def test_containers_that_were_given_gpus(host_config: dict[str, Any], given: bool) -> None:
     assert gpu_container_check.was_given_gpus({"HostConfig": host_config}) is given
+
+
+def test_containers_of_podman_that_were_given_gpus() -> None:
+    """podman inspect tells of devices by the command line only."""
+    for words, given in (
+        (["podman", "run", "--device", "nvidia.com/gpu=all", "i"], True),
+        (["podman", "run", "i"], False),
+    ):
+        assert gpu_container_check.was_given_gpus({"Config": {"CreateCommand": words}, "HostConfig": {}}) is given
 
 
 def test_the_list_of_gpus() -> None:

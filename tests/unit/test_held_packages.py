@@ -24,7 +24,15 @@ class Module:
     """As much of AnsibleModule as is used."""
 
     def __init__(self, check_mode: bool = False, **params: Any) -> None:
-        given = {"state": "present", "family": "", "sources": [], "unresolved_ok": False, "packages": [], **params}
+        given = {
+            "state": "present",
+            "family": "",
+            "refused": "",
+            "sources": [],
+            "unresolved_ok": False,
+            "packages": [],
+            **params,
+        }
         defaults = {option: rules["default"] for option, rules in held_packages.ENTRY.items() if "default" in rules}
         given["packages"] = [{**defaults, **one} for one in given["packages"]]
         self.params, self.check_mode, self._diff = given, check_mode, True
@@ -188,6 +196,17 @@ def test_all_findings_at_once_before_anything_changes() -> None:
     result = run(archive, packages=wanted)
     assert result["msg"].startswith("2 findings, nothing was changed\na: no drv-580 of version 570")
     assert "b: old 2 is offered, 3 is needed" in result["msg"]
+
+
+def test_what_must_not_come_along_is_refused() -> None:
+    """A Fabric Manager beside a .run file that would bring the driver's packages, too."""
+    offers = ["nvidia-fabricmanager=580.95.05-1", "nvidia-driver=580.95.05-1"]
+    archive = Archive(offers, {"nvidia-fabricmanager": ["nvidia-driver"]})
+    packages = [{"names": ["nvidia-fabricmanager"], "version": "580.95.05"}]
+    result = run(archive, packages=packages, refused="^nvidia-driver")
+    assert result["failed"] and "nvidia-driver would come along and must not" in result["msg"]
+    assert archive.packages == {}
+    assert run(archive, packages=packages)["changed"]
 
 
 def test_absent_removes_the_family_and_its_holds() -> None:

@@ -1,86 +1,33 @@
-"""From facts to the plan of a driver. ``FIELD`` names for each complaint of the field the issue and what answers it."""
+"""The plan of a driver. ``FIELD`` names for each complaint of the field the issue and what answers it."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils import (
-    nvidia_boards,
     nvidia_driver,
-    nvidia_node,
-    package_plan,
-    packages,
+    nvidia_installed,
+    nvidia_packages,
+    package_sources,
 )
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standins"))
-import nvidia_vendor
-import recorded
-
-LISTINGS = Path(__file__).parent / "data/repositories"
-UBUNTU = {"id": "ubuntu", "version": "24.04", "codename": "noble", "family": "debian"}
-DEBIAN = {"id": "debian", "version": "13", "codename": "trixie", "family": "debian"}
-ROCKY = {"id": "rocky", "version": "9.6", "codename": "", "family": "redhat"}
-H100, H20, L40S, B200, GB200, V100, T4, GH200 = 0x2330, 0x2329, 0x26B9, 0x2901, 0x2941, 0x1DB1, 0x1EB8, 0x2342
-
-
-def facts(os: dict[str, str] = UBUNTU, gpus: tuple[int, ...] = (H100,) * 8, **more: Any) -> dict[str, Any]:
-    """A node without a driver; NVSwitches where the boards have them."""
-    return {
-        "os": os,
-        "architecture": "x86_64",
-        "kernel": "6.8.0-85-generic",
-        "headers": False,
-        "gpus": {f"0000:{0x10 + index:02x}:00.0": gpu for index, gpu in enumerate(gpus)},
-        "nvswitches": 4 if gpus and gpus[0] in (H100, H20) else 0,
-        "subnet_managers": ["0000:90:00.0"] if gpus and gpus[0] == B200 else [],
-        "secure_boot": False,
-        "nouveau_loaded": False,
-        "loaded": {"version": None, "kind": None},
-        "packages": {},
-        "runfile_version": None,
-        "sources": [],
-        "archive": [],
-        "old_keys": [],
-        "services": {},
-        "initramfs": [],
-        **more,
-    }
-
-
-def plan(node: dict[str, Any], **more: Any) -> dict[str, Any]:
-    wanted = {"way": "repository", "version": "580.95.05", "repositories": "https://m/cuda", **more}
-    return nvidia_driver.plan(node, nvidia_driver.Wanted(**wanted))
-
-
-def names(found: dict[str, Any]) -> list[str]:
-    return [name for one in found["packages"] for name in one["names"]]
-
-
-def codes(found: dict[str, Any]) -> list[str]:
-    return [one["id"] for one in found["findings"]]
-
-
-def complete(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With the defaults that the module's option table fills in."""
-    defaults = {"remedy": "", "hold": True, "first": False, "optional": False, "at_least": "", "where": "packages"}
-    return [{**defaults, **one} for one in entries]
-
-
-def settled(
-    entries: list[dict[str, Any]], listing: str, installed: dict[str, str] | None = None
-) -> package_plan.Targets:
-    text = (LISTINGS / listing).read_text()
-    rows = packages.parse_repoquery(text) if listing.endswith("query") else packages.parse_madison(text)
-    return package_plan.settle(complete(entries), installed or {}, lambda _: rows, upgrade=False)
-
-
-def installed_580(**more: Any) -> dict[str, Any]:
-    return facts(packages={"nvidia-open-580": "580.95.05-1", "nvidia-driver-pinning-580": "580-1"}, **more)
-
+from nvidia_nodes import (
+    B200,
+    DEBIAN,
+    GB200,
+    H20,
+    L40S,
+    ROCKY,
+    UBUNTU,
+    V100,
+    codes,
+    facts,
+    installed_580,
+    names,
+    plan,
+    settled,
+)
 
 # --- nodes.md, "Driver": issue → facts → what the plan says
 
@@ -96,8 +43,11 @@ def headers_missing() -> None:
 def no_branch_is_hard_coded() -> None:
     targets = settled(plan(facts(), version="510")["packages"][2:3], "cuda-ubuntu2204-575-580.madison")
     assert targets.problems[0]["where"] == "nvidia_driver_version"
-    assert plan(facts(ROCKY), version="575")["module_stream"] == "575-open"
-    assert plan(facts(ROCKY, (V100,)), version="580")["module_stream"] == "580-dkms"
+    assert plan(facts(ROCKY), version="575")["module_commands"][1][-1] == "nvidia-driver:575-open"
+    assert plan(facts(ROCKY, (V100,)), version="580")["module_commands"][1][-1] == "nvidia-driver:580-dkms"
+    there = {"nvidia-open": "3:580.95.05-1.el9"}
+    assert plan(facts(ROCKY, packages=there), version="580.105.08")["module_commands"] == []
+    assert plan(facts(ROCKY, packages=there), version="590")["module_commands"][0][-2:] == ["reset", "nvidia-driver"]
 
 
 def branch_is_changed_in_one_step() -> None:
@@ -112,15 +62,16 @@ def branch_is_changed_in_one_step() -> None:
 
 
 def old_key_and_list_go() -> None:
-    url = "deb https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2404/x86_64/ /"
-    sources = [{"path": "/etc/apt/sources.list.d/cuda.list", "text": url}]
+    older = "deb https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2404/x86_64/ /\n"
     keys = ["/etc/apt/trusted.gpg", "/etc/apt/trusted.gpg.d/cuda.gpg"]
-    found = plan(facts(sources=sources, old_keys=keys))
+    found = plan(facts(old_keys=keys))
     gone = [one["path"] for one in found["files"] if one.get("state") == "absent"]
-    assert gone == ["/etc/apt/sources.list.d/cuda.list", "/etc/apt/trusted.gpg.d/cuda.gpg"]
+    assert gone == ["/etc/apt/trusted.gpg.d/cuda.gpg"]
+    aliases = found["repository"]["aliases"]
+    assert "" in [package_sources.without(older, "cuda.list", alias) for alias in aliases], (
+        "also where ours is a mirror"
+    )
     assert codes(found) == ["old-key"], "a keyring with other people's keys is theirs"
-    commented = [{"path": "/etc/apt/sources.list.d/cuda.list", "text": "# " + url}]
-    assert not [one for one in plan(facts(sources=commented))["files"] if one.get("state") == "absent"]
 
 
 def loaded_differs_from_installed() -> None:
@@ -208,45 +159,6 @@ def test_complaints_of_the_field(issue: str) -> None:
     FIELD[issue]()
 
 
-# --- boards
-
-
-@pytest.mark.parametrize(
-    ("gpu", "generation", "modules"),
-    [
-        (V100, "Volta", "proprietary"),
-        (0x15F8, "Pascal", "proprietary"),
-        (T4, "Turing", "open"),
-        (0x2182, "Turing", "open"),
-        (0x20B2, "Ampere", "open"),
-        (0x2236, "Ampere", "open"),
-        (H100, "Hopper", "open"),
-        (GH200, "Grace Hopper", "open"),
-        (L40S, "Ada Lovelace", "open"),
-        (B200, "Blackwell", "open"),
-        (0x3182, "Blackwell", "open"),
-    ],
-)
-def test_generation_and_modules(gpu: int, generation: str, modules: str) -> None:
-    assert nvidia_boards.generation(gpu).name == generation
-    assert nvidia_boards.kernel_modules([gpu], "auto") == (modules, [])
-
-
-def test_every_known_product_is_in_a_generation_that_its_name_allows() -> None:
-    expected = {
-        "A": ("Ampere",),
-        "H": ("Hopper",),
-        "L": ("Ada Lovelace",),
-        "B": ("Blackwell",),
-        "V": ("Volta",),
-        "P": ("Pascal",),
-    }
-    for device, product in nvidia_boards.PRODUCTS.items():
-        assert nvidia_boards.generation(device).name in expected.get(
-            product[0], (nvidia_boards.generation(device).name,)
-        ), product
-
-
 def test_what_a_driver_does_not_drive_is_refused() -> None:
     assert codes(plan(facts(gpus=(V100,)), version="590")) == ["driver-branch"]
     assert codes(plan(facts(gpus=(B200,)), version="535.230.02")) == ["driver-branch"]
@@ -256,11 +168,22 @@ def test_what_a_driver_does_not_drive_is_refused() -> None:
 
 
 def test_racks_exchange_memory_by_imex() -> None:
-    found = plan(facts(gpus=(GB200,) * 4))
-    assert found["fabric"] == "nvl72" and found["services"][1:] == ["nvidia-imex"]
+    found = plan(facts(gpus=(GB200,) * 4), imex_nodes=("10.0.0.1", "10.0.0.2"))
+    assert found["fabric"] == "nvl72" and found["services_to_enable"] == ["nvidia-persistenced", "nvidia-imex"]
+    assert codes(found) == []
     assert ["nvidia-imex", "nvidia-imex-580"] in [one["names"] for one in found["packages"]]
-    entry = nvidia_driver.entry(nvidia_driver.either("nvidia-imex", "570"), "570")
+    assert [one["content"] for one in found["files"] if one["path"].endswith("imex.conf")] == [
+        "options nvidia NVreg_CreateImexChannel0=1\n"
+    ]
+    entry = nvidia_packages.entry(nvidia_packages.either("nvidia-imex", "570"), "570")
     assert settled([entry], "ubuntu-noble.madison").versions == {"nvidia-imex-570": "570.211.01-0ubuntu1.24.04.1"}
+
+
+def test_imex_does_not_start_without_its_list_of_nodes() -> None:
+    alone = plan(facts(gpus=(GB200,) * 4))
+    assert alone["services_to_enable"] == ["nvidia-persistenced"] and codes(alone) == ["imex-nodes"]
+    somebody_elses = plan(facts(gpus=(GB200,) * 4, imex_nodes=["10.0.0.1"]))
+    assert "nvidia-imex" in somebody_elses["services_to_enable"] and codes(somebody_elses) == []
 
 
 # --- ways
@@ -291,19 +214,61 @@ def test_a_node_without_gpus_is_skipped_with_a_reason() -> None:
     ],
 )
 def test_ways_are_never_mixed(there: dict[str, Any], way: str, mixed: list[str]) -> None:
-    assert nvidia_driver.installed_way(facts(**there)) == way
+    assert nvidia_installed.installed_way(facts(**there)) == way
     for other in mixed:
         assert "driver-ways" in codes(plan(facts(**there), way=other, version="570.211.01"))
 
 
 def test_a_run_file_as_in_the_field_notes() -> None:
-    found = plan(facts(gpus=(H20,) * 8), way="runfile", version="535.230.02")
+    run = {"way": "runfile", "runfile_sha256": "0" * 64}
+    found = plan(facts(gpus=(H20,) * 8), version="535.230.02", **run)
     assert found["runfile_arguments"] == ["--silent", "--dkms", "-m=kernel-open"]
-    assert {"gcc", "make", "dkms", "nvidia-fabricmanager-535"} <= set(names(found))
-    assert found["repository_url"] == "https://m/cuda/ubuntu2404/x86_64", "for the Fabric Manager"
-    assert plan(facts(gpus=(L40S,)), way="runfile", version="580.95.05")["repository_url"] == ""
-    assert plan(facts(), way="runfile", version="580.95.05")["runfile_arguments"][2] == "--kernel-module-type=open"
-    assert codes(plan(facts(), way="runfile", version="580")) == ["driver-version"]
+    assert {"gcc", "make", "libc6-dev", "dkms", "nvidia-fabricmanager-535"} <= set(names(found))
+    assert found["repository"]["url"] == "https://m/cuda/ubuntu2404/x86_64", "for the Fabric Manager"
+    assert plan(facts(gpus=(L40S,)), version="580.95.05", **run)["repository"] == {}
+    assert plan(facts(), version="580.95.05", **run)["runfile_arguments"][2] == "--kernel-module-type=open"
+    assert {"gcc", "make", "glibc-devel", "dkms"} <= set(names(plan(facts(ROCKY), version="580.95.05", **run)))
+    assert codes(plan(facts(), version="580", **run)) == ["driver-version"]
+    assert codes(plan(facts(), version="580.95.05", way="runfile")) == ["runfile-sha256"]
+    # what must not come along with a Fabric Manager: the same driver a second time
+    refused = [
+        name
+        for name in ("nvidia-driver-580-open", "libcuda1", "nvidia-fabricmanager", "libnvidia-nscq-580", "nvlsm")
+        if re.search(found["refused"], name)
+    ]
+    assert refused == ["nvidia-driver-580-open", "libcuda1"]
+
+
+def test_the_run_file_brings_no_unit_of_its_daemon() -> None:
+    (unit,) = [
+        one["content"]
+        for one in plan(facts(), way="runfile", version="535.230.02")["files"]
+        if one["path"] == "/etc/systemd/system/nvidia-persistenced.service"
+    ]
+    assert "ExecStart=/usr/bin/nvidia-persistenced\n" in unit
+    assert nvidia_driver.PERSISTENCED not in [one["path"] for one in plan(facts())["files"]]
+
+
+@pytest.mark.parametrize("way", ["repository", "distribution", "runfile"])
+def test_persistence_mode_is_on_where_the_daemon_is_started_without(way: str) -> None:
+    """Packages for Ubuntu start nvidia-persistenced with --no-persistence-mode."""
+    (drop_in,) = [one for one in plan(facts(), way=way)["files"] if one["path"] == nvidia_driver.PERSISTENCE_MODE]
+    assert drop_in["content"] == "[Service]\nExecStartPost=-/usr/bin/nvidia-smi --persistence-mode=1\n"
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted", "swaps"),
+    [
+        ("580.95.05-1", "580.95.05", False),
+        ("580.95.05-1", "580", False),
+        ("580.95.05-1", "580.105.08", True),
+        ("580.95.05-1", "58", True),
+        (None, "580", False),
+    ],
+)
+def test_a_driver_that_would_be_swapped(installed: str | None, wanted: str, swaps: bool) -> None:
+    there = {"nvidia-open-580": installed} if installed else {}
+    assert plan(facts(packages=there), version=wanted)["swaps"] is swaps
 
 
 def test_ubuntus_own_packages_come_with_signed_modules() -> None:
@@ -320,89 +285,55 @@ def test_debians_own_packages_are_in_non_free_at_the_address_of_main() -> None:
     assert names(found)[1:3] == ["nvidia-driver", "nvidia-open-kernel-dkms"]
     components = "contrib non-free non-free-firmware"
     text = f"Types: deb\nURIs: http://m/debian/\nSuites: trixie\nComponents: {components}\nSigned-By: /k.gpg\n"
-    assert [one["content"] for one in found["files"] if one["path"].endswith("non-free.sources")] == [text]
-    have = [{**row, "component": name} for name in ("main", "contrib", "non-free", "non-free-firmware")]
-    assert not [
-        one for one in plan(facts(DEBIAN, archive=have), way="distribution")["files"] if "non-free" in one["path"]
+    assert [one["content"] for one in found["files"] if one["path"] == nvidia_driver.ARCHIVE_SOURCE] == [text]
+    # NVIDIA's own packages need contrib there
+    by_vendor = plan(facts(DEBIAN, archive=[{**row, "component": "main"}]))
+    assert [one["content"] for one in by_vendor["files"] if one["path"] == nvidia_driver.ARCHIVE_SOURCE] == [
+        text.replace(components, "contrib")
     ]
+    have = [{**row, "component": name} for name in ("main", "contrib", "non-free", "non-free-firmware")]
+    complete = plan(facts(DEBIAN, archive=have), way="distribution")["files"]
+    assert nvidia_driver.ARCHIVE_SOURCE not in [one["path"] for one in complete]
+
+
+def test_debians_driver_beside_nvidias_archive_is_refused() -> None:
+    """Both call it nvidia-driver."""
+    url = "https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64/"
+    for text, found in ((f"deb {url} /", ["driver-sources"]), (f"# deb {url} /", [])):
+        sources = [{"path": "/etc/apt/sources.list.d/cuda.list", "text": text}]
+        assert codes(plan(facts(DEBIAN, sources=sources), way="distribution", version="550")) == found
+    assert codes(plan(facts(ROCKY), way="distribution")) == ["driver-ways"], "RHEL has none"
 
 
 @pytest.mark.parametrize(
-    ("os", "machine", "path"),
+    ("os", "machine", "path", "key"),
     [
-        (UBUNTU, "x86_64", "ubuntu2404/x86_64"),
-        (UBUNTU, "aarch64", "ubuntu2404/sbsa"),
-        (DEBIAN, "x86_64", "debian13/x86_64"),
-        (ROCKY, "x86_64", "rhel9/x86_64"),
+        (UBUNTU, "x86_64", "ubuntu2404/x86_64", "3bf863cc.pub"),
+        (UBUNTU, "aarch64", "ubuntu2404/sbsa", "3bf863cc.pub"),
+        ({**DEBIAN, "version": "12"}, "x86_64", "debian12/x86_64", "3bf863cc.pub"),
+        (DEBIAN, "x86_64", "debian13/x86_64", "8793F200.pub"),
+        (ROCKY, "x86_64", "rhel9/x86_64", "D42D0685.pub"),
     ],
 )
-def test_the_repository_of_a_distribution(os: dict[str, str], machine: str, path: str) -> None:
-    assert plan(facts(os, architecture=machine))["repository_url"] == f"https://m/cuda/{path}"
+def test_the_repository_of_a_distribution(os: dict[str, str], machine: str, path: str, key: str) -> None:
+    found = plan(facts(os, architecture=machine))["repository"]
+    assert (found["url"], found["key_url"]) == (f"https://m/cuda/{path}", f"https://m/cuda/{path}/{key}")
+    assert found["fingerprint"].endswith(key.removesuffix(".pub").upper())
+    own = plan(facts(os, architecture=machine), key="site.asc", fingerprint="F" * 40)["repository"]
+    assert own["key_url"].endswith("/site.asc") and own["fingerprint"] == "F" * 40
 
 
 def test_dnf_gets_the_epoch() -> None:
     entries = [
-        nvidia_driver.entry(["nvidia-driver"], "595.58.03"),
-        nvidia_driver.entry(["kmod-nvidia-open-dkms"], "same"),
+        nvidia_packages.entry(["nvidia-driver"], "595.58.03"),
+        nvidia_packages.entry(["kmod-nvidia-open-dkms"], "same"),
     ]
     targets = settled(entries, "cuda-rhel9.repoquery")
     assert targets.versions == {"nvidia-driver": "3:595.58.03-1.el9", "kmod-nvidia-open-dkms": "3:595.58.03-1.el9"}
 
 
 def test_a_fabric_manager_of_ubuntu_2204_in_its_newest_535() -> None:
-    entry = nvidia_driver.entry(["cuda-drivers-fabricmanager"], "535")
+    entry = nvidia_packages.entry(["cuda-drivers-fabricmanager"], "535")
     assert settled([entry], "cuda-ubuntu2204-fabricmanager.madison").versions == {
         "cuda-drivers-fabricmanager": "535.161.07-1"
-    }
-
-
-# --- a node that is read
-
-
-@pytest.mark.parametrize(
-    ("board", "fabric", "count"),
-    [("h100", "nvswitch", 8), ("l40s", "none", 8), ("b200", "nvlink5", 8), ("none", "none", 0)],
-)
-def test_the_hardware_of_a_node(tmp_path: Path, board: str, fabric: str, count: int) -> None:
-    nvidia_vendor.write_hardware(tmp_path, board)
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/os-release").write_text('ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n')
-    recorded.command(tmp_path, "uname -m", "x86_64\n")
-    found = nvidia_node.collect(Host(str(tmp_path)), Host(str(tmp_path)))
-    made = plan(found)
-    assert (made["fabric"], len(made["gpus"])) == (fabric, count)
-    assert made["installed_way"] == "none"
-
-
-def test_the_driver_of_a_node(tmp_path: Path) -> None:
-    patterns = " ".join(nvidia_node._PACKAGES)
-    text = "ii |nvidia-open-580|580.95.05-1\nhi |nvidia-fabricmanager|580.95.05-1\nrc |nvidia-dkms-570|570.1-1\n"
-    recorded.command(
-        tmp_path, f"dpkg-query -W -f=${{db:Status-Abbrev}}|${{Package}}|${{Version}}\\n {patterns}", text, rc=1
-    )
-    found = nvidia_node.installed_packages(Host(str(tmp_path)), "debian")
-    assert found == {"nvidia-open-580": "580.95.05-1", "nvidia-fabricmanager": "580.95.05-1"}
-    key = tmp_path / "etc/apt/trusted.gpg.d/cuda.gpg"
-    key.parent.mkdir(parents=True)
-    key.write_bytes(b"\x99..\x10" + nvidia_node.OLD_KEY + b"..")
-    assert nvidia_node.old_keys(Host(str(tmp_path))) == ["/etc/apt/trusted.gpg.d/cuda.gpg"]
-    assert nvidia_node.runfile_version(Host(str(tmp_path))) is None
-    recorded.write(tmp_path, "usr/bin/nvidia-uninstall", "")
-    recorded.write(tmp_path, "usr/lib64/libnvidia-ml.so.535.230.02", "")
-    assert nvidia_node.runfile_version(Host(str(tmp_path))) == "535.230.02"
-    recorded.write(tmp_path, "usr/sbin/update-initramfs", "")
-    assert nvidia_node.initramfs_command(Host(str(tmp_path))) == ["update-initramfs", "-u"]
-
-
-def test_the_services_of_a_node(tmp_path: Path) -> None:
-    units = " ".join(f"{name}.service" for name in nvidia_node.SERVICES)
-    text = (
-        "Id=nvidia-persistenced.service\nLoadState=loaded\nActiveState=active\nUnitFileState=static\n\n"
-        "Id=nvidia-fabricmanager.service\nLoadState=loaded\nActiveState=failed\nUnitFileState=disabled\n\n"
-        "Id=nvidia-imex.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n"
-    )
-    recorded.command(tmp_path, f"systemctl show --property=Id,LoadState,UnitFileState,ActiveState {units}", text)
-    assert nvidia_node.services(Host(str(tmp_path))) == {
-        "nvidia-persistenced": {"enabled": True, "active": True},
-        "nvidia-fabricmanager": {"enabled": False, "active": False},
     }

@@ -51,6 +51,10 @@ def held(node: Host) -> set[str]:
     return set(node.check_output("apt-mark showhold").split())
 
 
+def sha256(node: Host, wanted: dict[str, str]) -> str:
+    return node.check_output("cat /srv/mirrors/run/%s/*.sha256", wanted["nvidia_driver_version"])
+
+
 def boot(node: Host) -> str:
     """Changes with each boot: the node's init was started anew."""
     return node.check_output("stat -c %Y /proc/1")
@@ -72,6 +76,17 @@ def test_the_node_booted_and_runs_it(node: Host) -> None:
     assert f"<driver_version>{OLD}<" in node.check_output("nvidia-smi -q -x")
     for name in ("nvidia-fabricmanager", "nvidia-persistenced"):
         assert node.service(name).is_running and node.service(name).is_enabled
+
+
+def test_persistence_mode_is_on_now_and_after_a_boot(node: Host, run: Callable[..., Any]) -> None:
+    def modes() -> str:
+        return node.check_output("nvidia-smi -q -x | grep -o '<persistence_mode>[^<]*' | sort -u")
+
+    assert modes() == "<persistence_mode>Enabled", "the daemon's start has done it"
+    node.check_output("sed -i 's,<persistence_mode>Enabled,<persistence_mode>Disabled,' /srv/hardware/nvidia-smi.xml")
+    result = run()
+    assert (result.rc, result.changed) == (0, 1)
+    assert modes() == "<persistence_mode>Enabled"
 
 
 def test_nouveau_and_unattended_upgrades_are_kept_away(node: Host) -> None:
@@ -100,7 +115,7 @@ def test_another_version_needs_a_reboot_and_waits_for_permission(node: Host, run
 
     result = run(nvidia_driver_version=NEW)
     assert (result.rc, result.outcome["reboot_required"]) == (0, True)
-    assert f"the kernel has driver {OLD} loaded, and {NEW} is installed" in " ".join(result.text.split())
+    assert f"the kernel has driver {OLD} loaded, and {NEW} is installed" in result.said
     assert installed(node)["nvidia-fabricmanager"] == installed(node)["nvidia-utils-580"] == f"{NEW}-1"
     assert f"nvidia-driver-pinning-{NEW}" in installed(node) and f"nvidia-driver-pinning-{OLD}" not in installed(node)
     assert {"nvidia-open-580", "nvidia-fabricmanager", "nvidia-utils-580"} <= held(node)
@@ -121,7 +136,7 @@ def test_a_version_that_is_not_offered_is_refused_with_those_that_are(node: Host
     before = installed(node)
     result = run(nvidia_driver_version="580.1")
     assert result.rc != 0
-    assert "no nvidia-open-580 or nvidia-open of version 580.1" in " ".join(result.text.split())
+    assert "no nvidia-open-580 or nvidia-open of version 580.1" in result.said
     assert f"nvidia-open-580 {NEW}-1" in result.text
     assert installed(node) == before
 
@@ -138,14 +153,31 @@ def test_a_failing_upgrade_goes_back(node: Host, run: Callable[..., Any]) -> Non
     assert run(nvidia_driver_version=NEW).rc == 0
 
 
-def test_upgrade_refuses_while_the_gpus_are_used(node: Host, run: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    "variables", [{"tasks_from": "upgrade", "nvidia_driver_version": "580"}, {"nvidia_driver_version": "590"}]
+)
+def test_a_driver_is_not_swapped_under_somebodys_work(
+    variables: dict[str, str], node: Host, run: Callable[..., Any]
+) -> None:
+    before = installed(node)
     process = "<process_info><pid>7</pid><process_name>vllm</process_name></process_info>"
     node.check_output(
         f"sed -i.quiet 's,<processes></processes>,<processes>{process}</processes>,' /srv/hardware/nvidia-smi.xml"
     )
-    result = run(tasks_from="upgrade", nvidia_driver_version="580")
+    result = run(**variables)
     node.check_output("mv /srv/hardware/nvidia-smi.xml.quiet /srv/hardware/nvidia-smi.xml")
-    assert result.rc != 0 and "vllm uses the GPUs of this node" in " ".join(result.text.split())
+    assert result.rc != 0 and result.changed == 0 and "vllm uses the GPUs of this node" in result.said
+    assert installed(node) == before
+
+
+def test_a_fabric_manager_of_another_version_is_refused(node: Host, run: Callable[..., Any]) -> None:
+    """The repository has driver 570.86.15, and Fabric Manager 570.124.06 (siderolabs/pkgs 720, gpu-operator 544)."""
+    before = installed(node)
+    result = run(nvidia_driver_version="570.86.15")
+    assert result.rc != 0
+    assert "no nvidia-fabricmanager or nvidia-fabricmanager-570 of version 570.86.15" in result.said
+    assert "nvidia-fabricmanager-570 570.124.06-1" in result.said
+    assert installed(node) == before
 
 
 def test_from_590_on_names_have_no_branch(node: Host, run: Callable[..., Any]) -> None:
@@ -199,7 +231,34 @@ def test_secure_boot_is_refused_with_the_choices(node: Host, run: Callable[..., 
     result = run()
     assert result.rc != 0 and result.changed == 0
     for words in ("Secure Boot is on", "mokutil --import", "nvidia_driver_source: distribution"):
-        assert words in " ".join(result.text.split())
+        assert words in result.said
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_rack_exchanges_memory_by_imex(node: Host, run: Callable[..., Any]) -> None:
+    hardware(node, "gb200")
+    alone = run(nvidia_driver_reboot_ok=True)
+    assert alone.rc == 0 and "nvidia-imex is not started" in alone.said
+    assert not node.service("nvidia-imex").is_running
+    rack = {"nvidia_driver_imex_nodes": ["10.0.0.1", "10.0.0.2"]}
+    assert run(**rack).rc == 0
+    assert node.service("nvidia-imex").is_running and node.service("nvidia-imex").is_enabled
+    assert node.file("/etc/nvidia-imex/nodes_config.cfg").content_string == "10.0.0.1\n10.0.0.2\n"
+    assert "NVreg_CreateImexChannel0=1" in node.file("/etc/modprobe.d/fullrank-imex.conf").content_string
+    assert installed(node)["nvidia-imex"] == f"{OLD}-1" and "nvidia-imex" in held(node)
+    again = run(**rack)
+    assert (again.rc, again.changed) == (0, 0)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_reboot_that_does_not_help_is_an_error(node: Host, run: Callable[..., Any]) -> None:
+    """A module that DKMS could not build, or that the kernel refuses: a node that "needs a reboot" for ever."""
+    drop_in = "/etc/systemd/system/standin-nvidia.service.d"
+    node.check_output(f"mkdir {drop_in} && printf '[Unit]\\nConditionPathExists=/none\\n' > {drop_in}/none.conf")
+    result = run(nvidia_driver_reboot_ok=True)
+    node.check_output(f"rm -r {drop_in}")
+    assert result.rc != 0
+    assert f"The node booted, and still: driver {OLD} is installed, and not loaded" in result.said
 
 
 @pytest.mark.usefixtures("bare")
@@ -209,17 +268,47 @@ def test_a_run_file(node: Host, run: Callable[..., Any]) -> None:
     assert wrong.rc != 0 and wrong.changed == 0 and "checksum" in wrong.text
     assert not node.file("/usr/bin/nvidia-uninstall").exists
 
-    sum_ = node.check_output("cat /srv/mirrors/run/*/*.sha256")
-    result = run(nvidia_driver_runfile_sha256=sum_, nvidia_driver_reboot_ok=True, **RUN)
-    assert result.rc == 0
+    result = run(nvidia_driver_runfile_sha256=sha256(node, RUN), **RUN)
+    assert (result.rc, result.outcome["reboot_required"]) == (0, False), "the installer loads the module"
     assert node.check_output("cat /var/log/nvidia-installer.log") == "--silent --dkms -m=kernel-open"
     assert "<driver_version>535.230.02<" in node.check_output("nvidia-smi -q -x")
-    again = run(nvidia_driver_runfile_sha256=sum_, **RUN)
+    assert node.service("nvidia-persistenced").is_running, "NVIDIA's .run file brings no unit for it"
+    again = run(nvidia_driver_runfile_sha256=sha256(node, RUN), **RUN)
     assert (again.rc, again.changed) == (0, 0)
 
     mixed = run()
     assert mixed.rc != 0 and mixed.changed == 0
-    assert "driver 535.230.02 is installed by runfile, and repository is wanted" in " ".join(mixed.text.split())
+    assert "driver 535.230.02 is installed by runfile, and repository is wanted" in mixed.said
+
+    newer = {**RUN, "nvidia_driver_version": "535.247.01"}
+    swapped = run(nvidia_driver_runfile_sha256=sha256(node, newer), **newer)
+    assert swapped.rc == 0, "the services let the old module go first"
+    assert "<driver_version>535.247.01<" in node.check_output("nvidia-smi -q -x")
+    assert node.service("nvidia-persistenced").is_running
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_run_file_where_nouveau_drives_the_gpus(node: Host, run: Callable[..., Any]) -> None:
+    """As on a bare server. The node's modprobe cannot unload it, a stand-in of it can."""
+    hardware(node, "l40s")
+    nouveau, modprobe = "/srv/hardware/sys/module/nouveau", "/usr/local/sbin/modprobe"
+    node.check_output(f"mkdir -p {nouveau}")
+    keeps = run(nvidia_driver_runfile_sha256=sha256(node, RUN), **RUN)
+    assert keeps.rc != 0 and "boot this node, and run this again" in keeps.said
+    assert "blacklist nouveau" in node.file("/etc/modprobe.d/fullrank-nouveau.conf").content_string
+    node.check_output(f"printf '#!/bin/sh\\nrmdir {nouveau}\\n' > {modprobe} && chmod 755 {modprobe}")
+    lets_go = run(nvidia_driver_runfile_sha256=sha256(node, RUN), **RUN)
+    node.check_output(f"rm {modprobe}")
+    assert lets_go.rc == 0
+    assert "<driver_version>535.230.02<" in node.check_output("nvidia-smi -q -x")
+
+
+@pytest.mark.usefixtures("bare")
+def test_another_key_is_refused_before_anything_is_written(node: Host, run: Callable[..., Any]) -> None:
+    result = run(nvidia_driver_repositories="file:///srv/mirrors/stranger")
+    assert result.rc != 0 and result.changed == 0
+    assert "is refused, its fingerprint is" in result.said
+    assert node.check_output("find /etc -name 'fullrank-nvidia*'") == ""
 
 
 @pytest.mark.usefixtures("bare")
