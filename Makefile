@@ -45,7 +45,7 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-group ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-group test-router ## everything, also what takes long
 
 .PHONY: test-nodes
 test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
@@ -146,6 +146,10 @@ test-faults: ground ## each fault three times under load, with the real engine: 
 soak: ground ## half an hour of killed ranks with the real engine
 	tests/faults/faults.py --soak 1800 --json .cache/soak.json
 
+.PHONY: test-router
+test-router: setup host-packages engines .cache/opt/index/wheels ## replicas behind a router, and deployments side by side (molecule)
+	molecule test -s router
+
 .PHONY: test-diagnose
 test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, one glance (molecule)
 	molecule test -s diagnose
@@ -197,6 +201,14 @@ hub-clients: setup ## the hubs' real clients, for tests, built once
 .PHONY: engines
 engines: setup host-packages .cache/models/tiny ## the engines' CPU environments and the tiny model, built once
 	@python tests/engines/build.py vllm
+
+# the Python versions of the suites that the ground knows
+.cache/opt/index/wheels: roles/router/files/smg.txt | setup
+	@rm -rf $@.tmp && mkdir -p $@.tmp
+	@sed 's/SMG_VERSION/1.13.0/' $< > $@.tmp/requirements
+	@for python in 3.11 3.13; do tests/heartbeat "smg's wheels for Python $$python" python -m pip download -q --no-deps \
+		--only-binary=:all: --python-version $$python --dest $@.tmp --requirement $@.tmp/requirements || exit; done
+	@rm -rf $@ && mv $@.tmp $@
 
 .cache/models/tiny: tests/engines/tiny_model.py | setup host-packages
 	@python tests/engines/build.py vllm

@@ -12,6 +12,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.endpoints import ROUTERS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check, misspelt, replicas
@@ -38,6 +39,8 @@ class ActionModule(ActionBase):
             findings += mistakes
             given = {name for host in one.hosts for name in task_vars["hostvars"][host]}
             findings += misspelt(given, options["argument_specs"], f"group_vars of {one.name}")
+        routers = Deployment(ROUTERS, tuple(task_vars["groups"].get(ROUTERS, ())))
+        findings += self._of_routers(routers, task_vars["hostvars"], options["argument_specs"])
         findings = [*check(found, variables), *findings]
         result |= {
             "changed": False,
@@ -48,6 +51,15 @@ class ActionModule(ActionBase):
         if message := report.failures(findings, "the inventory"):
             result |= {"failed": True, "msg": message}
         return result
+
+    @staticmethod
+    def _of_routers(
+        routers: Deployment, hostvars: Mapping[str, Mapping[str, Any]], roles: Mapping[str, Mapping[str, Any]]
+    ) -> list[Finding]:
+        """Routers have variables of their own role, none of which is required."""
+        _, mistakes = _variables(routers, hostvars, roles.get(ROUTERS, {}))
+        given = {name for host in routers.hosts for name in hostvars[host]}
+        return [*mistakes, *misspelt(given, roles, f"group_vars of {routers.name}")]
 
 
 def _variables(

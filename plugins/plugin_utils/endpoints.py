@@ -15,7 +15,9 @@ DEFAULTS: dict[str, Any] = {
     "engine_port": 8000,
     "engine_rendezvous_port": 29500,
     "router_host": "0.0.0.0",
+    "router_max_body_mib": 256,
     "router_port": 8080,
+    "router_timeout": 3600,
 }
 """Of the roles engine and router, for hosts whose role does not run; a test compares them."""
 
@@ -23,16 +25,18 @@ EVERYWHERE = ("0.0.0.0", "::")
 Variables = Mapping[str, Any]
 
 
-def _of(variables: Variables, name: str) -> Any:
-    value = variables.get(name)
-    return DEFAULTS[name] if value is None else value
+def value(variables: Variables, name: str) -> Any:
+    """A variable of a host, or its default."""
+    given = variables.get(name)
+    return DEFAULTS[name] if given is None else given
 
 
-def _url(host: str, port: int) -> str:
+def url(host: str, port: int) -> str:
+    """The address of a server, IPv6 in brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _address(host: str, variables: Variables, listens: str) -> str:
+def address(host: str, variables: Variables, listens: str) -> str:
     """How others reach what listens there on a host."""
     return str(variables.get("ansible_host") or host) if listens in EVERYWHERE else listens
 
@@ -46,13 +50,13 @@ def servers(replicas: Sequence[Sequence[str]], variables: Mapping[str, Variables
     for hosts in replicas:
         head = hosts[0]
         given = variables[head]
-        address = _address(head, given, str(_of(given, "engine_host")))
-        group_port = given.get("engine_group_port") or int(_of(given, "engine_rendezvous_port")) + 100
+        where = address(head, given, str(value(given, "engine_host")))
+        group_port = given.get("engine_group_port") or int(value(given, "engine_rendezvous_port")) + 100
         found.append(
             {
                 "name": head,
-                "url": _url(address, int(_of(given, "engine_port"))),
-                "ready": f"{_url(address, int(group_port))}/ready",
+                "url": url(where, int(value(given, "engine_port"))),
+                "ready": f"{url(where, int(group_port))}/ready",
             }
         )
     return found
@@ -73,11 +77,11 @@ def endpoint(
     heads = servers(replicas, variables)
     own = variables[replicas[0][0]]
     routed = [
-        _url(_address(host, variables[host], str(_of(variables[host], "router_host"))), int(_of(own, "router_port")))
+        url(address(host, variables[host], str(value(variables[host], "router_host"))), int(value(own, "router_port")))
         for host in routers(deployment, router_hosts, variables)
     ]
     return {
         "url": f"{(routed or [heads[0]['url']])[0]}/v1",
-        "routers": [f"{url}/v1" for url in routed],
+        "routers": [f"{one}/v1" for one in routed],
         "replicas": [{**one, "url": f"{one['url']}/v1"} for one in heads],
     }

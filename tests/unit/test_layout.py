@@ -36,6 +36,7 @@ TOUCH_THE_WORLD = {
     "group_check": "the supervisor's status file",
     "group_engine": "systemd, procfs and cgroups",
     "engine_metrics": "HTTP",
+    "router_agent": "sockets, signals and files of the router's own process",
     "host": "files, commands and connections of a node",
     "links": "sysfs",
     "tables": "the tables beside it",

@@ -85,6 +85,7 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
         "model": "tiny",
         "engine": "vllm 0.32.0",
         "ranks": ["n1", "n2"],
+        "replicas": [{"name": "n1", "url": ENDPOINT, "ready": f"http://{HEAD}:29600/ready"}],
         "key": None,
     }
 
@@ -96,7 +97,7 @@ def test_the_example_program_deploys_and_asks(inventory: Any) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     lines = run.stdout.splitlines()
     assert "== Preflight" in lines
-    answer = run.stdout.split("== Start the groups in rank order\n")[1]
+    answer = run.stdout.split("== Route\n")[1]
     assert answer.strip(), "the model said nothing"
 
 

@@ -1,0 +1,98 @@
+"""Every deployment has one door, and all its replicas answer behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from clients import CACHED, KEY, NET, PAIR, ROUTER, WIDE, ask, call, ready, stream
+from testinfra.host import Host
+
+
+def test_both_replicas_answer_behind_one_address() -> None:
+    assert ready(PAIR) == {"deployment": "pair", "ready": True, "servers": {"n1": True, "n2": True}}
+    answers = [ask(PAIR) for _ in range(8)]
+    assert {status for status, _ in answers} == {200}
+    assert {answer["system_fingerprint"] for _, answer in answers} == {"n1", "n2"}
+
+
+def test_three_deployments_on_the_same_machines_answer_at_doors_of_their_own() -> None:
+    assert ready(CACHED)["servers"] == {"n1_cached": True, "n2_cached": True}
+    assert ready(WIDE)["servers"] == {"n1_wide": True}
+    for door in (CACHED, WIDE):
+        assert ask(door)[0] == 200
+
+
+def test_the_key_is_the_engines_matter_and_the_router_knows_none(nodes: dict[str, Host]) -> None:
+    for door in (PAIR, CACHED, WIDE):
+        assert ask(door, key=None)[0] == 401
+        assert ask(door, key="wrong")[0] == 401
+    router = nodes["n3"]
+    assert router.run(f"ps -eo args | grep -v grep | grep {KEY}").rc == 1
+    assert router.run(f"grep -rl {KEY} /etc/fullrank /run /var/cache/fullrank-router-pair").stdout == ""
+    assert router.run(f"journalctl --no-pager | grep -c {KEY}").stdout.strip() == "0"
+
+
+@pytest.mark.parametrize("door", [WIDE, CACHED])
+def test_a_token_comes_before_the_answer_is_complete(door: str) -> None:
+    answer = stream(door)
+    first = answer.readline()
+    assert b"first" in first
+    # the engine says no more until it is asked for this: whoever buffers would have waited for ever
+    for _ in range(8):  # behind smg both replicas must hear it
+        assert ask(door, "release")[0] == 200
+    rest = answer.read()
+    assert b"last" in rest and rest.rstrip().endswith(b"[DONE]")
+
+
+def test_clients_cannot_change_smg() -> None:
+    for path in ("workers", "add_worker?url=http://198.51.100.1", "flush_cache", "v1/tokenizers"):
+        assert call(f"{CACHED}/{path}")[0] == 404
+    assert call(f"{CACHED}/v1/models")[1]["data"][0]["id"] == "tiny"
+
+
+def test_smg_listens_for_the_router_alone(nodes: dict[str, Host]) -> None:
+    assert nodes["n3"].run("curl -s --max-time 5 http://127.0.0.1:18081/workers").stdout.count('"status":"ready"') == 2
+    assert call(f"http://{ROUTER}:18081/workers", timeout=5)[0] == 0
+
+
+def test_the_nginx_of_the_distribution_was_not_started(nodes: dict[str, Host]) -> None:
+    service = nodes["n3"].service("nginx")
+    assert not service.is_running and not service.is_enabled
+    assert not nodes["n3"].socket("tcp://0.0.0.0:80").is_listening
+    assert nodes["n3"].run("systemctl --failed --no-legend").stdout == ""
+
+
+def test_a_second_run_changes_nothing_and_hands_over_the_routers_address(play: Callable[..., Any]) -> None:
+    run = play("molecule/router/converge.yml")
+    assert run.rc == 0 and run.changed == 0
+    assert {name: one["endpoint"] for name, one in run.outcome["deployments"].items()} == {
+        "pair": f"{PAIR}/v1",
+        "cached": f"{CACHED}/v1",
+        "wide": f"{WIDE}/v1",
+    }
+    pair = run.outcome["deployments"]["pair"]
+    assert pair["ranks"] == ["n1", "n2"]
+    assert pair["replicas"][1] == {
+        "name": "n2",
+        "url": f"http://{NET}.12:8000/v1",
+        "ready": f"http://{NET}.12:29600/ready",
+    }
+
+
+def test_status_shows_replicas_and_routers(play: Callable[..., Any]) -> None:
+    run = play("playbooks/status.yml")
+    assert run.rc == 0
+    rows = {(row["deployment"], row["replica"], row["rank"]): row for row in run.outcome["status"]}
+    assert set(rows) == {
+        ("pair", 0, 0),
+        ("pair", 1, 0),
+        ("cached", 0, 0),
+        ("cached", 1, 0),
+        ("wide", 0, 0),
+        ("wide", 0, 1),
+    }
+    assert {row["health"] for row in rows.values()} == {"ready"}
+    assert "DEPLOYMENT  REPLICA  RANK" in run.text
+    assert f"pair is found at {PAIR}/v1 (n1 ready, n2 ready)" in run.text

@@ -1,0 +1,307 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The routers of this node: their files, their systemd units, their state."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: router
+version_added: 0.1.0
+short_description: Manage the routers of a node, one systemd unit for each deployment
+description:
+  - Writes C(fullrank-router-NAME.service), an nginx of its own with its configuration in C(/etc/fullrank/router), and the watcher
+    that tells it which replicas are ready. The nginx of the distribution and its sites are not touched.
+  - What changes is taken over without an end to the requests that are being answered.
+options:
+  state:
+    description:
+      - V(asked) says how the routers are, and changes nothing.
+      - V(inspected) fails, with all findings, where something stands in the way of O(routes), and changes nothing.
+      - V(present) makes O(routes) what this node routes; a router of ours that is not among them is removed.
+      - V(absent) removes all of them, but not the packages.
+    type: str
+    choices: [asked, inspected, present, absent]
+    default: present
+  routes:
+    description: RV(fullrank.serving.routes#module:routes).
+    type: list
+    elements: dict
+    default: []
+  timeout:
+    description: Seconds in which a router must have taken over its configuration.
+    type: int
+    default: 30
+attributes:
+  check_mode:
+    description: Says what would change.
+    support: full
+  diff_mode:
+    description: Shows the files. There are no secrets in them.
+    support: full
+  idempotent:
+    description: A second call with the same routes changes nothing.
+    support: full
+requirements:
+  - systemd 248 or newer
+  - nginx, and smg where a route wants it, for O(state=present)
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Route what the inventory says
+  fullrank.serving.router:
+    routes: "{{ found.routes }}"
+"""
+
+RETURN = r"""
+routers:
+  description: >-
+    Name of each route → url (without C(/v1)), runs, ready (whether a replica is) and servers (name → ready and says).
+  returned: O(state=present) or O(state=asked)
+  type: dict
+lines:
+  description: For people, one for each route - where its deployment is found, and how its replicas are.
+  returned: O(state=present) or O(state=asked)
+  type: list
+  elements: str
+findings:
+  description: What stands in the way, with severity, code, where, message and remedy.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import json
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import owners, router_files, systemd
+from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+
+UNITS = Path("/etc/systemd/system")
+
+
+def finding(code: str, where: str, message: str, remedy: str) -> dict[str, str]:
+    return {"severity": "fail", "code": code, "where": where, "message": message, "remedy": remedy}
+
+
+def ports(route: dict[str, Any]) -> dict[int, str]:
+    """The ports of a route → the variables that set them."""
+    found = {int(route["port"]): "router_port"}
+    if route["balancer"]:
+        found |= {int(route["balancer"]["port"]) + more: "router_smg_port" for more in (0, 1)}
+    return found
+
+
+def obstacles(routes: list[dict[str, Any]], listeners: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Ports that somebody else holds, and replicas whose names this node cannot resolve."""
+    found = []
+    holders = {one["port"]: one for one in listeners}
+    for route in routes:
+        for port, variable in ports(route).items():
+            holder = holders.get(port)
+            if holder and holder["unit"] != router_files.unit_name(route["name"]):
+                who = f"{holder['command'] or 'a process that could not be seen'} (pid {holder['pid']}"
+                who += f", {holder['unit']})" if holder["unit"] else ")"
+                message = f"port {port} is in use by {who}"
+                found.append(
+                    finding("port-in-use", f"{variable} of {route['name']}", message, "end it, or choose another port")
+                )
+        for server in route["servers"]:
+            name = urlsplit(server["url"]).hostname or ""
+            try:
+                socket.getaddrinfo(name, None)
+            except OSError as error:
+                found.append(
+                    finding(
+                        "name-not-resolved",
+                        f"router of {route['name']}",
+                        f"this node does not know {name}: {error}",
+                        f"give {server['name']} an address as ansible_host",
+                    )
+                )
+    return found
+
+
+class Routers:
+    """The units of this node, and how to bring them into the wanted state."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.routes: dict[str, dict[str, Any]] = {route["name"]: route for route in module.params["routes"]}
+        self.diff: list[dict[str, str]] = []
+        self.changed = False
+
+    def systemctl(self, *words: str) -> None:
+        """A change: noted always, made unless in check mode."""
+        self.changed = True
+        if self.module.check_mode:
+            return
+        code, _, error = self.module.run_command(["systemctl", *words])
+        if code:
+            self.fail(words[-1], f"systemctl {' '.join(words)}: {error.strip()}")
+
+    def fail(self, unit: str, why: str) -> None:
+        command = ["journalctl", f"--unit={unit}", "--lines=20", "--output=cat", "--no-pager", "--quiet"]
+        _, log, _ = self.module.run_command(command)
+        self.module.fail_json(msg=f"{why}\n{log}".strip(), changed=self.changed)
+
+    def write(self, texts: dict[str, str], *, shown: bool = True) -> set[str]:
+        """Bring files to what they should be; the paths that differed."""
+        differed = set()
+        for name, text in texts.items():
+            path = Path(name)
+            before = path.read_text() if path.exists() else ""
+            if path.exists() and before == text:
+                continue
+            differed.add(name)
+            self.changed = True
+            if shown:
+                self.diff.append({"before_header": name, "after_header": name, "before": before, "after": text})
+            if not self.module.check_mode:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                work = path.with_name(f".{path.name}.new")
+                work.write_text(text)
+                work.chmod(0o644)
+                work.replace(path)
+        if differed and not shown:
+            self.diff.append({"prepared": f"{router_files.PROGRAM}: the watcher's program, of another version"})
+        return differed
+
+    def present(self) -> None:
+        self.remove([name for name in self.written() if name not in self.routes])
+        if not self.routes:
+            self.remove_program()
+            return
+        program = self.write(router_files.program(), shown=False)
+        differed = {name: self.write(router_files.files(route)) for name, route in self.routes.items()}
+        units = {name for name, paths in differed.items() if any(path.endswith(".service") for path in paths)}
+        if units:
+            self.systemctl("daemon-reload")
+        for name, paths in differed.items():
+            unit = router_files.unit_name(name)
+            state = systemd.state(self.module.run_command, unit)
+            if not state["enabled"]:
+                self.systemctl("enable", "--quiet", unit)
+            if state["active"] not in ("active", "activating", "reloading"):
+                self.systemctl("start", unit)
+            elif name in units:
+                self.systemctl("restart", unit)
+            elif paths or program:
+                self.systemctl("reload", unit)
+
+    def written(self) -> list[str]:
+        """The routes whose files are here."""
+        return sorted(path.stem for path in Path(router_files.CONFIG).glob("*.json"))
+
+    def remove(self, names: list[str]) -> None:
+        for name in names:
+            unit = router_files.unit_name(name)
+            state = systemd.state(self.module.run_command, unit)
+            if state["exists"] and state["enabled"]:
+                self.systemctl("disable", "--quiet", unit)
+            if state["active"] not in ("inactive", "failed"):
+                self.systemctl("stop", unit)
+            for path in (UNITS / unit, Path(router_files.config_file(name)), Path(router_files.nginx_file(name))):
+                if path.exists():
+                    self.changed = True
+                    self.diff.append(
+                        {"before_header": str(path), "after_header": str(path), "before": path.read_text(), "after": ""}
+                    )
+                    if not self.module.check_mode:
+                        path.unlink()
+        if names:
+            self.systemctl("daemon-reload")
+
+    def absent(self) -> None:
+        self.remove(self.written())
+        self.remove_program()
+
+    def remove_program(self) -> None:
+        for path in (Path(router_files.PROGRAM).parent, Path(router_files.CONFIG)):
+            if path.exists():
+                self.changed = True
+                if not self.module.check_mode:
+                    shutil.rmtree(path)
+
+    def status(self, name: str) -> dict[str, Any]:
+        """What the watcher says; empty when it says nothing."""
+        unit = router_files.unit_name(name).removesuffix(".service")
+        try:
+            said: dict[str, Any] = json.loads(Path(f"/run/{unit}/status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return said
+
+    def take_over(self) -> None:
+        """Wait until each watcher goes by what is written."""
+        until = time.monotonic() + self.module.params["timeout"]
+        for name, route in self.routes.items():
+            wanted = router_files.digest(route)
+            said = self.status(name)
+            while said.get("config") != wanted and time.monotonic() < until:
+                time.sleep(0.2)
+                said = self.status(name)
+            if said.get("config") != wanted or said["error"]:
+                why = said.get("error") or "it does not take over its configuration"
+                self.fail(router_files.unit_name(name), f"router of {name}: {why}")
+
+    def say(self) -> dict[str, Any]:
+        """How each router is."""
+        found = {}
+        for name, route in self.routes.items():
+            said = self.status(name)
+            found[name] = {
+                "url": route["url"],
+                "runs": bool(said),
+                "ready": bool(said.get("ready")),
+                "servers": said.get("servers", {}),
+            }
+        return found
+
+
+def line(name: str, said: dict[str, Any]) -> str:
+    """Where a deployment is found, and how its replicas are."""
+    servers = ", ".join(f"{server} {one['says']}" for server, one in said["servers"].items())
+    return f"{name} is found at {said['url']}/v1 ({servers if said['runs'] else 'its router does not run'})"
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["asked", "inspected", "present", "absent"], "default": "present"},
+            "routes": {"type": "list", "elements": "dict", "default": []},
+            "timeout": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    routers = Routers(module)
+    state = module.params["state"]
+    result: dict[str, Any] = {"findings": []}
+    if state in ("inspected", "present"):
+        held = sorted({port for route in routers.routes.values() for port in ports(route)})
+        result["findings"] = obstacles(list(routers.routes.values()), owners.holders(Host(), held))
+        if result["findings"]:
+            lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in result["findings"]]
+            module.fail_json(msg="\n".join(["nothing was changed", *lines]), **result)
+    if state in ("present", "absent"):
+        getattr(routers, state)()
+    if state == "present" and not module.check_mode:
+        routers.take_over()
+    if state in ("present", "asked"):
+        result["routers"] = routers.say()
+        result["lines"] = [line(name, said) for name, said in result["routers"].items()]
+    if module._diff:
+        result["diff"] = routers.diff
+    module.exit_json(changed=routers.changed, **result)
+
+
+if __name__ == "__main__":
+    main()
