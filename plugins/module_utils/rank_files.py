@@ -1,8 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files that make up a rank on its node, as texts: of its engine, of its supervisor, and of the launch before. Pure; private to
-this collection.
-"""
+"""The files of a rank on its node, as texts: its engine's, its supervisor's, and the launch before. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -69,11 +67,17 @@ def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
 
 
 def own_files(deployment: str, config: str) -> list[Path]:
-    """Every file of a rank but its supervisor's program, as its supervisor's configuration (its text, empty for none) names them."""
+    """Every file of a rank but its supervisor's program. config: text of the supervisor's configuration, empty where there is none."""
     rest = json.loads(config).get("files", []) if config else []
     fixed = [UNITS / units.unit_name(deployment), UNITS / units.group_unit_name(deployment)]
     fixed += [Path(units.group_config(deployment)), Path(units.group_secret(deployment))]
     return [*fixed, *(Path(path) for path in rest if Path(path) not in fixed)]
+
+
+def is_of_supervisor(deployment: str, path: Path) -> bool:
+    """Whether a file is read by the supervisor, and not by the engine or its unit."""
+    of_group = (units.group_unit_name(deployment), Path(units.group_config(deployment)).name)
+    return path.name in (*of_group, Path(units.group_secret(deployment)).name) or group_program.is_ours(path)
 
 
 def spec_hash(unit: str) -> str:

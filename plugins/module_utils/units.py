@@ -122,6 +122,22 @@ def group_secret(deployment: str) -> str:
     return f"{CONFIG}/{deployment}.group.secret.json"
 
 
+def kept_launch(deployment: str) -> str:
+    """The launch before the present one, where the deployment was ready with it; only root may read it."""
+    return f"{CONFIG}/{deployment}.previous.json"
+
+
+def ready_mark(deployment: str) -> str:
+    """The hash of the last launch with which the deployment was ready, as its supervisor noted it."""
+    return f"/var/lib/fullrank/{deployment}.ready"
+
+
+def engine_of(unit: str) -> str:
+    """``vllm 0.32.0`` of a unit's text, whose description says ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
+    described = re.search(r"^Description=.*, ([^,]+)$", unit, re.MULTILINE)
+    return described[1].replace("%%", "%") if described else ""
+
+
 def render_group_unit(*, deployment: str, description: str, stop_timeout: int) -> str:
     """The supervisor's unit file. ``stop_timeout``: of the engine, in seconds."""
     return _GROUP_UNIT.format(

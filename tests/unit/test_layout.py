@@ -41,6 +41,7 @@ TOUCH_THE_WORLD = {
     "links": "sysfs",
     "tables": "the tables beside it",
     "systemd": "procfs; commands by the caller's function",
+    "text_files": "files of a node",
     "weights": "a model's folder",
     "weights_peer": "a model's folder and the other nodes, as a program of its own",
 }
