@@ -68,7 +68,7 @@ class LocalEngine:
         return Engine(state, epoch, tried, fault, "", starting and self._listens())
 
     def note_ready(self) -> bool:
-        """Note that the deployment was ready with the launch that runs, which is worth keeping then; whether that could be told."""
+        """Note that the deployment was ready with the launch that runs, which is worth keeping; whether it could be told."""
         pid = self._systemctl("show", "--value", "--property=MainPID", self.unit).stdout.strip()
         spec_hash = systemd.running_spec_hash(int(pid or 0))
         if spec_hash:

@@ -1,6 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a rank on its node, as texts: its engine's, its supervisor's, and the launch before. Pure; private to this collection."""
+"""The files of a rank on its node, as texts: of its engine, of its supervisor, of the launch before. Pure; private to this
+collection.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,7 @@ def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
 
 
 def own_files(deployment: str, config: str) -> list[Path]:
-    """Every file of a rank but its supervisor's program. config: text of the supervisor's configuration, empty where there is none."""
+    """Every file of a rank but its supervisor's program. config: what the supervisor reads; may be empty."""
     rest = json.loads(config).get("files", []) if config else []
     fixed = [UNITS / units.unit_name(deployment), UNITS / units.group_unit_name(deployment)]
     fixed += [Path(units.group_config(deployment)), Path(units.group_secret(deployment))]

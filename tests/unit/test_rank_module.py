@@ -104,7 +104,8 @@ def test_the_supervisors_configuration_holds_no_secret() -> None:
 
 
 def test_a_container_is_not_started_without_its_image() -> None:
-    launch = {"container": {"name": "x", "runtime": "docker", "image": "docker.io/x@sha256:1"}, "argv": ["/usr/bin/docker", "run", "x"]}
+    container = {"name": "x", "runtime": "docker", "image": "docker.io/x@sha256:1"}
+    launch = {"container": container, "argv": ["/usr/bin/docker", "run", "x"]}
     config = json.loads(rank_files.supervisor_files(given(**launch), "")[Path("/etc/fullrank/tiny.group.json")][0])
     assert config["probe"] == ["/usr/bin/docker", "image", "inspect", "--format", "ok", "docker.io/x@sha256:1"]
 
