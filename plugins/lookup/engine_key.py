@@ -9,7 +9,7 @@ name: engine_key
 version_added: 0.1.0
 short_description: The key that clients of a deployment must send
 description:
-  - Returns the C(engine_api_key) of the deployment where it is set, and otherwise the key that M(fullrank.serving.engine_key) made.
+  - Returns C(engine_api_key) of the deployment where it is set, otherwise the key that M(fullrank.serving.engine_key) made.
     An empty text where there is neither.
   - A file that cannot be read or decrypted is an error, and not an endpoint without a key.
   - Give the result to options that are not logged only.
