@@ -161,7 +161,8 @@ current:
 launch:
   description: >-
     Of the launch that is now written the C(spec_hash), the C(spec) of the group, which is the same on all ranks that were
-    rendered together, and with O(state=rolled_back) the C(engine) with its version.
+    rendered together; the engine with its version as C(before), of the launch that was written until then, or as C(engine), of
+    the one that is written again.
   returned: O(state=present) and O(state=rolled_back)
   type: dict
 rank_state:
@@ -256,16 +257,16 @@ class Rank:
 
     def present(self) -> None:
         launch = self.given["launch"]
+        before, _ = text_files.read(rank_files.UNITS / self.unit)
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.given["group"]["spec"]}
-        self.keep(launch["spec_hash"])
+        self.launch["before"] = units.engine_of(before)
+        self.keep(rank_files.spec_hash(before), launch["spec_hash"])
         secret, _ = text_files.read(Path(units.group_secret(self.name)))
         key = self.given["group_key"] or (json.loads(secret)["group_key"] if secret else "")
         self.bring(rank_files.engine_files(self.given) | rank_files.supervisor_files(self.given, key))
 
-    def keep(self, new_hash: str) -> None:
+    def keep(self, old_hash: str, new_hash: str) -> None:
         """A launch that was ready once is kept when another one takes its place: the way back."""
-        unit, _ = text_files.read(rank_files.UNITS / self.unit)
-        old_hash = rank_files.spec_hash(unit)
         good, _ = text_files.read(Path(units.ready_mark(self.name)))
         if not old_hash or old_hash == new_hash or good.strip() != old_hash:
             return

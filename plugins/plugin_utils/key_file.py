@@ -25,7 +25,7 @@ def place(variables: Mapping[str, Any], deployment: str) -> str:
 def text(deployment: str, path: str, key: str) -> str:
     """The file's content."""
     return (
-        f"---\n# Clients of {deployment} must send this key, which was made because none was set. It stays until the file is removed.\n"
+        f"---\n# Clients of {deployment} must send this key, made because none was set. It stays until the file is removed.\n"
         f"# Encrypt it: ansible-vault encrypt {path}\n{VARIABLE}: {key}\n"
     )
 
