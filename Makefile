@@ -45,7 +45,7 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-group test-router ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router ## everything, also what takes long
 
 .PHONY: test-nodes
 test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
@@ -157,6 +157,10 @@ test-diagnose: setup host-packages engines ## why a start failed, what ranks do 
 .PHONY: test-containers
 test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)
 	molecule test -s containers
+
+.PHONY: test-upgrade
+test-upgrade: setup host-packages engines ## upgrade and rollback of a group and of two replicas, keys, with a stand-in engine (molecule)
+	molecule test -s upgrade
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
