@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,16 +20,22 @@ def read(path: Path) -> tuple[str, int]:
 
 
 def write(path: Path, content: str, mode: int) -> None:
-    """Replace a file in one step; it never has other permissions than ``mode``, not even while it is written."""
+    """Replace a file in one step; it never has wider permissions than ``mode``, not even while it is written.
+
+    Two deployments of a machine may write the same file at the same time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.new")
-    work.unlink(missing_ok=True)
-    with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    work.chmod(mode)  # whatever the umask is
-    work.replace(path)
+    handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(work).chmod(mode)
+        Path(work).replace(path)
+    except OSError:
+        Path(work).unlink(missing_ok=True)
+        raise
 
 
 def diff_of(path: Path, before: tuple[str, int], after: tuple[str, int], secret: bool) -> dict[str, str]:

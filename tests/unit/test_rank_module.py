@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,15 @@ def test_a_file_has_its_mode_whatever_the_umask_and_leaves_nothing_beside_it(tmp
         os.umask(before)
     assert text_files.read(target) == ("two\n", 0o644)
     assert [p.name for p in target.parent.iterdir()] == ["x.env"]
+
+
+def test_two_who_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
+    """Two deployments of a machine share the program fullrank-check."""
+    target = tmp_path / "check"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: text_files.write(target, "the same\n" * 1000, 0o755), range(200)))
+    assert text_files.read(target) == ("the same\n" * 1000, 0o755)
+    assert [path.name for path in tmp_path.iterdir()] == ["check"]
 
 
 def test_a_file_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:
