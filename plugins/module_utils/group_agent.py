@@ -24,7 +24,7 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_core
+from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_core, units
 from ansible_collections.fullrank.serving.plugins.module_utils.group_core import (
     Engine,
     Follower,
@@ -263,6 +263,12 @@ class Agent:
     def _show(self, view: dict[str, Any], engine: Engine, act: str, clock: float) -> None:
         view |= {"deployment": self.deployment, "rank": self.rank, "ranks": len(self.addresses), "at": clock}
         view["engine"] = engine.state
+        if view["ready"] and Path(units.drain_mark(self.deployment)).exists():
+            view |= {
+                "phase": "draining",
+                "ready": False,
+                "says": "draining: what it has is answered, nothing new is taken",
+            }
         if view["ready"] and self.noted != view["epoch"] and self.engine.note_ready():
             self.noted = view["epoch"]
         self.status = view

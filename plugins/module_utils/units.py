@@ -132,6 +132,11 @@ def ready_mark(deployment: str) -> str:
     return f"/var/lib/fullrank/{deployment}.ready"
 
 
+def drain_mark(deployment: str) -> str:
+    """While it is there the deployment is not ready for new requests. In /run: a boot ends it."""
+    return f"/run/fullrank/{deployment}.drain"
+
+
 def engine_of(unit: str) -> str:
     """``vllm 0.32.0`` of a unit's text, whose description says ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
     described = re.search(r"^Description=.*, ([^,]+)$", unit, re.MULTILINE)

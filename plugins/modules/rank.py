@@ -308,6 +308,8 @@ class Rank:
         state = self.supervisor()
         if not state["exists"]:
             self.module.fail_json(msg=f"{self.group_unit} is not there: run site.yml, which writes it")
+        if not self.module.check_mode:
+            Path(units.drain_mark(self.name)).unlink(missing_ok=True)
         if not state["enabled"]:
             self.systemctl("enable", "--quiet", self.group_unit)
         if state["active"] not in ("active", "activating", "reloading"):

@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ def key() -> str:
     return str(yaml.safe_load(KEY_FILE.read_text())["engine_api_key"])
 
 
-def status(url: str, api_key: str | None = None) -> int:
+def status(url: str, api_key: str | None = None, prompt: str = "Are all ranks up?", timeout: float = 5) -> int:
     """HTTP status of a completion; 0 where nothing answers."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-    body = json.dumps({"model": "tiny", "prompt": "Are all ranks up?", "max_tokens": 1}).encode()
+    body = json.dumps({"model": "tiny", "prompt": prompt, "max_tokens": 1}).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"{url}/completions", body, headers), timeout=5) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{url}/completions", body, headers), timeout=timeout
+        ) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -103,7 +106,7 @@ def test_check_mode_tells_of_an_upgrade_and_makes_none(nodes: dict[str, Host], p
     before = runs(nodes, "pair"), runs(nodes, "twins")
     run = play("playbooks/upgrade.yml", "--check", "--diff", engine_version="0.32.0")
     assert run.rc == 0
-    assert run.changed == 4 * 3  # each rank: write, stop, start
+    assert run.changed == 4 * 3 + 2  # each rank: write, stop, start; each replica: drain
     assert "+Description=pair: rank 0 of 2, vllm 0.32.0" in run.text
     assert (runs(nodes, "pair"), runs(nodes, "twins")) == before
 
@@ -127,9 +130,12 @@ def test_there_is_nothing_to_roll_back_to_yet(nodes: dict[str, Host], play: Call
 
 
 def test_an_upgrade_takes_one_replica_after_the_other(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
-    with watched() as seen:
+    with watched() as seen, ThreadPoolExecutor() as clients:
+        # longer than the run needs until it would stop the replica
+        long = clients.submit(status, TWINS[0], key(), "work 45", 120)
         run = play("playbooks/upgrade.yml", engine_version="0.32.0")
     assert run.rc == 0
+    assert long.result() == 200
     assert "pair: vllm 0.31.0 -> vllm 0.32.0" in run.text
     assert "twins replica 1: vllm 0.31.0 -> vllm 0.32.0" in run.text
     assert versions(nodes, "pair") == versions(nodes, "twins") == {"vllm 0.32.0"}
@@ -168,7 +174,7 @@ def test_a_version_that_does_not_become_ready_goes_by_itself(
 
 def test_a_rollback_by_hand(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     told = play("playbooks/rollback.yml", "--check", "--diff", engine_version="0.32.0")
-    assert (told.rc, told.changed) == (0, 4 * 3)
+    assert (told.rc, told.changed) == (0, 4 * 3 + 2)
     assert "-Description=pair: rank 0 of 2, vllm 0.32.0" in told.text
     assert versions(nodes, "pair") == {"vllm 0.32.0"}
     with watched() as seen:
