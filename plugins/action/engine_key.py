@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import string
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.fullrank.serving.plugins.plugin_utils import key_file
 
+# 256 bits, in characters that no shell, header or YAML reads as anything else
+ALPHABET, LENGTH = string.ascii_letters + string.digits, 43
 OPTIONS = {"deployment": {"type": "str", "required": True}, "path": {"type": "path"}}
 
 
@@ -45,7 +48,10 @@ class ActionModule(ActionBase):
         if there:
             return result
         if not self._task.check_mode:
-            self._write(Path(path), key_file.text(given["deployment"], path, secrets.token_urlsafe(32)))
+            self._write(
+                Path(path),
+                key_file.text(given["deployment"], path, "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))),
+            )
             Display().display(f"  {given['deployment']}: clients need the key that was made: {path}")
             Display().display(f"  encrypt it: ansible-vault encrypt {path}")
         return result | {"diff": {"prepared": f"{path} (mode 0600): a new key\n"}}

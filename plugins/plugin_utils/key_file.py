@@ -26,7 +26,7 @@ def text(deployment: str, path: str, key: str) -> str:
     """The file's content."""
     return (
         f"---\n# Clients of {deployment} must send this key, made because none was set. It stays until the file is removed.\n"
-        f"# Encrypt it: ansible-vault encrypt {path}\n{VARIABLE}: {key}\n"
+        f'# Encrypt it: ansible-vault encrypt {path}\n{VARIABLE}: "{key}"\n'
     )
 
 

@@ -217,8 +217,17 @@ def test_before_that_it_is_given_to_the_module_and_not_to_the_process(tmp_path: 
     words = [sys.executable, dash_c, script, "spy", "--port", "1"]
     env = {"FULLRANK_API_KEY": "sk-seen", "PYTHONPATH": str(tmp_path)}
     said = json.loads(subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout)
-    assert said[:3] == ["__main__", ["--port", "1", "--api-key", "sk-seen"], False]
+    assert said[:3] == ["__main__", ["--port", "1", "--api-key=sk-seen"], False]
     assert "sk-seen" not in said[3]
+
+
+def test_lmdeploy_is_given_it_as_the_module_that_its_program_runs() -> None:
+    given = {"nnodes": 1, "tensor_parallel_size": 8, "venv": "/opt/lmdeploy"}
+    words = launch("lmdeploy", "0.10.0", given)["argv"]
+    assert (words[0], words[1], words[3:6]) == ("/opt/lmdeploy/bin/python", "-c", ["lmdeploy", "serve", "api_server"])
+    assert '"--api-keys="' in words[2] and "--api-keys" not in words[3:]
+    box = launch("lmdeploy", "0.10.0", given | {"runtime": "docker", "image": "engine:1"})["argv"]
+    assert box[box.index("sh") :][:2] == ["sh", "python3"]
 
 
 def test_sglang_is_kept_from_logging_its_arguments_where_the_key_is_among_them() -> None:
