@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,8 @@ class LocalEngine:
 
     def __init__(self, deployment: str, memory: Path, requires: Sequence[str], probe: Sequence[str], port: int) -> None:
         self.unit = units.unit_name(deployment)
-        self._own = (self.unit, units.container_name(deployment))
+        self._container = units.container_name(deployment)
+        self._own = (self.unit, self._container)
         self._memory = memory
         self._good = Path(units.ready_mark(deployment))
         self._requires, self._probe, self._port = requires, probe, port
@@ -89,7 +91,14 @@ class LocalEngine:
         )
 
     def kill(self) -> None:
-        """End all its processes at once: there is nothing to save in a broken group, and it may hang."""
+        """End all its processes at once: there is nothing to save in a broken group, and it may hang.
+
+        Those of a container are no children of its unit.
+        """
+        if self._probe:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                command = [self._probe[0], "rm", "--force", self._container]
+                subprocess.run(command, capture_output=True, check=False, timeout=PROBE_S)
         self._systemctl("kill", "--signal=SIGKILL", self.unit)
         self._systemctl("stop", "--no-block", self.unit)
 

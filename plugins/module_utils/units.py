@@ -69,12 +69,12 @@ WantedBy=multi-user.target
 """
 
 # A container lives in its runtime's daemon, not below its unit: what an end without ceremony (SIGKILL, a power cut) left behind
-# goes before the start, and nothing outlives the unit.
+# goes before the start, and nothing outlives the unit. Where its client has gone (no MAINPID) it is not asked, but removed at once.
 _CONTAINER_BEFORE = """\
 ExecStartPre=-{runtime} rm --force {name}
 """
 _CONTAINER_BEHIND = """\
-ExecStop={runtime} stop -t {stop_timeout} {name}
+ExecStop=/bin/sh -c 'test -z "$$MAINPID" || exec {runtime} stop -t {stop_timeout} {name}'
 ExecStopPost=-{runtime} rm --force {name}
 """
 _REMOVAL_S = 30  # what the runtime is given to remove the container after the engine has ended

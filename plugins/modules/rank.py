@@ -322,9 +322,20 @@ class Rank:
         for unit in (self.group_unit, self.unit):
             if systemd.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
+                self.remove_containers()
         if not self.module.check_mode and self.state()["active"] == "failed":
             # the supervisor kills; once the operator has stopped the rank that is no failure to be shown
             self.module.run_command(["systemctl", "reset-failed", self.unit], check_rc=True)
+
+    def remove_containers(self) -> None:
+        """The unit on disk may be of another runtime than what ran, and then has stopped nothing."""
+        name = units.container_name(self.name)
+        for runtime in ("docker", "podman", "nerdctl"):
+            program = self.module.get_bin_path(runtime)
+            if program and not self.module.check_mode:
+                code, _, _ = self.module.run_command([program, "container", "inspect", name])
+                if code == 0:
+                    self.module.run_command([program, "rm", "--force", name])
 
     def absent(self) -> None:
         self.stopped()

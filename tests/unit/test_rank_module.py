@@ -152,6 +152,9 @@ class Node:
     def run_command(self, words: list[str], check_rc: bool = False) -> tuple[int, str, str]:
         return 0, "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n", ""
 
+    def get_bin_path(self, program: str) -> str | None:
+        return None
+
     def fail_json(self, msg: str) -> None:
         raise SystemExit(msg)
 
