@@ -69,7 +69,7 @@ WantedBy=multi-user.target
 """
 
 # A container lives in its runtime's daemon, not below its unit: what an end without ceremony (SIGKILL, a power cut) left behind
-# goes before the start, and nothing outlives the unit. Where its client has gone (no MAINPID) it is not asked, but removed at once.
+# goes before the start, and nothing outlives the unit. Where its client has gone (no MAINPID) it is not asked: it is removed.
 _CONTAINER_BEFORE = """\
 ExecStartPre=-{runtime} rm --force {name}
 """
