@@ -139,7 +139,7 @@ def drain_mark(deployment: str) -> str:
 
 def engine_of(unit: str) -> str:
     """``vllm 0.32.0`` of a unit's text, whose description says ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
-    described = re.search(r"^Description=.*, ([^,]+)$", unit, re.MULTILINE)
+    described = re.search(r"^Description=.*, ([^,\n]+)$", unit, re.MULTILINE)
     return described[1].replace("%%", "%") if described else ""
 
 

@@ -32,7 +32,7 @@ def given(**launch: Any) -> dict[str, Any]:
     }
     return {
         "deployment": "tiny",
-        "description": "tiny: rank 0 of 2",
+        "description": "tiny: rank 0 of 2, vllm 0.32.0",
         "launch": {**spec, **launch},
         "secret": f"VLLM_API_KEY={SECRET}\n",
         "stop_timeout": 60,
@@ -204,13 +204,13 @@ def test_a_launch_that_was_ready_is_kept_and_written_again(node: Node) -> None:
     node.ready("one")
     before = node.files()
     changed = node.present("two", argv=["/opt/w/bin/vllm", "serve"])
-    assert (changed.files.changed, changed.launch["spec_hash"]) == (True, "two")
+    assert (changed.files.changed, changed.launch["spec_hash"], changed.launch["before"]) == (True, "two", "vllm 0.32.0")
     assert "etc/tiny.secret.env" not in node.files() and not (node.folder / "etc/tiny.x").exists()
     assert (node.folder / "etc/tiny.previous.json").stat().st_mode & 0o777 == 0o600
     assert SECRET not in str(changed.files.diff)
 
     back = node.bring("rolled_back")
-    assert back.launch == {"spec_hash": "one", "spec": "of-the-group", "engine": ""}
+    assert back.launch == {"spec_hash": "one", "spec": "of-the-group", "engine": "vllm 0.32.0"}
     after = node.files()
     del after["etc/tiny.previous.json"]
     config = "etc/tiny.group.json"
