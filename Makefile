@@ -45,10 +45,10 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-group test-router ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router ## everything, also what takes long
 
 .PHONY: test-nodes
-test-nodes: test-nodes-playbook test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
+test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
 
 .PHONY: test-weights
 test-weights: test-hubs test-model test-model-convert test-distribute ## fetch, convert and distribute
@@ -92,16 +92,12 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
 
-.PHONY: test-nodes-playbook
-test-nodes-playbook: setup host-packages ## playbooks/nodes.yml from a bare node to a container with GPUs, its reboots counted (molecule)
-	molecule test -s nodes
-
 .PHONY: test-nvidia-driver
 test-nvidia-driver: setup host-packages ## the driver's packages, holds and reboots on a node, from a stand-in of NVIDIA's repository (molecule)
 	molecule test -s nvidia_driver
 
 .PHONY: test-nvidia-container-toolkit
-test-nvidia-container-toolkit: setup host-packages ## a container gets GPUs by CDI from a real docker or podman, by stand-ins of driver and toolkit (molecule)
+test-nvidia-container-toolkit: setup host-packages ## a container gets GPUs by CDI from a real docker, by stand-ins of driver and toolkit (molecule)
 	molecule test -s nvidia_container_toolkit
 
 .PHONY: test-nvidia-dkms
@@ -161,6 +157,10 @@ test-diagnose: setup host-packages engines ## why a start failed, what ranks do 
 .PHONY: test-containers
 test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)
 	molecule test -s containers
+
+.PHONY: test-upgrade
+test-upgrade: setup host-packages engines ## upgrade and rollback of a group and of two replicas, keys, with a stand-in engine (molecule)
+	molecule test -s upgrade
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

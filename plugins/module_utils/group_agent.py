@@ -24,7 +24,7 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_core
+from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_core, units
 from ansible_collections.fullrank.serving.plugins.module_utils.group_core import (
     Engine,
     Follower,
@@ -163,6 +163,7 @@ class Agent:
         self.canary_epoch = 0
         self.status: dict[str, Any] = group_core.view("waiting", "its supervisor starts", 0, 0, None)
         self.said = ""
+        self.noted = 0
         self.way = socket.socket(_family(self._own_address), socket.SOCK_DGRAM)
         self.way.bind((self._own_address, given["port"]))
         listen = given["listen"] or self._own_address
@@ -262,6 +263,14 @@ class Agent:
     def _show(self, view: dict[str, Any], engine: Engine, act: str, clock: float) -> None:
         view |= {"deployment": self.deployment, "rank": self.rank, "ranks": len(self.addresses), "at": clock}
         view["engine"] = engine.state
+        if view["ready"] and Path(units.drain_mark(self.deployment)).exists():
+            view |= {
+                "phase": "draining",
+                "ready": False,
+                "says": "draining: what it has is answered, nothing new is taken",
+            }
+        if view["ready"] and self.noted != view["epoch"] and self.engine.note_ready():
+            self.noted = view["epoch"]
         self.status = view
         work = RUN / f".{self.deployment}.json.new"
         work.write_text(json.dumps(view))

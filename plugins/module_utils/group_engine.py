@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import group_core, owners, units
+from ansible_collections.fullrank.serving.plugins.module_utils import group_core, owners, systemd, units
 from ansible_collections.fullrank.serving.plugins.module_utils.group_core import Engine
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
@@ -39,8 +40,10 @@ class LocalEngine:
 
     def __init__(self, deployment: str, memory: Path, requires: Sequence[str], probe: Sequence[str], port: int) -> None:
         self.unit = units.unit_name(deployment)
-        self._own = (self.unit, units.container_name(deployment))
+        self._container = units.container_name(deployment)
+        self._own = (self.unit, self._container)
         self._memory = memory
+        self._good = Path(units.ready_mark(deployment))
         self._requires, self._probe, self._port = requires, probe, port
         self._frozen: dict[str, float] = {}
         self._refused = ""
@@ -61,10 +64,21 @@ class LocalEngine:
         state = _STATES.get(shown.get("ActiveState", ""), group_core.STOPPED)
         tried, invocation = self._remembered()
         if state == group_core.STOPPED:
-            return Engine(state, 0, tried, self._why(shown) if tried else "", self._lacks())
+            return Engine(state, 0, tried, self._why(shown) if tried else "", lacks(self._requires, self._probe))
         epoch = tried if invocation and invocation == shown.get("InvocationID") else 0
         fault = self._stopped_process(shown.get("ControlGroup", ""), now) if state == group_core.RUNNING else ""
         return Engine(state, epoch, tried, fault, "", starting and self._listens())
+
+    def note_ready(self) -> bool:
+        """Note that the deployment was ready with the launch that runs, which is worth keeping; whether it could be told."""
+        pid = self._systemctl("show", "--value", "--property=MainPID", self.unit).stdout.strip()
+        spec_hash = systemd.running_spec_hash(int(pid or 0))
+        if spec_hash:
+            self._good.parent.mkdir(parents=True, exist_ok=True)
+            work = self._good.with_suffix(".new")
+            work.write_text(f"{spec_hash}\n")
+            work.replace(self._good)
+        return bool(spec_hash)
 
     def start(self, epoch: int) -> None:
         """Start it in ``epoch``; whether that worked is to be seen in the next look."""
@@ -77,7 +91,14 @@ class LocalEngine:
         )
 
     def kill(self) -> None:
-        """End all its processes at once: there is nothing to save in a broken group, and it may hang."""
+        """End all its processes at once: there is nothing to save in a broken group, and it may hang.
+
+        Those of a container are no children of its unit.
+        """
+        if self._probe:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                command = [self._probe[0], "rm", "--force", self._container]
+                subprocess.run(command, capture_output=True, check=False, timeout=PROBE_S)
         self._systemctl("kill", "--signal=SIGKILL", self.unit)
         self._systemctl("stop", "--no-block", self.unit)
 
@@ -104,19 +125,6 @@ class LocalEngine:
         result, status = shown.get("Result", "success"), shown.get("ExecMainStatus", "0")
         return self._refused or f"its unit is {shown.get('ActiveState')} ({result}, exit status {status})"
 
-    def _lacks(self) -> str:
-        for path in self._requires:
-            if not Path(path).exists():
-                return f"{path} is not there"
-        if self._probe:
-            try:
-                done = subprocess.run(self._probe, capture_output=True, text=True, check=False, timeout=PROBE_S)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                return str(error)
-            if done.returncode:
-                return f"the image is not there: {done.stderr.strip()[:200]}"
-        return ""
-
     def _listens(self) -> bool:
         return bool(self._port) and any(one["unit"] in self._own for one in owners.holders(Host(), [self._port]))
 
@@ -141,6 +149,21 @@ class LocalEngine:
             if control_group and folder.is_dir():
                 return [pid for file in folder.rglob("cgroup.procs") for pid in _words(file)]
         return []
+
+
+def lacks(requires: Sequence[str], probe: Sequence[str]) -> str:
+    """What is missing for a start; empty when nothing is. requires, probe: see LocalEngine."""
+    for path in requires:
+        if not Path(path).exists():
+            return f"{path} is not there"
+    if probe:
+        try:
+            done = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=PROBE_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        if done.returncode:
+            return f"the image is not there: {done.stderr.strip()[:200]}"
+    return ""
 
 
 def _words(file: Path) -> list[str]:

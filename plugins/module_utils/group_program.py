@@ -21,11 +21,12 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     group_wire,
     host,
     owners,
+    systemd,
     units,
 )
 
 _HERE = "ansible_collections.fullrank.serving.plugins.module_utils"
-_PARTS = (completion, group_agent, group_core, group_engine, group_pulse, group_wire, host, owners, units)
+_PARTS = (completion, group_agent, group_core, group_engine, group_pulse, group_wire, host, owners, systemd, units)
 
 
 def sources() -> dict[str, str]:

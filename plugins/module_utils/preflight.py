@@ -19,7 +19,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.units import unit_name
+from ansible_collections.fullrank.serving.plugins.module_utils.units import container_name
 
 SYSTEM = (
     preflight_system.check_os,
@@ -58,8 +58,8 @@ def run(host: Host, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_own_unit(wanted: dict[str, Any]) -> dict[str, Any]:
-    """What the deployment's own unit holds is no fault."""
-    own = [unit_name(wanted["deployment"])] if wanted["deployment"] else []
+    """What the deployment's own unit or container holds, which have one name, is no fault."""
+    own = [container_name(wanted["deployment"])] if wanted["deployment"] else []
     return {**wanted, "own": [*wanted["own"], *own]}
 
 

@@ -69,12 +69,12 @@ WantedBy=multi-user.target
 """
 
 # A container lives in its runtime's daemon, not below its unit: what an end without ceremony (SIGKILL, a power cut) left behind
-# goes before the start, and nothing outlives the unit.
+# goes before the start, and nothing outlives the unit. Where its client has gone (no MAINPID) it is not asked: it is removed.
 _CONTAINER_BEFORE = """\
 ExecStartPre=-{runtime} rm --force {name}
 """
 _CONTAINER_BEHIND = """\
-ExecStop={runtime} stop -t {stop_timeout} {name}
+ExecStop=/bin/sh -c 'test -z "$$MAINPID" || exec {runtime} stop -t {stop_timeout} {name}'
 ExecStopPost=-{runtime} rm --force {name}
 """
 _REMOVAL_S = 30  # what the runtime is given to remove the container after the engine has ended
@@ -120,6 +120,27 @@ def group_config(deployment: str) -> str:
 def group_secret(deployment: str) -> str:
     """What of its configuration only root may read: the group's key, and on the head the API key."""
     return f"{CONFIG}/{deployment}.group.secret.json"
+
+
+def kept_launch(deployment: str) -> str:
+    """The launch before the present one, where the deployment was ready with it; only root may read it."""
+    return f"{CONFIG}/{deployment}.previous.json"
+
+
+def ready_mark(deployment: str) -> str:
+    """The hash of the last launch with which the deployment was ready, as its supervisor noted it."""
+    return f"/var/lib/fullrank/{deployment}.ready"
+
+
+def drain_mark(deployment: str) -> str:
+    """While it is there the deployment is not ready for new requests. In /run: a boot ends it."""
+    return f"/run/fullrank/{deployment}.drain"
+
+
+def engine_of(unit: str) -> str:
+    """``vllm 0.32.0`` of a unit's text, whose description says ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
+    described = re.search(r"^Description=.*, ([^,\n]+)$", unit, re.MULTILINE)
+    return described[1].replace("%%", "%") if described else ""
 
 
 def render_group_unit(*, deployment: str, description: str, stop_timeout: int) -> str:

@@ -24,11 +24,14 @@ options:
   state:
     description:
       - V(present) writes the units and their files, and does not touch a running engine; a supervisor that runs reads them.
+        The launch that it replaces is kept, in a file of mode 0600, when the deployment was ready with it.
+      - V(rolled_back) writes that launch again. It fails, having touched nothing, where there is none or where it could not
+        be started.
       - V(started) starts the supervisor, now and after each boot. The engine starts when all ranks of the group are there.
       - V(stopped) stops the supervisor, and with it the engine, until it is started again, over a reboot too.
       - V(absent) stops it and removes what V(present) wrote.
     type: str
-    choices: [present, started, stopped, absent]
+    choices: [present, rolled_back, started, stopped, absent]
     default: present
   launch:
     description: RV(fullrank.serving.engine_command#module:launch). Required with O(state=present).
@@ -153,8 +156,15 @@ EXAMPLES = r"""
 RETURN = r"""
 current:
   description: Whether the rank runs, and was started from the launch that is now written.
-  returned: O(state=present)
+  returned: O(state=present) and O(state=rolled_back)
   type: bool
+launch:
+  description: >-
+    Of the launch that is now written the C(spec_hash), the C(spec) of the group, which is the same on all ranks that were
+    rendered together; the engine with its version as C(before), of the launch that was written until then, or as C(engine), of
+    the one that is written again.
+  returned: O(state=present) and O(state=rolled_back)
+  type: dict
 rank_state:
   description: >-
     What systemd says - unit, exists, active, sub, result, exit_status, pid, since (seconds since the epoch),
@@ -169,16 +179,20 @@ log:
 """
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import group_program, systemd, units
+from ansible_collections.fullrank.serving.plugins.module_utils import (
+    group_engine,
+    group_program,
+    rank_files,
+    systemd,
+    text_files,
+    units,
+)
 
-UNITS = Path("/etc/systemd/system")
-CHECK = Path("/usr/local/bin/fullrank-check")
+STATES = ["present", "rolled_back", "started", "stopped", "absent"]
 GROUP: dict[str, Any] = {
     "rank": {"type": "int", "required": True},
     "names": {"type": "list", "elements": "str", "required": True},
@@ -195,97 +209,19 @@ GROUP: dict[str, Any] = {
 }
 
 
-def wanted_files(given: dict[str, Any]) -> dict[Path, tuple[str, int, bool]]:
-    """Path → (content, mode, secret?) of everything that makes up the engine of the rank on this node."""
-    launch = given["launch"]
-    text = units.render_unit(
-        deployment=given["deployment"],
-        description=given["description"],
-        argv=launch["argv"],
-        env=launch["env"],
-        spec_hash=launch["spec_hash"],
-        environment_file=launch["environment_file"],
-        load_credential=launch["load_credential"],
-        stop_timeout=given["stop_timeout"],
-        dynamic_user=given["dynamic_user"] and not launch["container"],
-        container=launch["container"] or None,
-    )
-    files = {UNITS / units.unit_name(given["deployment"]): (text, 0o644, False)}
-    files |= {Path(file["path"]): (file["content"], 0o644, False) for file in launch["files"]}
-    if launch["secret_file"]:
-        files[Path(launch["secret_file"]["path"])] = (given["secret"], int(launch["secret_file"]["mode"], 8), True)
-    return files
-
-
-def supervisor_files(given: dict[str, Any], key: str) -> dict[Path, tuple[str, int, bool]]:
-    """The same for its supervisor. key: of the group."""
-    name, launch, group = given["deployment"], given["launch"], given["group"]
-    container = launch["container"]
-    config = {
-        "deployment": name,
-        **group,
-        "rendezvous_port": launch["rendezvous_port"],
-        "probe": [launch["argv"][0], "image", "inspect", "--format", "ok", container["image"]] if container else [],
-    }
-    secret = {"group_key": key, "api_key": given["api_key"] or ""}
-    unit = units.render_group_unit(
-        deployment=name, description=given["description"], stop_timeout=given["stop_timeout"]
-    )
-    program = Path(units.group_program(name)) / units.GROUP_PACKAGE
-    return {
-        UNITS / units.group_unit_name(name): (unit, 0o644, False),
-        Path(units.group_config(name)): (json.dumps(config, indent=1, sort_keys=True) + "\n", 0o644, False),
-        Path(units.group_secret(name)): (json.dumps(secret) + "\n", 0o600, True),
-        **{program / file: (text, 0o644, False) for file, text in group_program.sources().items()},
-        CHECK: (group_program.check(), 0o755, False),
-    }
-
-
-def shared_key(deployment: str) -> str:
-    """The key that this node's supervisor has already; empty when it has none."""
-    content, _ = read(Path(units.group_secret(deployment)))
-    return str(json.loads(content)["group_key"]) if content else ""
-
-
-def read(path: Path) -> tuple[str, int]:
-    """Content and mode of a file; empty and 0 when there is none."""
-    try:
-        return path.read_text(), path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        return "", 0
-
-
-def write(path: Path, content: str, mode: int) -> None:
-    """Replace a file in one step; it never has other permissions than ``mode``, not even while it is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.new")
-    work.unlink(missing_ok=True)
-    with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    work.chmod(mode)  # whatever the umask is
-    work.replace(path)
-
-
-def diff_of(path: Path, before: tuple[str, int], after: tuple[str, int], secret: bool) -> dict[str, str]:
-    old, new = before[0], after[0]
-    if secret:
-        old, new = (text and f"({name} secret)\n" for name, text in (("the old", old), ("the new", new)))
-    label = f"{path} (mode {after[1]:04o})"
-    return {"before_header": label, "after_header": label, "before": old, "after": new}
-
-
 class Rank:
     """The units of this node, and how to bring them into the wanted state."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.given: dict[str, Any] = module.params
-        self.unit = units.unit_name(self.given["deployment"])
-        self.group_unit = units.group_unit_name(self.given["deployment"])
-        self.diff: list[dict[str, str]] = []
+        self.name: str = self.given["deployment"]
+        self.unit = units.unit_name(self.name)
+        self.group_unit = units.group_unit_name(self.name)
+        self.kept = Path(units.kept_launch(self.name))
+        self.files = text_files.Changes(module.check_mode)
         self.changed = False
+        self.launch: dict[str, Any] = {}
 
     def state(self) -> dict[str, Any]:
         state = systemd.state(self.module.run_command, self.unit)
@@ -298,6 +234,12 @@ class Rank:
         """The engine's last lines since the supervisor's start, which may have started it more than once."""
         return systemd.log(self.module.run_command, self.unit, since, lines)
 
+    def is_current(self, spec_hash: str) -> bool:
+        """Whether the rank runs, was started from this launch, and will be after a boot."""
+        state = self.state()
+        runs = state["active"] == "active" and state["spec_hash"] == spec_hash
+        return bool(runs and self.supervisor()["active"] == "active" and state["enabled"])
+
     def systemctl(self, *words: str) -> None:
         """A change: noted always, made unless in check mode."""
         self.changed = True
@@ -308,35 +250,66 @@ class Rank:
             lines = systemd.log(self.module.run_command, self.group_unit, self.supervisor()["since"], 20)
             self.module.fail_json(msg=f"systemctl {' '.join(words)}: {error.strip()}", log=lines)
 
-    def present(self) -> None:
-        engine = self.write(wanted_files(self.given))
-        key = self.given["group_key"] or shared_key(self.given["deployment"])
-        supervisor = self.write(supervisor_files(self.given, key))
-        if engine or supervisor:
-            self.systemctl("daemon-reload")
-        if supervisor and self.supervisor()["active"] == "active":
-            self.systemctl("reload", self.group_unit)
+    def written(self) -> list[Path]:
+        """Every file of the rank that the last run wrote, but the supervisor's program."""
+        config, _ = text_files.read(Path(units.group_config(self.name)))
+        return rank_files.own_files(self.name, config)
 
-    def write(self, files: dict[Path, tuple[str, int, bool]]) -> bool:
-        """Bring the files to what they should be; whether anything differed."""
-        differed = False
+    def present(self) -> None:
+        launch = self.given["launch"]
+        before, _ = text_files.read(rank_files.UNITS / self.unit)
+        self.launch = {"spec_hash": launch["spec_hash"], "spec": self.given["group"]["spec"]}
+        self.launch["before"] = units.engine_of(before)
+        self.keep(rank_files.spec_hash(before), launch["spec_hash"])
+        secret, _ = text_files.read(Path(units.group_secret(self.name)))
+        key = self.given["group_key"] or (json.loads(secret)["group_key"] if secret else "")
+        self.bring(rank_files.engine_files(self.given) | rank_files.supervisor_files(self.given, key))
+
+    def keep(self, old_hash: str, new_hash: str) -> None:
+        """A launch that was ready once is kept when another one takes its place: the way back."""
+        good, _ = text_files.read(Path(units.ready_mark(self.name)))
+        if not old_hash or old_hash == new_hash or good.strip() != old_hash:
+            return
+        files = {path: text_files.read(path) for path in self.written() if path.exists()}
+        text = rank_files.pack(self.name, files)
+        self.files.write(
+            self.kept, text, 0o600, f"{self.kept}: the launch that was ready, kept for playbooks/rollback.yml\n"
+        )
+
+    def rolled_back(self) -> None:
+        """Back to the launch that is kept; nothing is touched where that could not be started."""
+        text, _ = text_files.read(self.kept)
+        if not text:
+            self.module.fail_json(
+                msg=f"no earlier launch of {self.name} is kept on this node: one is, once a launch that was ready is replaced"
+            )
+        defaults = {name: option["default"] for name, option in GROUP.items() if "default" in option}
+        files, config = rank_files.unpack(text, defaults)
+        unit = files[rank_files.UNITS / self.unit][0]
+        self.launch = {"spec_hash": rank_files.spec_hash(unit), "spec": config["spec"], "engine": units.engine_of(unit)}
+        if lacks := group_engine.lacks(config["requires"], config["probe"]):
+            self.module.fail_json(msg=f"the earlier launch of {self.name} cannot be started: {lacks}")
+        self.bring(files)
+
+    def bring(self, files: rank_files.Files) -> None:
+        """These files and none of an earlier launch; a supervisor that runs reads them."""
+        touched = self.files.remove([path for path in self.written() if path not in files], Path(units.CONFIG))
         for path, (content, mode, secret) in files.items():
-            before = read(path)
-            if before == (content, mode):
-                continue
-            differed = self.changed = True
-            if group_program.is_ours(path):
-                self.diff.append({"prepared": f"{path}: the supervisor's program, of another version"})
-            else:
-                self.diff.append(diff_of(path, before, (content, mode), secret))
-            if not self.module.check_mode:
-                write(path, content, mode)
-        return differed
+            ours = f"{path}: the supervisor's program, of another version\n" if group_program.is_ours(path) else ""
+            if self.files.write(path, content, mode, ours, secret=secret):
+                touched.append(path)
+        if touched:
+            self.systemctl("daemon-reload")
+        read_by_it = [path for path in touched if rank_files.is_of_supervisor(self.name, path)]
+        if read_by_it and self.supervisor()["active"] == "active":
+            self.systemctl("reload", self.group_unit)
 
     def started(self) -> None:
         state = self.supervisor()
         if not state["exists"]:
             self.module.fail_json(msg=f"{self.group_unit} is not there: run site.yml, which writes it")
+        if not self.module.check_mode:
+            Path(units.drain_mark(self.name)).unlink(missing_ok=True)
         if not state["enabled"]:
             self.systemctl("enable", "--quiet", self.group_unit)
         if state["active"] not in ("active", "activating", "reloading"):
@@ -349,30 +322,28 @@ class Rank:
         for unit in (self.group_unit, self.unit):
             if systemd.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
+                self.remove_containers()
         if not self.module.check_mode and self.state()["active"] == "failed":
             # the supervisor kills; once the operator has stopped the rank that is no failure to be shown
             self.module.run_command(["systemctl", "reset-failed", self.unit], check_rc=True)
 
+    def remove_containers(self) -> None:
+        """The unit on disk may be of another runtime than what ran, and then has stopped nothing."""
+        name = units.container_name(self.name)
+        for runtime in ("docker", "podman", "nerdctl"):
+            program = self.module.get_bin_path(runtime)
+            if program and not self.module.check_mode:
+                code, _, _ = self.module.run_command([program, "container", "inspect", name])
+                if code == 0:
+                    self.module.run_command([program, "rm", "--force", name])
+
     def absent(self) -> None:
         self.stopped()
-        deployment = self.given["deployment"]
-        files = [UNITS / self.unit, UNITS / self.group_unit, *Path(units.CONFIG).glob(f"{deployment}.*")]
+        files = [*self.written(), self.kept, Path(units.ready_mark(self.name))]
         if not [one for one in Path(units.CONFIG).glob("*.group.json") if one not in files]:
-            files.append(CHECK)
-        removed = False
-        for path in files:
-            if path.exists():
-                removed = self.changed = True
-                before = read(path)
-                self.diff.append(diff_of(path, before, ("", before[1]), ".secret." in path.name))
-                if not self.module.check_mode:
-                    path.unlink()
-        program = Path(units.group_program(deployment))
-        if program.exists():
-            self.changed = True
-            self.diff.append({"prepared": f"{program}: removed"})
-            if not self.module.check_mode:
-                shutil.rmtree(program)
+            files.append(rank_files.CHECK)
+        removed = self.files.remove(files, Path(units.CONFIG))
+        self.files.remove_folder(Path(units.group_program(self.name)))
         if removed:
             self.systemctl("daemon-reload")
 
@@ -381,7 +352,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "deployment": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "started", "stopped", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": STATES, "default": "present"},
             "launch": {"type": "dict"},
             "group": {"type": "dict", "options": GROUP},
             "group_key": {"type": "str", "no_log": True},
@@ -402,20 +373,15 @@ def main() -> None:
     # asked before: systemd forgets a unit that is disabled and stopped
     since = rank.supervisor()["since"] if given["log_lines"] else 0
     getattr(rank, given["state"])()
-    state = rank.state()
-    result: dict[str, Any] = {"rank_state": state}
-    if given["state"] == "present":
-        result["current"] = (
-            state["active"] == "active"
-            and state["spec_hash"] == given["launch"]["spec_hash"]
-            and rank.supervisor()["active"] == "active"
-            and state["enabled"]
-        )
+    result: dict[str, Any] = {"rank_state": rank.state()}
+    if rank.launch:
+        result["launch"] = rank.launch
+        result["current"] = rank.is_current(rank.launch["spec_hash"])
     if given["log_lines"]:
         result["log"] = rank.log(since or rank.supervisor()["since"], given["log_lines"])
     if module._diff:
-        result["diff"] = rank.diff
-    module.exit_json(changed=rank.changed, **result)
+        result["diff"] = rank.files.diff
+    module.exit_json(changed=rank.changed or rank.files.changed, **result)
 
 
 if __name__ == "__main__":

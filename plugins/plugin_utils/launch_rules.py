@@ -212,8 +212,8 @@ def _environment(request: Request) -> Iterator[Finding]:
 
 
 def _key(request: Request, secret: Secret | None) -> Iterator[Finding]:
-    """SGLang before --config has the option only, and every version writes its arguments, key included, into its log
-    (sglang/srt/entrypoints/engine.py, ``server_args=``)."""
+    """Some engines have the option only; SGLang wrote its arguments, key included, into its log before it read a logging
+    configuration (sglang/srt/entrypoints/engine.py, ``server_args=``)."""
     if not request.api_key or not request.is_head:
         return
     where, engine = request.variable("api_key"), f"{request.engine} {request.engine_version}"
@@ -232,6 +232,7 @@ def _key(request: Request, secret: Secret | None) -> Iterator[Finding]:
     if secret.way == "argument":
         message = f"{engine} takes the key on its command line only: every user of the node sees it in the process list"
         yield warn("key-in-process-list", where, message, "keep other users off the nodes, or take a newer version")
-    if request.engine == "sglang":
+    if secret.logged:
         message = f"{engine} writes its arguments, key included, into its log: who reads the journal sees it"
-        yield warn("key-in-log", where, message, "keep readers of the journal as few as holders of the key")
+        remedy = "keep readers of the journal as few as holders of the key, or take 0.4.4.post2 or newer"
+        yield warn("key-in-log", where, message, remedy)

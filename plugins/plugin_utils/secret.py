@@ -11,13 +11,21 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request im
 
 CREDENTIAL = "secret.yaml"
 
+MODULE = (
+    "import os, runpy, sys; sys.argv[:2] = sys.argv[1:2]; "
+    'sys.argv += ["{option}=" + os.environ.pop("{name}")]; runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)'
+)
+"""``python -m MODULE`` with the key among the arguments that the module reads, and not among those of the process."""
+
 
 @dataclass(frozen=True)
 class Secret:
     """What an engine version offers.
 
-    way: ``file`` (it reads a config file), ``env`` (a variable), ``argument`` (its command line only). name: the key in the
-    config file, or the variable. option: where the value goes when the way is ``argument``.
+    way: ``file`` (it reads a config file), ``env`` (a variable), ``argument`` (its command line only), ``module`` (the same, of a
+    module of Python, so that the process list need not show it). name: the key in the config file, or the variable. option:
+    where the value goes when the way is ``argument`` or ``module``. logged: whether the engine writes the key into its log.
+    module: what stands behind a program that is no ``python -m``.
     """
 
     NOTHING: ClassVar[dict[str, str]] = {"environment_file": "", "load_credential": ""}
@@ -25,6 +33,8 @@ class Secret:
     way: str
     name: str
     option: str = ""
+    logged: bool = False
+    module: str = ""
 
     def path(self, request: Request) -> str:
         """Where the caller writes the file, of mode 0600; the same path inside a container. SGLang wants .yaml."""
@@ -48,6 +58,8 @@ class Secret:
         if self.way == "file":
             loaded = f"/run/credentials/fullrank-{request.deployment}.service/{CREDENTIAL}"
             return [loaded if word == self.path(request) else word for word in command]
+        if self.way == "module":
+            return self._module(command)
         return self._shell("", command) if self.way == "argument" else list(command)
 
     def unit(self, request: Request) -> dict[str, str]:
@@ -62,5 +74,13 @@ class Secret:
         return {"path": self.path(request), "mode": "0600", "format": self.line()}
 
     def _shell(self, before: str, command: Sequence[str]) -> list[str]:
-        after = f' {self.option} "${self.name}"' if self.way == "argument" else ""
+        after = f' {self.option}="${self.name}"' if self.way == "argument" else ""
+        command = self._module(command) if self.way == "module" else command
         return ["/bin/sh", "-c", f'{before}exec "$@"{after}', "sh", *command]
+
+    def _module(self, command: Sequence[str]) -> list[str]:
+        python, *rest = command
+        if self.module:
+            folder, slash, _ = python.rpartition("/")
+            python, rest = f"{folder}{slash}python{'' if slash else '3'}", ["-m", self.module, *rest]
+        return [python, "-c", MODULE.format(option=self.option, name=self.name), *rest[1:]]

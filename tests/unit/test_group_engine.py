@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils import group_core
+from ansible_collections.fullrank.serving.plugins.module_utils import group_core, units
 from ansible_collections.fullrank.serving.plugins.module_utils.group_engine import LocalEngine
 
 
@@ -34,3 +34,21 @@ def test_a_moment_without_an_answer_of_systemd_is_not_the_end_of_the_engine(engi
 def test_without_any_answer_nothing_is_taken_for_running(engine: LocalEngine) -> None:
     SHOWN[0] = ""
     assert engine.look(1.0, False).state == group_core.STOPPED
+
+
+def test_the_launch_that_was_ready_is_noted_once_it_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "ready_mark", lambda name: str(tmp_path / f"var/{name}.ready"))
+    one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
+    process = subprocess.Popen(["sleep", "60"], env={units.SPEC_HASH_VARIABLE: "abc"})
+    try:
+        for pid, told in (("0", False), (str(process.pid), True)):
+            monkeypatch.setattr(
+                one, "_systemctl", lambda *words, pid=pid: subprocess.CompletedProcess(words, 0, pid, "")
+            )
+            assert one.note_ready() is told
+    finally:
+        process.kill()
+        process.wait()
+    assert (tmp_path / "var/tiny.ready").read_text() == "abc\n"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,13 +198,60 @@ def test_sglang_takes_the_key_from_a_config_file_where_it_reads_one() -> None:
     assert rendered["lines"]["process"].endswith("--config /etc/fullrank/engine.secret.yaml")
 
 
-def test_before_that_a_shell_puts_it_on_the_command_line() -> None:
+def test_before_that_it_is_given_to_the_module_and_not_to_the_process(tmp_path: Path) -> None:
     rendered = launch("sglang", "0.4.3", {})
-    script = 'exec "$@" --api-key "$FULLRANK_API_KEY"'
-    assert rendered["argv"][:4] == ["/bin/sh", "-c", script, "sh"]
-    assert f"'set -a; . /etc/fullrank/engine.secret.env; {script}'" in rendered["lines"]["process"]
+    python, dash_c, script, module, *rest = rendered["argv"]
+    assert (python, dash_c, module) == ("python3", "-c", "sglang.launch_server")
+    assert "--api-key" not in rest
+    assert (
+        rendered["lines"]["process"]
+        .split(" /bin/sh -c ")[1]
+        .startswith("'set -a; . /etc/fullrank/engine.secret.env; exec \"$@\"' sh python3 -c")
+    )
     assert rendered["environment_file"] == "/etc/fullrank/engine.secret.env"
     assert rendered["secret_file"]["format"] % "sk" == "FULLRANK_API_KEY=sk\n"
+    (tmp_path / "spy.py").write_text(
+        "import json, os, sys\n"
+        "print(json.dumps([__name__, sys.argv[1:], 'FULLRANK_API_KEY' in os.environ, open('/proc/self/cmdline').read()]))\n"
+    )
+    words = [sys.executable, dash_c, script, "spy", "--port", "1"]
+    env = {"FULLRANK_API_KEY": "sk-seen", "PYTHONPATH": str(tmp_path)}
+    said = json.loads(subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout)
+    assert said[:3] == ["__main__", ["--port", "1", "--api-key=sk-seen"], False]
+    assert "sk-seen" not in said[3]
+
+
+def test_lmdeploy_is_given_it_as_the_module_that_its_program_runs() -> None:
+    given = {"nnodes": 1, "tensor_parallel_size": 8, "venv": "/opt/lmdeploy"}
+    words = launch("lmdeploy", "0.10.0", given)["argv"]
+    assert (words[0], words[1], words[3:6]) == ("/opt/lmdeploy/bin/python", "-c", ["lmdeploy", "serve", "api_server"])
+    assert '"--api-keys="' in words[2] and "--api-keys" not in words[3:]
+    box = launch("lmdeploy", "0.10.0", given | {"runtime": "docker", "image": "engine:1"})["argv"]
+    assert box[box.index("sh") :][:2] == ["sh", "python3"]
+
+
+def test_sglang_is_kept_from_logging_its_arguments_where_the_key_is_among_them() -> None:
+    rendered = launch(
+        "sglang", "0.5.5", {"engine_args": {"log-level": "debug"}, "runtime": "docker", "image": "engine:1"}
+    )
+    path = "/etc/fullrank/engine.logging.json"
+    assert rendered["env"]["SGLANG_LOGGING_CONFIG_PATH"] == path
+    (file,) = rendered["files"]
+    config = json.loads(file["content"])
+    assert (file["path"], config["root"]["level"]) == (path, "DEBUG")
+    assert config["loggers"]["sglang.srt.entrypoints.engine"] == {"level": "WARNING"}
+    assert {"source": path, "target": path, "read_only": True} in rendered["container"]["mounts"]
+    says = "import json, logging.config, sys; logging.config.dictConfig(json.loads(sys.argv[1]))\n" + "\n".join(
+        f"logging.getLogger('sglang.srt.{module}').info('{word}')"
+        for module, word in (("entrypoints.engine", "the key"), ("managers.scheduler", "loading"))
+    )
+    done = subprocess.run([sys.executable, "-c", says, file["content"]], capture_output=True, text=True, check=True)
+    assert "loading" in done.stderr and "the key" not in done.stderr
+    for without in ({"api_key": None}, RANK_1):
+        assert launch("sglang", "0.5.5", without)["files"] == []
+    own = launch("sglang", "0.5.5", {"env": {"SGLANG_LOGGING_CONFIG_PATH": "/etc/mine.json"}})
+    assert (own["files"], [f["code"] for f in own["findings"]]) == ([], ["key-in-log"])
+    assert launch("sglang", "0.4.4", {})["files"] == []
 
 
 def test_ray_of_the_head_and_of_the_others() -> None:

@@ -106,6 +106,16 @@ def test_lines_compose_and_key(engine: str, version: str, launch: dict[str, Any]
         ]
 
 
+@pytest.mark.parametrize(("engine", "version"), VERSIONS)
+def test_code_that_comes_with_a_model_runs_only_where_somebody_asked_for_it(engine: str, version: str) -> None:
+    options, known, _ = options_of(engine, version, {"rank": 0}, 0)
+    given = options | {"engine_args": {}}
+    assert "trust" not in json.dumps(render(given, read_catalog(engine)))
+    if known.lookup("trust_remote_code"):
+        asked = render(given | {"engine_args": {"trust_remote_code": True}}, read_catalog(engine))
+        assert "--trust-remote-code" in asked["argv"]
+
+
 @pytest.mark.parametrize("change", [{"api_key": "sk-other"}, {"port": 9000}, {"engine_args": {}}, {"env": {"A": "2"}}])
 def test_the_hash_follows_everything_that_the_rank_would_notice(change: dict[str, Any]) -> None:
     options, _, _ = options_of("vllm", "", {"rank": 0, "runtime": "docker"}, 1)

@@ -109,8 +109,9 @@ def test_a_cpu_has_no_gpus_to_count() -> None:
 
 KEYS = [
     ("vllm", Secret("env", "VLLM_API_KEY"), set()),
-    ("sglang", Secret("file", "api-key"), {"key-in-log"}),
-    ("sglang", Secret("argument", "KEY", "--api-key"), {"key-in-process-list", "key-in-log"}),
+    ("sglang", Secret("file", "api-key"), set()),
+    ("sglang", Secret("file", "api-key", logged=True), {"key-in-log"}),
+    ("sglang", Secret("module", "KEY", "--api-key", logged=True), {"key-in-log"}),
     ("lmdeploy", Secret("argument", "KEY", "--api-keys"), {"key-in-process-list"}),
     ("vllm", None, {"key-unused"}),
 ]

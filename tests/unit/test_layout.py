@@ -41,6 +41,7 @@ TOUCH_THE_WORLD = {
     "links": "sysfs",
     "tables": "the tables beside it",
     "systemd": "procfs; commands by the caller's function",
+    "text_files": "files of a node",
     "weights": "a model's folder",
     "weights_checking": "a model's folder, inside the transfer's own process",
     "weights_peer": "the progress file of the transfer's own process",

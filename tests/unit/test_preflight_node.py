@@ -78,6 +78,8 @@ def test_ten_faults_are_found_in_one_run(root: Path) -> None:
         ("0::/system.slice/fullrank-r1.service", ["fullrank-r1.service"]),
         (f"0::/system.slice/docker-{node.CONTAINER}.scope", ["fullrank-r1"]),
         (f"5:pids:/x\\n1:name=systemd:/docker/{node.CONTAINER}", ["fullrank-r1"]),
+        ("0::/system.slice/fullrank-r1.service", []),  # by the deployment's name alone
+        (f"0::/system.slice/docker-{node.CONTAINER}.scope", []),
     ],
 )
 def test_what_our_own_engine_holds_is_no_fault(cgroup: str, own: list[str], root: Path) -> None:
@@ -94,7 +96,7 @@ def test_what_our_own_engine_holds_is_no_fault(cgroup: str, own: list[str], root
 
 def test_shm_that_our_own_engine_holds_is_no_fault(root: Path) -> None:
     node.space(root, data=800 * GIB, shm=GIB)
-    recorded.command(root, "systemctl is-active fullrank-r1.service", "active\n")
+    recorded.command(root, "systemctl is-active fullrank-r1", "active\n")
     assert node.trouble(node.ask(root)) == []
     assert node.trouble(node.ask(root, shm_bytes=600 * GIB)) != []
 

@@ -83,7 +83,7 @@ def test_nothing_of_a_container_outlives_its_unit() -> None:
     assert lines[start - 1 : start + 3] == [
         "ExecStartPre=-docker rm --force fullrank-tiny",
         "ExecStart=docker run",
-        "ExecStop=docker stop -t 60 fullrank-tiny",
+        "ExecStop=/bin/sh -c 'test -z \"$$MAINPID\" || exec docker stop -t 60 fullrank-tiny'",
         "ExecStopPost=-docker rm --force fullrank-tiny",
     ]
     assert "TimeoutStopSec=90" in lines, "the runtime gets time to remove the container after the engine's own"

@@ -25,18 +25,19 @@ def ask(nodes: dict[str, Host], key: str | None) -> dict[str, Any]:
         return dict(json.load(answer))
 
 
-def containers(host: Host) -> list[str]:
-    return str(host.check_output("docker ps --all --format '{{.Names}}'")).split()
+def containers(host: Host, runtime: str = "docker") -> list[str]:
+    return str(host.check_output(f"{runtime} ps --all --format '{{{{.Names}}}}'")).split()
 
 
-def inspected(host: Host) -> dict[str, Any]:
-    return dict(json.loads(host.check_output(f"docker inspect {NAME}"))[0])
+def inspected(host: Host, runtime: str = "docker") -> dict[str, Any]:
+    return dict(json.loads(host.check_output(f"{runtime} inspect {NAME}"))[0])
 
 
 @pytest.mark.parametrize("node", ["n1", "n2"])
 def test_a_rank_is_a_container_in_the_foreground_of_its_unit(nodes: dict[str, Host], node: str) -> None:
     host = nodes[node]
-    assert host.service(UNIT).is_running and host.service(UNIT).is_enabled
+    assert host.service(UNIT).is_running
+    assert host.service("fullrank-boxed-group.service").is_enabled  # which starts it
     assert containers(host) == [NAME]
     settings = inspected(host)["HostConfig"]
     assert (settings["NetworkMode"], settings["IpcMode"], settings["Privileged"]) == ("host", "host", False)
@@ -58,16 +59,17 @@ def test_only_who_has_the_key_is_answered(nodes: dict[str, Host]) -> None:
 
 
 @pytest.mark.parametrize("node", ["n1", "n2"])
-def test_the_key_is_in_one_file_of_root_and_nowhere_else(nodes: dict[str, Host], node: str) -> None:
+def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host], node: str) -> None:
     host = nodes[node]
     assert KEY not in host.check_output(f"docker inspect {NAME}")
     assert KEY not in host.check_output("ps -eo args")
     assert KEY not in host.check_output("journalctl --no-pager --boot")
     assert KEY not in host.file(f"/etc/systemd/system/{UNIT}").content_string
     found = host.run(f"grep -rlF {KEY} /etc /run /var/lib/fullrank").stdout.split()
-    assert found == (["/etc/fullrank/boxed.secret.env"] if node == "n1" else [])
-    if found:
-        assert host.file(found[0]).mode == 0o600
+    # of the engine, and of the supervisor, which asks for completions
+    files = ["/etc/fullrank/boxed.group.secret.json", "/etc/fullrank/boxed.secret.env"] if node == "n1" else []
+    assert sorted(found) == files
+    assert all(host.file(path).mode == 0o600 for path in found)
 
 
 def test_a_second_run_changes_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
@@ -103,6 +105,27 @@ def test_the_next_run_brings_the_group_back(nodes: dict[str, Host], play: Callab
     run = play("site.yml")
     assert run.rc == 0
     assert ask(nodes, KEY)["usage"]["completion_tokens"] == 8
+
+
+def test_podman_takes_over_and_docker_comes_back(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    """Another runtime is another launch: an upgrade, and a rollback."""
+    run = play("playbooks/upgrade.yml", engine_runtime="podman")
+    assert run.rc == 0
+    assert ask(nodes, KEY)["usage"]["completion_tokens"] == 8
+    for host in nodes.values():
+        assert (containers(host), containers(host, "podman")) == ([], [NAME])
+        assert KEY not in host.check_output(f"podman inspect {NAME}; ps -eo args; journalctl --no-pager --boot")
+        settings = inspected(host, "podman")["HostConfig"]
+        assert (settings["NetworkMode"], settings["IpcMode"], settings["Privileged"]) == ("host", "host", False)
+        assert host.run("fullrank-check boxed").rc == 0
+    again = play("playbooks/upgrade.yml", engine_runtime="podman")
+    assert (again.rc, again.changed) == (0, 0)
+    assert play("playbooks/rollback.yml").rc == 0
+    assert [containers(host) for host in nodes.values()] == [[NAME], [NAME]]
+    assert [containers(host, "podman") for host in nodes.values()] == [[], []]
+    assert ask(nodes, KEY)["usage"]["completion_tokens"] == 8
+    # it is what the inventory says
+    assert play("playbooks/upgrade.yml").changed == 0
 
 
 def test_removal_leaves_no_container(nodes: dict[str, Host], play: Callable[..., Any]) -> None:

@@ -50,7 +50,7 @@ def call(request: Request, options: VersionCatalog) -> Call:
     if request.nnodes > 1:
         args |= present(backend=("pytorch", "only this backend spans nodes"))
         env |= ray.driver_env(request)
-    secret = Secret("argument", "FULLRANK_API_KEY", "--api-keys")
+    secret = Secret("module", "FULLRANK_API_KEY", "--api-keys", module="lmdeploy")  # lmdeploy/__main__.py
     port = request.rendezvous_port or ray.RENDEZVOUS_PORT
     mounts = ray.sockets(request) if request.nnodes > 1 else ()
     return Call(("lmdeploy", "serve", "api_server"), args, OWNED, env, secret, port, mounts=mounts)

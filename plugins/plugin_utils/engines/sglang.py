@@ -1,11 +1,14 @@
 """SGLang: one ``sglang.launch_server`` per rank; rank 0 serves HTTP.
 
 Sources: sglang/srt/server_args.py (0.4.3.post2 to 0.5.23), sglang/srt/utils (SGLANG_HOST_IP),
-server_args_config_parser.py (``--config``: a YAML file whose name must end in .yaml, merged before the command line).
+server_args_config_parser.py (``--config``: a YAML file whose name must end in .yaml, merged before the command line),
+sglang/srt/utils (configure_logger: SGLANG_LOGGING_CONFIG_PATH, from 0.4.4.post2 on), sglang/srt/entrypoints/engine.py (it logs
+``server_args=`` with the key in it).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,7 +27,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.call impo
 from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.sglang_conflicts import CONFLICTS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
+from packaging.version import Version
+
+LOGGING = "SGLANG_LOGGING_CONFIG_PATH"
+LOGGING_SINCE = Version("0.4.4.post2")
+"""The first published version that reads a logging configuration."""
 
 RENDEZVOUS_PORT = 25000
 """The port in SGLang's own help text of --dist-init-addr; SGLang has no default."""
@@ -69,17 +78,37 @@ def call(request: Request, options: VersionCatalog) -> Call:
         )
     if request.nnodes > 1 and request.rank_address:
         env |= present(SGLANG_HOST_IP=(request.rank_address, "rank_address"))
-    secret = _secret(options)
-    if request.api_key and request.is_head and secret.way == "file":
-        args |= present(config=(secret.path(request), "api_key"))
-    return Call((PYTHON, "-m", "sglang.launch_server"), args, OWNED, env, secret, port)
+    secret = _secret(request, options)
+    files: tuple[Mapping[str, Any], ...] = ()
+    if request.api_key and request.is_head:
+        if secret.way == "file":
+            args |= present(config=(secret.path(request), "api_key"))
+        if not secret.logged:
+            files = (_logging_file(request),)
+            env |= present(**{LOGGING: (files[0]["path"], "it would log the key")})
+    return Call((PYTHON, "-m", "sglang.launch_server"), args, OWNED, env, secret, port, files)
 
 
-def _secret(options: VersionCatalog) -> Secret:
+def _secret(request: Request, options: VersionCatalog) -> Secret:
     """A config file where the version reads one; before that there is only the command line."""
+    logged = Version(options.version) < LOGGING_SINCE or LOGGING in request.env
     if options.lookup("config"):
-        return Secret("file", "api-key")
-    return Secret("argument", "FULLRANK_API_KEY", "--api-key")
+        return Secret("file", "api-key", logged=logged)
+    return Secret("module", "FULLRANK_API_KEY", "--api-key", logged=logged)
+
+
+def _logging_file(request: Request) -> dict[str, Any]:
+    """SGLang's own format and level, without what the module says that writes its arguments, key included, into the log."""
+    level = next((str(value) for name, value in request.engine_args.items() if snake(str(name)) == "log_level"), "info")
+    config = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "[%(asctime)s] %(message)s", "datefmt": "%Y-%m-%d %H:%M:%S"}},
+        "handlers": {"journal": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": level.upper(), "handlers": ["journal"]},
+        "loggers": {name: {"level": "WARNING"} for name in ("sglang.srt.entrypoints.engine", "httpx", "httpcore")},
+    }
+    return {"path": f"/etc/fullrank/{request.deployment}.logging.json", "content": json.dumps(config, indent=1) + "\n"}
 
 
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,0 +1,221 @@
+"""Upgrades that work and that do not, and the way back; one replica at a time; and the made key, which is nowhere to be seen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+NET = os.environ.get("GROUND_NET", "10.77.0")
+PAIR = f"http://{NET}.11:8000/v1"
+TWINS = (f"http://{NET}.11:8100/v1", f"http://{NET}.12:8100/v1")
+KEY_FILE = Path(__file__).resolve().parents[3] / ".cache/upgrade-twins.key.yml"
+BROKEN = {"engine_version": "0.33.0", "engine_env": {"STANDIN": "never-ready"}, "engine_ready_timeout": 10}
+
+
+def key() -> str:
+    return str(yaml.safe_load(KEY_FILE.read_text())["engine_api_key"])
+
+
+def status(url: str, api_key: str | None = None, prompt: str = "Are all ranks up?", timeout: float = 5) -> int:
+    """HTTP status of a completion; 0 where nothing answers."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+    body = json.dumps({"model": "tiny", "prompt": prompt, "max_tokens": 1}).encode()
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{url}/completions", body, headers), timeout=timeout
+        ) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def runs(nodes: dict[str, Host], deployment: str) -> list[tuple[str, str]]:
+    """Of each rank what runs: engine with its version as the unit says it, and its process."""
+    shown = [
+        host.check_output(f"systemctl show --value --property=Description,MainPID fullrank-{deployment}").split("\n")
+        for host in nodes.values()
+    ]
+    return [
+        (next(s for s in one if "rank" in s).rpartition(", ")[2], next(s for s in one if s.isdigit())) for one in shown
+    ]
+
+
+def versions(nodes: dict[str, Host], deployment: str) -> set[str]:
+    return {version for version, _ in runs(nodes, deployment)}
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[tuple[int, int]]]:
+    """Which replicas answered, a few times a second, while the block runs."""
+    seen: list[tuple[int, int]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            seen.append((status(TWINS[0], key()), status(TWINS[1], key())))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_the_key_was_made_and_is_needed(nodes: dict[str, Host]) -> None:
+    assert KEY_FILE.stat().st_mode & 0o777 == 0o600
+    for url in TWINS:
+        assert [status(url, given) for given in (None, "sk-another", key())] == [401, 401, 200]
+    assert status(PAIR) == 200
+
+
+def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host]) -> None:
+    for host in nodes.values():
+        seen = host.check_output(
+            "ps axww; journalctl --no-pager --boot; systemctl cat 'fullrank-*'; systemctl show 'fullrank-*'"
+        )
+        assert key() not in seen
+        found = host.run(f"grep -rlF {key()} /etc /run /var/lib /usr/local").stdout.split()
+        assert sorted(found) == ["/etc/fullrank/twins.group.secret.json", "/etc/fullrank/twins.secret.env"]
+        assert {host.file(path).mode for path in found} == {0o600}
+
+
+def test_a_run_shows_no_key_however_much_it_says(play: Callable[..., Any]) -> None:
+    run = play("site.yml", "-vvvv", "--diff")
+    assert (run.rc, run.changed) == (0, 0)
+    assert key() not in run.text
+    assert all(key() not in json.dumps(event) for event in run.events)
+
+
+def test_check_mode_tells_of_an_upgrade_and_makes_none(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    before = runs(nodes, "pair"), runs(nodes, "twins")
+    run = play("playbooks/upgrade.yml", "--check", "--diff", engine_version="0.32.0")
+    assert run.rc == 0
+    assert run.changed == 4 * 3 + 2  # each rank: write, stop, start; each replica: drain
+    assert "+Description=pair: rank 0 of 2, vllm 0.32.0" in run.text
+    assert (runs(nodes, "pair"), runs(nodes, "twins")) == before
+
+
+def test_what_the_new_version_does_not_know_is_refused_before_anything_is_touched(
+    nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
+    before = runs(nodes, "pair"), runs(nodes, "twins")
+    run = play("playbooks/upgrade.yml", engine_version="0.32.0", engine_args={"max_modle_len": 256})
+    assert (run.rc, run.changed) == (2, 0)
+    assert "vllm 0.32.0 has no option --max-modle-len" in run.text
+    assert (runs(nodes, "pair"), runs(nodes, "twins")) == before
+
+
+def test_there_is_nothing_to_roll_back_to_yet(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    before = runs(nodes, "pair")
+    run = play("playbooks/rollback.yml", "-l", "pair")
+    assert (run.rc, run.changed) == (2, 0)
+    assert "no earlier launch of pair is kept on this node" in run.text
+    assert runs(nodes, "pair") == before
+
+
+def test_an_upgrade_takes_one_replica_after_the_other(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    with watched() as seen, ThreadPoolExecutor() as clients:
+        # longer than the run needs until it would stop the replica
+        long = clients.submit(status, TWINS[0], key(), "work 45", 120)
+        run = play("playbooks/upgrade.yml", engine_version="0.32.0")
+    assert run.rc == 0
+    assert long.result() == 200
+    assert "pair: vllm 0.31.0 -> vllm 0.32.0" in run.text
+    assert "twins replica 1: vllm 0.31.0 -> vllm 0.32.0" in run.text
+    assert versions(nodes, "pair") == versions(nodes, "twins") == {"vllm 0.32.0"}
+    assert status(PAIR) == 200
+    # each was away for a while, and never both
+    assert all(any(look[replica] != 200 for look in seen) for replica in (0, 1))
+    assert all(200 in look for look in seen)
+    again = play("playbooks/upgrade.yml", engine_version="0.32.0")
+    assert (again.rc, again.changed) == (0, 0)
+    assert key() not in run.text + again.text
+
+
+@pytest.mark.parametrize("deployment", ["pair", "twins"])
+def test_a_version_that_does_not_become_ready_goes_by_itself(
+    nodes: dict[str, Host], play: Callable[..., Any], deployment: str
+) -> None:
+    before = runs(nodes, deployment)
+    with watched() as seen:
+        run = play("playbooks/upgrade.yml", "-l", deployment, **BROKEN)
+    assert run.rc == 2
+    label = {"pair": "pair", "twins": "twins replica 0"}[deployment]
+    assert f"{label} could not be upgraded to vllm 0.33.0; it is back with vllm 0.32.0, which answers" in run.text
+    assert "not ready after 10 s" in run.text
+    assert versions(nodes, deployment) == {"vllm 0.32.0"}
+    assert all(host.run(f"fullrank-check {deployment}").rc == 0 for host in nodes.values())
+    if deployment == "twins":
+        assert "twins replica 1 was left as it is, because of n1_twin" in run.text
+        assert runs(nodes, deployment)[1] == before[1]
+        assert all(200 in look for look in seen)
+        assert status(TWINS[0], key()) == 200
+    else:
+        assert status(PAIR) == 200
+    settled = play("playbooks/upgrade.yml", "-l", deployment, engine_version="0.32.0")
+    assert (settled.rc, settled.changed) == (0, 0)
+
+
+def test_a_rollback_by_hand(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    told = play("playbooks/rollback.yml", "--check", "--diff", engine_version="0.32.0")
+    assert (told.rc, told.changed) == (0, 4 * 3 + 2)
+    assert "-Description=pair: rank 0 of 2, vllm 0.32.0" in told.text
+    assert versions(nodes, "pair") == {"vllm 0.32.0"}
+    with watched() as seen:
+        run = play("playbooks/rollback.yml", engine_version="0.32.0")
+    assert run.rc == 0
+    assert "pair: back to vllm 0.31.0. The inventory still says vllm 0.32.0" in run.text
+    assert versions(nodes, "pair") == versions(nodes, "twins") == {"vllm 0.31.0"}
+    assert status(PAIR) == 200 and all(status(url, key()) == 200 for url in TWINS)
+    assert all(200 in look for look in seen)
+    before = runs(nodes, "pair"), runs(nodes, "twins")
+    again = play("playbooks/rollback.yml", engine_version="0.32.0")
+    assert (again.rc, again.changed) == (0, 0)
+    # the inventory of this scenario says 0.31.0: what was rolled back is what it would start
+    assert play("playbooks/upgrade.yml").changed == 0
+    assert (runs(nodes, "pair"), runs(nodes, "twins")) == before
+    assert key() not in run.text + told.text
+
+
+def test_a_key_that_is_taken_away_is_gone(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    assert (
+        play("playbooks/engines.yml", "-l", "twins", engine_api_key_required=False, engine_api_key_file="/nowhere").rc
+        == 0
+    )
+    assert status(TWINS[0]) == 200
+    for host in nodes.values():
+        assert not host.file("/etc/fullrank/twins.secret.env").exists
+        # kept with the launch before, for a rollback
+        assert host.run(f"grep -rlF {key()} /etc /run /var/lib").stdout.split() == ["/etc/fullrank/twins.previous.json"]
+
+
+def test_removal_leaves_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    run = play("playbooks/remove.yml")
+    assert (run.rc, run.changed) == (0, 4)
+    for host in nodes.values():
+        assert (
+            host.check_output(
+                "find /etc/fullrank /usr/local/lib/fullrank /var/lib/fullrank -name '*twins*' -o -name '*pair*'"
+            )
+            == ""
+        )
+    assert play("playbooks/remove.yml").changed == 0
+    # the key is the operator's
+    assert KEY_FILE.exists()
+    KEY_FILE.unlink()

@@ -1,0 +1,67 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Makes the key of a deployment on the controller, where there is none yet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import string
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.plugin_utils import key_file
+
+# 256 bits, in characters that no shell, header or YAML reads as anything else
+ALPHABET, LENGTH = string.ascii_letters + string.digits, 43
+OPTIONS = {"deployment": {"type": "str", "required": True}, "path": {"type": "path"}}
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.engine_key``."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        assert task_vars is not None
+        try:
+            path = given["path"] or key_file.place(task_vars, given["deployment"])
+            if not path:
+                raise ValueError(
+                    f"the inventory is no file beside which a key of {given['deployment']} could lie; set engine_api_key, or "
+                    "engine_api_key_file"
+                )
+            there = Path(path).exists()
+            if there:
+                key_file.key_of(self._loader.load_from_file(path, cache="none"), path)
+        except (ValueError, AnsibleError) as error:
+            return result | {"failed": True, "msg": str(error)}
+        result |= {"changed": not there, "path": path}
+        if there:
+            return result
+        if not self._task.check_mode:
+            self._write(
+                Path(path),
+                key_file.text(given["deployment"], path, "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))),
+            )
+            Display().display(f"  {given['deployment']}: clients need the key that was made: {path}")
+            Display().display(f"  encrypt it: ansible-vault encrypt {path}")
+        return result | {"diff": {"prepared": f"{path} (mode 0600): a new key\n"}}
+
+    def _write(self, path: Path, text: str) -> None:
+        """In one step, and not over a file that another head's task made in this moment."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        with contextlib.suppress(FileExistsError):
+            os.link(work, path)
+        work.unlink()

@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The head of a replica answers what it has, and gets nothing new."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rank_drain
+version_added: 0.1.0
+short_description: Let a replica answer the requests that it has, before it is stopped
+description:
+  - The supervisor of a replica's head says that it is not ready, so that routers send requests elsewhere, until the replica
+    is started again by M(fullrank.serving.rank). The engine goes on.
+  - Returns when the engine's own metrics show no request, or after O(timeout). An engine whose metrics cannot tell is given
+    the whole time.
+options:
+  deployment:
+    description: Name of the deployment.
+    type: str
+    required: true
+  timeout:
+    description: Seconds that requests are given to end.
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    description: Says that it would be drained, and waits for nothing.
+    support: full
+  diff_mode:
+    description: Nothing that has a text changes.
+    support: none
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Let it answer what it has
+  fullrank.serving.rank_drain:
+    deployment: qwen
+"""
+
+RETURN = r"""
+requests:
+  description: How many requests were left in the end; none where the metrics do not tell.
+  returned: it was ready
+  type: float
+waited:
+  description: Seconds.
+  returned: it was ready
+  type: float
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import engine_metrics, group_check, units
+
+NOTICED_S = 3.0
+"""Routers ask the supervisor every second."""
+
+ASK_S = 5.0
+
+
+def left(config: dict[str, Any], key: str) -> float | None:
+    """Requests that the engine has: those that it works on and those that wait. None: its metrics do not tell."""
+    asked = engine_metrics.ask(config["url"], key, ASK_S)
+    if asked["error"]:
+        return None
+    known = [asked[name] for name in ("running", "waiting") if asked[name] is not None]
+    return sum(known) if known else None
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "deployment": {"type": "str", "required": True},
+            "timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    name = module.params["deployment"]
+    if not (group_check.status(name) or {}).get("ready"):
+        module.exit_json(changed=False)
+    if module.check_mode:
+        module.exit_json(changed=True)
+    config, secret = (json.loads(Path(file(name)).read_text()) for file in (units.group_config, units.group_secret))
+    Path(units.drain_mark(name)).touch()
+    began = time.monotonic()
+    time.sleep(NOTICED_S)
+    while (requests := left(config, secret["api_key"])) != 0 and time.monotonic() - began < module.params["timeout"]:
+        time.sleep(1)
+    module.exit_json(changed=True, requests=requests, waited=round(time.monotonic() - began, 1))
+
+
+if __name__ == "__main__":
+    main()
