@@ -92,7 +92,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
 from ansible_collections.fullrank.serving.plugins.module_utils import openpgp, package_sources
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import write
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 
 APT = Path("/etc/apt")
 

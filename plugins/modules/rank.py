@@ -162,13 +162,13 @@ log:
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import group_program, systemd, units
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 
 UNITS = Path("/etc/systemd/system")
 CHECK = Path("/usr/local/bin/fullrank-check")
@@ -245,19 +245,6 @@ def read(path: Path) -> tuple[str, int]:
         return path.read_text(), path.stat().st_mode & 0o777
     except FileNotFoundError:
         return "", 0
-
-
-def write(path: Path, content: str, mode: int) -> None:
-    """Replace a file in one step; it never has other permissions than ``mode``, not even while it is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.new")
-    work.unlink(missing_ok=True)
-    with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    work.chmod(mode)  # whatever the umask is
-    work.replace(path)
 
 
 def diff_of(path: Path, before: tuple[str, int], after: tuple[str, int], secret: bool) -> dict[str, str]:
