@@ -104,6 +104,10 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str], list[str]]
     "stackhpc: the running kernel must be the newest installed": (
         {"driver_kind": OPEN, "kernels": [KERNEL, "5.15.0-131-generic"]}, {"source": "doca"}, "dma-buf", ["kernel-newest"], [],
     ),
+    "a kernel that an update brought is no failure where the stack is there": (
+        {"driver_kind": OPEN, "kernels": [KERNEL, "5.15.0-131-generic"], "stack": stack.Installed("doca", "25.07")},
+        {"source": "doca"}, "dma-buf", [], ["kernel-newest"],
+    ),
     "ansible-role-nvidia-driver #18: headers of the running kernel": (
         {"driver_kind": OPEN, "headers": False}, {"source": "mlnx_ofed"}, "dma-buf", ["kernel-headers"], [],
     ),
@@ -262,7 +266,7 @@ def test_settings_that_win_over_ours(node: rdma_node.Node) -> None:
 
 
 def audit(node: rdma_node.Node, root: Path, **options: Any) -> dict[str, str]:
-    result = rdma_audit.run(Host(str(root)), node, {"source": "inbox", "modules": [], **options})
+    result = rdma_audit.run(Host(str(root)), node, {"source": "inbox", "modules": [], "announced": False, **options})
     return {one["id"]: one["status"] for one in result["checks"]}
 
 
@@ -293,6 +297,14 @@ def test_a_stack_that_is_not_as_wanted_fails(
     facts: dict[str, Any], check: str, node: rdma_node.Node, tmp_path: Path
 ) -> None:
     assert audit(replace(node, **facts), tmp_path, source="doca", modules=["mlx5_ib"])[check] == "fail"
+
+
+def test_nothing_is_said_of_a_stack_that_is_only_announced(node: rdma_node.Node, tmp_path: Path) -> None:
+    bare = replace(node, stack=stack.Installed("", ""), loaded=set())
+    found = audit(bare, tmp_path, modules=["mlx5_ib"], announced=True)
+    assert (found["stack"], found["ports"], found["roce-mtu"]) == ("skipped", "pass", "warn")
+    assert "modules" not in found
+    assert audit(bare, tmp_path, modules=["mlx5_ib"])["stack"] == "fail"
 
 
 def test_mlnx_qos() -> None:
@@ -328,8 +340,28 @@ def test_a_configuration_space_that_cannot_be_read(config: bytes) -> None:
     assert rdma_audit.relaxed_ordering(config) is None
 
 
+def test_the_traffic_class_of_a_card_and_of_the_connection_manager(node: rdma_node.Node, tmp_path: Path) -> None:
+    name = node.hcas[0]["name"]
+    recorded.write(tmp_path, f"sys/class/infiniband/{name}/tc/1/traffic_class", "Global tclass=106\n")
+    recorded.write(tmp_path, f"sys/kernel/config/rdma_cm/{name}/ports/1/default_roce_tos", "96\n")
+    found = rdma_audit.run(Host(str(tmp_path)), node, {"source": "inbox", "modules": [], "announced": False})
+    assert found["node"]["traffic_class"] == ["Global tclass=106", "connection manager 96"]
+
+
+def test_a_driver_of_the_kernel_is_mended_in_the_way_of_the_distribution(node: rdma_node.Node, tmp_path: Path) -> None:
+    facts = {
+        "stack": stack.Installed("doca", "1"),
+        "openibd": "active enabled",
+        "module_file": "/lib/modules/k/kernel/mlx5_core.ko",
+    }
+    rocky = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
+    for release, words in ((node.release, "dkms status"), (rocky, "doca-kernel-support")):
+        checks = rdma_audit.check_stack(replace(node, release=release, **facts), {"source": "doca"})
+        assert [words in one["remedy"] for one in checks if one["id"] == "module-origin"] == [True]
+
+
 def test_nodes_are_compared(node: rdma_node.Node, tmp_path: Path) -> None:
-    one = rdma_audit.run(Host(str(tmp_path)), node, {"source": "inbox", "modules": []})
+    one = rdma_audit.run(Host(str(tmp_path)), node, {"source": "inbox", "modules": [], "announced": False})
     assert not [x for x in report({"a": one, "b": one, "c": {}})["findings"] if x["code"].endswith("-equal")]
     other = {**one, "node": {**one["node"], "roce_mtu": ["1500"], "traffic_class": ["Global tclass=106"]}}
     third = {**one, "node": {**one["node"], "traffic_class": ["Global tclass=0"]}}
