@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check, misspelt
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import MACHINES, Deployment, check, misspelt
 
 
 class ActionModule(ActionBase):
@@ -26,19 +26,28 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(argument_spec={"argument_specs": {"type": "dict", "required": True}})
+        _, options = self.validate_argument_spec(
+            argument_spec={
+                "argument_specs": {"type": "dict", "required": True},
+                "required": {"type": "bool", "default": True},
+            }
+        )
         assert task_vars is not None
         spec = {name: option for role in options["argument_specs"].values() for name, option in role.items()}
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
-        for one in found or []:
-            values, mistakes = _variables(one, task_vars["hostvars"], spec)
+        ranks = {host for one in found or [] for host in one.hosts}
+        machines = Deployment(MACHINES, tuple(h for h in task_vars["groups"].get(MACHINES, []) if h not in ranks))
+        # a machine that is no rank needs nothing of what a deployment must say
+        groups = [*((one, spec) for one in found or []), (machines, _voluntary(spec))]
+        for one, expected in groups:
+            values, mistakes = _variables(one, task_vars["hostvars"], expected)
             variables |= values
             findings += mistakes
             given = {name for host in one.hosts for name in task_vars["hostvars"][host]}
             findings += misspelt(given, options["argument_specs"], f"group_vars of {one.name}")
-        findings = [*check(found, variables), *findings]
+        findings = [*check(found, variables, options["required"]), *findings]
         result |= {
             "changed": False,
             "deployments": {one.name: list(one.hosts) for one in found or []},
@@ -47,6 +56,10 @@ class ActionModule(ActionBase):
         if message := report.failures(findings, "the inventory"):
             result |= {"failed": True, "msg": message}
         return result
+
+
+def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {**option, "required": False} for name, option in spec.items()}
 
 
 def _variables(

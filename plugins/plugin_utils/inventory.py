@@ -13,6 +13,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import F
 
 PARENT = "deployments"
 """The group whose child groups are the deployments."""
+MACHINES = "gpu_nodes"
+"""The group of every machine once; the roles of the nodes read the variables of its hosts."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +25,29 @@ class Deployment:
     hosts: tuple[str, ...]
 
 
-def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def check(
+    deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapping[str, Any]], required: bool = True
+) -> list[Finding]:
     """What is wrong with the shape of the inventory.
 
     deployments: the child groups of ``deployments``, None when there is no such group.
     variables: host → its variables; ``ansible_host``, ``engine_port``, ``engine_rendezvous_port`` and ``engine_group_port`` are
     looked at.
+    required: whether there must be one; nodes can be prepared before anybody knows what they will serve.
     """
     if not deployments:
-        return [
-            fail(
-                "no-deployment",
-                f"group {PARENT}",
-                "the inventory has no such group" if deployments is None else "the group has no child group",
-                f"write one child group of '{PARENT}' for every model that is to be served, with its hosts in rank order",
-            )
-        ]
+        return (
+            []
+            if not required
+            else [
+                fail(
+                    "no-deployment",
+                    f"group {PARENT}",
+                    "the inventory has no such group" if deployments is None else "the group has no child group",
+                    f"write one child group of '{PARENT}' for every model that is to be served, with its hosts in rank order",
+                )
+            ]
+        )
     return [*_empty(deployments), *_several(deployments), *_shared_ports(deployments, variables)]
 
 
