@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: docker_restart
 version_added: 0.1.0
-short_description: Restart docker when its configuration is newer than its process, and not under a running engine
+short_description: Restart docker when it was started with another configuration, and not under a running engine
 description:
   - Starts docker where it does not run. Restarts it where C(daemon.json), its unit, drop-ins or environment files are not those
     that it was started with; otherwise does nothing.
@@ -31,7 +31,7 @@ attributes:
     description: There is nothing to show.
     support: none
   idempotent:
-    description: A docker that runs with what is written is left alone.
+    description: A docker that was started with what is written is left alone.
     support: full
 author:
   - The fullrank authors (@fullrank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import sys
@@ -104,5 +105,6 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 "mlnx_ofed": f"{url}/mlnx_ofed/",
                 "doca": f"{url}/doca/",
                 "key": f"{url}/key.asc",
+                "sum": "sha256:" + hashlib.sha256(key.public().encode()).hexdigest(),
                 "text": key.public(),
             }

@@ -121,7 +121,11 @@ def test_everything_that_stands_in_the_way_is_said_at_once(
 
 
 def test_mlnx_ofed(node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]) -> None:
-    twice(play, **hardware(), **from_vendor(vendor, MLNX))
+    ours_of_vendor = from_vendor(vendor, MLNX)
+    refused = play(PLAYBOOK, **hardware(), **ours_of_vendor, rdma_repository_key_checksum=f"sha256:{'0' * 64}")
+    assert refused.rc != 0 and "checksum" in said(refused)
+    assert not node.file(OURS["sources"]).exists
+    twice(play, **hardware(), **ours_of_vendor, rdma_repository_key_checksum=vendor["sum"])
     assert node.package("mlnx-ofed-all").version == "24.10-1.1.4.0"
     assert "mlnx-ofed-all" in node.check_output("apt-mark showhold")
     assert node.service("openibd").is_enabled
