@@ -44,7 +44,9 @@ options:
     description: Address of the public key.
     type: str
   fingerprint:
-    description: Fingerprint of the key, 40 hexadecimal digits; spaces do not matter.
+    description:
+      - Fingerprint of the key, 40 hexadecimal digits; spaces do not matter.
+      - Where the file holds several keys, all of theirs, with commas.
     type: str
   timeout:
     description: Seconds to wait for the key.
@@ -120,13 +122,18 @@ class Repository:
 
     def problem(self, content: bytes) -> str:
         """Why this is not the key; empty when it is."""
-        wanted = bare(self.given["fingerprint"])
         try:
             there = openpgp.fingerprints(content)
         except ValueError as error:
             return f"it is not a key: {error}"
         # every key of the file is trusted, so none may be another one
-        return "" if set(there) == {wanted} else f"its fingerprint is {', '.join(there)} instead of {wanted}"
+        wanted = self.wanted()
+        return (
+            "" if set(there) <= set(wanted) else f"its fingerprint is {', '.join(there)} instead of {', '.join(wanted)}"
+        )
+
+    def wanted(self) -> list[str]:
+        return [bare(one) for one in self.given["fingerprint"].split(",")]
 
     def key_content(self) -> bytes:
         here = self.key.read_bytes() if self.key.exists() else b""
@@ -144,8 +151,9 @@ class Repository:
 
     def present(self) -> list[str]:
         given = self.given
-        if not re.fullmatch(r"[0-9A-F]{40}", bare(given["fingerprint"])):
-            self.module.fail_json(msg=f"fingerprint: {given['fingerprint']!r} is not 40 hexadecimal digits")
+        for one in self.wanted():
+            if not re.fullmatch(r"[0-9A-F]{40}", one):
+                self.module.fail_json(msg=f"fingerprint: {one!r} is not 40 hexadecimal digits")
         self.want(self.key, self.key_content())
         if self.apt:
             text = package_sources.deb822(

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import perftest, rdma_audit, rdma_node, rdma_plan
+from ansible_collections.fullrank.serving.plugins.module_utils import (
+    packages,
+    perftest,
+    rdma_audit,
+    rdma_node,
+    rdma_plan,
+)
 from ansible_collections.fullrank.serving.plugins.module_utils import rdma_stack as stack
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 from ansible_collections.fullrank.serving.plugins.modules import rdma_bandwidth
@@ -27,6 +33,7 @@ def wanted(**changes: Any) -> dict[str, Any]:
         "version": "3.2.1",
         "repository_url": "https://mirror.example/doca",
         "repository_key": "https://mirror.example/key",
+        "repository_fingerprint": "A" * 40,
         "gpudirect": "auto",
         "migrate_ok": False,
         "module_key_enrolled": False,
@@ -141,6 +148,9 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str], list[str]]
         {"driver_kind": OPEN, "memlock_raisable": False}, {}, "dma-buf", [], ["memlock-capped"],
     ),
     "no version, no glob": ({"driver_kind": OPEN}, {"source": "doca", "version": ""}, "dma-buf", ["version"], []),
+    "a key that nobody has looked at": (
+        {"driver_kind": OPEN}, {"source": "mlnx_ofed", "repository_fingerprint": ""}, "dma-buf", ["repository-key"], [],
+    ),
 }  # fmt: skip
 
 
@@ -234,17 +244,34 @@ def test_names_of_packages(node: rdma_node.Node) -> None:
     assert (leader["names"], leader["hold"]) == (["doca-ofed"], True)
 
 
-def test_sources_of_both_families_and_an_inline_key(node: rdma_node.Node) -> None:
-    text = stack.sources_text("debian", "https://m/", "https://m/key")
-    assert "Signed-By: /etc/apt/keyrings/fullrank-rdma.asc\n" in text
-    inline = stack.sources_text("debian", "https://m/", "-----BEGIN PGP\n\nabc\n-----END PGP\n")
-    assert inline.endswith("Signed-By:\n -----BEGIN PGP\n .\n abc\n -----END PGP\n")
-    rocky = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
-    plan = rdma_plan.make(replace(node, release=rocky), wanted(source="doca"))
-    assert "gpgcheck=1\ngpgkey=https://mirror.example/key\n" in (
-        file(plan, "/etc/yum.repos.d/fullrank-rdma.repo") or ""
+def test_the_repository_and_the_number_of_its_release(node: rdma_node.Node) -> None:
+    plan = rdma_plan.make(node, wanted(source="doca"))
+    assert plan["repository"] == {
+        "name": "fullrank-rdma",
+        "url": "https://mirror.example/doca/3.2.1/ubuntu24.04/x86_64/",
+        "key_url": "https://mirror.example/key",
+        "fingerprint": "A" * 40,
+    }
+    assert rdma_plan.make(node, wanted())["repository"] == {}, "the distribution's needs none"
+    assert plan["packages"][0]["version"] == "3.2.1", "another number is another release, and is installed"
+    aliased = rdma_plan.make(node, wanted(source="doca", version="latest-2.9-LTS"))
+    assert aliased["packages"][0]["version"] == ""
+
+
+# `dnf install doca-ofed` on RHEL 9 and a file of MLNX_OFED's repository, both shown in public
+@pytest.mark.parametrize(
+    ("row", "source", "release"),
+    [
+        ("doca-ofed|0:3.1.0-091000|x86_64|doca", "doca", "3.1.0"),
+        ("mlnx-ofed-all|0:24.10-1.1.4.0|noarch|mlnx", "mlnx_ofed", "24.10-1.1.4.0"),
+    ],
+)
+def test_the_number_of_a_release_is_found(row: str, source: str, release: str) -> None:
+    leader = stack.packages(source, "redhat", release)[0]
+    chosen, problems = packages.resolve(
+        packages.parse_repoquery(row), leader["names"], leader["version"], "rdma_version"
     )
-    assert (plan["key_url"], plan["sources_file"]) == ("", "/etc/yum.repos.d/fullrank-rdma.repo")
+    assert problems == [] and chosen is not None
 
 
 def test_another_distribution_is_refused(node: rdma_node.Node) -> None:
