@@ -38,11 +38,11 @@ CONFLICTS = (
     Conflict(
         ("rdma-core", "libibverbs1"), stack.OUT_OF_TREE, "held", "fail",
         "held at the distribution's version, which has another ABI than OFED's",
-        "apt-mark unhold it, or keep rdma_source: inbox",
+        "unhold it (apt-mark unhold, dnf versionlock delete), or keep rdma_source: inbox",
     ),
     Conflict(
         ("dkms",), stack.OUT_OF_TREE, "held", "fail",
-        "held, but OFED brings the version that it builds with", "apt-mark unhold dkms",
+        "held, but OFED brings the version that it builds with", "unhold it (apt-mark unhold, dnf versionlock delete)",
     ),
     Conflict(
         ("mft",), stack.OUT_OF_TREE, "installed", "warn",
@@ -172,7 +172,8 @@ def uninstall(node: Node) -> list[list[str]]:
     """The commands that remove OFED by its own script, which stops at packages that are held."""
     if not node.uninstaller:
         return []
-    held = [["apt-mark", "unhold", *sorted(node.held)]] if node.held else []
+    unhold = ["apt-mark", "unhold"] if stack.family(node.release) == "debian" else ["dnf", "versionlock", "delete"]
+    held = [[*unhold, *sorted(node.held)]] if node.held else []
     return [*held, [node.uninstaller, "--force"]]
 
 

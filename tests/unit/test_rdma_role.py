@@ -201,6 +201,21 @@ def test_the_way_from_mlnx_ofed_to_doca(node: rdma_node.Node) -> None:
     plan = rdma_plan.make(there, wanted(source="doca", migrate_ok=True))
     assert plan["uninstall"] == [["apt-mark", "unhold", "mlnx-ofed-all"], ["/usr/sbin/ofed_uninstall.sh", "--force"]]
     assert codes(plan) == []
+    rocky = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
+    plan = rdma_plan.make(replace(there, release=rocky), wanted(source="doca", migrate_ok=True))
+    assert plan["uninstall"][0] == ["dnf", "versionlock", "delete", "mlnx-ofed-all"]
+
+
+def test_what_dnf_has_locked_is_held(node: rdma_node.Node, tmp_path: Path) -> None:
+    """The file of dnf's versionlock plugin; rpm's answer in the form that is asked for."""
+    recorded.write(tmp_path, "etc/os-release", ROCKY)
+    recorded.write(
+        tmp_path,
+        "etc/dnf/plugins/versionlock.list",
+        "# Added lock\nrdma-core-0:51.0-1.el9.*\nkernel-0:5.14.0-1.el9.*\n",
+    )
+    host = Host(str(tmp_path))
+    assert rdma_node.collect(host, host).held == {"rdma-core"}
 
 
 def test_systemd_is_not_reloaded_under_a_running_rank(node: rdma_node.Node) -> None:
