@@ -48,6 +48,7 @@ test-all: export FULLRANK_TEST_ALL := 1
 test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router ## everything, also what takes long
 
 .PHONY: test-nodes
+# each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
 test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
 
 .PHONY: test-weights

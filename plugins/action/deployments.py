@@ -15,7 +15,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils import findings a
 from ansible_collections.fullrank.serving.plugins.plugin_utils.endpoints import ROUTERS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment, check, misspelt, replicas
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
+    MACHINES,
+    Deployment,
+    check,
+    misspelt,
+    replicas,
+)
 
 
 class ActionModule(ActionBase):
@@ -27,21 +33,30 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(argument_spec={"argument_specs": {"type": "dict", "required": True}})
+        _, options = self.validate_argument_spec(
+            argument_spec={
+                "argument_specs": {"type": "dict", "required": True},
+                "required": {"type": "bool", "default": True},
+            }
+        )
         assert task_vars is not None
         spec = {name: option for role in options["argument_specs"].values() for name, option in role.items()}
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
-        for one in found or []:
-            values, mistakes = _variables(one, task_vars["hostvars"], spec)
+        ranks = {host for one in found or [] for host in one.hosts}
+        machines = Deployment(MACHINES, tuple(h for h in task_vars["groups"].get(MACHINES, []) if h not in ranks))
+        # a machine that is no rank needs nothing of what a deployment must say
+        groups = [*((one, spec) for one in found or []), (machines, _voluntary(spec))]
+        for one, expected in groups:
+            values, mistakes = _variables(one, task_vars["hostvars"], expected)
             variables |= values
             findings += mistakes
             given = {name for host in one.hosts for name in task_vars["hostvars"][host]}
             findings += misspelt(given, options["argument_specs"], f"group_vars of {one.name}")
         routers = Deployment(ROUTERS, tuple(task_vars["groups"].get(ROUTERS, ())))
         findings += self._of_routers(routers, task_vars["hostvars"], options["argument_specs"])
-        findings = [*check(found, variables), *findings]
+        findings = [*check(found, variables, options["required"]), *findings]
         result |= {
             "changed": False,
             "deployments": {one.name: list(one.hosts) for one in found or []},
@@ -60,6 +75,10 @@ class ActionModule(ActionBase):
         _, mistakes = _variables(routers, hostvars, roles.get(ROUTERS, {}))
         given = {name for host in routers.hosts for name in hostvars[host]}
         return [*mistakes, *misspelt(given, roles, f"group_vars of {routers.name}")]
+
+
+def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {**option, "required": False} for name, option in spec.items()}
 
 
 def _variables(

@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import docker_config, docker_running
 from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 from ansible_collections.fullrank.serving.plugins.module_utils.units import parse_show
 
 # runs a command and gives (code, stdout, stderr): AnsibleModule.run_command
@@ -25,19 +26,6 @@ Run = Callable[..., "tuple[int, str, str]"]
 DAEMON_JSON = "/etc/docker/daemon.json"
 STATE = Path("/var/lib/fullrank/docker")
 DEFAULT_ROOT = "/var/lib/docker"
-
-
-def write(path: Path, content: str | bytes, mode: int) -> None:
-    """Replace a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.new")
-    work.unlink(missing_ok=True)
-    with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    work.chmod(mode)
-    work.replace(path)
 
 
 @dataclass(frozen=True)

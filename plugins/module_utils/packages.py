@@ -72,6 +72,8 @@ def matches(candidate: Candidate, wanted: str) -> bool:
 
     >>> [matches(Candidate("d", v, ""), "580.9") for v in ("580.9.1-1", "580.95.05-1", "1:580.9-2")]
     [True, False, True]
+    >>> [matches(Candidate("d", v, ""), "1.7.24") for v in ("1.7.24~ds1-6", "5:1.7.24~3-0~ubuntu-jammy", "1.7.24~rc1-1")]
+    [True, True, False]
     """
     if wanted in (candidate.version, candidate.without_epoch):
         return True
@@ -80,9 +82,8 @@ def matches(candidate: Candidate, wanted: str) -> bool:
     if ":" in wanted:
         offered = candidate.version
     rest = offered[len(wanted) :]
-    # 580~rc1 comes before 580; 1.18.0-1~bpo1 is a 1.18.0-1
-    boundary = not rest or not (rest[0].isalnum() or (rest[0] == "~" and "-" not in wanted))
-    return offered.startswith(wanted) and boundary
+    # 580~rc1 comes before 580; 1.18.0-1~bpo1 is a 1.18.0-1, 1.7.24~ds1 what Debian made of 1.7.24
+    return offered.startswith(wanted) and not re.match(r"[^\W_]|~(a|alpha|b|beta|dev|git|pre|rc|svn)(?![a-z])", rest)
 
 
 def newest(candidates: Iterable[Candidate]) -> Candidate | None:

@@ -19,6 +19,14 @@ from ansible_collections.fullrank.serving.plugins.module_utils.rdma_node import 
 ROCE_MTU = 4200
 _PCI_EXPRESS = 0x10  # capability id, PCI Express Base Specification 7.5.3; device control is 8 bytes into it
 _RELAXED = 1 << 4
+# the packages of RHEL bring modules for the kernels of its releases only (DOCA Installation Guide for Linux)
+_BUILD = {
+    "debian": "dkms status; the build for this kernel failed",
+    "redhat": (
+        "this kernel is not one of the release's: dnf install doca-extra, run /opt/mellanox/doca/tools/doca-kernel-support, "
+        "and install the repository package that it makes"
+    ),
+}
 
 
 def run(host: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,11 +42,10 @@ def run(host: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
         }
     )
     qos = {name: parse_mlnx_qos(result.stdout) for name, result in _mlnx_qos(host, ethernet).items()}
-    classes = {hca["name"]: host.read(f"{rdma.INFINIBAND}/{hca['name']}/tc/1/traffic_class") or "" for hca in node.hcas}
+    classes = {hca["name"]: _classes(host, hca) for hca in node.hcas}
     relaxed = {hca["name"]: relaxed_ordering(_config(host, hca)) for hca in node.hcas if hca["pci_address"]}
     checks = [
-        *check_stack(node, wanted),
-        *check_modules(node, wanted),
+        *(announced(wanted) if wanted["announced"] else [*check_stack(node, wanted), *check_modules(node, wanted)]),
         *check_memlock(node),
         check_ports(node),
         check_mtu(node, ethernet),
@@ -47,6 +54,11 @@ def run(host: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
         *preflight_gpu.check_pci(host, facts, {"rdma": True}),
     ]
     return {"checks": checks, "node": _comparable(node, ethernet, qos, classes, relaxed)}
+
+
+def announced(wanted: Mapping[str, Any]) -> list[Check]:
+    """In the place of the checks that a stack answers which is only announced."""
+    return [skipped("stack", "packages", f"{wanted['source']} would be installed first")]
 
 
 def check_stack(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
@@ -69,9 +81,7 @@ def check_stack(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
     outside = re.search(r"/(updates|extra|weak-updates)/", node.module_file)
     if node.module_file and not outside:
         message = f"mlx5_core is the kernel's own ({node.module_file}), although {source} is installed"
-        checks.append(
-            failed("module-origin", "modinfo mlx5_core", message, "dkms status; the build for this kernel failed")
-        )
+        checks.append(failed("module-origin", "modinfo mlx5_core", message, _BUILD[stack.family(node.release)]))
     elif outside:
         checks.append(passed("module-origin", "modinfo mlx5_core", node.module_file))
     return checks
@@ -152,6 +162,16 @@ def _mlnx_qos(host: Host, ethernet: list[str]) -> dict[str, Any]:
     return {name: one for name, one in zip(ethernet, results) if one and one.rc == 0}  # noqa: B905 - Python 3.9
 
 
+def _classes(host: Host, hca: Mapping[str, Any]) -> list[str]:
+    """The traffic class that a card was given for all, and the type of service of the connection manager (``cma_roce_tos``)."""
+    forced = host.read(f"{rdma.INFINIBAND}/{hca['name']}/tc/1/traffic_class")
+    by_manager = (
+        host.read(f"/sys/kernel/config/rdma_cm/{hca['name']}/ports/{port['port']}/default_roce_tos")
+        for port in hca["ports"]
+    )
+    return [*filter(None, [forced]), *(f"connection manager {value}" for value in by_manager if value)]
+
+
 def _config(host: Host, hca: Mapping[str, Any]) -> bytes:
     return host.read_bytes(f"{pci.DEVICES}/{hca['pci_address']}/config") or b""
 
@@ -190,7 +210,7 @@ def _comparable(
     node: Node,
     ethernet: list[str],
     qos: Mapping[str, Mapping[str, Any]],
-    classes: Mapping[str, str],
+    classes: Mapping[str, list[str]],
     relaxed: Mapping[str, bool | None],
 ) -> dict[str, Any]:
     """What must be equal on all nodes; compared by the filter ``rdma_report``."""
@@ -207,7 +227,7 @@ def _comparable(
         ),
         "roce_mtu": mtus,
         "qos": sorted({f"trust {one['trust']}, flow control on {one['pfc']}" for one in qos.values()}),
-        "traffic_class": sorted({one for one in classes.values() if one}),
+        "traffic_class": sorted({one for ones in classes.values() for one in ones}),
         "relaxed_ordering": sorted({str(one) for one in relaxed.values() if one is not None}),
         "active": [
             {"device": hca["name"], "port": port["port"], "gbps": port["rate_gbps"] or 0}

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import (
     nvidia_smi,
+    package_manager,
     pci,
     preflight_system,
     rdma,
@@ -147,7 +148,8 @@ def _packages(system: Host, distribution: str) -> tuple[dict[str, str], set[str]
         return {row[1]: row[2] for row in rows}, {row[1] for row in rows if row[0].startswith("h")}
     result = system.run("rpm", "-q", "--qf", "%{NAME}|%{VERSION}-%{RELEASE}\n", *_LOOKED_FOR)
     rows = [line.split("|") for line in (result.stdout if result else "").splitlines() if line.count("|") == 1]
-    return {row[0]: row[1] for row in rows}, set()
+    locks = system.read("/etc/dnf/plugins/versionlock.list") or ""
+    return {row[0]: row[1] for row in rows}, package_manager.parse_versionlock(locks) & {*_LOOKED_FOR}
 
 
 def _unit_state(shown: str) -> str:

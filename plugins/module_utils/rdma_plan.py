@@ -38,11 +38,11 @@ CONFLICTS = (
     Conflict(
         ("rdma-core", "libibverbs1"), stack.OUT_OF_TREE, "held", "fail",
         "held at the distribution's version, which has another ABI than OFED's",
-        "apt-mark unhold it, or keep rdma_source: inbox",
+        "unhold it (apt-mark unhold, dnf versionlock delete), or keep rdma_source: inbox",
     ),
     Conflict(
         ("dkms",), stack.OUT_OF_TREE, "held", "fail",
-        "held, but OFED brings the version that it builds with", "apt-mark unhold dkms",
+        "held, but OFED brings the version that it builds with", "unhold it (apt-mark unhold, dnf versionlock delete)",
     ),
     Conflict(
         ("mft",), stack.OUT_OF_TREE, "installed", "warn",
@@ -82,17 +82,14 @@ def make(node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
     modules = stack.modules({VENDOR_MELLANOX} if node.pci_functions else set())
     if mechanism == PEERMEM:
         modules.append("nvidia_peermem")
-    url = stack.repository_url(wanted["repository_url"], source, wanted["version"], node.release, node.machine)
     texts = {
         stack.SYSTEM_FILE: stack.system_text(),
         stack.MODULES_FILE: "".join(f"{name}\n" for name in modules),
     }
     if node.memlock_raisable:
         texts[stack.LIMITS_FILE] = stack.limits_text()
-    if source in stack.OUT_OF_TREE:
-        texts[stack.SOURCES_FILE[family]] = stack.sources_text(family, url, wanted["repository_key"])
-        if mechanism == PEERMEM:
-            texts[stack.OPENIBD_FILE] = stack.openibd_text()
+    if source in stack.OUT_OF_TREE and mechanism == PEERMEM:
+        texts[stack.OPENIBD_FILE] = stack.openibd_text()
     return {
         **_EMPTY,
         "devices": [*dict.fromkeys([*node.pci_functions, *(hca["name"] for hca in node.hcas)])],
@@ -101,9 +98,8 @@ def make(node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
         "packages": stack.packages(source, family, wanted["version"]),
         "uninstall": uninstall(node) if migrate else [],
         "uninstaller": node.uninstaller,
-        "key_url": wanted["repository_key"] if _fetches_key(source, family, wanted["repository_key"]) else "",
-        "files": _file_entries(texts, family),
-        "sources_file": stack.SOURCES_FILE[family],
+        "repository": repository(node, wanted) if source in stack.OUT_OF_TREE else {},
+        "files": _file_entries(texts),
         "modules": modules,
         "modules_missing": [name for name in modules if name.replace("-", "_") not in node.loaded],
         "gpudirect": mechanism,
@@ -131,7 +127,8 @@ def unmake(node: Node) -> dict[str, Any]:
         "uninstall": uninstall(node) if out_of_tree else [],
         "uninstaller": node.uninstaller,
         "packages": stack.packages(node.stack.kind, stack.family(node.release), "")[:1] if out_of_tree else [],
-        "files": [{"path": path, "state": "absent"} for path in (*stack.OWN_FILES, stack.KEY_FILE)],
+        "repository": {"name": stack.REPOSITORY},
+        "files": _file_entries({}),
         "reload_ok": not node.engines,
         "findings": [],
     }
@@ -145,9 +142,8 @@ _EMPTY: dict[str, Any] = {
     "packages": [],
     "uninstall": [],
     "uninstaller": "",
-    "key_url": "",
+    "repository": {},
     "files": [],
-    "sources_file": "",
     "modules": [],
     "modules_missing": [],
     "gpudirect": NONE,
@@ -160,25 +156,32 @@ _EMPTY: dict[str, Any] = {
 }
 
 
-def _fetches_key(source: str, family: str, key: str) -> bool:
-    return source in stack.OUT_OF_TREE and family == "debian" and not key.startswith("-----BEGIN")
+def repository(node: Node, wanted: Mapping[str, Any]) -> dict[str, str]:
+    """For ``fullrank.serving.package_repository``."""
+    return {
+        "name": stack.REPOSITORY,
+        "url": stack.repository_url(
+            wanted["repository_url"], wanted["source"], wanted["version"], node.release, node.machine
+        ),
+        "key_url": wanted["repository_key"],
+        "fingerprint": wanted["repository_fingerprint"],
+    }
 
 
 def uninstall(node: Node) -> list[list[str]]:
     """The commands that remove OFED by its own script, which stops at packages that are held."""
     if not node.uninstaller:
         return []
-    held = [["apt-mark", "unhold", *sorted(node.held)]] if node.held else []
+    unhold = ["apt-mark", "unhold"] if stack.family(node.release) == "debian" else ["dnf", "versionlock", "delete"]
+    held = [[*unhold, *sorted(node.held)]] if node.held else []
     return [*held, [node.uninstaller, "--force"]]
 
 
-def _file_entries(texts: Mapping[str, str], family: str) -> list[dict[str, Any]]:
+def _file_entries(texts: Mapping[str, str]) -> list[dict[str, Any]]:
     """Our drop-ins, one per mechanism, for ``fullrank.serving.node_files``; those of another choice are taken away."""
-    own = [
-        path for path in stack.OWN_FILES if path not in set(stack.SOURCES_FILE.values()) - {stack.SOURCES_FILE[family]}
-    ]
     return [
-        {"path": path, "content": texts[path]} if path in texts else {"path": path, "state": "absent"} for path in own
+        {"path": path, "content": texts[path]} if path in texts else {"path": path, "state": "absent"}
+        for path in stack.OWN_FILES
     ]
 
 
@@ -188,12 +191,21 @@ def source_findings(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
     if source in stack.OUT_OF_TREE:
         if not wanted["version"]:
             found.append(failed("version", "rdma_version", f"{source} needs a version", _VERSION_REMEDY[source]))
+        if not wanted["repository_fingerprint"]:
+            message = "the key that signs the repository is not known to this role"
+            remedy = (
+                f"fetch {wanted['repository_key']}, look at it (gpg --show-keys), ask NVIDIA whether it is theirs, and write "
+                "the fingerprints of its keys"
+            )
+            found.append(failed("repository-key", "rdma_repository_fingerprint", message, remedy))
         newest = max(node.kernels, key=natural_key, default=node.kernel)
         if natural_key(newest) > natural_key(node.kernel):
             message = (
                 f"kernel {node.kernel} runs, {newest} is installed: modules would be built for the one that is left"
             )
-            found.append(failed("kernel-newest", "/lib/modules", message, "reboot first"))
+            # a stack that is there is not built again; a kernel that came by itself only waits for its boot
+            make_one = warned if node.stack.kind == source else failed
+            found.append(make_one("kernel-newest", "/lib/modules", message, "reboot first"))
         if not node.headers:
             package = (
                 f"linux-headers-{node.kernel}"

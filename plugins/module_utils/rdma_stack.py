@@ -37,12 +37,9 @@ LIMITS_FILE = "/etc/security/limits.d/90-fullrank-rdma.conf"
 SYSTEM_FILE = "/etc/systemd/system.conf.d/90-fullrank-rdma.conf"
 MODULES_FILE = "/etc/modules-load.d/fullrank-rdma.conf"
 OPENIBD_FILE = "/etc/systemd/system/openibd.service.d/fullrank-peermem.conf"
-SOURCES_FILE = {
-    "debian": "/etc/apt/sources.list.d/fullrank-rdma.sources",
-    "redhat": "/etc/yum.repos.d/fullrank-rdma.repo",
-}
-KEY_FILE = "/etc/apt/keyrings/fullrank-rdma.asc"
-OWN_FILES = (LIMITS_FILE, SYSTEM_FILE, MODULES_FILE, OPENIBD_FILE, *SOURCES_FILE.values())
+REPOSITORY = "fullrank-rdma"
+"""Names the files of the repository and its key."""
+OWN_FILES = (LIMITS_FILE, SYSTEM_FILE, MODULES_FILE, OPENIBD_FILE)
 
 
 @dataclass(frozen=True)
@@ -110,25 +107,16 @@ def packages(source: str, distribution: str, version: str) -> list[dict[str, Any
     if source == INBOX:
         rows = [name.split("|") for name in _INBOX[distribution]]
         return [{"names": names, "hold": False, "where": "rdma_source"} for names in rows]
-    # the repository's folder is the version of the release; what is in it are packages with versions of their own
-    leader = {"names": list(_LEADER[source]), "hold": True, "where": "rdma_version"}
+    # the leader has the number of the release (doca-ofed 3.1.0-091000, mlnx-ofed-all 24.10-1.1.4.0), the others their own;
+    # a folder such as latest-2.9-LTS says none
+    release = version if version[:1].isdigit() else ""
+    leader = {"names": list(_LEADER[source]), "version": release, "hold": True, "where": "rdma_version"}
     return [leader, {"names": ["perftest"], "hold": False, "where": "rdma_source"}]
 
 
 def modules(vendors: set[str]) -> list[str]:
     """Kernel modules of these cards (PCI vendor ids), in the order to load them."""
     return [*sorted(_DRIVERS[vendor] for vendor in vendors if vendor in _DRIVERS), *_MODULES]
-
-
-def sources_text(distribution: str, url: str, key: str) -> str:
-    """The repository's definition: deb822 with the key beside or in it, or a .repo file. ``key``: armored text or a URL."""
-    if distribution == "redhat":
-        return f"[fullrank-rdma]\nname=RDMA packages\nbaseurl={url}\nenabled=1\ngpgcheck=1\ngpgkey={key}\n"
-    signed_by = KEY_FILE
-    if key.startswith("-----BEGIN"):
-        # deb822 continues a field on lines that begin with a space, and writes an empty one as a dot
-        signed_by = "".join(f"\n {line or '.'}" for line in key.strip().splitlines())
-    return f"Types: deb\nURIs: {url}\nSuites: /\nSigned-By:{signed_by if signed_by[0] != '/' else ' ' + signed_by}\n"
 
 
 def limits_text() -> str:

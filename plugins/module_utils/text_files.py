@@ -1,14 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text files of a node that are read, replaced in one step, and shown without their secrets. Private to this collection."""
+"""Text files of a node that are read, replaced, and shown without their secrets. Private to this collection."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 
 
 def read(path: Path) -> tuple[str, int]:
@@ -17,25 +17,6 @@ def read(path: Path) -> tuple[str, int]:
         return path.read_text(), path.stat().st_mode & 0o777
     except FileNotFoundError:
         return "", 0
-
-
-def write(path: Path, content: str, mode: int) -> None:
-    """Replace a file in one step; it never has wider permissions than ``mode``, not even while it is written.
-
-    Two deployments of a machine may write the same file at the same time.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(work).chmod(mode)
-        Path(work).replace(path)
-    except OSError:
-        Path(work).unlink(missing_ok=True)
-        raise
 
 
 def diff_of(path: Path, before: tuple[str, int], after: tuple[str, int], secret: bool) -> dict[str, str]:

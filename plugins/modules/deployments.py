@@ -12,7 +12,8 @@ short_description: Check the deployments of the inventory before any node is tou
 description:
   - Reads the child groups of C(deployments) and checks their shape - none empty, no host in two of them, no port and no GPU used
     twice on one machine, replicas of equal size - and the variables of every host against the argument specifications of the
-    roles. A variable that begins with the name of a role and is almost one of its options is a misspelt one.
+    roles. A variable that begins with the name of a role and is almost one of its options is a misspelt one. The variables of
+    machines in C(gpu_nodes) that serve nothing are checked too.
   - Fails once, with all findings.
   - Runs on the controller without a connection and changes nothing.
 options:
@@ -20,6 +21,10 @@ options:
     description: Role → the C(options) of its C(meta/argument_specs.yml), to check each host's variables against.
     type: dict
     required: true
+  required:
+    description: Whether there must be a deployment. Nodes can be prepared before it is known what they will serve.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - fullrank.serving.attributes.controller
 author:

@@ -8,10 +8,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: docker_restart
 version_added: 0.1.0
-short_description: Restart docker when its configuration is newer than its process, and not under a running engine
+short_description: Restart docker when it was started with another configuration, and not under a running engine
 description:
-  - Starts docker where it does not run. Restarts it where C(daemon.json), its unit, drop-ins or environment files were written
-    after it started; otherwise does nothing.
+  - Starts docker where it does not run. Restarts it where C(daemon.json), its unit, drop-ins or environment files are not those
+    that it was started with; otherwise does nothing.
+  - Their contents are remembered in C(/var/lib/fullrank/docker/started.json), so that a file that was only touched, or changed
+    and changed back, asks for nothing. Of a docker that somebody else started the time of the files tells.
   - Does not restart it while ranks run in docker, or containers that nothing would bring back (no restart policy, and no
     C(live-restore)), unless O(restart_ok). RV(restart_required) then says that a restart waits.
   - When docker does not come up with a changed C(daemon.json), the file with which it ran before is put back, the new one is
@@ -29,7 +31,7 @@ attributes:
     description: There is nothing to show.
     support: none
   idempotent:
-    description: A docker that runs with what is written is left alone.
+    description: A docker that was started with what is written is left alone.
     support: full
 author:
   - The fullrank authors (@fullrank)
@@ -48,7 +50,7 @@ restart_required:
   returned: success
   type: bool
 reasons:
-  description: The files that are newer than docker's process.
+  description: The files that docker was not started with.
   returned: success
   type: list
   elements: str
@@ -59,12 +61,17 @@ harmed:
   elements: str
 """
 
+import hashlib
+import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import docker_daemon, docker_running
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import DAEMON_JSON
+from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import DAEMON_JSON, STATE
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 from ansible_collections.fullrank.serving.plugins.module_utils.units import parse_show
+
+MEMORY = STATE / "started.json"
 
 
 class Restart:
@@ -73,16 +80,38 @@ class Restart:
         self.run = module.run_command
         self.started = docker_daemon.started(self.run)
 
-    def newer(self) -> list[str]:
-        """What was written after docker's process started; a file that is gone counts as written when its folder was not."""
-        unit_files, _ = docker_daemon.unit_flags(self.run)
-        files = [Path(DAEMON_JSON), *map(Path, unit_files)]
-        found = [str(file) for file in files if file.exists() and file.stat().st_mtime > self.started]
-        folder = Path(DAEMON_JSON).parent
-        if not Path(DAEMON_JSON).exists() and folder.exists() and self.backups():
-            found.append(DAEMON_JSON)
+    def contents(self) -> dict[str, str]:
+        """The files that docker is started with → a hash of what they hold."""
+        files = [Path(DAEMON_JSON), *map(Path, docker_daemon.unit_flags(self.run)[0])]
+        return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()}
+
+    def start(self) -> str:
+        """This very start of docker: systemd's name for it."""
+        _, output, _ = self.run(["systemctl", "show", "--property=InvocationID", "docker.service"], check_rc=True)
+        return parse_show(output).get("InvocationID", "")
+
+    def remember(self, files: dict[str, str]) -> None:
+        text = json.dumps({"start": self.start(), "files": files}, indent=1) + "\n"
+        if not MEMORY.exists() or MEMORY.read_text() != text:
+            write(MEMORY, text, 0o600)
+
+    def reasons(self) -> list[str]:
+        """Files that are not those that docker was started with."""
+        known = json.loads(MEMORY.read_text()) if MEMORY.exists() else {}
+        if known.get("start") == self.start():
+            now, then = self.contents(), known["files"]
+            found = [file for file in {**then, **now} if now.get(file) != then.get(file)]
+        else:
+            found = self.newer()
         _, output, _ = self.run(["systemctl", "show", "--property=NeedDaemonReload", "docker.service"], check_rc=True)
         return found + ["docker.service"] * (parse_show(output).get("NeedDaemonReload") == "yes" and not found)
+
+    def newer(self) -> list[str]:
+        """What was written after docker's process started; a file that is gone counts as written when its folder was not."""
+        found = [file for file in self.contents() if Path(file).stat().st_mtime > self.started]
+        if not Path(DAEMON_JSON).exists() and self.backups():
+            found.append(DAEMON_JSON)
+        return found
 
     def backups(self) -> list[Path]:
         """Copies of daemon.json made since docker started, the first of them is what it started with."""
@@ -97,12 +126,14 @@ class Restart:
         engines = docker_running.engines(containers, docker_daemon.engine_units(self.run))
         return docker_running.together(engines, [] if live else docker_running.stay_down(containers))
 
-    def restart(self) -> None:
+    def restart(self, reasons: list[str]) -> None:
         before = self.backups()
-        new = Path(DAEMON_JSON).exists() and Path(DAEMON_JSON).stat().st_mtime > self.started > 0
+        new = DAEMON_JSON in reasons and Path(DAEMON_JSON).exists()
         self.run(["systemctl", "daemon-reload"], check_rc=True)
+        files = self.contents()
         said = self.bring_up()
         if not said:
+            self.remember(files)
             return
         if not before and not new:
             self.module.fail_json(msg=f"docker does not start: {said}")
@@ -110,8 +141,11 @@ class Restart:
         if new:
             Path(DAEMON_JSON).replace(aside)
         if before:
-            docker_daemon.write(Path(DAEMON_JSON), before[0].read_text(), before[0].stat().st_mode & 0o777)
+            write(Path(DAEMON_JSON), before[0].read_text(), before[0].stat().st_mode & 0o777)
+        files = self.contents()
         again = self.bring_up()
+        if not again:
+            self.remember(files)
         state = (
             f"and does not with the file of before either: {again}"
             if again
@@ -138,11 +172,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     restart = Restart(module)
-    reasons = restart.newer() if restart.started else ["docker does not run"]
+    reasons = restart.reasons() if restart.started else ["docker does not run"]
     harmed = restart.harmed() if restart.started else []
     allowed = bool(reasons) and (not harmed or module.params["restart_ok"])
     if allowed and not module.check_mode:
-        restart.restart()
+        restart.restart(reasons)
+    elif not reasons and not module.check_mode:
+        restart.remember(restart.contents())
     module.exit_json(changed=allowed, restart_required=bool(reasons) and not allowed, reasons=reasons, harmed=harmed)
 
 

@@ -46,19 +46,12 @@ values:
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 from ansible_collections.fullrank.serving.plugins.module_utils.tuning_plan import current
 
 RECORD = Path("/var/lib/fullrank/host_tuning.json")
-
-
-def record(first: dict[str, Any]) -> None:
-    RECORD.parent.mkdir(parents=True, exist_ok=True)
-    work = RECORD.with_suffix(".new")
-    work.write_text(json.dumps(first, indent=2, sort_keys=True) + "\n")
-    work.replace(RECORD)
 
 
 def main() -> None:
@@ -69,7 +62,7 @@ def main() -> None:
     plan, forget = module.params["plan"], module.params["forget"]
     if not module.check_mode:
         if not forget:
-            record(plan["first"])
+            write(RECORD, json.dumps(plan["first"], indent=2, sort_keys=True) + "\n", 0o644)
         for path, value in plan["values"].items():
             try:
                 Path(path).write_text(f"{value}\n")

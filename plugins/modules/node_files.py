@@ -71,11 +71,11 @@ changed_paths:
   elements: str
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 
 OURS = "Written by Ansible (fullrank.serving); changes are overwritten."
 OPTIONS = {
@@ -94,18 +94,6 @@ def read(path: Path) -> tuple[str, int] | None:
         return path.read_text(errors="replace"), path.stat().st_mode & 0o7777
     except FileNotFoundError:
         return None
-
-
-def write(path: Path, content: str, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.save")
-    work.unlink(missing_ok=True)
-    with os.fdopen(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    work.chmod(mode)
-    work.replace(path)
 
 
 def put_aside(path: Path, move: bool) -> None:

@@ -44,7 +44,9 @@ options:
     description: Address of the public key.
     type: str
   fingerprint:
-    description: Fingerprint of the key, 40 hexadecimal digits; spaces do not matter.
+    description:
+      - Fingerprint of the key, 40 hexadecimal digits; spaces do not matter.
+      - Where the file holds several keys, all of theirs, with commas.
     type: str
   aliases:
     description: Other addresses of the same repository, such as the vendor's where O(url) is a mirror; their sources go, too.
@@ -102,7 +104,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
 from ansible_collections.fullrank.serving.plugins.module_utils import openpgp, package_sources
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import write
+from ansible_collections.fullrank.serving.plugins.module_utils.files import write
 
 APT = Path("/etc/apt")
 
@@ -130,13 +132,18 @@ class Repository:
 
     def problem(self, content: bytes) -> str:
         """Why this is not the key; empty when it is."""
-        wanted = bare(self.given["fingerprint"])
         try:
             there = openpgp.fingerprints(content)
         except ValueError as error:
             return f"it is not a key: {error}"
         # every key of the file is trusted, so none may be another one
-        return "" if set(there) == {wanted} else f"its fingerprint is {', '.join(there)} instead of {wanted}"
+        wanted = self.wanted()
+        return (
+            "" if set(there) <= set(wanted) else f"its fingerprint is {', '.join(there)} instead of {', '.join(wanted)}"
+        )
+
+    def wanted(self) -> list[str]:
+        return [bare(one) for one in self.given["fingerprint"].split(",")]
 
     def key_content(self) -> bytes:
         here = self.key.read_bytes() if self.key.exists() else b""
@@ -154,8 +161,9 @@ class Repository:
 
     def present(self) -> list[str]:
         given = self.given
-        if not re.fullmatch(r"[0-9A-F]{40}", bare(given["fingerprint"])):
-            self.module.fail_json(msg=f"fingerprint: {given['fingerprint']!r} is not 40 hexadecimal digits")
+        for one in self.wanted():
+            if not re.fullmatch(r"[0-9A-F]{40}", one):
+                self.module.fail_json(msg=f"fingerprint: {one!r} is not 40 hexadecimal digits")
         self.want(self.key, self.key_content())
         if self.apt:
             text = package_sources.deb822(

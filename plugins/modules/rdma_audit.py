@@ -23,6 +23,10 @@ options:
     type: list
     elements: str
     default: []
+  announced:
+    description: The stack is only announced, by a check run. Then nothing is said of it, nor of the modules.
+    type: bool
+    default: false
   hardware_root:
     description: Where C(/sys), C(/proc) and C(/lib/modules) are read. With another value than V(/) a recorded machine.
     type: path
@@ -77,6 +81,7 @@ def main() -> None:
         argument_spec={
             "source": {"type": "str", "choices": ["inbox", "doca", "mlnx_ofed"], "default": "inbox"},
             "modules": {"type": "list", "elements": "str", "default": []},
+            "announced": {"type": "bool", "default": False},
             "hardware_root": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,

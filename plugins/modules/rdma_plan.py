@@ -32,7 +32,11 @@ options:
     type: str
     default: ""
   repository_key:
-    description: The repository's key, armored, or the address of it.
+    description: The address of the repository's key.
+    type: str
+    default: ""
+  repository_fingerprint:
+    description: Fingerprints of the keys in that file, with commas.
     type: str
     default: ""
   gpudirect:
@@ -70,6 +74,7 @@ EXAMPLES = r"""
     version: 3.2.1
     repository_url: https://linux.mellanox.com/public/repo/doca
     repository_key: https://linux.mellanox.com/public/repo/doca/GPG-KEY-Mellanox.pub
+    repository_fingerprint: "{{ fingerprint_of_nvidia }}"
   register: plan
 """
 
@@ -105,19 +110,15 @@ uninstaller:
   description: The script that removes OFED, where there is one.
   returned: always
   type: str
-key_url:
-  description: From where the repository's key is to be fetched; empty when it need not.
+repository:
+  description: For M(fullrank.serving.package_repository); empty where the distribution's packages are wanted.
   returned: always
-  type: str
+  type: dict
 files:
   description: For M(fullrank.serving.node_files).
   returned: always
   type: list
   elements: dict
-sources_file:
-  description: The one of RV(files) that names the repository.
-  returned: always
-  type: str
 modules_missing:
   description: Kernel modules to load, which are not.
   returned: always
@@ -177,6 +178,7 @@ OPTIONS = {
     "version": {"type": "str", "default": ""},
     "repository_url": {"type": "str", "default": ""},
     "repository_key": {"type": "str", "default": "", "no_log": False},
+    "repository_fingerprint": {"type": "str", "default": ""},
     "gpudirect": {"type": "str", "choices": ["auto", "dma-buf", "peermem", "none"], "default": "auto"},
     "migrate_ok": {"type": "bool", "default": False},
     "module_key_enrolled": {"type": "bool", "default": False, "no_log": False},

@@ -14,6 +14,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import g
 
 PARENT = "deployments"
 """The group whose child groups are the deployments."""
+MACHINES = "gpu_nodes"
+"""The group of every machine once; the roles of the nodes read the variables of its hosts."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,18 @@ class Deployment:
     hosts: tuple[str, ...]
 
 
-def check(deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def check(
+    deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapping[str, Any]], required: bool = True
+) -> list[Finding]:
     """What is wrong with the shape of the inventory.
 
     deployments: the child groups of ``deployments``, None when there is no such group.
     variables: host → its variables, with defaults; ``ansible_host``, ``engine_replicas``, ``engine_port``,
     ``engine_rendezvous_port``, ``engine_group_port``, ``engine_device`` and ``engine_gpus`` are looked at.
+    required: whether there must be one; nodes can be prepared before anybody knows what they will serve.
     """
+    if not deployments and not required:
+        return []
     if not deployments:
         return [
             fail(

@@ -105,9 +105,9 @@ def populated(cgroup: Path) -> bool:
 
 
 @contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
+def one_at_a_time(what: str = NAME) -> Iterator[None]:
     STATE.mkdir(parents=True, exist_ok=True)
-    with (STATE / f"{NAME}.lock").open("w") as lock:
+    with (STATE / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -205,18 +205,25 @@ def ssh_answers(index: int) -> bool:
     return run(*SSH, f"root@{address(index)}", "true", check=False).returncode == 0
 
 
-def up(count: int, binds: list[str]) -> None:
-    if not 1 <= count <= MOST_NODES:
-        raise SystemExit(f"1 to {MOST_NODES} nodes, not {count}")
-    with one_at_a_time():
-        NODES.mkdir(parents=True, exist_ok=True)
+def base_of_all() -> Path:
+    """The base file system; it and the key belong to all grounds of this folder, which may come up at the same time."""
+    with one_at_a_time("base"):
         if not KEY.exists():
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test-ground", "-f", str(KEY))
         own = os.environ.get("GROUND_MIRROR")
         mirror = base.Mirror(own, f"{own}-security") if own else base.machine_mirror()
         root = base.ensure(SUITE, mirror, KEY.with_suffix(".pub").read_text(), STATE / "base")
-        if not existing_nodes():
+        if not any(STATE.glob("*/n[0-9]*")):
             base.remove_outdated(STATE / "base", root)
+    return root
+
+
+def up(count: int, binds: list[str]) -> None:
+    if not 1 <= count <= MOST_NODES:
+        raise SystemExit(f"1 to {MOST_NODES} nodes, not {count}")
+    with one_at_a_time():
+        NODES.mkdir(parents=True, exist_ok=True)
+        root = base_of_all()
         network_up()
         for index in range(1, count + 1):
             node_up(index, root, binds)

@@ -28,6 +28,11 @@ def test_the_shape_of_the_inventory(deployments: list[Deployment] | None, expect
     assert codes(inventory.check(deployments, {})) == expected
 
 
+@pytest.mark.parametrize("deployments", [None, []])
+def test_nodes_can_be_prepared_without_a_deployment(deployments: list[Deployment] | None) -> None:
+    assert inventory.check(deployments, {}, required=False) == []
+
+
 def test_two_heads_on_one_machine_need_ports_of_their_own() -> None:
     two = [Deployment("a", ("n1a", "n2")), Deployment("b", ("n1b",))]
     same = {

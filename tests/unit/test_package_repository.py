@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils import openpgp, package_sources
+from ansible_collections.fullrank.serving.plugins.modules.package_repository import Repository
 
 from tests.standins.apt_repository import SigningKey
 
@@ -23,6 +26,22 @@ def test_the_fingerprint_is_that_of_gpg() -> None:
 def test_a_page_of_html_is_no_key() -> None:
     with pytest.raises(ValueError, match="not an OpenPGP file"):
         openpgp.fingerprints(b"<html>404</html>")
+
+
+def test_of_a_file_with_several_keys_all_are_named() -> None:
+    """Each of them is trusted."""
+    with SigningKey() as one, SigningKey("another <another@fullrank.invalid>") as other:
+        file = f"{one.public()}\n{other.public()}".encode()
+        first, second = one.fingerprint(), other.fingerprint()
+
+    def problem(fingerprint: str) -> str:
+        module = SimpleNamespace(
+            params={"name": "x", "fingerprint": fingerprint}, get_bin_path=lambda _: "/usr/bin/apt-get"
+        )
+        return Repository(module).problem(file)  # type: ignore[arg-type]
+
+    assert problem(f"{second.lower()}, {first}") == ""
+    assert problem(first) == f"its fingerprint is {first}, {second} instead of {first}"
 
 
 @pytest.mark.parametrize(

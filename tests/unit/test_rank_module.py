@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils import group_program, rank_files, text_files, units
+from ansible_collections.fullrank.serving.plugins.module_utils import (
+    files,
+    group_program,
+    rank_files,
+    text_files,
+    units,
+)
 from ansible_collections.fullrank.serving.plugins.modules import rank
 
 SECRET = "sk-not-to-be-seen"
@@ -83,8 +89,8 @@ def test_a_file_has_its_mode_whatever_the_umask_and_leaves_nothing_beside_it(tmp
     target = tmp_path / "folder/x.env"
     before = os.umask(umask)
     try:
-        text_files.write(target, "one\n", 0o600)
-        text_files.write(target, "two\n", 0o644)
+        files.write(target, "one\n", 0o600)
+        files.write(target, "two\n", 0o644)
     finally:
         os.umask(before)
     assert text_files.read(target) == ("two\n", 0o644)
@@ -95,7 +101,7 @@ def test_two_who_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
     """Two deployments of a machine share the program fullrank-check."""
     target = tmp_path / "check"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: text_files.write(target, "the same\n" * 1000, 0o755), range(200)))
+        list(pool.map(lambda _: files.write(target, "the same\n" * 1000, 0o755), range(200)))
     assert text_files.read(target) == ("the same\n" * 1000, 0o755)
     assert [path.name for path in tmp_path.iterdir()] == ["check"]
 
@@ -123,7 +129,7 @@ def test_a_container_is_not_started_without_its_image() -> None:
 def test_the_supervisors_program_stands_alone(tmp_path: Path) -> None:
     """Without the collection and without what Ansible brings; the oldest Python of a node reads it too."""
     for name, text in group_program.sources().items():
-        text_files.write(tmp_path / "fullrank_group" / name, text, 0o644)
+        files.write(tmp_path / "fullrank_group" / name, text, 0o644)
         ast.parse(text, feature_version=(3, 9))
         assert "ansible" not in text
     command = [
@@ -133,7 +139,7 @@ def test_the_supervisors_program_stands_alone(tmp_path: Path) -> None:
         f"import sys; sys.path[:0] = ['{tmp_path}']; import fullrank_group.group_agent",
     ]
     subprocess.run(command, check=True)
-    text_files.write(tmp_path / "check", group_program.check(), 0o755)
+    files.write(tmp_path / "check", group_program.check(), 0o755)
     done = subprocess.run([tmp_path / "check", "nothing"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "nothing: no supervisor says anything on this node\n")
 

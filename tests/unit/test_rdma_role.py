@@ -8,17 +8,10 @@ from typing import Any
 
 import pytest
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import perftest, rdma_audit, rdma_node, rdma_plan
+from ansible_collections.fullrank.serving.plugins.module_utils import packages, rdma_node, rdma_plan
 from ansible_collections.fullrank.serving.plugins.module_utils import rdma_stack as stack
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-from ansible_collections.fullrank.serving.plugins.modules import rdma_bandwidth
-from ansible_collections.fullrank.serving.plugins.plugin_utils.rdma_report import report
-
-DATA = Path(__file__).parent / "data/rdma"
-KERNEL = "5.15.0-130-generic"
-DRIVER = "NVRM version: NVIDIA UNIX {}x86_64 Kernel Module  570.86.15  Thu Jan 9\n"
-UBUNTU = "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=24.04\n"
-ROCKY = 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID=9.5\n'
+from rdma_nodes import KERNEL, ROCKY, ROCKY_RELEASE, UBUNTU, recorded_node
 
 
 def wanted(**changes: Any) -> dict[str, Any]:
@@ -27,6 +20,7 @@ def wanted(**changes: Any) -> dict[str, Any]:
         "version": "3.2.1",
         "repository_url": "https://mirror.example/doca",
         "repository_key": "https://mirror.example/key",
+        "repository_fingerprint": "A" * 40,
         "gpudirect": "auto",
         "migrate_ok": False,
         "module_key_enrolled": False,
@@ -36,20 +30,7 @@ def wanted(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def node(tmp_path: Path) -> rdma_node.Node:
-    """A recorded RoCE node with the headers of its kernel, on Ubuntu, without any RDMA software."""
-    recorded.unpack("a100-roce", tmp_path)
-    for path, text in (
-        ("etc/os-release", UBUNTU),
-        ("proc/sys/kernel/osrelease", KERNEL),
-        (f"lib/modules/{KERNEL}/modules.dep", ""),
-        (f"lib/modules/{KERNEL}/build/Makefile", ""),
-        ("proc/driver/nvidia/version", DRIVER.format("")),
-        ("proc/1/limits", "Max locked memory         unlimited            unlimited            bytes\n"),
-    ):
-        recorded.write(tmp_path, path, text)
-    recorded.command(tmp_path, "uname -m", "x86_64\n")
-    host = Host(str(tmp_path))
-    return rdma_node.collect(host, host)
+    return recorded_node(tmp_path)
 
 
 def codes(plan: dict[str, Any], status: str = "fail") -> list[str]:
@@ -104,6 +85,10 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str], list[str]]
     "stackhpc: the running kernel must be the newest installed": (
         {"driver_kind": OPEN, "kernels": [KERNEL, "5.15.0-131-generic"]}, {"source": "doca"}, "dma-buf", ["kernel-newest"], [],
     ),
+    "a kernel that an update brought is no failure where the stack is there": (
+        {"driver_kind": OPEN, "kernels": [KERNEL, "5.15.0-131-generic"], "stack": stack.Installed("doca", "25.07")},
+        {"source": "doca"}, "dma-buf", [], ["kernel-newest"],
+    ),
     "ansible-role-nvidia-driver #18: headers of the running kernel": (
         {"driver_kind": OPEN, "headers": False}, {"source": "mlnx_ofed"}, "dma-buf", ["kernel-headers"], [],
     ),
@@ -137,6 +122,9 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str], list[str]]
         {"driver_kind": OPEN, "memlock_raisable": False}, {}, "dma-buf", [], ["memlock-capped"],
     ),
     "no version, no glob": ({"driver_kind": OPEN}, {"source": "doca", "version": ""}, "dma-buf", ["version"], []),
+    "a key that nobody has looked at": (
+        {"driver_kind": OPEN}, {"source": "mlnx_ofed", "repository_fingerprint": ""}, "dma-buf", ["repository-key"], [],
+    ),
 }  # fmt: skip
 
 
@@ -187,6 +175,20 @@ def test_the_way_from_mlnx_ofed_to_doca(node: rdma_node.Node) -> None:
     plan = rdma_plan.make(there, wanted(source="doca", migrate_ok=True))
     assert plan["uninstall"] == [["apt-mark", "unhold", "mlnx-ofed-all"], ["/usr/sbin/ofed_uninstall.sh", "--force"]]
     assert codes(plan) == []
+    plan = rdma_plan.make(replace(there, release=ROCKY_RELEASE), wanted(source="doca", migrate_ok=True))
+    assert plan["uninstall"][0] == ["dnf", "versionlock", "delete", "mlnx-ofed-all"]
+
+
+def test_what_dnf_has_locked_is_held(node: rdma_node.Node, tmp_path: Path) -> None:
+    """The file of dnf's versionlock plugin; rpm's answer in the form that is asked for."""
+    recorded.write(tmp_path, "etc/os-release", ROCKY)
+    recorded.write(
+        tmp_path,
+        "etc/dnf/plugins/versionlock.list",
+        "# Added lock\nrdma-core-0:51.0-1.el9.*\nkernel-0:5.14.0-1.el9.*\n",
+    )
+    host = Host(str(tmp_path))
+    assert rdma_node.collect(host, host).held == {"rdma-core"}
 
 
 def test_systemd_is_not_reloaded_under_a_running_rank(node: rdma_node.Node) -> None:
@@ -223,24 +225,40 @@ def test_names_of_packages(node: rdma_node.Node) -> None:
         "rdma-core", "ibverbs-providers", "librdmacm1t64", "ibverbs-utils", "infiniband-diags", "perftest",
     ]  # fmt: skip
     assert ubuntu[2]["names"] == ["librdmacm1t64", "librdmacm1"], "Ubuntu 24.04 and Debian 13, and the ones before"
-    rocky = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
-    names = [one["names"][0] for one in rdma_plan.make(replace(node, release=rocky), wanted())["packages"]]
+    names = [one["names"][0] for one in rdma_plan.make(replace(node, release=ROCKY_RELEASE), wanted())["packages"]]
     assert names == ["rdma-core", "libibverbs", "librdmacm", "libibverbs-utils", "infiniband-diags", "perftest"]
     leader = rdma_plan.make(node, wanted(source="doca"))["packages"][0]
     assert (leader["names"], leader["hold"]) == (["doca-ofed"], True)
 
 
-def test_sources_of_both_families_and_an_inline_key(node: rdma_node.Node) -> None:
-    text = stack.sources_text("debian", "https://m/", "https://m/key")
-    assert "Signed-By: /etc/apt/keyrings/fullrank-rdma.asc\n" in text
-    inline = stack.sources_text("debian", "https://m/", "-----BEGIN PGP\n\nabc\n-----END PGP\n")
-    assert inline.endswith("Signed-By:\n -----BEGIN PGP\n .\n abc\n -----END PGP\n")
-    rocky = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
-    plan = rdma_plan.make(replace(node, release=rocky), wanted(source="doca"))
-    assert "gpgcheck=1\ngpgkey=https://mirror.example/key\n" in (
-        file(plan, "/etc/yum.repos.d/fullrank-rdma.repo") or ""
+def test_the_repository_and_the_number_of_its_release(node: rdma_node.Node) -> None:
+    plan = rdma_plan.make(node, wanted(source="doca"))
+    assert plan["repository"] == {
+        "name": "fullrank-rdma",
+        "url": "https://mirror.example/doca/3.2.1/ubuntu24.04/x86_64/",
+        "key_url": "https://mirror.example/key",
+        "fingerprint": "A" * 40,
+    }
+    assert rdma_plan.make(node, wanted())["repository"] == {}, "the distribution's needs none"
+    assert plan["packages"][0]["version"] == "3.2.1", "another number is another release, and is installed"
+    aliased = rdma_plan.make(node, wanted(source="doca", version="latest-2.9-LTS"))
+    assert aliased["packages"][0]["version"] == ""
+
+
+# `dnf install doca-ofed` on RHEL 9 and a file of MLNX_OFED's repository, both shown in public
+@pytest.mark.parametrize(
+    ("row", "source", "release"),
+    [
+        ("doca-ofed|0:3.1.0-091000|x86_64|doca", "doca", "3.1.0"),
+        ("mlnx-ofed-all|0:24.10-1.1.4.0|noarch|mlnx", "mlnx_ofed", "24.10-1.1.4.0"),
+    ],
+)
+def test_the_number_of_a_release_is_found(row: str, source: str, release: str) -> None:
+    leader = stack.packages(source, "redhat", release)[0]
+    chosen, problems = packages.resolve(
+        packages.parse_repoquery(row), leader["names"], leader["version"], "rdma_version"
     )
-    assert (plan["key_url"], plan["sources_file"]) == ("", "/etc/yum.repos.d/fullrank-rdma.repo")
+    assert problems == [] and chosen is not None
 
 
 def test_another_distribution_is_refused(node: rdma_node.Node) -> None:
@@ -256,137 +274,3 @@ def test_settings_that_win_over_ours(node: rdma_node.Node) -> None:
     plan = rdma_plan.make(replace(node, driver_kind=OPEN, limits=theirs, system_confs=confs), wanted())
     (found,) = plan["findings"]
     assert (found["id"], found["where"]) == ("memlock-overridden", "/etc/security/limits.d/95-site.conf")
-
-
-# --- the audit ---
-
-
-def audit(node: rdma_node.Node, root: Path, **options: Any) -> dict[str, str]:
-    result = rdma_audit.run(Host(str(root)), node, {"source": "inbox", "modules": [], **options})
-    return {one["id"]: one["status"] for one in result["checks"]}
-
-
-def test_the_audit_of_a_recorded_node(node: rdma_node.Node, tmp_path: Path) -> None:
-    found = audit(replace(node, stack=stack.Installed("inbox", "50"), memlock_manager="infinity"), tmp_path)
-    assert (found["stack"], found["ports"], found["memlock"]) == ("pass", "pass", "pass")
-    assert found["roce-mtu"] == "warn", "the bond has 1500"
-    assert found["roce-qos"] == "skipped", "mlnx_qos is not there"
-
-
-@pytest.mark.parametrize(
-    ("facts", "check"),
-    [
-        ({"stack": stack.Installed("", "")}, "stack"),
-        ({"stack": stack.Installed("doca", "1"), "openibd": "failed enabled"}, "openibd"),
-        (
-            {
-                "stack": stack.Installed("doca", "1"),
-                "openibd": "active enabled",
-                "module_file": "/lib/modules/k/kernel/mlx5_core.ko",
-            },
-            "module-origin",
-        ),
-        ({"stack": stack.Installed("doca", "1"), "openibd": "active enabled"}, "modules"),
-    ],
-)
-def test_a_stack_that_is_not_as_wanted_fails(
-    facts: dict[str, Any], check: str, node: rdma_node.Node, tmp_path: Path
-) -> None:
-    assert audit(replace(node, **facts), tmp_path, source="doca", modules=["mlx5_ib"])[check] == "fail"
-
-
-def test_mlnx_qos() -> None:
-    text = (DATA / "mlnx_qos-dscp.txt").read_text()
-    assert rdma_audit.parse_mlnx_qos(text) == {"trust": "dscp", "pfc": [0, 2, 6, 7]}
-    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(text)}, ["eth0"])["status"] == "warn"
-    lossless = text.replace("1   0   1   0   0   0   1   1", "0   0   0   1   0   0   0   0")
-    assert rdma_audit.parse_mlnx_qos(lossless)["pfc"] == [3]
-    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(lossless)}, ["eth0"])["status"] == "pass"
-    pcp = lossless.replace("state: dscp", "state: pcp")
-    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(pcp)}, ["eth0"])["status"] == "warn"
-    assert rdma_audit.parse_mlnx_qos("") == {"trust": "", "pfc": []}
-
-
-def config_space(control: int) -> bytes:
-    """**Built**: a PCI configuration space with power management, then PCI Express with this device control."""
-    space = bytearray(256)
-    space[6], space[0x34] = 0x10, 0x40
-    space[0x40:0x42] = bytes((0x01, 0x60))
-    space[0x60:0x62] = bytes((0x10, 0x00))
-    space[0x68:0x6A] = control.to_bytes(2, "little")
-    return bytes(space)
-
-
-@pytest.mark.parametrize(("control", "on"), [(0x2810, True), (0x2800, False)])
-def test_relaxed_ordering(control: int, on: bool) -> None:
-    assert rdma_audit.relaxed_ordering(config_space(control)) is on
-    assert rdma_audit.check_relaxed({"mlx5_0": on}, False)["status"] == ("pass" if on else "warn")
-
-
-@pytest.mark.parametrize("config", [b"", bytes(64), config_space(0)[:0x62]])
-def test_a_configuration_space_that_cannot_be_read(config: bytes) -> None:
-    assert rdma_audit.relaxed_ordering(config) is None
-
-
-def test_nodes_are_compared(node: rdma_node.Node, tmp_path: Path) -> None:
-    one = rdma_audit.run(Host(str(tmp_path)), node, {"source": "inbox", "modules": []})
-    assert not [x for x in report({"a": one, "b": one, "c": {}})["findings"] if x["code"].endswith("-equal")]
-    other = {**one, "node": {**one["node"], "roce_mtu": ["1500"], "traffic_class": ["Global tclass=106"]}}
-    third = {**one, "node": {**one["node"], "traffic_class": ["Global tclass=0"]}}
-    found = {x["code"]: x for x in report({"a": other, "b": third})["findings"]}
-    assert found["roce-mtu-equal"]["severity"] == "fail"
-    assert report({"a": {**one, "reboot_required": "x"}, "b": one})["reboot_required"] == {"a": "x"}
-    assert "Global tclass=106 on a" in found["traffic-class-equal"]["message"]
-
-
-# --- bandwidth ---
-
-
-@pytest.mark.parametrize(("name", "gbps"), [("sizes", 0.17), ("one", 0.48)])
-def test_ib_write_bw_in_gigabits(name: str, gbps: float) -> None:
-    assert perftest.parse((DATA / f"ib_write_bw-{name}-gbits.txt").read_text()) == gbps
-
-
-def test_ib_write_bw_in_megabytes_and_without_result() -> None:
-    text = (DATA / "ib_write_bw-one-gbits.txt").read_text().replace("Gb/sec", "MB/sec").replace("0.48 ", "11728.47 ")
-    assert perftest.parse(text) == pytest.approx(98.38, abs=0.01)
-    assert perftest.parse("Couldn't connect to 10.0.0.1:18515\n") is None
-
-
-def test_ports_below_their_share_are_named() -> None:
-    ports = [{"device": f"mlx5_{n}", "port": 1, "gbps": 0.5} for n in range(3)]
-    slow = (DATA / "ib_write_bw-sizes-gbits.txt").read_text()
-    good = (DATA / "ib_write_bw-one-gbits.txt").read_text()
-    reached, wrong = rdma_bandwidth.judge(ports, [good, slow, "Couldn't connect\n"], 0.8, "10.0.0.2")
-    assert reached == {"mlx5_0:1": 0.48, "mlx5_1:1": 0.17}
-    assert wrong == [
-        "mlx5_1:1 to 10.0.0.2: 0.2 Gbit/s, less than 80% of its rate of 0.5",
-        "mlx5_2:1 to 10.0.0.2: no result: Couldn't connect",
-    ]
-
-
-def test_both_ends_are_started_with_the_same_words() -> None:
-    server = perftest.command("mlx5_0", 1, 18515, 5)
-    assert perftest.command("mlx5_0", 1, 18515, 5, "10.0.0.2") == [*server, "10.0.0.2"]
-
-
-def test_a_ring_of_one_measures_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in that prints the recorded table in the place of ib_write_bw: servers end, clients are tried again until then."""
-    tool = tmp_path / "ib_write_bw"
-    table = DATA / "ib_write_bw-one-gbits.txt"
-    tool.write_text(
-        f'#!/bin/sh\ncase "$*" in *10.0.0.2) [ -e {tmp_path}/up ] || {{ touch {tmp_path}/up; exit 1; }}; cat {table};; esac\n'
-    )
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    ports = [{"device": "mlx5_0", "port": 1, "gbps": 0.5}]
-    given = {
-        "ports": ports,
-        "peer": "10.0.0.2",
-        "peer_ports": 1,
-        "tcp_port": 1,
-        "seconds": 1,
-        "timeout": 30,
-        "min_share": 0.8,
-    }
-    assert rdma_bandwidth.measure(given) == ({"mlx5_0:1": 0.48}, [])

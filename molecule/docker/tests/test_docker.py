@@ -11,6 +11,8 @@ import pytest
 Role = Callable[..., Any]
 DAEMON_JSON = "/etc/docker/daemon.json"
 COPY = "/usr/local/sbin/cp"
+# a sleeping busybox is deaf to SIGTERM, and docker waits ten seconds for it at every restart
+DEAF = "--stop-timeout 1"
 SETTLED = {"docker_data_root": "/data/docker", "docker_restart_ok": True}
 
 
@@ -24,7 +26,7 @@ def image(n1: Any) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def web(image: None, n1: Any) -> str:
     """A container that runs while all this happens, and has written something into its own layer."""
-    n1("docker run --detach --name web --restart unless-stopped tiny:1 busybox sleep 100000")
+    n1(f"docker run --detach --name web {DEAF} --restart unless-stopped tiny:1 busybox sleep 100000")
     n1("docker exec web busybox sh -c 'echo kept > /mine'")
     return "web"
 
@@ -33,7 +35,7 @@ def web(image: None, n1: Any) -> str:
 def rank(n1: Any) -> Iterator[None]:
     """A unit that runs in docker as a rank does."""
     needs = "--network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
-    words = f"docker run --rm --name fullrank-tiny {needs} tiny:1 busybox sleep 100000"
+    words = f"docker run --rm --name fullrank-tiny {DEAF} {needs} tiny:1 busybox sleep 100000"
     n1(f"systemd-run --quiet --collect --unit=fullrank-tiny --property=Restart=always {words}")
     n1("for i in $(seq 60); do docker ps --format '{{.Names}}' | grep -qx fullrank-tiny && exit; sleep 1; done; exit 1")
     yield
@@ -110,6 +112,20 @@ def test_a_users_keys_stay_and_ours_go_without_a_trace(docker: Role, n1: Any) ->
     assert daemon_json(n1) == users
     n1.write(DAEMON_JSON, ours)
     assert docker().rc == 0
+
+
+def test_a_file_that_was_only_touched_asks_for_no_restart(docker: Role, n1: Any) -> None:
+    pid = process(n1)
+    n1(f"touch {DAEMON_JSON}")
+    run = docker()
+    assert (run.rc, run.changed) == (0, 0) and process(n1) == pid
+    # somebody's change, and taken back: seen while it is there
+    n1(f"cp {DAEMON_JSON} /root/kept.json")
+    n1.write(DAEMON_JSON, json.dumps({**daemon_json(n1), "debug": True}))
+    run = docker("--check")
+    assert (run.rc, run.changed) == (0, 1)
+    n1(f"cp /root/kept.json {DAEMON_JSON}")
+    assert docker().changed == 0 and process(n1) == pid
 
 
 def test_a_users_broken_file_is_refused_and_untouched(docker: Role, n1: Any) -> None:
@@ -251,7 +267,7 @@ def test_images_in_containerd_move_with_containerds_root(docker: Role, move: Rol
     options = {"docker_daemon_options": {"features": {"containerd-snapshotter": True}}}
     assert docker(**SETTLED, **options).rc == 0
     n1("tar -C /image -c . | docker import - other:1")
-    n1("docker run --detach --name other --restart always other:1 busybox sleep 100000")
+    n1(f"docker run --detach --name other {DEAF} --restart always other:1 busybox sleep 100000")
     alone = move("/data/docker2")
     assert alone.rc != 0 and "docker keeps its images in containerd on this node" in alone.text
     run = move("/data/docker2", containerd_path="/data/containerd2")

@@ -1,8 +1,12 @@
-"""Docker's own repository, by a stand-in with packages that are no docker, and podman of the distribution."""
+"""Docker's own repository, by a stand-in with packages that are no docker; podman of the distribution; and nerdctl, a stand-in on
+the distribution's containerd."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,11 @@ import json, sys
 config = json.load(open("/etc/docker/daemon.json"))
 if "info" in sys.argv:
     print(json.dumps({"LoggingDriver": config["log-driver"], "LiveRestoreEnabled": config["live-restore"]}))
+"""
+NERDCTL = """#!/usr/bin/python3
+import json, subprocess
+subprocess.run(["ctr", "version"], check=True, stdout=subprocess.DEVNULL)
+print(json.dumps({"ServerVersion": "of the containerd that answers"}))
 """
 UNIT = "[Service]\nExecStart=/usr/bin/dockerd -H fd://\n[Install]\nWantedBy=multi-user.target\n"
 
@@ -133,10 +142,65 @@ def test_podman_runs_what_a_rank_needs(docker: Role, n2: Any) -> None:
     # a node of the test ground may not make the whiteouts of overlayfs by itself, and its cgroups count no processes
     storage = '[storage]\ndriver = "vfs"\ngraphroot = "/data/podman"\nrunroot = "/run/containers/storage"'
     n2.write("/etc/containers/storage.conf", storage)
-    run = docker(target="n2", docker_runtime="podman")
+    variables = {"target": "n2", "docker_runtime": "podman", "docker_registry_mirrors": ["http://192.0.2.1:5000"]}
+    run = docker(**variables)
     assert run.rc == 0
-    assert docker(target="n2", docker_runtime="podman").changed == 0
+    assert docker(**variables).changed == 0
+    assert "192.0.2.1:5000" in n2("podman info --format '{{json .Registries}}'"), "podman has read the mirror"
     n2("apt-get install -y -qq busybox-static >/dev/null 2>&1; mkdir -p /image/bin && cp /bin/busybox /image/bin")
     n2("tar -C /image -c . | podman import - tiny:1")
     words = "--rm --network host --ipc host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
     assert n2(f"podman run {words} tiny:1 busybox echo ready") == "ready"
+
+
+def test_what_only_docker_reads_is_refused_with_another_runtime(docker: Role) -> None:
+    run = docker(target="n2", docker_runtime="podman", docker_data_root="/data/x", docker_http_proxy="http://192.0.2.1")
+    assert run.rc != 0 and run.changed == 0
+    assert "docker_http_proxy, docker_data_root: only docker reads this" in " ".join(run.text.split())
+    run = docker(target="n2", docker_runtime="nerdctl")
+    assert run.rc != 0 and run.changed == 0
+    assert "write an exact version of it" in run.text and "docker_nerdctl_sha256: write the sum of" in run.text
+
+
+@pytest.fixture(scope="module")
+def nerdctl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A release of nerdctl by its name, with a program that asks the node's containerd."""
+    folder = tmp_path_factory.mktemp("nerdctl")
+    archive = folder / "v2.2.2/nerdctl-2.2.2-linux-amd64.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as file:
+        for name in ("nerdctl", "containerd-rootless.sh"):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(NERDCTL), 0o755
+            file.addfile(entry, io.BytesIO(NERDCTL.encode()))
+    with serve(folder, address=f"{os.environ.get('GROUND_NET', '10.77.0')}.1") as url:
+        yield {
+            "target": "n2",
+            "docker_runtime": "nerdctl",
+            "docker_version": "2.2.2",
+            "docker_nerdctl_sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+            "docker_registry_mirrors": ["https://mirror.invalid"],
+            "mirrors": {"nerdctl": url},
+        }
+
+
+def test_nerdctl_of_a_known_sum_on_the_distributions_containerd(docker: Role, nerdctl: dict[str, Any], n2: Any) -> None:
+    wrong = docker(**{**nerdctl, "docker_nerdctl_sha256": "0" * 64})
+    assert wrong.rc != 0 and "checksum" in wrong.text
+    assert not n2.succeeds("command -v nerdctl")
+    planned = docker("--check", "--diff", **nerdctl)
+    assert planned.rc == 0 and planned.changed > 0
+    run = docker(**nerdctl)
+    assert run.rc == 0
+    assert n2("systemctl is-active containerd; systemctl is-enabled containerd").split() == ["active", "enabled"]
+    assert {"containerd", "runc"} <= set(n2("apt-mark showhold").split())
+    assert 'host."https://mirror.invalid"' in n2("cat /etc/containerd/certs.d/docker.io/hosts.toml")
+    assert n2("ls /usr/local/bin") == "nerdctl", "nothing else of the archive"
+    assert docker(**nerdctl).changed == 0
+    assert docker("--check", **nerdctl).changed == 0
+
+
+def test_nerdctl_goes_and_containerd_stays(docker: Role, nerdctl: dict[str, Any], n2: Any) -> None:
+    assert docker(**nerdctl, room="remove").rc == 0
+    assert not n2.succeeds("command -v nerdctl || ls /etc/containerd/certs.d/docker.io/hosts.toml")
+    assert n2("systemctl is-active containerd") == "active"

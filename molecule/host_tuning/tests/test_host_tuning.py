@@ -74,6 +74,14 @@ def test_nothing_to_do_the_second_time(arguments: tuple[str, ...], play: Callabl
     assert (run.rc, run.changed) == (0, 0)
 
 
+def test_nodes_are_prepared_without_a_deployment(play: Callable[..., Any]) -> None:
+    """The playbook of the nodes, on an inventory that knows no deployment yet."""
+    assert nothing_to_do(play("playbooks/nodes.yml", nodes_roles=["host_tuning"]))
+    refused = play("playbooks/nodes.yml", nodes_roles=["host_tuning"], host_tuning_swp="off")
+    assert refused.rc != 0 and "nothing reads host_tuning_swp; write host_tuning_swap" in said(refused)
+    assert play("site.yml").rc != 0, "the whole chain needs one"
+
+
 def test_check_mode_tells_and_leaves(node: Host, play: Callable[..., Any]) -> None:
     """Also what belongs to the machine: nothing of it may be applied on a node of the ground."""
     machine = {"vm.swappiness": "1", "kernel.numa_balancing": "0"}

@@ -50,7 +50,8 @@ def ofed(package: str, version: str, name: str, **files: str) -> Deb:
 
 
 MLNX = ofed("mlnx-ofed-all", "24.10-1.1.4.0", "MLNX_OFED_LINUX", **{"/usr/sbin/ofed_uninstall.sh": UNINSTALL})
-DOCA = ofed("doca-ofed", "3.2.1-1", "OFED-internal")
+DOCA = ofed("doca-ofed", "3.2.1-044000", "OFED-internal")
+NEXT = ofed("doca-ofed", "3.2.2-025000", "OFED-internal")
 
 
 def plant(node: Host, folder: Path, *, changes: dict[str, str | None] | None = None) -> None:
@@ -96,13 +97,14 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     """Source → address of its stand-in repository; and the key."""
     folder = tmp_path_factory.mktemp("vendor")
     with SigningKey() as key:
-        for source, deb in (("mlnx_ofed", MLNX), ("doca", DOCA)):
+        for source, deb in (("mlnx_ofed", MLNX), ("doca", DOCA), ("next", NEXT)):
             publish(folder / source, [deb, Deb("perftest", "99-1")], key)
         (folder / "key.asc").write_text(key.public())
         with serve(folder, address=f"{os.environ.get('GROUND_NET', '10.77.0')}.1") as url:
             yield {
                 "mlnx_ofed": f"{url}/mlnx_ofed/",
                 "doca": f"{url}/doca/",
+                "next": f"{url}/next/",
                 "key": f"{url}/key.asc",
-                "text": key.public(),
+                "fingerprint": key.fingerprint(),
             }

@@ -38,9 +38,16 @@ def ours(node: Host) -> set[str]:
 
 
 def from_vendor(vendor: dict[str, str], which: dict[str, str]) -> dict[str, str]:
-    """The key of one by its address, of the other as a text."""
-    key = vendor["key" if which["rdma_source"] == "mlnx_ofed" else "text"]
-    return {**which, "rdma_repository_url": vendor[which["rdma_source"]], "rdma_repository_key": key}
+    return {
+        **which,
+        "rdma_repository_url": vendor[which["rdma_source"]],
+        "rdma_repository_key": vendor["key"],
+        "rdma_repository_fingerprint": vendor["fingerprint"],
+    }
+
+
+def the_next(vendor: dict[str, str]) -> dict[str, str]:
+    return {**from_vendor(vendor, DOCA), "rdma_version": "3.2.2", "rdma_repository_url": vendor["next"]}
 
 
 def booted_at(node: Host) -> str:
@@ -74,6 +81,10 @@ def test_check_mode_writes_nothing(node: Host, play: Callable[..., Any], hardwar
     run = play(PLAYBOOK, "--check", "--diff", **hardware())
     assert run.rc == 0 and run.changed > 0
     assert "+DefaultLimitMEMLOCK=infinity" in said(run)
+    # of what would be installed first nothing can be said yet; what is odd on the fabric is
+    findings = run.outcome["rdma"]["findings"]
+    assert {one["code"] for one in findings} >= {"roce-mtu"}
+    assert [one for one in findings if one["severity"] == "fail"] == []
     assert ours(node) == set()
     assert not node.package("rdma-core").is_installed
 
@@ -106,8 +117,9 @@ def test_everything_that_stands_in_the_way_is_said_at_once(
     run = play(PLAYBOOK, **recorded, rdma_source="doca", rdma_gpudirect="dma-buf")
     assert (run.rc != 0, run.changed) == (True, 0)
     for words in (
-        "4 findings, nothing was changed",
+        "5 findings, nothing was changed",
         "rdma_version: doca needs a version",
+        "rdma_repository_fingerprint: the key that signs the repository is not known to this role",
         "6.8.0-71-generic is installed",
         "install linux-headers-6.8.0-60-generic",
         "Secure Boot is on",
@@ -117,6 +129,9 @@ def test_everything_that_stands_in_the_way_is_said_at_once(
 
 
 def test_mlnx_ofed(node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]) -> None:
+    refused = play(PLAYBOOK, **hardware(), **{**from_vendor(vendor, MLNX), "rdma_repository_fingerprint": "A" * 40})
+    assert (refused.rc != 0, refused.changed) == (True, 0)
+    assert "is refused, its fingerprint is" in said(refused) and not node.file(OURS["sources"]).exists
     twice(play, **hardware(), **from_vendor(vendor, MLNX))
     assert node.package("mlnx-ofed-all").version == "24.10-1.1.4.0"
     assert "mlnx-ofed-all" in node.check_output("apt-mark showhold")
@@ -143,15 +158,25 @@ def test_from_mlnx_ofed_to_doca(
     twice(play, **hardware(), **from_vendor(vendor, DOCA), rdma_migrate_ok=True)
     assert node.file("/var/log/standin-ofed-uninstall").content_string == "removed\n", "by its own script, once"
     assert not node.package("mlnx-ofed-all").is_installed
-    assert node.package("doca-ofed").version == "3.2.1-1"
+    assert node.package("doca-ofed").version == "3.2.1-044000"
     assert node.check_output("ofed_info -s").startswith("OFED-internal")
     assert "mlnx_ofed/" not in node.file(OURS["sources"]).content_string
+
+
+def test_the_next_release_by_its_number(
+    node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
+) -> None:
+    run = play(PLAYBOOK, **hardware(), **the_next(vendor))
+    assert run.rc == 0 and run.changed > 0
+    assert node.package("doca-ofed").version == "3.2.2-025000"
+    assert "doca-ofed" in node.check_output("apt-mark showhold")
+    assert play(PLAYBOOK, **hardware(), **the_next(vendor)).changed == 0
 
 
 def test_another_driver_loaded_than_installed_asks_for_a_reboot(
     play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
 ) -> None:
-    run = play(PLAYBOOK, **hardware(**{"sys/module/mlx5_core/srcversion": "BBBB"}), **from_vendor(vendor, DOCA))
+    run = play(PLAYBOOK, **hardware(**{"sys/module/mlx5_core/srcversion": "BBBB"}), **the_next(vendor))
     assert (run.rc, run.changed) == (0, 0)
     assert run.outcome["rdma"]["reboot_required"] == {"n1": "mlx5_core BBBB is loaded, AAAA is installed"}
 
@@ -160,7 +185,7 @@ def test_a_driver_that_was_not_built_for_this_kernel_is_a_failure(
     play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
 ) -> None:
     changes = {"commands/modinfo -k 6.8.0-60-generic -F filename mlx5_core": "/lib/modules/x/kernel/mlx5_core.ko\n"}
-    run = play(PLAYBOOK, **hardware(**changes), **from_vendor(vendor, DOCA))
+    run = play(PLAYBOOK, **hardware(**changes), **the_next(vendor))
     assert run.rc != 0
     assert "mlx5_core is the kernel's own" in said(run)
 
@@ -171,7 +196,7 @@ def test_a_setting_that_wins_over_ours_is_said(
     theirs = "/etc/systemd/system.conf.d/99-site.conf"
     node.check_output(f"printf '[Manager]\\nDefaultLimitMEMLOCK=8M\\n' > {theirs}")
     try:
-        run = play(PLAYBOOK, **hardware(), **from_vendor(vendor, DOCA))
+        run = play(PLAYBOOK, **hardware(), **the_next(vendor))
     finally:
         node.check_output(f"rm {theirs}")
     assert run.rc == 0
@@ -189,7 +214,7 @@ def test_it_is_all_there_after_a_reboot(
         time.sleep(1)
     assert "DefaultLimitMEMLOCK=infinity" in node.check_output("systemctl show --property=DefaultLimitMEMLOCK")
     assert node.service("openibd").is_running
-    run = play(PLAYBOOK, **hardware(), **from_vendor(vendor, DOCA))
+    run = play(PLAYBOOK, **hardware(), **the_next(vendor))
     assert (run.rc, run.changed) == (0, 0)
 
 
