@@ -45,7 +45,7 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-group ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-group test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
@@ -154,6 +154,14 @@ test-diagnose: setup host-packages engines ## why a start failed, what ranks do 
 test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)
 	molecule test -s containers
 
+.PHONY: test-rules
+test-rules: setup monitoring-tools ## rules, alerts and dashboard of monitoring, without a node: promtool and Grafana's types (a minute)
+	pytest tests/monitoring
+
+.PHONY: test-monitoring
+test-monitoring: test-rules host-packages engines ## a real Prometheus reads the real engine on three nodes, with faults (molecule)
+	molecule test -s monitoring
+
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
@@ -193,6 +201,10 @@ host-packages: ## Debian packages that the test ground needs
 .PHONY: hub-clients
 hub-clients: setup ## the hubs' real clients, for tests, built once
 	@tests/hubs/build
+
+.PHONY: monitoring-tools
+monitoring-tools: setup ## promtool and Grafana's Foundation SDK, for tests, unpacked once
+	@tests/monitoring/build
 
 .PHONY: engines
 engines: setup host-packages .cache/models/tiny ## the engines' CPU environments and the tiny model, built once

@@ -41,6 +41,8 @@ def promtool(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         }
         file = tmp_path / "test.yml"
         file.write_text(yaml.safe_dump(test, sort_keys=False, width=1000))
-        return subprocess.run([PROMTOOL, "test", "rules", str(file)], capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(
+            [PROMTOOL, "test", "rules", str(file)], capture_output=True, text=True, check=False, timeout=60
+        )
 
     return run

@@ -8,8 +8,8 @@ from pathlib import Path
 NAMES = Path(__file__).parent / "names"
 VERSIONS = sorted(path.stem for path in NAMES.glob("*.txt"))
 
-# What the rules read, without the engine's prefix and the counters' ending: a gauge's value, a counter's growth per second, or the
-# upper bound of the one bucket of a histogram in which everything lies that is observed.
+# What the rules read, without the engine's prefix and the counters' ending: a gauge's value, a counter's growth per second, or
+# the upper bound of the one bucket of a histogram in which everything lies that is observed.
 GAUGES = {
     "num_requests_running": 3,
     "num_running_reqs": 3,
@@ -19,7 +19,13 @@ GAUGES = {
     "gpu_cache_usage_perc": 0.25,
     "token_usage": 0.25,
 }
-COUNTERS = {"generation_tokens": 10, "prompt_tokens": 20, "request_success": 1, "num_requests": 1, "http_responses": 0.5}
+COUNTERS = {
+    "generation_tokens": 10,
+    "prompt_tokens": 20,
+    "request_success": 1,
+    "num_requests": 1,
+    "http_responses": 0.5,
+}
 HISTOGRAMS = {
     "time_to_first_token_seconds": 0.1,
     "inter_token_latency_seconds": 0.02,
