@@ -76,7 +76,7 @@ ROWS: list[tuple[int, list[tuple[int, dict[str, Any]]]]] = [
                 stat(
                     "Are all deployments answering?",
                     f"fullrank:deployment_ready{{{OF_DEPLOYMENT}}}",
-                    "{{deployment}}",
+                    "{{deployment}} {{head}}",
                     {"mappings": GREEN_IS_1},
                     "1: the last completion was answered, with all ranks in the group. Stopped deployments do not answer either.",
                 ),
@@ -86,7 +86,7 @@ ROWS: list[tuple[int, list[tuple[int, dict[str, Any]]]]] = [
                 stat(
                     "Ranks that do not run",
                     f"fullrank:ranks{{{OF_DEPLOYMENT}}} - fullrank:ranks_up{{{OF_DEPLOYMENT}}}",
-                    "{{deployment}}",
+                    "{{deployment}} {{head}}",
                     steps((None, "green"), (1, "red")),
                     "One lost rank takes its whole group down for the time that a start takes.",
                 ),

@@ -7,7 +7,7 @@ Everything follows from variables, nothing from what was found on nodes: a run o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, warn
@@ -18,7 +18,12 @@ NODE_PORT = 9100
 GPU_PORT = 9400
 """Port of dcgm-exporter."""
 
-DEFAULTS: dict[str, Any] = {"engine_host": "0.0.0.0", "engine_port": 8000, "monitoring_gpu_exporter": "container"}
+DEFAULTS: dict[str, Any] = {
+    "engine_host": "0.0.0.0",
+    "engine_port": 8000,
+    "engine_replicas": 1,
+    "monitoring_gpu_exporter": "container",
+}
 """What the roles say where the inventory is silent; a test compares them with the argument specifications."""
 
 COLONS = [
@@ -54,11 +59,12 @@ def scrape_configs(
             "labels": {
                 "deployment": name,
                 "engine_name": str(hosts[ranks[0]].get("engine_name", "")),
+                "head": ranks[0],
                 "node": ranks[0],
                 "rank": "0",
             },
         }
-        for name, ranks in deployments.items()
+        for name, ranks in _groups(deployments, hosts)
         if not _blind(hosts[ranks[0]])
     ]
     jobs = [
@@ -80,7 +86,7 @@ def findings(
 ) -> list[Finding]:
     """What will not be seen, although it serves. servers: the hosts of Prometheus."""
     found = []
-    for name, ranks in deployments.items():
+    for name, ranks in _groups(deployments, hosts):
         head = hosts[ranks[0]]
         if missing := _blind(head):
             found.append(
@@ -103,6 +109,16 @@ def findings(
                 )
             )
     return found
+
+
+def _groups(
+    deployments: Mapping[str, Sequence[str]], hosts: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each group of ranks with the name of its deployment: ``engine_replicas`` of them, in the order of the hosts."""
+    for name, ranks in deployments.items():
+        size = len(ranks) // int(_of(hosts, ranks[0], "engine_replicas"))
+        for start in range(0, len(ranks), size):
+            yield name, ranks[start : start + size]
 
 
 def _blind(head: Mapping[str, Any]) -> dict[str, str]:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from conftest import FILES
 
-RANK = 'job="node",instance="n1:9100",node="n1",deployment="d",rank="0"'
+RANK = 'job="node",instance="n1:9100",node="n1",deployment="d",head="n1",rank="0"'
 GPU = 'job="gpu",instance="n1:9400",node="n1",gpu="0",UUID="GPU-1"'
-ENGINE = 'job="engine",instance="n1:8000",node="n1",deployment="d",engine_name="vllm",rank="0",model_name="m"'
+ENGINE = 'job="engine",instance="n1:8000",node="n1",deployment="d",engine_name="vllm",head="n1",rank="0",model_name="m"'
 DISK = 'job="node",node="n1",device="/dev/sda1",fstype="ext4",mountpoint="/"'
 DOOR = 'job="door",instance="https://chat.example"'
 DAY = 86400

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import EVERY_S, FILES
 
-SCRAPED = 'job="engine",instance="n1:8000",deployment="d",engine_name="{engine}",node="n1",rank="0"'
+SCRAPED = 'job="engine",instance="n1:8000",deployment="d",engine_name="{engine}",head="n1",node="n1",rank="0"'
 OF_MODEL = {
     "fullrank:requests_running": 3,
     "fullrank:requests_waiting": 2,
@@ -82,13 +82,12 @@ def test_no_rule_for_engines_is_left_out() -> None:
 
 
 def test_ranks_nodes_and_gpus(promtool: Callable[..., Any]) -> None:
-    rank = '{{job="node",instance="n{0}:9100",node="n{0}",deployment="d",rank="{1}"}}'
+    rank = '{{job="node",instance="n{0}:9100",node="n{0}",deployment="d",head="n1",rank="{1}"}}'
     series = {}
     for node, number, up in ((1, 0, 1), (2, 1, 0)):
         labels = rank.format(node, number)
         series |= {
             f"fullrank_rank_up{labels}": f"{up}x120",
-            f"fullrank_rank_wanted{labels}": "1x120",
             f"fullrank_deployment_ready{labels}": f"{up}x120",
         }
     disk = '{{job="node",node="n1",device="/dev/sda1",fstype="{}",mountpoint="{}"}}'
@@ -102,10 +101,9 @@ def test_ranks_nodes_and_gpus(promtool: Callable[..., Any]) -> None:
     done = promtool(
         series,
         {
-            "fullrank:ranks": [('fullrank:ranks{deployment="d"}', 2)],
-            "fullrank:ranks_up": [('fullrank:ranks_up{deployment="d"}', 1)],
-            "fullrank:deployment_ready": [('fullrank:deployment_ready{deployment="d"}', 1)],
-            "fullrank:deployment_wanted": [('fullrank:deployment_wanted{deployment="d"}', 1)],
+            "fullrank:ranks": [('fullrank:ranks{deployment="d",head="n1"}', 2)],
+            "fullrank:ranks_up": [('fullrank:ranks_up{deployment="d",head="n1"}', 1)],
+            "fullrank:deployment_ready": [('fullrank:deployment_ready{deployment="d",head="n1"}', 1)],
             "fullrank:disk_free_ratio": [('fullrank:disk_free_ratio{node="n1",device="/dev/sda1"}', 0.2)],
             "fullrank:memory_free_ratio": [('fullrank:memory_free_ratio{job="node",node="n1"}', 0.25)],
             "fullrank:gpu_memory_used_ratio": [('fullrank:gpu_memory_used_ratio{job="gpu",node="n1",gpu="0"}', 0.75)],

@@ -28,8 +28,11 @@ HELP = {
 }
 
 
-def ranks(root: Path, now: float) -> Iterable[tuple[str, int, dict[str, int]]]:
-    """Deployment, rank and metrics of each rank that is set up on the node. now: CLOCK_BOOTTIME in seconds."""
+def ranks(root: Path, now: float) -> Iterable[tuple[dict[str, str], dict[str, int]]]:
+    """Labels and metrics of each rank that is set up on the node. now: CLOCK_BOOTTIME in seconds.
+
+    ``head`` is the host of rank 0: it tells the groups of a deployment apart.
+    """
     for config in sorted((root / "etc/fullrank").glob("*.group.json")):
         given = _read(config)
         if not given:  # written or removed at this moment
@@ -39,8 +42,7 @@ def ranks(root: Path, now: float) -> Iterable[tuple[str, int, dict[str, int]]]:
         moves = bool(said) and now - said["at"] <= MOVES_S
         wants = root / f"etc/systemd/system/multi-user.target.wants/fullrank-{deployment}-group.service"
         yield (
-            deployment,
-            int(given["rank"]),
+            {"deployment": deployment, "head": str(given["names"][0]), "rank": str(given["rank"])},
             {
                 "fullrank_rank_wanted": int(wants.is_symlink()),
                 "fullrank_supervisor_up": int(moves),
@@ -51,13 +53,15 @@ def ranks(root: Path, now: float) -> Iterable[tuple[str, int, dict[str, int]]]:
         )
 
 
-def text(found: Iterable[tuple[str, int, dict[str, int]]]) -> str:
-    """Prometheus' text format, each metric in one piece. Names of deployments are those of inventory groups: no escapes."""
+def text(found: Iterable[tuple[dict[str, str], dict[str, int]]]) -> str:
+    """Prometheus' text format, each metric in one piece. Labels are names of an inventory and numbers: no escapes."""
     rows = list(found)
     lines = []
     for name, says in HELP.items():
         lines += [f"# HELP {name} {says}", f"# TYPE {name} gauge"]
-        lines += [f'{name}{{deployment="{one}",rank="{rank}"}} {values[name]}' for one, rank, values in rows]
+        for labels, values in rows:
+            said = ",".join(f'{label}="{value}"' for label, value in labels.items())
+            lines.append(f"{name}{{{said}}} {values[name]}")
     return "\n".join(lines) + "\n"
 
 
