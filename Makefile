@@ -40,7 +40,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
+test: lint test-unit test-rules test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
 
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes

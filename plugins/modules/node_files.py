@@ -165,7 +165,8 @@ def validate(module: AnsibleModule) -> None:
         code, output, error = module.run_command(command, cwd=folder)
     if code:
         names = ", ".join(entry["path"] for entry in module.params["files"])
-        module.fail_json(msg=f"{' '.join(command)} refuses {names}, nothing was changed:\n{(error or output).strip()}")
+        said = f"{output}\n{error}".strip()
+        module.fail_json(msg=f"{' '.join(command)} refuses {names}, nothing was changed:\n{said}")
 
 
 def diff_of(path: str, before: tuple[str, int] | None, after: tuple[str, int] | None) -> dict[str, str]:

@@ -203,6 +203,17 @@ def test_wrong_rules_are_refused_and_the_last_good_state_goes_on(play: Play, nod
     assert query('fullrank:deployment_ready{deployment="tiny"}')
 
 
+def test_a_wrong_alertmanager_config_is_refused_with_the_reason(play: Play, nodes: dict[str, Host]) -> None:
+    before = written(nodes["n3"])
+    wrong = {
+        "route": {"receiver": "nobody"},
+        "receivers": [{"name": "me", "webhook_configs": [{"url": "http://127.0.0.1:9/hush-hush"}]}],
+    }
+    run = play(PLAYBOOK, "--limit", "localhost,monitoring", monitoring_alertmanager_config=wrong)
+    assert run.rc != 0 and written(nodes["n3"]) == before
+    assert 'undefined receiver "nobody"' in run.text and "hush-hush" not in run.text
+
+
 def test_a_port_of_somebody_elses_is_left_alone(play: Play) -> None:
     run = play(PLAYBOOK, "--limit", "localhost,monitoring", monitoring_prometheus_port=30000)
     assert run.rc != 0 and run.changed == 0
