@@ -40,12 +40,12 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
+test: lint test-unit test-rules test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
 
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -163,6 +163,14 @@ test-containers: setup host-packages engines ## the chain in containers of a rea
 test-upgrade: setup host-packages engines ## upgrade and rollback of a group and of two replicas, keys, with a stand-in engine (molecule)
 	molecule test -s upgrade
 
+.PHONY: test-rules
+test-rules: setup monitoring-tools ## rules, alerts and dashboard of monitoring, without a node: promtool and Grafana's types (a minute)
+	pytest tests/monitoring
+
+.PHONY: test-monitoring
+test-monitoring: test-rules host-packages engines ## a real Prometheus reads the real engine on three nodes, with faults (molecule)
+	molecule test -s monitoring
+
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/bench_render.py
@@ -202,6 +210,10 @@ host-packages: ## Debian packages that the test ground needs
 .PHONY: hub-clients
 hub-clients: setup ## the hubs' real clients, for tests, built once
 	@tests/hubs/build
+
+.PHONY: monitoring-tools
+monitoring-tools: setup ## promtool and Grafana's Foundation SDK, for tests, unpacked once
+	@tests/monitoring/build
 
 .PHONY: engines
 engines: setup host-packages .cache/models/tiny ## the engines' CPU environments and the tiny model, built once

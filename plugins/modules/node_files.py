@@ -44,9 +44,18 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  validate:
+    description:
+      - A command that refuses wrong files before any of them replaces what is there. It runs in a folder of its own, which
+        holds all O(files) as they would be, by the last part of their paths, so that files that name each other are checked
+        together.
+      - Nothing is asked while the first word of it, a path, is not on the node and the module runs in check mode.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
-    description: Writes nothing.
+    description: Writes nothing, and runs O(validate).
     support: full
   diff_mode:
     description: Shows each file before and after.
@@ -61,6 +70,13 @@ EXAMPLES = r"""
     files:
       - {path: /etc/modprobe.d/fullrank-nouveau.conf, content: "blacklist nouveau\n"}
       - {path: /etc/apt/sources.list.d/cuda.list, state: absent}
+
+- name: Rules and the configuration that names them, or neither
+  fullrank.serving.node_files:
+    files:
+      - {path: /etc/fullrank/monitoring/prometheus.yml, content: "rule_files: [rules.yml]\n"}
+      - {path: /etc/fullrank/monitoring/rules.yml, content: "groups: []\n"}
+    validate: [/usr/bin/promtool, check, config, prometheus.yml]
 """
 
 RETURN = r"""
@@ -124,6 +140,22 @@ def bring(entry: dict[str, Any]) -> None:
         write(path, *after)
 
 
+def validate(module: AnsibleModule) -> None:
+    """Fail with the command's own words where it refuses the files."""
+    command = module.params["validate"]
+    if module.check_mode and not Path(command[0]).exists():
+        return  # comes with a package that would have been installed before
+    with tempfile.TemporaryDirectory(dir=module.tmpdir) as folder:
+        for entry in module.params["files"]:
+            if (content := wanted(entry)) is not None:
+                write(Path(folder) / Path(entry["path"]).name, *content)
+        code, output, error = module.run_command(command, cwd=folder)
+    if code:
+        names = ", ".join(entry["path"] for entry in module.params["files"])
+        said = f"{output}\n{error}".strip()
+        module.fail_json(msg=f"{' '.join(command)} refuses {names}, nothing was changed:\n{said}")
+
+
 def diff_of(path: str, before: tuple[str, int] | None, after: tuple[str, int] | None) -> dict[str, str]:
     old, new = before or ("", 0), after or ("", 0)
     return {
@@ -143,10 +175,13 @@ def main() -> None:
                 "required": True,
                 "options": OPTIONS,
                 "required_if": [("state", "present", ["content"])],
-            }
+            },
+            "validate": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
+    if module.params["validate"] and any(read(Path(one["path"])) != wanted(one) for one in module.params["files"]):
+        validate(module)
     changed, diffs = [], []
     for entry in module.params["files"]:
         before, after = read(Path(entry["path"])), wanted(entry)
