@@ -12,7 +12,8 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,24 @@ from ansible_collections.fullrank.serving.plugins.module_utils.checks import Che
 # straight to the door: a proxy that the environment names is for the outside
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "doors": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "url": {"type": "str", "required": True},
+            "serves": {"type": "bool", "default": True},
+            "model": {"type": "str", "default": ""},
+            "api_key": {"type": "str", "no_log": True},
+        },
+    },
+    "ask_from": {"type": "str", "choices": ["controller", "node"], "default": "node"},
+    "timeout": {"type": "float", "default": 60},
+}
+"""Of the module and of its action."""
+
 REFUSED = (401, 403)
 WRONG_KEY = "sk-this-key-is-wrong"
 MOST_BYTES = 4_000_000
@@ -28,7 +47,7 @@ MOST_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class Door:
-    """name: for people, e.g. ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send."""
+    """name: for people, ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send."""
 
     name: str
     url: str
@@ -94,6 +113,14 @@ def _stream(answer: Any, deadline: float) -> Answer:
     return Answer(answer.status, chunks=tuple(chunks), error="the stream ended without [DONE]")
 
 
+def look_at_all(given: Sequence[Mapping[str, Any]], timeout: float) -> list[Check]:
+    """What is found at all doors, asked at the same time. given: as ``OPTIONS`` says. timeout: seconds for each answer."""
+    ask = asker(timeout)
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        found = pool.map(lambda one: look(Door(**one), ask), given)
+    return [check for checks in found for check in checks]
+
+
 def look(door: Door, ask: Ask) -> list[Check]:
     """All that can be said of a door. A door that nobody answers at gets one finding, not five."""
     if not door.serves:
@@ -105,8 +132,8 @@ def look(door: Door, ask: Ask) -> list[Check]:
                 "door-answers",
                 door.name,
                 f"{door.url}: {models.error}",
-                "ask playbooks/status.yml whether it runs; if it does, a firewall stands between it and who asks: verify_from names "
-                "another host to ask from",
+                "ask playbooks/status.yml whether it runs; if it does, a firewall stands between it and who asks: "
+                "engine_ask_from: node asks from the node itself",
             )
         ]
     if models.status in REFUSED:
@@ -115,7 +142,7 @@ def look(door: Door, ask: Ask) -> list[Check]:
                 "door-answers",
                 door.name,
                 f"{door.url} refuses the key (HTTP {models.status})",
-                "the inventory's engine_api_key is not the one it was started with: run playbooks/engines.yml, or correct the vault",
+                "it was started with another key than the inventory's engine_api_key: run playbooks/engines.yml, or correct it",
             )
         ]
     return [_model(door, models), *_keys(door, ask), _completion(door, ask), _streaming(door, ask)]
@@ -162,7 +189,7 @@ def _keys(door: Door, ask: Ask) -> list[Check]:
             warned(
                 "key-required",
                 door.name,
-                "answers everybody: there is no key",
+                "answers everybody",
                 "set engine_api_key where others reach the port",
             )
         ]

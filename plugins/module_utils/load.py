@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engines' own benchmark clients: how they are called, and what they report, in the same words. Pure; private to this collection.
+"""The engines' own benchmark clients: how they are called, and what they report. Pure; private to this collection.
 
 Read in vLLM 0.32.0 (``vllm bench serve``, in releases from 0.9 on) and SGLang 0.5.23 (``python -m sglang.bench_serving``). Both
 speak to any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``.
@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class Load:
     """What is sent: ``requests`` prompts from ``prompts_file``, ``concurrency`` at a time, each for ``output_tokens`` tokens.
 
-    url: of the server, without ``/v1``. tokenizer: a folder, or a name that needs no download. warmups: requests that do not count.
+    url: of the server, without ``/v1``. tokenizer: its folder. warmups: requests that do not count.
     """
 
     url: str
@@ -59,20 +59,20 @@ class Load:
 
 
 def prompts(number: int, words: int, seed: int) -> list[str]:
-    """As many prompts of as many words. The same for the same ``seed``, whatever the engine; no two begin alike, in one run or in two,
-    so that no cache of prefixes answers for the model."""
+    """As many prompts of as many words. The same for the same ``seed``, whatever the engine; others for another seed, so that no
+    cache of prefixes answers for the model."""
     dice = random.Random(seed)
     return [" ".join(dice.choice(_WORDS) for _word in range(words)) for _prompt in range(number)]
 
 
 _WORDS = (
-    "rank node port wire fan rack disk core lane link path mesh tile page seed loop gate mask beam norm head layer bias step batch token "
-    "queue cache graph shard tensor kernel socket switch router driver memory vector signal window bridge anchor harbor meadow river"
+    "rank node port wire fan rack disk core lane link path mesh tile page seed loop gate mask beam norm head layer bias step "
+    "batch token queue cache graph shard tensor kernel socket switch router driver memory vector signal window bridge anchor"
 ).split()
 
 
 def prompts_text(prompts: Sequence[str]) -> str:
-    """The prompts as lines of JSON that both clients read: vLLM looks at ``prompt``, SGLang at the first turn of ``conversations``."""
+    """The prompts as lines of JSON for both clients: vLLM reads ``prompt``, SGLang the first turn of ``conversations``."""
     turns = [[{"content": prompt}, {"content": "-"}] for prompt in prompts]
     return "".join(
         json.dumps({"prompt": prompt, "conversations": both}) + "\n"

@@ -10,8 +10,8 @@ module: benchmark_report
 version_added: 0.1.0
 short_description: Write down and compare what benchmarks measured
 description:
-  - Writes what M(fullrank.serving.benchmark_run) measured of one or more deployments into a folder of the controller, as JSON, as a
-    Markdown table of medians with their spread, and as a plot (SVG) where matplotlib is installed there.
+  - Writes what M(fullrank.serving.benchmark_run) measured of one or more deployments into a folder of the controller, as JSON,
+    as a Markdown table of medians with their spread, and as a plot (SVG) where matplotlib is installed there.
   - Puts earlier results beside the new ones.
 options:
   results:

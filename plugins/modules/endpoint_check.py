@@ -10,7 +10,8 @@ module: endpoint_check
 version_added: 0.1.0
 short_description: Ask every door of the deployments as a client does
 description:
-  - Asks each door for its models, for a completion, for one that streams, and, where a key is wanted, without it and with a wrong one.
+  - Asks each door for its models, for a completion, for one that streams, and, where a key is wanted, without it and with a
+    wrong one.
   - A door that must not serve (the port of a rank that is not the head) must not answer a completion.
   - All doors are asked at the same time. Does not fail on what it finds, so that callers can show all of it first.
 options:
@@ -39,12 +40,25 @@ options:
       api_key:
         description: Key that clients must send. Where it is not set, everybody is let in, which is reported.
         type: str
+  ask_from:
+    description: Ask from the host of the task, or from the controller without a connection to the host.
+    type: str
+    choices: [controller, node]
+    default: node
   timeout:
     description: Seconds for each answer.
     type: float
     default: 60
-extends_documentation_fragment:
-  - fullrank.serving.attributes
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
+  action:
+    description: Runs on the controller where O(ask_from=controller).
+    support: full
 author:
   - The fullrank authors (@fullrank)
 """
@@ -65,36 +79,13 @@ checks:
   elements: dict
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils import doors
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "doors": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "url": {"type": "str", "required": True},
-                    "serves": {"type": "bool", "default": True},
-                    "model": {"type": "str", "default": ""},
-                    "api_key": {"type": "str", "no_log": True},
-                },
-            },
-            "timeout": {"type": "float", "default": 60},
-        },
-        supports_check_mode=True,
-    )
-    ask = doors.asker(module.params["timeout"])
-    asked = [doors.Door(**one) for one in module.params["doors"]]
-    with ThreadPoolExecutor(max_workers=32) as pool:
-        found = list(pool.map(lambda door: doors.look(door, ask), asked))
-    module.exit_json(changed=False, checks=[one for checks in found for one in checks])
+    module = AnsibleModule(argument_spec=doors.OPTIONS, supports_check_mode=True)
+    module.exit_json(changed=False, checks=doors.look_at_all(module.params["doors"], module.params["timeout"]))
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ def markdown(results: Sequence[Mapping[str, Any]], picture: str) -> str:
     table = rows(results)
     lines = ["# Benchmark", ""]
     lines += [
-        f"- {result['deployment']}: model {result['model']}, {result['engine']}, measured {result['when']} by {result['client']}'s "
-        f"client, {result['output_tokens']} tokens an answer"
+        f"- {result['deployment']}: model {result['model']}, {result['engine']}, measured {result['when']} "
+        f"by {result['client']}'s client, {result['output_tokens']} tokens an answer"
         for result in results
     ]
     lines += [f"- Compare with care: {text}." for text in cautions(results)]
