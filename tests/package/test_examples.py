@@ -1,4 +1,4 @@
-"""The example inventory of the README, planned without its servers."""
+"""The example inventories, planned without their servers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def test_the_prod_inventory_plans_the_ranks_it_describes(tmp_path: Path) -> None:
-    inventory = tmp_path / "prod"
-    shutil.copytree(CHECKOUT / "inventories/prod", inventory)
+def planned(name: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
+    """The plan of an example inventory, as data and as a page, made without its servers."""
+    inventory = tmp_path / name
+    shutil.copytree(CHECKOUT / "inventories" / name, inventory)
     hosts = inventory / "hosts.yml"
     # loopback addresses on which nobody listens: no other machine is asked
     hosts.write_text(hosts.read_text().replace("192.0.2.", "127.0.0.").replace("ansible_user: root", "ansible_port: 1"))
@@ -32,14 +36,25 @@ def test_the_prod_inventory_plans_the_ranks_it_describes(tmp_path: Path) -> None
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    plan = json.loads((tmp_path / "deepseek_r1.json").read_text())
-    assert [(r["rank"], r["host"], r["address"]) for r in plan["ranks"]] == [
-        (i, f"gpu{i + 1}", f"127.0.0.{11 + i}") for i in range(4)
+    return json.loads((tmp_path / "deepseek_r1.json").read_text()), (tmp_path / "deepseek_r1.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "first_host", "first_address", "nodes", "tensor_parallel"),
+    [("prod", "gpu1", 11, 4, 32), ("h20", "h20a", 21, 2, 16)],
+)
+def test_an_example_inventory_plans_the_ranks_it_describes(
+    tmp_path: Path, name: str, first_host: str, first_address: int, nodes: int, tensor_parallel: int
+) -> None:
+    plan, page = planned(name, tmp_path)
+    assert plan["ranks"][0]["host"] == first_host
+    assert [(r["rank"], r["address"]) for r in plan["ranks"]] == [
+        (i, f"127.0.0.{first_address + i}") for i in range(nodes)
     ]
     assert plan["fit"]["verdict"] == "fits"
-    assert plan["proposal"]["engine_args"] == {"tensor_parallel_size": 32}
+    assert plan["proposal"]["engine_args"] == {"tensor_parallel_size": tensor_parallel}
     assert not [one for one in plan["findings"] if one["severity"] == "fail"]
     for rank in plan["ranks"]:
-        assert f"--nnodes 4 --node-rank {rank['rank']} " in rank["command"]
-        assert "--dist-init-addr 127.0.0.11:25000" in rank["command"]
-    assert "tokens that fit" in (tmp_path / "deepseek_r1.txt").read_text()
+        assert f"--nnodes {nodes} --node-rank {rank['rank']} " in rank["command"]
+        assert f"--dist-init-addr 127.0.0.{first_address}:25000" in rank["command"]
+    assert "tokens that fit" in page

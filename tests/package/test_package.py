@@ -107,7 +107,8 @@ def test_every_plugin_is_documented_by_its_full_name(place: Path) -> None:
     )["all"]
     modules = yaml.safe_load((CHECKOUT / "meta/runtime.yml").read_text())["action_groups"]["serving"]
     assert {name.rpartition(".")[2] for name in seen["module"]} == set(modules)
-    assert {name.rpartition(".")[2] for name in seen["lookup"]} == {"deployment", "nccl_profile"}
+    lookups = {path.stem for path in (CHECKOUT / "plugins/lookup").glob("*.py")}
+    assert {name.rpartition(".")[2] for name in seen["lookup"]} == lookups
     for kind in ("module", "filter", "lookup", "role"):
         for name, entry in seen[kind].items():
             assert "error" not in entry, f"{kind} {name}: {entry}"
@@ -134,3 +135,27 @@ def test_the_chain_runs_by_its_full_name_and_says_who_does_not_answer(place: Pat
     done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode != 0
     assert "UNREACHABLE" in done.stdout
+
+
+def test_the_execution_environment_is_one_that_ansible_builder_accepts(tarball: Path, tmp_path: Path) -> None:
+    """Its context is made, and the collection is installed from it as the build would; an image needs a registry."""
+    folder = tmp_path / "execution-environment"
+    shutil.copytree(CHECKOUT / "execution-environment", folder)
+    shutil.copy(tarball, folder)
+    run(str(BIN / "ansible-builder"), "create", cwd=folder)
+    install = ["collection", "install", "-r", "requirements.yml", "-p", str(tmp_path / "collections")]
+    run(str(BIN / "ansible-galaxy"), *install, cwd=folder / "context/_build")
+    assert (tmp_path / "collections/ansible_collections/fullrank/serving/MANIFEST.json").is_file()
+
+
+def test_every_role_is_documented(place: Path) -> None:
+    listed = json.loads(
+        run(
+            str(BIN / "ansible-doc"),
+            *("--list", "--type", "role", "--json", "fullrank.serving"),
+            cwd=place,
+            ANSIBLE_COLLECTIONS_PATH=str(place / "collections"),
+        )
+    )
+    roles = {path.name for path in (CHECKOUT / "roles").iterdir()}
+    assert {name.rpartition(".")[2] for name in listed} == roles

@@ -27,6 +27,7 @@ TOUCH_THE_WORLD = {
     "catalog_files": "the catalogs beside it",
     "comm_worker": "torch, inside the check's own process",
     "completion": "HTTP",
+    "doors": "HTTP",
     "docker_daemon": "docker and its files",
     "docker_move": "docker, its files and its data",
     "conversion": "the two folders of a conversion",

@@ -1,0 +1,35 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Goes through the levels of a benchmark from the controller, and says a line after each run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.module_utils import load
+from ansible_collections.fullrank.serving.plugins.plugin_utils import benchmark
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.benchmark_run``."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        if result.get("skipped"):  # check mode
+            return result
+        _unused, given = self.validate_argument_spec(argument_spec=load.OPTIONS)
+        levels = [level for level in given["concurrency"] for _repeat in range(given["repeats"])]
+        runs: list[dict[str, Any]] = []
+        for number, level in enumerate(levels, 1):
+            one = dict(self._task.args) | {"concurrency": [level], "seed": given["seed"] + number - 1}
+            told = self._execute_module(module_args=one, task_vars=task_vars)
+            if told.get("failed"):
+                return result | told | {"runs": runs}
+            runs += told["runs"]
+            Display().display(f"  {given['deployment']}: run {number} of {len(levels)}: {benchmark.line(runs[-1])}")
+        return result | {"changed": False, "runs": runs}

@@ -1,0 +1,24 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Asks endpoints from the controller, or has the node ask them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.fullrank.serving.plugins.module_utils import doors
+
+
+class ActionModule(ActionBase):
+    """The action behind ``fullrank.serving.endpoint_check``."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _unused, given = self.validate_argument_spec(argument_spec=doors.OPTIONS)
+        if given["ask_from"] == "node":
+            return result | self._execute_module(task_vars=task_vars)
+        return result | {"changed": False, "checks": doors.look_at_all(given["doors"], given["timeout"])}

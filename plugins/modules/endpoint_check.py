@@ -1,0 +1,92 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Asks endpoints as a client does, and says what is wrong with their answers."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: endpoint_check
+version_added: 0.1.0
+short_description: Ask every door of the deployments as a client does
+description:
+  - Asks each door for its models, for a completion, for one that streams, and, where a key is wanted, without it and with a
+    wrong one.
+  - A door that must not serve (the port of a rank that is not the head) must not answer a completion.
+  - All doors are asked at the same time. Does not fail on what it finds, so that callers can show all of it first.
+options:
+  doors:
+    description: What is asked.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name for people.
+        type: str
+        required: true
+      url:
+        description: Address as the host that asks reaches it, without C(/v1).
+        type: str
+        required: true
+      serves:
+        description: Whether a model is to answer there.
+        type: bool
+        default: true
+      model:
+        description: Name of the model.
+        type: str
+        default: ""
+      api_key:
+        description: Key that clients must send. Where it is not set, everybody is let in, which is reported.
+        type: str
+  ask_from:
+    description: Ask from the host of the task, or from the controller without a connection to the host.
+    type: str
+    choices: [controller, node]
+    default: node
+  timeout:
+    description: Seconds for each answer.
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
+  action:
+    description: Runs on the controller where O(ask_from=controller).
+    support: full
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Ask the head and the other rank
+  fullrank.serving.endpoint_check:
+    doors:
+      - {name: tiny rank 0, url: "http://192.0.2.11:8000", model: tiny, api_key: "{{ vault_tiny_key }}"}
+      - {name: tiny rank 1, url: "http://192.0.2.12:8000", model: tiny, serves: false}
+"""
+
+RETURN = r"""
+checks:
+  description: What was found - id, status (pass, warn or fail), where (the name of the door), message, remedy and data.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import doors
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=doors.OPTIONS, supports_check_mode=True)
+    module.exit_json(changed=False, checks=doors.look_at_all(module.params["doors"], module.params["timeout"]))
+
+
+if __name__ == "__main__":
+    main()
