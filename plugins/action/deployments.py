@@ -12,14 +12,13 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.endpoints import ROUTERS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
-    MACHINES,
     Deployment,
     check,
     misspelt,
+    others_than_ranks,
     replicas,
 )
 
@@ -44,18 +43,14 @@ class ActionModule(ActionBase):
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
-        ranks = {host for one in found or [] for host in one.hosts}
-        machines = Deployment(MACHINES, tuple(h for h in task_vars["groups"].get(MACHINES, []) if h not in ranks))
         # a machine that is no rank needs nothing of what a deployment must say
-        groups = [*((one, spec) for one in found or []), (machines, _voluntary(spec))]
-        for one, expected in groups:
+        others = others_than_ranks(found or [], task_vars["groups"])
+        for one, expected in [*((one, spec) for one in found or []), *((one, _voluntary(spec)) for one in others)]:
             values, mistakes = _variables(one, task_vars["hostvars"], expected)
             variables |= values
             findings += mistakes
             given = {name for host in one.hosts for name in task_vars["hostvars"][host]}
             findings += misspelt(given, options["argument_specs"], f"group_vars of {one.name}")
-        routers = Deployment(ROUTERS, tuple(task_vars["groups"].get(ROUTERS, ())))
-        findings += self._of_routers(routers, task_vars["hostvars"], options["argument_specs"])
         findings = [*check(found, variables, options["required"]), *findings]
         result |= {
             "changed": False,
@@ -66,15 +61,6 @@ class ActionModule(ActionBase):
         if message := report.failures(findings, "the inventory"):
             result |= {"failed": True, "msg": message}
         return result
-
-    @staticmethod
-    def _of_routers(
-        routers: Deployment, hostvars: Mapping[str, Mapping[str, Any]], roles: Mapping[str, Mapping[str, Any]]
-    ) -> list[Finding]:
-        """Routers have variables of their own role, none of which is required."""
-        _, mistakes = _variables(routers, hostvars, roles.get(ROUTERS, {}))
-        given = {name for host in routers.hosts for name in hostvars[host]}
-        return [*mistakes, *misspelt(given, roles, f"group_vars of {routers.name}")]
 
 
 def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,7 @@ changed_paths:
   elements: str
 """
 
+import tempfile
 from pathlib import Path
 from typing import Any
 

@@ -81,7 +81,7 @@ def test_the_command_is_one(page: str, command: str) -> None:
         assert accepted(tuple(words[1:])) == "", f"{page}: {command}"
     elif program == "make":
         targets = set(re.findall(r"^([a-z][\w.-]*):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
-        assert set(word for word in words[1:] if "=" not in word) <= targets, f"{page}: {command}"
+        assert {word for word in words[1:] if "=" not in word} <= targets, f"{page}: {command}"
     elif "/" in program:
         script = CHECKOUT / program
         assert script.is_file() and os.access(script, os.X_OK), f"{page}: {command}"
