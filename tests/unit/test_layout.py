@@ -53,7 +53,18 @@ TOUCH_THE_WORLD = {
     "weights_serving": "the other nodes of a transfer",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
-WORLD_CALLS = {"glob", "iterdir", "open", "read_bytes", "read_text", "readlink", "rglob", "write_bytes", "write_text"}
+WORLD_CALLS = {
+    "glob",
+    "iterdir",
+    "mkstemp",
+    "open",
+    "read_bytes",
+    "read_text",
+    "readlink",
+    "rglob",
+    "write_bytes",
+    "write_text",
+}
 
 
 def touches_the_world(source: str) -> bool:
