@@ -52,7 +52,9 @@ class Apt:
         env = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "NEEDRESTART_SUSPEND": "1"}
         code, output, error = self._run(["apt-get", *self._options, *words], environ_update=env)
         if code:
-            raise PackageError("\n".join((error.strip() or output.strip()).splitlines()[-15:]))
+            # what dpkg and the packages' scripts say comes by a terminal of apt's, as output
+            said = output if "Sub-process" in error or not error.strip() else ""
+            raise PackageError("\n".join([*said.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]]))
         return output
 
     def refresh(self, sources: Sequence[str]) -> None:

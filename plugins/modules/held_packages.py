@@ -144,6 +144,7 @@ removed:
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -152,6 +153,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.checks import rep
 from ansible_collections.fullrank.serving.plugins.module_utils.package_manager import Apt, Dnf, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import Candidate
 
+MOST_LINES, MOST_OF_A_LINE = 15, 400  # of the log of a build, in a message
 MOST_ROUNDS = 5  # of asking the package manager again after a dependency was brought to the family's version
 
 ENTRY: dict[str, dict[str, Any]] = {
@@ -273,8 +275,9 @@ class Change:
                 self.manager.install(ahead)
             self.manager.install(asked)
         except PackageError as error:
+            log = log_of_the_build(str(error))
             state = self.back(touched)
-            self.module.fail_json(msg=f"{error}\n{state}", rolled_back="again" in state)
+            self.module.fail_json(msg=f"{error}\n{log}{state}", rolled_back="again" in state)
         return touched
 
     @property
@@ -318,6 +321,20 @@ class Change:
         if "versions" in result:
             result["held"] = sorted(hold)
         self.module.exit_json(changed=changed, removed=removed, **result)
+
+
+def log_of_the_build(said: str) -> str:
+    """The end of the log that dkms names, which going back removes; "" where it names none."""
+    named = re.search(r"Consult (/\S+\.log)", said)
+    try:
+        lines = Path(named.group(1)).read_text(errors="replace").splitlines() if named else []
+    except OSError:
+        lines = []
+    # lines of a build are commands of a thousand characters
+    telling = [
+        line for line in lines if re.search(r"\b(error|Error|undefined|fatal)\b", line) and len(line) < MOST_OF_A_LINE
+    ]
+    return "".join(f"{line}\n" for line in (telling or lines)[-MOST_LINES:])
 
 
 def _plain_entry(name: str) -> dict[str, Any]:

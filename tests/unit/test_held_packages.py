@@ -180,6 +180,32 @@ def test_a_failure_on_a_bare_node_leaves_it_bare() -> None:
     assert run(archive)["failed"] and archive.packages == {}
 
 
+def test_the_log_of_a_failed_build_is_quoted_before_it_goes(tmp_path: Path) -> None:
+    """Going back removes the package, and with it the log that dkms tells people to consult."""
+    log = tmp_path / "make.log"
+    log.write_text(
+        f"  CC {'x' * 500} -Werror\nnv-drm.c:57: error: too few arguments\n  LD [M] nvidia.ko\nmake: *** Error 2\n"
+    )
+    said = f"Error! Bad return status for module build on kernel: 6.12\nConsult {log} for more information."
+    assert held_packages.log_of_the_build(said) == "nv-drm.c:57: error: too few arguments\nmake: *** Error 2\n"
+    assert held_packages.log_of_the_build(f"Consult {tmp_path}/none.log") == ""
+    assert held_packages.log_of_the_build("dpkg: error processing package") == ""
+
+
+def test_what_the_scripts_of_packages_say_is_in_the_message() -> None:
+    """apt gives dpkg a terminal of its own, and says itself only that it failed."""
+    answers = {
+        "install": (
+            100,
+            "Setting up d (1)\nError! Bad return status\n",
+            "E: Sub-process /usr/bin/dpkg returned an error code (1)",
+        )
+    }
+    apt = Apt(lambda words, **_: answers["install"], 1)
+    with pytest.raises(PackageError, match=r"(?s)Bad return status.*returned an error code"):
+        apt.install({"d": "1"})
+
+
 def test_what_goes_first_is_installed_alone_before() -> None:
     archive = Archive([*OFFERS, "pin=1-1"], NEEDS)
     pin = {"names": ["pin"], "first": True, "optional": True, "hold": False}

@@ -38,7 +38,7 @@ def test_everything_of_the_driver_is_held(node: Host) -> None:
     found = {row.split()[1]: row.split()[2] for row in rows if row[1:2] == "i"}
     version = found["nvidia-driver"]
     assert {name for name, its in found.items() if its == version} <= held
-    assert node.file("/etc/apt/sources.list.d/fullrank-non-free.sources").contains("non-free")
+    assert node.file("/etc/apt/sources.list.d/fullrank-debian-components.sources").contains("non-free")
 
 
 def test_a_second_run_changes_nothing(play: Callable[..., Any]) -> None:
