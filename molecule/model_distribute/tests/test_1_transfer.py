@@ -43,7 +43,8 @@ def test_check_mode_says_who_would_get_it_and_starts_nothing(play: Callable[...,
 
 
 @pytest.mark.usefixtures("slow")
-def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model) -> None:
+def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model, ground: Callable[..., str]) -> None:
+    ground("rate", "n4", "4mbit")  # there is a lot to look at meanwhile
     run = model.start()
     model.wait_for("n4", TOTAL // 4)
     unit = model.on("n2", "ls /run/fullrank | grep -v json").strip()
