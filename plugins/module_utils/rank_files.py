@@ -88,10 +88,30 @@ def spec_hash(unit: str) -> str:
     return found[1] if found else ""
 
 
-def pack(deployment: str, files: Mapping[Path, tuple[str, int]]) -> str:
-    """A launch as one text, to be kept: of every file content and mode."""
-    kept = [{"path": str(path), "content": text, "mode": mode} for path, (text, mode) in files.items()]
-    return json.dumps({"deployment": deployment, "files": kept}, indent=1) + "\n"
+def pack(deployment: str, files: Mapping[Path, tuple[str, int]], older: str) -> str:
+    """A launch as one text, to be kept: of every file content and mode. older: what was kept until now, which stays behind it."""
+    kept: dict[str, Any] = {
+        "deployment": deployment,
+        "files": [{"path": str(path), "content": text, "mode": mode} for path, (text, mode) in files.items()],
+    }
+    before = json.loads(older) if older else None
+    if before and _hash(before) == _hash(kept):
+        before = before["before"]
+    return _as_kept(kept | {"before": {**before, "before": None} if before else None})
+
+
+def before(text: str) -> str:
+    """What stays behind what was kept; empty where nothing does."""
+    older = json.loads(text)["before"]
+    return _as_kept(older) if older else ""
+
+
+def _hash(kept: Mapping[str, Any]) -> str:
+    return next((found for file in kept["files"] if (found := spec_hash(file["content"]))), "")
+
+
+def _as_kept(kept: Mapping[str, Any]) -> str:
+    return json.dumps(kept, indent=1) + "\n"
 
 
 def unpack(text: str, defaults: Mapping[str, Any]) -> tuple[Files, dict[str, Any]]:

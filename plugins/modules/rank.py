@@ -25,8 +25,7 @@ options:
     description:
       - V(present) writes the units and their files, and does not touch a running engine; a supervisor that runs reads them.
         The launch that it replaces is kept, in a file of mode 0600, when the deployment was ready with it.
-      - V(rolled_back) writes that launch again. It fails, having touched nothing, where there is none or where it could not
-        be started.
+      - V(rolled_back) writes that launch again; it fails, having touched nothing, where there is none that could be started.
       - V(started) starts the supervisor, now and after each boot. The engine starts when all ranks of the group are there.
       - V(stopped) stops the supervisor, and with it the engine, until it is started again, over a reboot too.
       - V(absent) stops it and removes what V(present) wrote.
@@ -116,6 +115,10 @@ options:
     description:
       - Run the engine as a user of its own that exists while it runs (C(DynamicUser=)), instead of root.
       - It needs to read the weights and its environment, and writes to C(/var/lib/fullrank/DEPLOYMENT) only.
+    type: bool
+    default: false
+  undo:
+    description: With O(state=rolled_back), keep what was kept before, as if the launch that is given up had never been written.
     type: bool
     default: false
   log_lines:
@@ -271,7 +274,8 @@ class Rank:
         if not old_hash or old_hash == new_hash or good.strip() != old_hash:
             return
         files = {path: text_files.read(path) for path in self.written() if path.exists()}
-        text = rank_files.pack(self.name, files)
+        older, _ = text_files.read(self.kept)
+        text = rank_files.pack(self.name, files, older)
         self.files.write(
             self.kept, text, 0o600, f"{self.kept}: the launch that was ready, kept for playbooks/rollback.yml\n"
         )
@@ -290,6 +294,12 @@ class Rank:
         if lacks := group_engine.lacks(config["requires"], config["probe"]):
             self.module.fail_json(msg=f"the earlier launch of {self.name} cannot be started: {lacks}")
         self.bring(files)
+        if not self.given["undo"]:
+            return
+        if before := rank_files.before(text):
+            self.files.write(self.kept, before, 0o600, f"{self.kept}: what was kept before\n")
+        else:
+            self.files.remove([self.kept], Path(units.CONFIG))
 
     def bring(self, files: rank_files.Files) -> None:
         """These files and none of an earlier launch; a supervisor that runs reads them."""
@@ -361,6 +371,7 @@ def main() -> None:
             "description": {"type": "str", "default": "a rank of fullrank"},
             "stop_timeout": {"type": "int", "default": 60},
             "dynamic_user": {"type": "bool", "default": False},
+            "undo": {"type": "bool", "default": False},
             "log_lines": {"type": "int", "default": 0},
         },
         required_if=[("state", "present", ["launch", "group"])],

@@ -165,7 +165,7 @@ class Node:
         raise SystemExit(msg)
 
     def bring(self, state: str, **params: Any) -> rank.Rank:
-        self.params = {"deployment": "tiny", **params}
+        self.params = {"deployment": "tiny", "undo": False, **params}
         one = rank.Rank(self)  # type: ignore[arg-type]
         getattr(one, state)()
         return one
@@ -210,7 +210,11 @@ def test_a_launch_that_was_ready_is_kept_and_written_again(node: Node) -> None:
     node.ready("one")
     before = node.files()
     changed = node.present("two", argv=["/opt/w/bin/vllm", "serve"])
-    assert (changed.files.changed, changed.launch["spec_hash"], changed.launch["before"]) == (True, "two", "vllm 0.32.0")
+    assert (changed.files.changed, changed.launch["spec_hash"], changed.launch["before"]) == (
+        True,
+        "two",
+        "vllm 0.32.0",
+    )
     assert "etc/tiny.secret.env" not in node.files() and not (node.folder / "etc/tiny.x").exists()
     assert (node.folder / "etc/tiny.previous.json").stat().st_mode & 0o777 == 0o600
     assert SECRET not in str(changed.files.diff)
@@ -232,6 +236,26 @@ def test_a_launch_that_was_never_ready_is_not_kept(node: Node) -> None:
     node.present("two")
     node.present("three")
     assert node.bring("rolled_back").launch["spec_hash"] == "one"
+
+
+def test_an_upgrade_that_is_undone_leaves_what_was_kept_before_it(node: Node) -> None:
+    """So that a rollback goes to the same launch on nodes that the upgrade has reached and on those that it has not."""
+    for name in ("one", "two"):
+        node.present(name)
+        node.ready(name)
+    before = node.files()
+    node.present("three")
+    assert node.bring("rolled_back", undo=True).launch["spec_hash"] == "two"
+    assert {name: text for name, text in node.files().items() if "group.json" not in name} == {
+        name: text for name, text in before.items() if "group.json" not in name
+    }
+    assert node.bring("rolled_back").launch["spec_hash"] == "one"
+    # written again after a rollback, the same launch is not kept behind itself
+    node.ready("one")
+    node.present("two")
+    assert node.bring("rolled_back", undo=True).launch["spec_hash"] == "one"
+    with pytest.raises(SystemExit, match="no earlier launch"):
+        node.bring("rolled_back")
 
 
 def test_a_launch_that_is_written_again_is_not_its_own_predecessor(node: Node) -> None:

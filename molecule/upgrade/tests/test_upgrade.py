@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +30,38 @@ def key() -> str:
     return str(yaml.safe_load(KEY_FILE.read_text())["engine_api_key"])
 
 
-def status(url: str, api_key: str | None = None, prompt: str = "Are all ranks up?", timeout: float = 5) -> int:
-    """HTTP status of a completion; 0 where nothing answers."""
+def request(url: str, api_key: str | None, **options: Any) -> urllib.request.Request:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-    body = json.dumps({"model": "tiny", "prompt": prompt, "max_tokens": 1}).encode()
+    body = json.dumps({"model": "tiny", "prompt": "Are all ranks up?", "max_tokens": 1} | options).encode()
+    return urllib.request.Request(f"{url}/completions", body, headers)
+
+
+def status(url: str, api_key: str | None = None) -> int:
+    """HTTP status of a completion; 0 where nothing answers."""
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(f"{url}/completions", body, headers), timeout=timeout
-        ) as answer:
+        with urllib.request.urlopen(request(url, api_key), timeout=5) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:
         return 0
+
+
+def streamed(url: str) -> HTTPResponse:
+    """An answer of which the first token has come; the stand-in keeps the rest until it is asked to release it."""
+    answer = urllib.request.urlopen(request(url, key(), stream=True), timeout=300)
+    assert b"first" in answer.readline()
+    return answer  # type: ignore[no-any-return]
+
+
+def released_while_draining(host: Host, answer: HTTPResponse) -> str:
+    """The rest of the answer, asked for when the replica takes nothing new any more."""
+    deadline = time.monotonic() + 300
+    while "draining" not in host.run("fullrank-check twins").stdout:
+        assert time.monotonic() < deadline, "it was not drained"
+        time.sleep(0.5)
+    with urllib.request.urlopen(request(TWINS[0], key(), prompt="release"), timeout=30):
+        return answer.read().decode()
 
 
 def runs(nodes: dict[str, Host], deployment: str) -> list[tuple[str, str]]:
@@ -130,12 +151,11 @@ def test_there_is_nothing_to_roll_back_to_yet(nodes: dict[str, Host], play: Call
 
 
 def test_an_upgrade_takes_one_replica_after_the_other(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
-    with watched() as seen, ThreadPoolExecutor() as clients:
-        # longer than the run needs until it would stop the replica
-        long = clients.submit(status, TWINS[0], key(), "work 45", 120)
+    with watched() as seen, ThreadPoolExecutor() as clients, streamed(TWINS[0]) as answer:
+        rest = clients.submit(released_while_draining, nodes["n1"], answer)
         run = play("playbooks/upgrade.yml", engine_version="0.32.0")
     assert run.rc == 0
-    assert long.result() == 200
+    assert rest.result().endswith("data: [DONE]\n\n")
     assert "pair: vllm 0.31.0 -> vllm 0.32.0" in run.text
     assert "twins replica 1: vllm 0.31.0 -> vllm 0.32.0" in run.text
     assert versions(nodes, "pair") == versions(nodes, "twins") == {"vllm 0.32.0"}
