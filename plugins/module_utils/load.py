@@ -3,7 +3,8 @@
 """The engines' own benchmark clients: how they are called, and what they report. Pure; private to this collection.
 
 Read in vLLM 0.32.0 (``vllm bench serve``, in releases from 0.9 on) and SGLang 0.5.23 (``python -m sglang.bench_serving``). Both
-speak to any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``.
+speak to any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``. vLLM's leaves out
+prompts of more than 1,024 tokens; SGLang's wants answers of 4 tokens or more.
 """
 
 from __future__ import annotations
@@ -72,12 +73,8 @@ _WORDS = (
 
 
 def prompts_text(prompts: Sequence[str]) -> str:
-    """The prompts as lines of JSON for both clients: vLLM reads ``prompt``, SGLang the first turn of ``conversations``."""
-    turns = [[{"content": prompt}, {"content": "-"}] for prompt in prompts]
-    return "".join(
-        json.dumps({"prompt": prompt, "conversations": both}) + "\n"
-        for prompt, both in zip(prompts, turns, strict=True)
-    )
+    """The prompts as a file in the ShareGPT form, the one that both clients read with nothing but their engine installed."""
+    return json.dumps([{"conversations": [{"value": prompt}, {"value": "-"}]} for prompt in prompts])
 
 
 def argv(client: str, venv: str, load: Load) -> list[str]:
@@ -87,20 +84,19 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
         "--base-url": load.url,
         "--model": load.model,
         "--tokenizer": load.tokenizer,
-        "--dataset-name": "custom",
+        "--dataset-name": "sharegpt",
         "--dataset-path": load.prompts_file,
         "--num-prompts": load.requests,
         "--max-concurrency": load.concurrency,
         "--seed": load.seed,
+        "--sharegpt-output-len": load.output_tokens,
     }
     if client == "vllm":
         program = [f"{places}vllm", "bench", "serve"]
-        # the prompts go out as they are, as SGLang's client sends them
-        flags = ["--save-result", "--ignore-eos", "--skip-chat-template", "--disable-tqdm"]
+        flags = ["--save-result", "--ignore-eos", "--disable-tqdm"]
         folder, _, name = load.result_file.rpartition("/")
         given |= {
             "--backend": "openai",
-            "--custom-output-len": load.output_tokens,
             "--num-warmups": load.warmups,
             "--percentile-metrics": "ttft,tpot,itl,e2el",
             "--metric-percentiles": "99",
@@ -112,7 +108,6 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
         flags = ["--disable-tqdm"]
         given |= {
             "--backend": "vllm",  # its word for any server with /v1/completions
-            "--sharegpt-output-len": load.output_tokens,
             "--warmup-requests": load.warmups,
             "--output-file": load.result_file,
         }

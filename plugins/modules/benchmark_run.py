@@ -167,7 +167,7 @@ def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
     """One run; fails the module where the client fails."""
     given = module.params
     concurrency = given["concurrency"][0]
-    prompts_file, result_file = f"{folder}/prompts.jsonl", f"{folder}/result.json"
+    prompts_file, result_file = f"{folder}/prompts.json", f"{folder}/result.json"
     prompts = given["prompts"] or load.prompts(given["requests"], given["prompt_words"], given["seed"])
     text = load.prompts_text(list(itertools.islice(itertools.cycle(prompts), given["requests"])))
     rc, out, err = place.run(["tee", prompts_file], data=text)

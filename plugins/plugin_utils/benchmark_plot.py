@@ -41,7 +41,8 @@ def svg(results: Sequence[Mapping[str, Any]]) -> str:
         axes.set_xlabel("requests at a time")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    if results:
+        axes.legend(fontsize="small")
     written = io.StringIO()
     figure.savefig(written, format="svg")
     return written.getvalue()

@@ -12,7 +12,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import load
 from ansible_collections.fullrank.serving.plugins.plugin_utils import benchmark, benchmark_plot
 
 DATA = Path(__file__).parent / "data/benchmark"
-LOAD = load.Load("http://127.0.0.1:8000", "tiny", "/srv/tiny", "/tmp/p.jsonl", "/tmp/r/result.json", 8, 4, 32, 1, 7)
+LOAD = load.Load("http://127.0.0.1:8000", "tiny", "/srv/tiny", "/tmp/p.json", "/tmp/r/result.json", 8, 4, 32, 1, 7)
 
 
 def options(argv: list[str]) -> dict[str, str]:
@@ -30,8 +30,7 @@ def test_both_clients_are_asked_for_the_same(client: str) -> None:
         "--seed": "7",
         "--base-url": "http://127.0.0.1:8000",
     }
-    lengths = {"vllm": "--custom-output-len", "sglang": "--sharegpt-output-len"}
-    assert given[lengths[client]] == "32"
+    assert (given["--dataset-name"], given["--sharegpt-output-len"]) == ("sharegpt", "32")
 
 
 def test_in_an_image_the_programs_are_on_the_path() -> None:
@@ -44,9 +43,7 @@ def test_prompts_are_the_same_for_every_engine_and_different_in_every_run() -> N
     assert first == load.prompts(20, 12, seed=1)
     assert {len(prompt.split()) for prompt in first} == {12}
     assert not {prompt[:40] for prompt in first} & {prompt[:40] for prompt in load.prompts(20, 12, seed=2)}
-    lines = [json.loads(line) for line in load.prompts_text(first).splitlines()]
-    assert [line["prompt"] for line in lines] == first
-    assert [line["conversations"][0]["content"] for line in lines] == first
+    assert [one["conversations"][0]["value"] for one in json.loads(load.prompts_text(first))] == first
 
 
 def test_a_result_of_vllms_client() -> None:
