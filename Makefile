@@ -45,7 +45,7 @@ test: lint test-unit test-package test-catalogs test-engines test-ground test-ch
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-group ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-group test-webui ## everything, also what takes long
 
 .PHONY: test-nodes
 test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
@@ -153,6 +153,14 @@ test-diagnose: setup host-packages engines ## why a start failed, what ranks do 
 .PHONY: test-containers
 test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)
 	molecule test -s containers
+
+.PHONY: test-webui
+test-webui: setup host-packages engines webui-parts ## Open WebUI before real engines, used by a real browser, upgraded and put back (molecule)
+	molecule test -s webui
+
+.PHONY: webui-parts
+webui-parts: setup host-packages ## what that needs: wheels, Debian's chromium and what steers it, once
+	@tests/webui/build
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

@@ -26,9 +26,18 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(argument_spec={"argument_specs": {"type": "dict", "required": True}})
+        _, options = self.validate_argument_spec(
+            argument_spec={
+                "argument_specs": {"type": "dict", "required": True},
+                "groups": {"type": "dict", "default": {}},
+            }
+        )
         assert task_vars is not None
-        spec = {name: option for role in options["argument_specs"].values() for name, option in role.items()}
+        spec = _options(options["argument_specs"])
+        known = {
+            **options["argument_specs"],
+            **{role: s for one in options["groups"].values() for role, s in one.items()},
+        }
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
@@ -37,7 +46,13 @@ class ActionModule(ActionBase):
             variables |= values
             findings += mistakes
             given = {name for host in one.hosts for name in task_vars["hostvars"][host]}
-            findings += misspelt(given, options["argument_specs"], f"group_vars of {one.name}")
+            findings += misspelt(given, known, f"group_vars of {one.name}")
+        for name, roles in options["groups"].items():
+            group = Deployment(name, tuple(task_vars["groups"].get(name, ())))
+            complete = {host: _Complete(self._templar, task_vars["hostvars"], host) for host in group.hosts}
+            findings += _variables(group, complete, _options(roles))[1]
+            given = {name for host in group.hosts for name in task_vars["hostvars"][host]}
+            findings += misspelt(given, known, f"group_vars of {name}")
         findings = [*check(found, variables), *findings]
         result |= {
             "changed": False,
@@ -49,10 +64,36 @@ class ActionModule(ActionBase):
         return result
 
 
+class _Complete(Mapping[str, Any]):
+    """The variables of a host, evaluated as in a play of its own.
+
+    ``hostvars[host]`` evaluates them without ``hostvars``, and the variables of what stands in front of deployments (their
+    addresses, their keys) are made of those of other hosts.
+    """
+
+    def __init__(self, templar: Any, hostvars: Any, host: str) -> None:
+        self._raw = hostvars.raw_get(host)
+        self._templar = templar.copy_with_new_env(available_variables={**self._raw, "hostvars": hostvars})
+
+    def __getitem__(self, name: str) -> Any:
+        return self._templar.template(self._raw[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def _options(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The options of several roles as one specification."""
+    return {name: option for role in roles.values() for name, option in role.items()}
+
+
 def _variables(
     deployment: Deployment, hostvars: Mapping[str, Mapping[str, Any]], spec: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
-    """The checked variables of each host of a deployment, and what is wrong with them, each mistake said once."""
+    """The checked variables of each host of a group, and what is wrong with them, each mistake said once."""
     values: dict[str, dict[str, Any]] = {}
     mistakes: dict[str, Finding] = {}
     for host in deployment.hosts:

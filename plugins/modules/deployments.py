@@ -20,6 +20,12 @@ options:
     description: Role → the C(options) of its C(meta/argument_specs.yml), to check each host's variables against.
     type: dict
     required: true
+  groups:
+    description: >-
+      Other groups of the inventory → role → its C(options), to check the variables of their hosts against. A group that the
+      inventory does not have is passed over.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - fullrank.serving.attributes.controller
 author:

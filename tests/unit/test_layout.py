@@ -38,9 +38,11 @@ TOUCH_THE_WORLD = {
     "engine_metrics": "HTTP",
     "host": "files, commands and connections of a node",
     "links": "sysfs",
+    "service": "the files of a service; systemd by commands of the caller's function",
     "tables": "the tables beside it",
     "systemd": "procfs; commands by the caller's function",
     "weights": "a model's folder",
+    "webui_backup": "the folders of data and backups; PostgreSQL by its own programs",
     "weights_peer": "a model's folder and the other nodes, as a program of its own",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
