@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A systemd service with its files: written, started, and put back when what is new does not get well.
 
-The unit carries the hash of all that it runs from in its environment (``FULLRANK_SPEC_HASH``), so a run that was interrupted
+What runs can be told by the hash of all that it was started from: in the environment of its process (``FULLRANK_SPEC_HASH``),
+or in a stamp that every start writes, for programs that overwrite their environment (nginx). So a run that was interrupted
 between writing and starting is noticed by the next one. Private to this collection.
 """
 
@@ -81,13 +82,14 @@ def diff(before: File | None, after: File | None) -> dict[str, str]:
 
 
 class Service:
-    """One unit. ``run``: AnsibleModule.run_command."""
+    """One unit. ``run``: AnsibleModule.run_command. ``stamp``: path of the stamp, where the environment does not tell."""
 
-    def __init__(self, run: systemd.Run, unit: str, files: Sequence[File], spec_hash: str) -> None:
+    def __init__(self, run: systemd.Run, unit: str, files: Sequence[File], spec_hash: str, stamp: str = "") -> None:
         self.run = run
         self.unit = unit
         self.files = files
         self.spec_hash = spec_hash
+        self.stamp = stamp
         self.before = {file.path: read(file.path) for file in files}
         self.state_before = self.state()
 
@@ -101,7 +103,9 @@ class Service:
     def current(self) -> bool:
         """Whether the files are as wanted, and what runs was started from them."""
         state = self.state_before
-        runs = state["active"] == "active" and state["enabled"] and state["spec_hash"] == self.spec_hash
+        stamp = read(self.stamp) if self.stamp else None
+        started_from = stamp.content.strip() if stamp else state["spec_hash"]
+        runs = state["active"] == "active" and state["enabled"] and started_from == self.spec_hash
         return bool(runs) and not self.differences()
 
     def systemctl(self, *words: str) -> None:
@@ -157,4 +161,6 @@ class Service:
         for path, file in self.before.items():
             if file is not None:
                 Path(path).unlink()
+                if Path(path).parent.name.endswith(".service.d") and not any(Path(path).parent.iterdir()):
+                    Path(path).parent.rmdir()
         self.systemctl("daemon-reload")

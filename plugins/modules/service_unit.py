@@ -10,8 +10,8 @@ module: service_unit
 version_added: 0.1.0
 short_description: A systemd service that runs what is written for it
 description:
-  - Writes a unit and its files, and starts it anew when what runs was started from something else. The unit carries a hash of
-    all of it, so that a run which was interrupted between writing and starting is noticed by the next one.
+  - Writes a unit and its files, and starts it anew when what runs was started from something else. Every start leaves a hash of
+    all of it in C(/run/<name>/spec-hash), so a run which was interrupted between writing and starting is noticed by the next one.
   - When the service does not start, the files come back as they were, and what ran before runs again.
 options:
   name:
@@ -19,7 +19,7 @@ options:
     type: str
     required: true
   unit:
-    description: The unit's text. C(Environment=FULLRANK_SPEC_HASH=@hash@) must be in it.
+    description: The unit's text. Its service gets C(RuntimeDirectory=<name>) besides.
     type: str
   files:
     description: Files that it runs from.
@@ -73,14 +73,22 @@ EXAMPLES = r"""
 RETURN = r"""#"""
 
 import hashlib
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.service import File, Service, diff
 
-HASH = "@hash@"
 UNITS = "/etc/systemd/system"
+# a drop-in beside the unit, whose text is the caller's
+STAMP = """\
+# Written by fullrank.serving; a change made here is replaced by the next run.
+[Service]
+RuntimeDirectory={name}
+ExecStartPost=/bin/sh -c 'echo {hash} >/run/{name}/spec-hash'
+"""
 LOG_LINES = 15
+SETTLED_S = 2  # what cannot bind its port ends within it
 
 
 def digest(unit: str, files: list[File], watch: list[str]) -> str:
@@ -116,11 +124,11 @@ def main() -> None:
     path = f"{UNITS}/{given['name']}.service"
     absent = given["state"] == "absent"
     unit = given["unit"] or ""
-    if not absent and HASH not in unit:
-        module.fail_json(msg=f"the unit has no Environment=FULLRANK_SPEC_HASH={HASH}")
     wanted = digest(unit, files, given["watch"])
-    unit_file = File(path, unit.replace(HASH, wanted))
-    service = Service(module.run_command, f"{given['name']}.service", [*files, unit_file], wanted)
+    name = given["name"]
+    stamp = File(f"{path}.d/fullrank-spec-hash.conf", STAMP.format(name=name, hash=wanted))
+    files = [*files, File(path, unit), stamp]
+    service = Service(module.run_command, f"{name}.service", files, wanted, f"/run/{name}/spec-hash")
 
     if absent:
         there = [one for one in service.before.values() if one is not None]
@@ -130,7 +138,9 @@ def main() -> None:
     if service.current():
         module.exit_json(changed=False)
     diffs = [*service.differences(), {"prepared": f"{given['name']}.service is started anew\n"}]
-    if not module.check_mode and (why := service.start(service.files, lambda: "", 5)):
+    begun = time.monotonic()
+    settled = lambda: "" if time.monotonic() > begun + SETTLED_S else "it has only begun"  # noqa: E731
+    if not module.check_mode and (why := service.start(service.files, settled, 10 * SETTLED_S)):
         log = "\n".join(service.log(LOG_LINES))
         service.back()
         if service.state_before["active"] == "active":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from conftest import EMAIL, PASSWORD, SHOTS, Api, Person
+from people import EMAIL, PASSWORD, SHOTS, Api, Person
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 

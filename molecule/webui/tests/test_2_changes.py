@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from conftest import NET, SHOTS, Api, Person
+from people import NET, SHOTS, Api, Person
 from playwright.sync_api import Page
 from testinfra.host import Host
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from conftest import Api
+from people import Api
 from testinfra.host import Host
 
 DATA = "/data/webui"
