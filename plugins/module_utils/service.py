@@ -21,6 +21,10 @@ from ansible_collections.fullrank.serving.plugins.module_utils import systemd
 _EVERY_S = 0.5
 
 
+class Hopeless(Exception):
+    """Waiting would not make it well."""
+
+
 @dataclass(frozen=True)
 class File:
     """A file that belongs to a service. ``owner``: uid, gid. ``secret``: its content is not shown in diffs."""
@@ -121,13 +125,16 @@ class Service:
         return f"it could not be started: {error.strip()}" if code else self.wait(healthy, timeout)
 
     def wait(self, healthy: Callable[[], str], timeout: float) -> str:
-        """Why the service is not well after ``timeout`` seconds, or as soon as it ended; empty when it is."""
+        """Why the service is not well after ``timeout`` seconds, or as soon as it ended or is hopeless; empty when it is."""
         deadline = time.monotonic() + timeout
         while True:
             state = self.state()
             if state["active"] != "active":
                 return f"it ended ({state['result']}, exit status {state['exit_status']})"
-            why = healthy()
+            try:
+                why = healthy()
+            except Hopeless as reason:
+                return str(reason)
             if not why:
                 return ""
             if time.monotonic() > deadline:

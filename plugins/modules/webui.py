@@ -374,7 +374,9 @@ def _unhealthy(url: str) -> str:
     status, answer = _ask(f"{url}/api/config")
     if status != 200:
         return f"/api/config answers {status or answer}"
-    return "it has no administrator" if answer.get("onboarding") else ""
+    if answer.get("onboarding"):  # the administrator is made before it listens, or not at all
+        raise service.Hopeless("it has no administrator: the next visitor would become it")
+    return ""
 
 
 def main() -> None:
