@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,9 @@ def test_the_role_brings_the_list_of_its_default_version() -> None:
 
 
 def test_names_in_a_certificate() -> None:
-    printed = "Subject Alternative Name:\n    DNS:chat.example.com, IP Address:192.0.2.20, IP Address:2001:DB8:0:0:0:0:0:1"
+    printed = (
+        "Subject Alternative Name:\n    DNS:chat.example.com, IP Address:192.0.2.20, IP Address:2001:DB8:0:0:0:0:0:1"
+    )
     wanted = {"chat.example.com", "192.0.2.20", "2001:db8::1"}
     assert self_signed_certificate.named(printed) == set(map(self_signed_certificate.alternative, wanted))
 
@@ -190,3 +193,21 @@ def test_a_watched_file_is_part_of_the_service(tmp_path: Path) -> None:
             certificate.write_text(content)
         hashes.add(service_unit.digest("unit", [], [str(certificate)]))
     assert len(hashes) == 3
+
+
+def test_the_variables_of_its_group_are_checked_before_anything_else() -> None:
+    """Misspelt or wrong ones are refused, and those that are made of other hosts' (the endpoints) can be read."""
+    words = ["ansible-playbook", "playbooks/inventory.yml", "-i", "molecule/webui/inventory"]
+    wrong = ["-e", "webui_port=many", "-e", "webui_databse_url=x"]
+    for more, code in (([], 0), (wrong, 2)):
+        run = subprocess.run(
+            [*words, *more],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=CHECKOUT,
+            env=os.environ | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
+        )
+        assert run.returncode == code, run.stdout
+    assert "group_vars of webui: argument 'webui_port'" in run.stdout
+    assert "group_vars of webui: nothing reads webui_databse_url; write webui_database_url" in run.stdout
