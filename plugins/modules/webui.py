@@ -118,20 +118,16 @@ import secrets as random
 import shutil
 import socket
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import service, webui_backup, webui_unit
+from ansible_collections.fullrank.serving.plugins.module_utils import service, webui_backup, webui_probe, webui_unit
 
 LOOPBACK = "127.0.0.1"
 MARKER = ".fullrank.json"  # in the data: which version used it last
 PENDING = "pending.json"  # among the backups: an upgrade that is not finished
 LOG_LINES = 30
-# straight to the service: a proxy that the node's environment names is for the outside
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Webui:
@@ -282,14 +278,13 @@ class Webui:
         """Start it, listening on ``host``: what is wrong, or nothing."""
         files = self.service_at(host).files
         url = f"http://{_reached(host)}:{self.given['port']}"
-        why = self.service.start(files, lambda: _unhealthy(url), self.given["start_timeout"])
+        why = self.service.start(files, lambda: webui_probe.unhealthy(url), self.given["start_timeout"])
         return why or (self.admin(url) if self.fresh and host == LOOPBACK else "")
 
     def admin(self, url: str) -> str:
         """Whether the administrator can log in where nobody else could before."""
         values = self.given["secrets"]
-        body = {"email": values.get("WEBUI_ADMIN_EMAIL", ""), "password": values.get("WEBUI_ADMIN_PASSWORD", "")}
-        status, _ = _ask(f"{url}/api/v1/auths/signin", body)
+        status = webui_probe.log_in(url, values.get("WEBUI_ADMIN_EMAIL", ""), values.get("WEBUI_ADMIN_PASSWORD", ""))
         if status == 200:
             return ""
         if self.database or self.result["upgraded_from"]:  # it may have users of its own
@@ -351,32 +346,6 @@ def _hash_in(unit: str) -> str:
 
 def _reached(host: str) -> str:
     return LOOPBACK if host in ("0.0.0.0", "") else host
-
-
-def _ask(url: str, body: dict[str, Any] | None = None, timeout: float = 20) -> tuple[int, Any]:
-    """HTTP status and what was answered; 0 and the reason when nothing was."""
-    content = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
-    try:
-        with _opener.open(request, timeout=timeout) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as refused:
-        return refused.code, refused.read(300).decode(errors="replace")
-    except (OSError, ValueError) as broken:
-        return 0, str(getattr(broken, "reason", broken)) or type(broken).__name__
-
-
-def _unhealthy(url: str) -> str:
-    """Why the service is not healthy; the last thing is that it has an administrator, for else the first visitor becomes it."""
-    status, answer = _ask(f"{url}/health")
-    if status != 200:
-        return f"/health answers {status or answer}"
-    status, answer = _ask(f"{url}/api/config")
-    if status != 200:
-        return f"/api/config answers {status or answer}"
-    if answer.get("onboarding"):  # the administrator is made before it listens, or not at all
-        raise service.Hopeless("it has no administrator: the next visitor would become it")
-    return ""
 
 
 def main() -> None:

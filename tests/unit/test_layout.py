@@ -43,6 +43,7 @@ TOUCH_THE_WORLD = {
     "systemd": "procfs; commands by the caller's function",
     "weights": "a model's folder",
     "webui_backup": "the folders of data and backups; PostgreSQL by its own programs",
+    "webui_probe": "HTTP",
     "weights_peer": "a model's folder and the other nodes, as a program of its own",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,8 @@ def test_a_watched_file_is_part_of_the_service(tmp_path: Path) -> None:
 
 def test_the_variables_of_its_group_are_checked_before_anything_else() -> None:
     """Misspelt or wrong ones are refused, and those that are made of other hosts' (the endpoints) can be read."""
-    words = ["ansible-playbook", "playbooks/inventory.yml", "-i", "molecule/webui/inventory"]
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    words = [program, "playbooks/inventory.yml", "-i", "molecule/webui/inventory"]
     wrong = ["-e", "webui_port=many", "-e", "webui_databse_url=x"]
     for more, code in (([], 0), (wrong, 2)):
         run = subprocess.run(
