@@ -20,6 +20,8 @@ FILES = Path(__file__).resolve().parents[1] / "roles/webui/files"
 PYTHONS = ("3.11", "3.12")  # Open WebUI 0.12: >=3.11, <3.13
 MACHINES = ("x86_64", "aarch64")
 MANYLINUX = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
+# pip judges "only for Python below 3.11.3" by the Python that it runs in itself, and Debian 12 has 3.11.2 (redis needs it there)
+BESIDES = ("async-timeout>=4.0.3",)
 HEAD = """\
 # Open WebUI {version} for Python {pythons} on Linux ({machines}), with all that it needs where models are served by others.
 # Made by `python -m tools.webui_lock`; every file has its hash, so pip takes nothing else.
@@ -47,9 +49,9 @@ def resolve(arguments: list[str], python: str, machine: str) -> dict[str, tuple[
 def lines(version: str, requirements: Path) -> Iterator[str]:
     """The lock, line by line."""
     own = f"open-webui=={version}"
-    versions = {name: one for name, (one, _) in resolve(["-r", str(requirements)], PYTHONS[0], MACHINES[0]).items()} | {
-        "open-webui": version
-    }
+    versions = {
+        name: one for name, (one, _) in resolve(["-r", str(requirements), *BESIDES], PYTHONS[0], MACHINES[0]).items()
+    } | {"open-webui": version}
     with tempfile.TemporaryDirectory() as work:
         pins = Path(work) / "pins.txt"
         pins.write_text("".join(f"{name}=={one}\n" for name, one in versions.items() if f"{name}=={one}" != own))
