@@ -45,7 +45,7 @@ test: lint test-unit test-rules test-package test-catalogs test-engines test-gro
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router test-monitoring ## everything, also what takes long
+test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -170,6 +170,14 @@ test-rules: setup monitoring-tools ## rules, alerts and dashboard of monitoring,
 .PHONY: test-monitoring
 test-monitoring: test-rules host-packages engines ## a real Prometheus reads the real engine on three nodes, with faults (molecule)
 	molecule test -s monitoring
+
+.PHONY: test-webui
+test-webui: setup host-packages engines webui-parts ## Open WebUI before real engines, used by a real browser, upgraded and put back (molecule)
+	molecule test -s webui
+
+.PHONY: webui-parts
+webui-parts: setup host-packages ## what that needs: wheels, Debian's chromium and what steers it, once
+	@tests/webui/build
 
 .PHONY: bench
 bench: ground ## timings, as ratios of things measured in the same run

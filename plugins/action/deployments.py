@@ -15,10 +15,11 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils import findings a
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
+    AROUND,
+    MACHINES,
     Deployment,
     check,
     misspelt,
-    others_than_ranks,
     replicas,
 )
 
@@ -39,18 +40,30 @@ class ActionModule(ActionBase):
             }
         )
         assert task_vars is not None
-        spec = {name: option for role in options["argument_specs"].values() for name, option in role.items()}
+        specs = options["argument_specs"]
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
-        # a machine that is no rank needs nothing of what a deployment must say
-        others = others_than_ranks(found or [], task_vars["groups"])
-        for one, expected in [*((one, spec) for one in found or []), *((one, _voluntary(spec)) for one in others)]:
-            values, mistakes = _variables(one, task_vars["hostvars"], expected)
-            variables |= values
+        # what stands around deployments has options of its own, which ranks need not set
+        around = {name: specs[name] for name in AROUND if name in specs}
+        spec = {**_options(specs), **_voluntary(_options(around))}
+        ranks = {host for one in found or [] for host in one.hosts}
+        machines = Deployment(MACHINES, tuple(h for h in task_vars["groups"].get(MACHINES, []) if h not in ranks))
+        checked = [
+            *((one, spec, "") for one in found or []),
+            (machines, _voluntary(spec), ""),
+            *(
+                (Deployment(name, tuple(task_vars["groups"].get(name, ()))), around[name], f"{name}_")
+                for name in around
+            ),
+        ]
+        for one, expected, prefix in checked:
+            hosts = {host: _Complete(self._templar, task_vars["hostvars"], host) for host in one.hosts}
+            values, mistakes = _variables(one, hosts, expected)
+            variables = values | variables
             findings += mistakes
-            given = {name for host in one.hosts for name in task_vars["hostvars"][host]}
-            findings += misspelt(given, options["argument_specs"], f"group_vars of {one.name}")
+            given = {name for host in one.hosts for name in task_vars["hostvars"][host] if name.startswith(prefix)}
+            findings += misspelt(given, specs, f"group_vars of {one.name}")
         findings = [*check(found, variables, options["required"]), *findings]
         result |= {
             "changed": False,
@@ -63,6 +76,32 @@ class ActionModule(ActionBase):
         return result
 
 
+class _Complete(Mapping[str, Any]):
+    """The variables of a host, evaluated as in a play of its own.
+
+    ``hostvars[host]`` evaluates them without ``hostvars``, and the variables of what stands in front of deployments (their
+    addresses, their keys) are made of those of other hosts.
+    """
+
+    def __init__(self, templar: Any, hostvars: Any, host: str) -> None:
+        self._raw = hostvars.raw_get(host)
+        self._templar = templar.copy_with_new_env(available_variables={**self._raw, "hostvars": hostvars})
+
+    def __getitem__(self, name: str) -> Any:
+        return self._templar.template(self._raw[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def _options(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The options of several roles as one specification."""
+    return {name: option for role in roles.values() for name, option in role.items()}
+
+
 def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: {**option, "required": False} for name, option in spec.items()}
 
@@ -70,7 +109,7 @@ def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:
 def _variables(
     deployment: Deployment, hostvars: Mapping[str, Mapping[str, Any]], spec: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
-    """The checked variables of each host of a deployment, and what is wrong with them, each mistake said once."""
+    """The checked variables of each host of a group, and what is wrong with them, each mistake said once."""
     values: dict[str, dict[str, Any]] = {}
     mistakes: dict[str, Finding] = {}
     for host in deployment.hosts:

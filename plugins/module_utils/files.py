@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 
-def write(path: Path, content: str | bytes, mode: int) -> None:
+def write(path: Path, content: str | bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
     """Replace a file, or make it with its folders. It never has wider permissions than ``mode``, not even while it is written.
 
-    Two that write the same file at the same time do not disturb each other.
+    Two that write the same file at the same time do not disturb each other. owner: uid and gid; who writes when None.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # hidden, and of an ending that apt, modprobe, sysctl and systemd do not read
@@ -22,6 +22,8 @@ def write(path: Path, content: str | bytes, mode: int) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
+            if owner:
+                os.fchown(file.fileno(), *owner)
             os.fsync(file.fileno())
         work.chmod(mode)  # whatever the umask is
         work.replace(path)

@@ -14,8 +14,10 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import g
 
 PARENT = "deployments"
 """The group whose child groups are the deployments."""
-OTHERS = ("gpu_nodes", "router", "webui", "monitoring")
-"""Groups whose hosts our roles read variables of without being ranks: every machine once, and what stands around deployments."""
+MACHINES = "gpu_nodes"
+"""The group of every machine once; the roles of the nodes read the variables of its hosts."""
+AROUND = ("router", "webui", "monitoring")
+"""Groups of what stands around deployments, each served by the role of its name."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,6 @@ def check(
         *_shared_ports(deployments, variables),
         *_shared_gpus(deployments, variables),
     ]
-
-
-def others_than_ranks(deployments: Sequence[Deployment], hosts_of: Mapping[str, Sequence[str]]) -> list[Deployment]:
-    """The hosts of the groups ``OTHERS`` that are no rank, each once, by their group. hosts_of: group → its hosts."""
-    seen = {host for one in deployments for host in one.hosts}
-    found = []
-    for name in OTHERS:
-        hosts = tuple(host for host in hosts_of.get(name, ()) if host not in seen)
-        seen.update(hosts)
-        found.append(Deployment(name, hosts))
-    return found
 
 
 def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

@@ -55,7 +55,11 @@ def commands() -> list[tuple[str, str]]:
 @cache
 def accepted(words: tuple[str, ...]) -> str:
     """Why ansible-playbook does not accept this; empty when it does. It is only parsed: nothing is asked or run."""
-    environment = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "PATH": f"{BIN}:/usr/bin:/bin", "HOME": os.environ["HOME"]}
+    environment = {
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "PATH": f"{BIN}:/usr/bin:/bin",
+        "HOME": os.environ["HOME"],
+    }
     # an inventory of somebody's own stands for the example; a vault would ask for its password
     own = ["inventories/prod" if word in ("inventories/mine", "inventory") else word for word in words]
     own = [word for word in own if word != "--ask-vault-pass"]

@@ -334,10 +334,3 @@ def test_the_report_begins_with_the_likely_cause() -> None:
     other["__engine_stopped"]["log"] = head["__engine_stopped"]["log"] = ["ValueError: the moon is full"]
     report = bring_up_report("tiny", "n1", ["n1", "n2"], [head, other])
     assert "No cause that is known. The last error of rank 1 (n2): ValueError: the moon is full" in report
-
-
-def test_machines_that_are_no_rank_are_looked_at_once() -> None:
-    ranks = [inventory.Deployment("big", ("g1", "g2"))]
-    groups = {"gpu_nodes": ["g1", "g2", "g3"], "router": ["g3", "r1"], "monitoring": ["g1"]}
-    found = {one.name: one.hosts for one in inventory.others_than_ranks(ranks, groups)}
-    assert found == {"gpu_nodes": ("g3",), "router": ("r1",), "webui": (), "monitoring": ()}

@@ -42,6 +42,7 @@ TOUCH_THE_WORLD = {
     "router_agent": "sockets, signals and files of the router's own process",
     "host": "files, commands and connections of a node",
     "links": "sysfs",
+    "service": "the files of a service; systemd by commands of the caller's function",
     "tables": "the tables beside it",
     "trees": "a folder with all that is in it",
     "systemd": "procfs; commands by the caller's function",
@@ -51,6 +52,8 @@ TOUCH_THE_WORLD = {
     "weights_peer": "the progress file of the transfer's own process",
     "weights_receiving": "the other nodes of a transfer",
     "weights_serving": "the other nodes of a transfer",
+    "webui_backup": "the folders of data and backups; PostgreSQL by its own programs",
+    "webui_probe": "HTTP",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
 WORLD_CALLS = {

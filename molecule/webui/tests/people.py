@@ -1,0 +1,100 @@
+"""Open WebUI as people with a browser and programs use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+NET = os.environ.get("GROUND_NET", "10.77.0")
+URL = f"http://{NET}.12:8080"
+EMAIL, PASSWORD = "admin@example.com", "correct-horse-battery"
+SHOTS = Path(__file__).resolve().parents[3] / ".cache/webui/screenshots"
+PATIENCE_MS = 60_000
+
+# the certificate of the door is signed by itself
+_unverified = ssl.create_default_context()
+_unverified.check_hostname, _unverified.verify_mode = False, ssl.CERT_NONE
+
+
+class Api:
+    """Open WebUI's API as the administrator uses it."""
+
+    def __init__(self, url: str = URL) -> None:
+        self.url, self.token = url, ""
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        )
+        content = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.url + path, content, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=_unverified) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+
+    def log_in(self, password: str = PASSWORD) -> int:
+        status, answer = self.ask("POST", "/api/v1/auths/signin", {"email": EMAIL, "password": password})
+        self.token = answer["token"] if status == 200 else ""
+        return status
+
+    def models(self) -> set[str]:
+        assert self.log_in() == 200
+        return {one["id"] for one in self.ask("GET", "/api/models")[1]["data"]}
+
+    def chats(self) -> list[str]:
+        assert self.log_in() == 200
+        return [one["id"] for one in self.ask("GET", "/api/v1/chats/")[1]]
+
+
+class Person:
+    """Somebody with a browser."""
+
+    def __init__(self, page: Page, url: str = URL) -> None:
+        self.page, self.url = page, url
+
+    def log_in(self, password: str = PASSWORD) -> None:
+        """Fill in the form. Whether it opened the door is the test's to say."""
+        self.page.goto(f"{self.url}/auth", wait_until="domcontentloaded")
+        self.page.locator("#email").fill(EMAIL, timeout=PATIENCE_MS)
+        self.page.locator("#password").fill(password)
+        self.page.locator("button[type=submit]").click()
+
+    def arrive(self) -> None:
+        """Wait for the chat, and put away what it announces at the first visit."""
+        self.page.locator("#chat-input").wait_for(timeout=PATIENCE_MS)
+        news = self.page.locator("[role=dialog] button:has-text('Okay'), [aria-modal=true] button:has-text('Okay')")
+        for _ in range(4):
+            if news.count():
+                news.first.click()
+            self.page.wait_for_timeout(300)
+
+    def choose(self, model: str) -> None:
+        self.page.locator("[id^=model-selector-][id$=-button]").first.click()
+        option = f"[role=option]:has-text('{model}'), button[aria-label='model-item']:has-text('{model}')"
+        self.page.locator(option).first.click(timeout=PATIENCE_MS)
+
+    def say(self, text: str) -> list[int]:
+        """Ask the model; gives how long its answer was, each time that it had grown, until it grew no more."""
+        self.page.locator("#chat-input").click()
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
+        answer = self.page.locator(".chat-assistant").last
+        answer.wait_for(timeout=PATIENCE_MS)
+        lengths: list[int] = [0]
+        grown = time.monotonic()
+        while time.monotonic() - grown < 8:
+            if (length := len(answer.inner_text())) != lengths[-1]:
+                lengths.append(length)
+                grown = time.monotonic()
+            self.page.wait_for_timeout(50)
+        return lengths[1:]

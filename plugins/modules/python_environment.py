@@ -1,0 +1,141 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A virtual environment with exactly the packages of a list."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: python_environment
+version_added: 0.1.0
+short_description: A virtual environment with exactly the packages of a list
+description:
+  - Makes a virtual environment and installs the packages of a complete list (wheels, with hashes where the list has them), and
+    nothing else. An environment that was made from the same list is left alone; any other is made anew.
+  - pip is the node's own and works on the environment from outside, so that the interpreter may be one without C(ensurepip).
+options:
+  path:
+    description: Folder of the environment.
+    type: path
+    required: true
+  requirements:
+    description: The list, as text. Dependencies that it does not name are not installed.
+    type: str
+    required: true
+  python:
+    description: The interpreter. When not set, the first of C(python3.12) and so on, and C(python3), that is one of O(versions).
+    type: str
+    default: ""
+  versions:
+    description: Versions of Python that will do, the best first.
+    type: list
+    elements: str
+    required: true
+  index_url:
+    description: Python index. What pip on the node is configured for when not set.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    description: Says whether the environment would be made.
+    support: full
+  diff_mode:
+    description: An environment has no text.
+    support: none
+requirements:
+  - pip 22.3 or newer for the node's C(python3), and its module C(venv) for O(python)
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Install Open WebUI
+  fullrank.serving.python_environment:
+    path: /opt/fullrank-webui/0.12.4
+    requirements: "{{ lookup('ansible.builtin.file', 'open-webui-0.12.4.txt') }}"
+    versions: ["3.12", "3.11"]
+"""
+
+RETURN = r"""
+python:
+  description: The interpreter that it is, or would be, made with.
+  returned: it was not there
+  type: str
+  sample: /usr/bin/python3.11
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+
+STAMP = ".fullrank-requirements"
+LIST = "requirements.txt"
+VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+_LINES = 8  # of what pip said, in a message
+
+
+def interpreter(module: AnsibleModule) -> str:
+    """Path of the Python to use; fails with what was found instead."""
+    given, versions = module.params["python"], module.params["versions"]
+    found = {}
+    for name in [given] if given else [*(f"python{one}" for one in versions), "python3"]:
+        path = shutil.which(name)
+        if path:
+            code, output, _ = module.run_command([path, "-c", VERSION])
+            found[path] = output.strip() if code == 0 else "broken"
+            if found[path] in versions:
+                return path
+    there = ", ".join(f"{path} is {version}" for path, version in found.items())
+    wanted = " or ".join(versions)
+    module.fail_json(
+        msg=f"Python {wanted} is needed, and {there or f'there is no {given}'}: install one and name it, or use a container"
+    )
+    raise AssertionError  # fail_json does not come back
+
+
+def install(module: AnsibleModule, path: Path, python: str, wanted: str) -> None:
+    given = module.params
+    shutil.rmtree(path, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    module.run_command([python, "-m", "venv", "--without-pip", str(path)], check_rc=True)
+    (path / LIST).write_text(given["requirements"])
+    words = ["/usr/bin/python3", "-m", "pip", "--python", str(path / "bin/python"), "install", "--quiet", "--no-input"]
+    words += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
+    if given["index_url"]:
+        words += ["--index-url", given["index_url"]]
+        if given["index_url"].startswith("http://"):  # pip takes an index without TLS only when told to
+            words += ["--trusted-host", urlsplit(given["index_url"]).hostname or ""]
+    code, output, error = module.run_command([*words, "--requirement", str(path / LIST)])
+    if code:
+        last = "\n".join((error or output).strip().splitlines()[-_LINES:])
+        module.fail_json(msg=f"pip could not install the packages of {path / LIST}:\n{last}")
+    (path / STAMP).write_text(wanted)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "requirements": {"type": "str", "required": True},
+            "python": {"type": "str", "default": ""},
+            "versions": {"type": "list", "elements": "str", "required": True},
+            "index_url": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    path = Path(given["path"])
+    wanted = hashlib.sha256(f"{given['python']}\n{given['requirements']}".encode()).hexdigest()
+    if (path / STAMP).exists() and (path / STAMP).read_text() == wanted:
+        module.exit_json(changed=False)
+    python = interpreter(module)
+    if not module.check_mode:
+        install(module, path, python, wanted)
+    module.exit_json(changed=True, python=python)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A certificate for sites that have none."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: self_signed_certificate
+version_added: 0.1.0
+short_description: A certificate for sites that have none, made on the node
+description:
+  - Makes a private key and a certificate signed by itself, for the names by which a service is reached. Browsers warn of it.
+  - One that is there stays until it names something else, or ends soon.
+options:
+  path:
+    description: The certificate.
+    type: path
+    required: true
+  key_path:
+    description: Its private key, of mode 0600.
+    type: path
+    required: true
+  names:
+    description: Host names and addresses; the first is the common name.
+    type: list
+    elements: str
+    required: true
+  days:
+    description: How long it is valid.
+    type: int
+    default: 825
+  renew_days:
+    description: It is made anew when it ends within so many days.
+    type: int
+    default: 30
+attributes:
+  check_mode:
+    description: Says whether it would be made.
+    support: full
+  diff_mode:
+    description: Shows the names.
+    support: full
+requirements:
+  - C(openssl)
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Have a certificate
+  fullrank.serving.self_signed_certificate:
+    path: /etc/fullrank/webui-tls.crt
+    key_path: /etc/fullrank/webui-tls.key
+    names: [chat.example.com, 192.0.2.20]
+"""
+
+RETURN = r"""
+why:
+  description: Why it was made, or would be.
+  returned: changed
+  type: str
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def alternative(name: str) -> str:
+    """As subjectAltName wants it: ``DNS:host`` or ``IP:address``."""
+    try:
+        return f"IP:{ipaddress.ip_address(name)}"
+    except ValueError:
+        return f"DNS:{name}"
+
+
+def named(text: str) -> set[str]:
+    """The names in what ``openssl x509 -ext subjectAltName`` prints."""
+    found = re.findall(r"(DNS|IP Address):([^,\s]+)", text)
+    return {alternative(value) for _, value in found}
+
+
+def outdated(module: AnsibleModule, openssl: str) -> str:
+    """Why the certificate must be made; empty when it need not."""
+    given = module.params
+    if not Path(given["path"]).exists() or not Path(given["key_path"]).exists():
+        return "there is none"
+    look = [openssl, "x509", "-in", given["path"], "-noout"]
+    code, output, error = module.run_command([*look, "-ext", "subjectAltName"])
+    if code:
+        return f"it cannot be read: {error.strip()}"
+    if named(output) != set(map(alternative, given["names"])):
+        return "it is for other names"
+    code, _, _ = module.run_command([*look, "-checkend", str(given["renew_days"] * 86400)])
+    return "it ends soon" if code else ""
+
+
+def make(module: AnsibleModule, openssl: str) -> None:
+    given = module.params
+    work, work_key = f"{given['path']}.new", f"{given['key_path']}.new"
+    for path in (work, work_key):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).unlink(missing_ok=True)
+    Path(work_key).touch(mode=0o600)  # openssl keeps the permissions of a file that is there
+    words = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-sha256"]
+    words += ["-days", str(given["days"]), "-subj", f"/CN={given['names'][0]}", "-keyout", work_key, "-out", work]
+    names = ",".join(map(alternative, given["names"]))
+    module.run_command([*words, "-addext", f"subjectAltName={names}"], check_rc=True)
+    Path(work).chmod(0o644)
+    Path(work_key).replace(given["key_path"])
+    Path(work).replace(given["path"])
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "key_path": {"type": "path", "required": True, "no_log": False},
+            "names": {"type": "list", "elements": "str", "required": True},
+            "days": {"type": "int", "default": 825},
+            "renew_days": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    # in check mode on a bare node the package may be what is missing
+    openssl = module.get_bin_path("openssl", required=not module.check_mode)
+    why = outdated(module, openssl) if openssl else "there is none"
+    if not why:
+        module.exit_json(changed=False)
+    if not module.check_mode:
+        make(module, openssl)
+    names = ", ".join(module.params["names"])
+    module.exit_json(changed=True, why=why, diff={"prepared": f"{module.params['path']}: made for {names} ({why})\n"})
+
+
+if __name__ == "__main__":
+    main()
