@@ -39,7 +39,10 @@ def rank(n1: Any) -> Iterator[None]:
     n1(f"systemd-run --quiet --collect --unit=fullrank-tiny --property=Restart=always {words}")
     n1("for i in $(seq 60); do docker ps --format '{{.Names}}' | grep -qx fullrank-tiny && exit; sleep 1; done; exit 1")
     yield
-    n1("systemctl stop fullrank-tiny; docker rm --force fullrank-tiny || true")
+    # the container is deaf, and systemd would wait for it for a minute and a half
+    n1(
+        "systemctl stop --no-block fullrank-tiny; docker rm --force fullrank-tiny || true; systemctl stop fullrank-tiny || true"
+    )
 
 
 @pytest.fixture
