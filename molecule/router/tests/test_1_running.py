@@ -35,14 +35,14 @@ def test_the_key_is_the_engines_matter_and_the_router_knows_none(nodes: dict[str
     assert router.run(f"journalctl --no-pager | grep -c {KEY}").stdout.strip() == "0"
 
 
-@pytest.mark.parametrize("door", [WIDE, CACHED])
-def test_a_token_comes_before_the_answer_is_complete(door: str) -> None:
+@pytest.mark.parametrize(("door", "port"), [(WIDE, 8002), (CACHED, 8001)])
+def test_a_token_comes_before_the_answer_is_complete(door: str, port: int) -> None:
     answer = stream(door)
     first = answer.readline()
     assert b"first" in first
     # the engine says no more until it is asked for this: whoever buffers would have waited for ever
-    for _ in range(8):  # behind smg both replicas must hear it
-        assert ask(door, "release")[0] == 200
+    for node in (11, 12) if door == CACHED else (11,):  # whichever was chosen
+        assert ask(f"http://{NET}.{node}:{port}", "release")[0] == 200
     rest = answer.read()
     assert b"last" in rest and rest.rstrip().endswith(b"[DONE]")
 
