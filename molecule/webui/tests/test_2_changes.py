@@ -65,11 +65,7 @@ def test_a_setting_that_keeps_it_from_starting_is_taken_back(
     run = play(
         "playbooks/webui.yml",
         webui_backends=BOTH,
-        webui_env={
-            "DATABASE_POOL_SIZE": "1",
-            "PGVECTOR_POOL_SIZE": "x",
-            "PGVECTOR_INITIALIZE_MAX_VECTOR_LENGTH": "many",
-        },
+        webui_env={"PGVECTOR_INITIALIZE_MAX_VECTOR_LENGTH": "many"},
     )
     assert run.rc != 0
     assert "What ran before was started again" in run.text
