@@ -270,3 +270,9 @@ def test_removed_it_leaves_nothing_that_runs(play: Play, nodes: dict[str, Host])
     assert not nodes["n3"].package("prometheus").is_installed
     assert nodes["n3"].run("ls /var/lib/private/prometheus-fullrank").stdout  # what was recorded
     assert play("molecule/monitoring/remove.yml").changed == 0
+
+
+def test_after_a_removal_it_comes_back_and_the_packages_services_stay_quiet(play: Play, nodes: dict[str, Host]) -> None:
+    assert play(PLAYBOOK, "--limit", "localhost,monitoring").rc == 0
+    assert not nodes["n3"].service("prometheus").is_running
+    assert nodes["n3"].service("prometheus-fullrank").is_running
