@@ -34,8 +34,9 @@ COLONS = [
         "replacement": "$1:$2",
     }
 ]
-"""prometheus_client from 0.23 on writes ``vllm_x`` for ``vllm:x`` to a Prometheus 2 that asks for OpenMetrics, and rules on
-``vllm:x`` are silent; curl asks for text, gets the colons and misleads (prometheus/client_python issue 1177)."""
+"""prometheus_client from 0.23 on writes ``sglang_x`` for ``sglang:x`` to a Prometheus 2, which asks for OpenMetrics, and rules on
+``sglang:x`` are silent; curl asks for text, gets the colons and misleads (prometheus/client_python issue 1177). An engine that
+serves by prometheus_client's own application does so (SGLang); vLLM 0.32 answers in the older format and keeps them."""
 
 _OWN_NAMES = {"action": "labeldrop", "regex": "(?i)hostname|DCGM_FI_PROCESS_NAME"}
 """The exporter's own name of the node, in a container that of the container; ``node`` says it."""

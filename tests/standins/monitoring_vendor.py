@@ -37,7 +37,8 @@ def main() -> None:
     folder.mkdir(parents=True)
     sample = TESTS / "monitoring/data/dcgm-a800.prom"
     shutil.copy(sample, folder)
-    (folder / "sglang.prom").write_text(metric_names.exposition("sglang-0.5.23"))
+    # as prometheus_client 0.26 says it to a Prometheus 2 (choose_encoder of its exposition.py)
+    (folder / "sglang.prom").write_text(metric_names.exposition("sglang-0.5.23").replace("sglang:", "sglang_"))
     exporter = Deb(
         "datacenter-gpu-manager-exporter",
         "4.8.2-1",

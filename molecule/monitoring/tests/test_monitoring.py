@@ -103,13 +103,11 @@ def test_every_target_is_read() -> None:
 
 
 def test_names_have_their_colons_again() -> None:
-    """The trap is there: to a Prometheus that asks for OpenMetrics this engine says vllm_x."""
-    request = urllib.request.Request(
-        f"{HEAD}/metrics",
-        headers={"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"},
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        assert "\nvllm_num_requests_running{" in answer.read().decode()
+    """The stand-in of SGLang says sglang_x, as a newer prometheus_client does; vLLM 0.32 says vllm:x itself."""
+    with urllib.request.urlopen(f"http://{NET}.13:30000/metrics", timeout=20) as answer:
+        said = answer.read().decode()
+    assert "\nsglang_num_running_reqs{" in said and "sglang:" not in said
+    assert query('sglang:num_running_reqs{deployment="shadow"}')
     assert query('vllm:num_requests_running{deployment="tiny"}')
     assert not query('{__name__=~"(vllm|sglang)_.+"}')
 
@@ -272,3 +270,9 @@ def test_removed_it_leaves_nothing_that_runs(play: Play, nodes: dict[str, Host])
     assert not nodes["n3"].package("prometheus").is_installed
     assert nodes["n3"].run("ls /var/lib/private/prometheus-fullrank").stdout  # what was recorded
     assert play("molecule/monitoring/remove.yml").changed == 0
+
+
+def test_after_a_removal_it_comes_back_and_the_packages_services_stay_quiet(play: Play, nodes: dict[str, Host]) -> None:
+    assert play(PLAYBOOK, "--limit", "localhost,monitoring").rc == 0
+    assert not nodes["n3"].service("prometheus").is_running
+    assert nodes["n3"].service("prometheus-fullrank").is_running
