@@ -107,7 +107,7 @@ def test_every_plugin_is_documented_by_its_full_name(place: Path) -> None:
     )["all"]
     modules = yaml.safe_load((CHECKOUT / "meta/runtime.yml").read_text())["action_groups"]["serving"]
     assert {name.rpartition(".")[2] for name in seen["module"]} == set(modules)
-    assert {name.rpartition(".")[2] for name in seen["lookup"]} == {"deployment", "nccl_profile"}
+    assert {name.rpartition(".")[2] for name in seen["lookup"]} == {"deployment", "endpoints", "nccl_profile"}
     for kind in ("module", "filter", "lookup", "role"):
         for name, entry in seen[kind].items():
             assert "error" not in entry, f"{kind} {name}: {entry}"
