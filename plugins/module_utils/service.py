@@ -107,6 +107,7 @@ class Service:
 
     def start(self, files: Sequence[File], healthy: Callable[[], str], timeout: float) -> str:
         """Write ``files``, start the unit from them, and wait until ``healthy`` has nothing to say: why not, or nothing."""
+        self.stop()  # by the unit that started it: a new one may not know of its container
         for file in files:
             write(file)
         self.systemctl("daemon-reload")

@@ -36,6 +36,10 @@ WANTED = {
 }
 
 
+def inspected_id(host: Host) -> str:
+    return str(host.check_output("docker inspect --format {{.Id}} %s", NAME))
+
+
 def test_it_runs_in_a_container_that_shows_no_secret(
     nodes: dict[str, Host], play: Callable[..., Any], api: Api
 ) -> None:
@@ -58,8 +62,10 @@ def test_it_runs_in_a_container_that_shows_no_secret(
 
 def test_what_sigkill_leaves_behind_is_cleared(nodes: dict[str, Host], play: Callable[..., Any], api: Api) -> None:
     host = nodes["n2"]
+    before = inspected_id(host)
     host.check_output(f"systemctl kill --signal=KILL {NAME}.service")
-    waits = "until curl -fs 127.0.0.1:8080/health; do sleep 1; done"
+    another = f"docker inspect --format {{{{.Id}}}} {NAME} 2>/dev/null | grep -vq {before}"
+    waits = f"until {another} && curl -fs 127.0.0.1:8080/health; do sleep 1; done"
     host.check_output("timeout 120 sh -c %s", waits)
     assert api.log_in() == 200
     assert host.check_output("docker ps --all --format '{{.Names}}'") == NAME
