@@ -40,7 +40,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-unit test-rules test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
+test: lint test-sanity test-unit test-rules test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
 
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
@@ -71,6 +71,10 @@ test-unit: setup ## unit tests: pure functions and recorded data, seconds
 .PHONY: test-package
 test-package: setup ## the built collection, installed into a fresh place and used by its full names
 	pytest tests/package
+
+.PHONY: test-sanity
+test-sanity: setup ## ansible-test sanity over the built collection
+	tests/package/sanity
 
 .PHONY: test-engines
 test-engines: setup engines ## what is compared with the engines' own parsers

@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
         deployment, hosts, runs = given.pop("deployment"), given.pop("hosts"), given.pop("runs")
         limits = Limits(**given)
         numbers, found = judge(deployment, hosts, runs, limits)

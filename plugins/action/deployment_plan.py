@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
         deployment, planning = given.pop("deployment"), given.pop("planning")
         result |= {"changed": False, **decide(Deployed(**given))}
         message = report.failures(result["findings"], f"deployment {deployment}: nothing was started or changed")

@@ -33,13 +33,13 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(
+        _unused, options = self.validate_argument_spec(
             argument_spec={
                 "argument_specs": {"type": "dict", "required": True},
                 "required": {"type": "bool", "default": True},
             }
         )
-        assert task_vars is not None
+        task_vars = task_vars or {}
         specs = options["argument_specs"]
         found = deployments(task_vars)
         findings: list[Finding] = []

@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        assert task_vars is not None
+        task_vars = task_vars or {}
         answer = self._execute_module(task_vars=task_vars)
         files = answer.pop("files", {})
         if answer.get("failed"):

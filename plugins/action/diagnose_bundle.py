@@ -31,10 +31,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
         found: dict[str, Any] = {}
         report: list[str] = []
-        for name, (_, hosts) in replicas.labelled(given["deployments"]).items():
+        for name, (_unused, hosts) in replicas.labelled(given["deployments"]).items():
             found[name] = diagnosis.diagnose(
                 tables.failures(), hosts, [given["results"].get(host) or {} for host in hosts]
             )

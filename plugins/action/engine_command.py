@@ -20,7 +20,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(argument_spec=OPTIONS)
+        _unused, options = self.validate_argument_spec(argument_spec=OPTIONS)
         launch = render(options, read_catalog(options["engine"]))
         result["changed"] = False
         if message := mistakes(launch):

@@ -30,8 +30,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
-        assert task_vars is not None
+        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        task_vars = task_vars or {}
         try:
             path = given["path"] or key_file.place(task_vars, given["deployment"])
             if not path:
@@ -50,7 +50,9 @@ class ActionModule(ActionBase):
         if not self._task.check_mode:
             self._write(
                 Path(path),
-                key_file.text(given["deployment"], path, "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))),
+                key_file.text(
+                    given["deployment"], path, "".join(secrets.choice(ALPHABET) for _unused in range(LENGTH))
+                ),
             )
             Display().display(f"  {given['deployment']}: clients need the key that was made: {path}")
             Display().display(f"  encrypt it: ansible-vault encrypt {path}")

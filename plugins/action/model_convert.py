@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        assert task_vars is not None
+        task_vars = task_vars or {}
         arguments = {**self._task.args, "program": PROGRAM.read_text(encoding="utf-8")}
         began = time.monotonic()
         answer = self._ask(arguments, task_vars)

@@ -50,8 +50,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
-        assert task_vars is not None
+        _unused, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
+        task_vars = task_vars or {}
         self.task_vars, self.host = task_vars, task_vars["inventory_hostname"]
         match self.given["state"]:
             case "inspected":

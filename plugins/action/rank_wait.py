@@ -68,8 +68,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
-        assert task_vars is not None
+        _unused, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
+        task_vars = task_vars or {}
         result["changed"] = False
         if self._task.check_mode:
             return result | {"skipped": True, "msg": "nothing was started: there is nothing to wait for"}

@@ -30,8 +30,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
-        assert task_vars is not None
+        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        task_vars = task_vars or {}
         deployment, hosts = given["deployment"], given["hosts"]
         own = (unit_name(deployment), container_name(deployment), group_unit_name(deployment))
         label = given["label"] or deployment

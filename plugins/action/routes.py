@@ -35,8 +35,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
-        assert task_vars is not None
+        _unused, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
+        task_vars = task_vars or {}
         router = Router(task_vars["inventory_hostname"], self.given["host"], self.given["deployments"])
         cut = {one.name: replicas_of(task_vars, one.name) for one in deployments(task_vars) or [] if one.hosts}
         hosts = [router.name, *(hosts[0] for replicas in cut.values() for hosts in replicas)]

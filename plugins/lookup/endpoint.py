@@ -53,7 +53,7 @@ class LookupModule(LookupBase):
     """The lookup ``fullrank.serving.endpoint``."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
-        assert variables is not None
+        variables = variables or {}
         self.set_options(var_options=variables, direct=kwargs)
         settings = self.get_option("settings")
         router_hosts = list(variables["groups"].get(ROUTERS, []))

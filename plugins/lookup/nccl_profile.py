@@ -1,15 +1,8 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
 """Lookup: a named site profile of NCCL tuning."""
 
 from __future__ import annotations
-
-import difflib
-from pathlib import Path
-from typing import Any
-
-import yaml
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_profile import read_profile
 
 DOCUMENTATION = r"""
 name: nccl_profile
@@ -61,6 +54,15 @@ _raw:
   elements: dict
 """
 
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_profile import read_profile
+
 SHIPPED = Path(__file__).parents[1] / "plugin_utils" / "data" / "nccl_profiles"
 
 
@@ -82,7 +84,7 @@ def _load(name: str, folders: list[Path]) -> dict[str, Any]:
         raw = yaml.safe_load(files[name].read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise AnsibleLookupError(f"{files[name]} is no YAML: {error}") from error
-    _, findings = read_profile(raw, where=name)
+    _unused, findings = read_profile(raw, where=name)
     if findings or not isinstance(raw, dict):
         wrong = "; ".join(f"{f['where']} {f['message']} - {f['remedy']}" for f in findings)
         raise AnsibleLookupError(f"{files[name]} is no site profile: {wrong or 'it is empty'}")

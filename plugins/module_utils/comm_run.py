@@ -115,7 +115,7 @@ def records(output: str) -> list[dict[str, Any]]:
     """What the program told, wherever it stands among the lines of libraries; a line that was cut off is left out."""
     found = []
     for line in output.splitlines():
-        _, mark, text = line.partition(MARK)
+        _unused, mark, text = line.partition(MARK)
         if mark:
             try:
                 found.append(json.loads(text))

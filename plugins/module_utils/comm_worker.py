@@ -55,7 +55,7 @@ def rounds(count: int) -> list[list[tuple[int, int]]]:
     """Every pair of ``count`` nodes once, in rounds in which no node has two partners (the circle method of tournaments)."""
     seats: list[int | None] = [*range(count), *([None] if count % 2 else [])]
     plan = []
-    for _ in range(len(seats) - 1):
+    for _unused in range(len(seats) - 1):
         half = len(seats) // 2
         facing = [(seats[i], seats[-1 - i]) for i in range(half)]
         plan.append(sorted((min(a, b), max(a, b)) for a, b in facing if a is not None and b is not None))
@@ -82,7 +82,7 @@ def ladder(
         transfer = step(size)
         first = agree(transfer())  # not counted: connections are made and buffers registered on first use
         repetitions = max(1, min(MOST_REPETITIONS, int(seconds / max(first, 1e-9))))
-        done, taken = size, agree(median(transfer() for _ in range(repetitions)))
+        done, taken = size, agree(median(transfer() for _unused in range(repetitions)))
         yield done, taken
 
 

@@ -100,7 +100,7 @@ def look(source: Path, found: Scheme) -> Work:
     copy = weights.look(source)
     if not copy.ready or copy.manifest is None:
         raise CannotConvert(f"{source} is not ready: {copy.why_not}", "fetch or verify it first")
-    config, _ = read_config(source)
+    config, _unused = read_config(source)
     index = read_json(source / checkpoints.INDEX)
     listed = {one["path"]: one for one in copy.manifest["files"]}
     names = checkpoints.weight_files(listed, index)
@@ -117,7 +117,7 @@ def look(source: Path, found: Scheme) -> Work:
             f"{source}: {'; '.join(map(manifests.describe, wrong))}", "verify the source and fetch it anew"
         )
     headers = {name: read_header(source / name, name) for name in names}
-    everything = {name: tensor for tensors, _ in headers.values() for name, tensor in tensors.items()}
+    everything = {name: tensor for tensors, _unused in headers.values() for name, tensor in tensors.items()}
     scales, dropped = checkpoints.plan(everything, found)
     shards, total = [], 0
     for path, (tensors, extra) in headers.items():

@@ -74,7 +74,7 @@ class DaemonJson:
 
     def _validate(self, text: str) -> list[Check]:
         """Ask dockerd itself, which can be asked since version 23.0; an older one says nothing before it is started."""
-        code, words, _ = self._run(["dockerd", "--help"]) if installed("dockerd") else (1, "", "")
+        code, words, _error = self._run(["dockerd", "--help"]) if installed("dockerd") else (1, "", "")
         if code or "--validate" not in words:
             return []
         work = self.path.with_name(f".{self.path.name}.check")
@@ -122,7 +122,7 @@ def started(run: Run) -> float:
 def unit_flags(run: Run) -> tuple[list[str], dict[str, str]]:
     """The files of docker.service, and key of daemon.json → flag that its command line gives."""
     properties = "--property=ExecStart,Environment,EnvironmentFiles,FragmentPath,DropInPaths"
-    _, output, _ = run(["systemctl", "show", properties, "docker.service"], check_rc=True)
+    _code, output, _error = run(["systemctl", "show", properties, "docker.service"], check_rc=True)
     shown = parse_show(output)
     environment = docker_config.environment_of(shown.get("Environment", "").replace(" ", "\n"))
     files = [shown.get("FragmentPath", ""), *shown.get("DropInPaths", "").split()]
@@ -139,7 +139,7 @@ def info(run: Run) -> dict[str, Any]:
     """``docker info`` as docker gives it; {} where no daemon answers. Never wakes a stopped daemon by its socket."""
     if not active(run, "docker.service"):
         return {}
-    code, output, _ = run(["docker", "info", "--format={{json .}}"])
+    code, output, _error = run(["docker", "info", "--format={{json .}}"])
     try:
         found = json.loads(output) if not code else {}
     except ValueError:
@@ -153,11 +153,11 @@ def active(run: Run, unit: str) -> bool:
 
 def containers(run: Run) -> list[dict[str, Any]]:
     """``docker inspect`` of every container; none where no daemon answers."""
-    code, output, _ = run(["docker", "ps", "--all", "--quiet", "--no-trunc"])
+    code, output, _error = run(["docker", "ps", "--all", "--quiet", "--no-trunc"])
     ids = output.split()
     if code or not ids:
         return []
-    code, output, _ = run(["docker", "inspect", *ids])
+    code, output, _error = run(["docker", "inspect", *ids])
     return list(json.loads(output or "[]"))
 
 
@@ -171,10 +171,10 @@ def engine_units(run: Run) -> list[str]:
         "--state=active,activating,reloading",
         "fullrank-*.service",
     ]
-    _, output, _ = run(words, check_rc=True)
+    _code, output, _error = run(words, check_rc=True)
     names = [line.split()[0] for line in output.splitlines() if line.strip()]
     if not names:
         return []
-    _, output, _ = run(["systemctl", "show", "--property=Id,ExecStart", *names], check_rc=True)
+    _code, output, _error = run(["systemctl", "show", "--property=Id,ExecStart", *names], check_rc=True)
     shown = [parse_show(block) for block in output.split("\n\n")]
     return [one["Id"] for one in shown if docker_running.runs_docker(one.get("ExecStart", ""))]

@@ -145,7 +145,7 @@ def with_containerd_root(text: str, root: str) -> str:
     top = _top(text)
     line = f'root = "{root}"'
     if _ROOT_LINE.search(text[:top]):
-        return _ROOT_LINE.sub(lambda _: line, text[:top], count=1) + text[top:]
+        return _ROOT_LINE.sub(lambda _unused: line, text[:top], count=1) + text[top:]
     return f"{line}\n{text or 'version = 2' + chr(10)}"
 
 

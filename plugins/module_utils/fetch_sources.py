@@ -152,7 +152,7 @@ class ModelScope(Source):
         query = urllib.parse.urlencode({"Ref": revision, "PageNumber": 1, "PageSize": 1})
         url = f"{self._endpoint()}/api/v1/models/{self.repo}/commits?{query}"
         try:
-            with urllib.request.urlopen(url, timeout=30) as answer:
+            with urllib.request.build_opener().open(url, timeout=30) as answer:
                 return str(json.load(answer)["Data"]["Commits"][0]["Id"])
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             return ""
@@ -214,8 +214,8 @@ class GitLfs(Source):
         for line in self._git("ls-tree", "-r", "-z", "--long", revision, folder=self.clone).split(b"\0"):
             if not line:
                 continue
-            about, _, path = line.partition(b"\t")
-            _, kind, blob, size = about.split()
+            about, _unused, path = line.partition(b"\t")
+            _unused, kind, blob, size = about.split()
             if kind == b"blob":
                 entries.append(self._entry(path.decode(), blob.decode(), int(size)))
         return revision, entries

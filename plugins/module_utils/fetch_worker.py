@@ -85,7 +85,7 @@ class Progress:
 
 def folder_bytes(folder: Path) -> int:
     total = 0
-    for place, _, names in os.walk(folder):
+    for place, _unused, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):  # it was moved into place meanwhile
                 total += (Path(place) / name).stat().st_size

@@ -208,7 +208,7 @@ def needed(
 
 
 def _capability(text: str) -> tuple[int, int]:
-    major, _, minor = str(text).partition(".")
+    major, _unused, minor = str(text).partition(".")
     return int(major), int(minor or 0)
 
 
@@ -380,7 +380,7 @@ def shares(sizes: Mapping[str, int], ranks: int) -> list[list[str]]:
 
     The largest file goes to the rank that has least so far: nobody gets more than the mean plus one file.
     """
-    found: list[list[str]] = [[] for _ in range(ranks)]
+    found: list[list[str]] = [[] for _unused in range(ranks)]
     loads = [0] * ranks
     for name in sorted(sizes, key=lambda one: (-sizes[one], one)):
         rank = loads.index(min(loads))

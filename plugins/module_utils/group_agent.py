@@ -182,7 +182,7 @@ class Agent:
         """Until SIGTERM."""
         asked: list[int] = []
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda got, _: asked.append(got))
+            signal.signal(number, lambda got, _unused: asked.append(got))
         wake, waker = socket.socketpair()
         waker.setblocking(False)
         signal.set_wakeup_fd(waker.fileno())
@@ -193,7 +193,7 @@ class Agent:
         notify("READY=1")
         while goodbyes < GOODBYES:
             wait = max(0.0, next_tick - time.monotonic())
-            readable, _, _ = select.select([self.way, wake], [], [], wait)
+            readable, _unused, _unused = select.select([self.way, wake], [], [], wait)
             if self.way in readable:
                 self._hear(*self.way.recvfrom(BIGGEST))
             if wake in readable:

@@ -132,7 +132,7 @@ class LocalEngine:
         stopped = {}
         for pid in self._pids(control_group):
             try:
-                name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+                name, _unused, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
             except OSError:
                 continue
             if rest.split()[0] == "T":

@@ -73,7 +73,7 @@ class Wire:
 
     def unpack(self, data: bytes, now: float) -> Message | None:
         """What a datagram says; None for one that is not from the other end, not fresh, or overtaken by a later one."""
-        signature, _, text = data.partition(b" ")
+        signature, _unused, text = data.partition(b" ")
         if not hmac.compare_digest(signature, self._sign(text)):
             return None
         words = json.loads(text)

@@ -150,7 +150,7 @@ class Host:
         if raw is None:
             return None
         text = raw.decode("utf-8", "replace")
-        first, _, rest = text.partition("\n")
+        first, _unused, rest = text.partition("\n")
         if first.startswith("rc=") and first[3:].isdigit():
             return CommandResult(int(first[3:]), rest, "")
         return CommandResult(0, text, "")
@@ -187,9 +187,7 @@ def _connect(target: tuple[str, int], source: str | None, timeout_s: float) -> s
             connection.connect(target)
         except ConnectionRefusedError:
             return "refused"
-        except TimeoutError:
-            return "timeout"
-        except socket.timeout:  # noqa: UP041 - another class than TimeoutError before Python 3.10
+        except (TimeoutError, socket.timeout):  # noqa: UP041 - two classes before Python 3.10
             return "timeout"
         except OSError as error:
             return "unreachable" if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH) else str(error)

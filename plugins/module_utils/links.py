@@ -23,7 +23,7 @@ def selects(hca_list: str, device: str, port: int) -> bool:
         return True
     hit = False
     for one in names:
-        name, _, wanted = one.partition(":")
+        name, _unused, wanted = one.partition(":")
         named = device == name if exact else device.startswith(name)
         hit = hit or (named and wanted in ("", str(port)))
     return hit != exclude

@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl"], "default": "docker"},
     "url": {"type": "str", "required": True},
     "model": {"type": "str", "required": True},
-    "tokenizer": {"type": "str", "required": True},
+    "tokenizer": {"type": "str", "required": True, "no_log": False},
     "api_key": {"type": "str", "no_log": True},
     "prompts": {"type": "list", "elements": "str", "default": []},
     "prompt_words": {"type": "int", "default": 256},
@@ -94,7 +94,7 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
     if client == "vllm":
         program = [f"{places}vllm", "bench", "serve"]
         flags = ["--save-result", "--ignore-eos", "--disable-tqdm"]
-        folder, _, name = load.result_file.rpartition("/")
+        folder, _unused, name = load.result_file.rpartition("/")
         given |= {
             "--backend": "openai",
             "--num-warmups": load.warmups,

@@ -52,7 +52,7 @@ def plan(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
     """The plan for a node; its keys are documented as those of ``fullrank.serving.nvidia_driver_plan``."""
     gpus = sorted(facts["gpus"].values())
     fabric = nvidia_boards.fabric(gpus, facts["nvswitches"], len(facts["subnet_managers"]))
-    kind, _ = nvidia_boards.kernel_modules(gpus, wanted.modules)
+    kind, _unused = nvidia_boards.kernel_modules(gpus, wanted.modules)
     installed = installed_version(facts)
     there = facts["services"]
     services = ["nvidia-persistenced", *FABRIC_SERVICES[fabric]]

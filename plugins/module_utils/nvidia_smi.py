@@ -132,7 +132,7 @@ def parse_compute_capabilities(text: str) -> dict[str, str]:
     """``--query-gpu=uuid,compute_cap --format=csv,noheader`` → {uuid: "9.0"}; lines of another form are left out."""
     found = {}
     for line in text.splitlines():
-        uuid, _, capability = (part.strip() for part in line.partition(","))
+        uuid, _unused, capability = (part.strip() for part in line.partition(","))
         if uuid.startswith("GPU-") and re.match(r"^\d+\.\d+$", capability):
             found[uuid] = capability
     return found

@@ -111,8 +111,8 @@ def of_process(host: Host, pid: int) -> Owner:
 def parse_cgroup(text: str) -> tuple[str | None, str | None]:
     """/proc/<pid>/cgroup → (innermost unit, container id), each None where there is none."""
     for line in text.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        number, _unused, rest = line.partition(":")
+        controllers, _unused, path = rest.partition(":")
         if number == "0" or "name=systemd" in controllers:
             container = _CONTAINER.findall(path)
             units = _UNIT.findall(path)
@@ -126,7 +126,7 @@ def _container_name(host: Host, container_id: str) -> str:
     for runtime in ("docker", "podman", "nerdctl"):
         result = host.run(runtime, "ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}")
         for line in result.stdout.splitlines() if result and result.rc == 0 else ():
-            found, _, name = line.partition(" ")
+            found, _unused, name = line.partition(" ")
             if found == container_id:
                 return name.strip()
     return container_id[:12]

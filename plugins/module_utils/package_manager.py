@@ -79,16 +79,18 @@ class Apt:
     def offered(self, names: Sequence[str]) -> list[Candidate]:
         if not names:
             return []
-        _, output, _ = self._run(["apt-cache", "madison", *names])
+        _code, output, _error = self._run(["apt-cache", "madison", *names])
         return parse_madison(output)
 
     def installed(self) -> dict[str, str]:
-        _, output, _ = self._run(["dpkg-query", "-W", "-f=${db:Status-Abbrev}|${Package}|${Version}\n"], check_rc=True)
+        _code, output, _error = self._run(
+            ["dpkg-query", "-W", "-f=${db:Status-Abbrev}|${Package}|${Version}\n"], check_rc=True
+        )
         rows = (line.split("|") for line in output.splitlines())
         return {row[1]: row[2] for row in rows if row[0][1:2] == "i"}
 
     def held(self) -> set[str]:
-        _, output, _ = self._run(["apt-mark", "showhold"], check_rc=True)
+        _code, output, _error = self._run(["apt-mark", "showhold"], check_rc=True)
         return {line.partition(":")[0] for line in output.splitlines()}
 
     def outlook(self, wanted: dict[str, str]) -> Outlook:
@@ -144,9 +146,9 @@ class Dnf:
 
     def installed(self) -> dict[str, str]:
         row_format = "%{NAME}|%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"
-        _, output, _ = self._run(["rpm", "-qa", "--qf", row_format], check_rc=True)
+        _code, output, _error = self._run(["rpm", "-qa", "--qf", row_format], check_rc=True)
         rows = (line.partition("|") for line in output.splitlines())
-        return {name: version[2:] if version.startswith("0:") else version for name, _, version in rows}
+        return {name: version[2:] if version.startswith("0:") else version for name, _unused, version in rows}
 
     def held(self) -> set[str]:
         return parse_versionlock(self._dnf("versionlock", "list"))

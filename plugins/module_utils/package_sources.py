@@ -66,10 +66,10 @@ def _sources(text: str, name: str) -> list[tuple[str, str, str, str, str]]:
     """Types, URIs, suites, components and key of each entry, as they stand there."""
     if name.endswith(".list"):
         rows = re.findall(r"^\s*(deb(?:-src)?)\s+(?:\[(.*?)\]\s+)?(\S+)\s+(\S+)([^#\n]*)", text, re.MULTILINE)
-        keys = [re.search(r"signed-by=(\S+)", options) for _, options, *_ in rows]
+        keys = [re.search(r"signed-by=(\S+)", options) for _unused, options, *_unused in rows]
         return [
             (kind, uri, suite, components, key.group(1) if key else "")
-            for (kind, _, uri, suite, components), key in zip(rows, keys)  # noqa: B905 - strict is not known to Python 3.9
+            for (kind, _unused, uri, suite, components), key in zip(rows, keys)  # noqa: B905 - strict is not known to Python 3.9
         ]
     found = []
     for part in re.split(r"\n\s*\n", re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)):

@@ -19,7 +19,7 @@ def installed_versions(host: Host, venv: str | None) -> dict[str, str]:
     found = {}
     for python in host.entries(f"{venv}/lib") if venv else ():
         for entry in host.entries(f"{venv}/lib/{python}/site-packages"):
-            name, _, number = entry.partition("-")
+            name, _unused, number = entry.partition("-")
             if entry.endswith(".dist-info") and name.lower() in DISTRIBUTIONS:
                 found[name.lower()] = number[: -len(".dist-info")]
     return found

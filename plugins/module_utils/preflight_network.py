@@ -102,7 +102,7 @@ def _collides(socket: owners.Listener, port: int, address: str | None) -> bool:
 def _ranges(text: str) -> list[tuple[int, int]]:
     found = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
+        first, _unused, last = part.strip().partition("-")
         if first.isdigit():
             found.append((int(first), int(last) if last.isdigit() else int(first)))
     return found

@@ -31,7 +31,7 @@ def os_release(host: Host) -> dict[str, str]:
     """/etc/os-release (os-release(5))."""
     text = host.read("/etc/os-release") or host.read("/usr/lib/os-release") or ""
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+    return {key.strip(): value.strip().strip("\"'") for key, _unused, value in pairs}
 
 
 def check_os(host: Host, wanted: dict[str, Any]) -> list[Check]:
@@ -43,7 +43,7 @@ def check_os(host: Host, wanted: dict[str, Any]) -> list[Check]:
     if not wanted["os_supported"]:
         return [skipped("os", "/etc/os-release", f"{shown}; no list of supported ones was given")]
     for entry in wanted["os_supported"]:
-        wanted_name, _, wanted_number = entry.partition(" ")
+        wanted_name, _unused, wanted_number = entry.partition(" ")
         same = number == wanted_number or number.startswith(wanted_number + ".") or not wanted_number
         if same and (wanted_name == name or (wanted_name == "rhel" and wanted_name in families)):
             return [passed("os", "/etc/os-release", f"{shown} is supported", distribution=name, version=number)]

@@ -160,7 +160,7 @@ class Agent:
     def run(self) -> int:
         """Until SIGTERM; the exit status."""
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda got, _: self.asked.add(got))
+            signal.signal(number, lambda got, _unused: self.asked.add(got))
         balancer = self.route["balancer"]
         if balancer.get("argv") != self.children.argv.get("balancer"):
             self.children.tell("balancer", signal.SIGTERM)

@@ -112,7 +112,7 @@ class Service:
             write(file)
         self.systemctl("daemon-reload")
         self.systemctl("enable", "--quiet", self.unit)
-        code, _, error = self.run(["systemctl", "restart", self.unit])
+        code, _unused, error = self.run(["systemctl", "restart", self.unit])
         return f"it could not be started: {error.strip()}" if code else self.wait(healthy, timeout)
 
     def wait(self, healthy: Callable[[], str], timeout: float) -> str:

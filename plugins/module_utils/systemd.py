@@ -36,7 +36,9 @@ def seconds_since_epoch(timestamp: str) -> int:
 
 def state(run: Run, unit: str) -> dict[str, Any]:
     """What systemd knows of ``unit``, in our own words; a unit that does not exist is ``inactive``."""
-    _, output, _ = run(["systemctl", "show", "--timestamp=unix", f"--property={_PROPERTIES}", unit], check_rc=True)
+    _code, output, _error = run(
+        ["systemctl", "show", "--timestamp=unix", f"--property={_PROPERTIES}", unit], check_rc=True
+    )
     shown = parse_show(output)
     pid = int(shown.get("MainPID", "0"))
     return {
@@ -68,5 +70,5 @@ def log(run: Run, unit: str, since: int, lines: int) -> list[str]:
         "--no-pager",
         "--quiet",
     ]
-    _, output, _ = run(command, check_rc=True)
+    _code, output, _error = run(command, check_rc=True)
     return output.splitlines()

@@ -27,7 +27,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, str]]:
 def used(folder: Path) -> tuple[int, int]:
     """Bytes on disk and number of inodes below a folder; hard links count once."""
     seen: dict[tuple[int, int], int] = {}
-    for path, _ in walk(folder):
+    for path, _unused in walk(folder):
         status = path.lstat()
         seen[status.st_dev, status.st_ino] = status.st_blocks * 512
     return sum(seen.values()), len(seen)

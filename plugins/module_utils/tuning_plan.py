@@ -84,7 +84,7 @@ def _spaced(value: Any) -> str:
 def check_wishes(wanted: Mapping[str, Any]) -> list[Check]:
     """Keys that are not in the table, and values that they do not take."""
     found = [_check("host_tuning_sysctl", key, value, table.SYSCTLS) for key, value in wanted["sysctl"].items()]
-    limits = {name: setting for name, (_, setting) in table.LIMITS.items()}
+    limits = {name: setting for name, (_unused, setting) in table.LIMITS.items()}
     found += [_check("host_tuning_limits", key, value, limits) for key, value in wanted["limits"].items()]
     sizes = dict.fromkeys(table.HUGEPAGE_SIZES, table.HUGEPAGES)
     found += [_check("host_tuning_hugepages", key, value, sizes) for key, value in wanted["hugepages"].items()]
@@ -272,7 +272,7 @@ def _overriding(facts: Facts, wanted: Mapping[str, Any]) -> list[Check]:
     """The user's own files that are read after ours and set the same: theirs win, and are said."""
     found = []
     for path, text in sorted(facts.drop_ins.items()):
-        folder, _, name = path.rpartition("/")
+        folder, _unused, name = path.rpartition("/")
         own = next((one for one in OWN_FILES if one.rpartition("/")[0] == folder), "")
         # /etc/sysctl.conf is linked as 99-sysctl.conf where it counts
         if not own or path == own or name <= own.rpartition("/")[2]:

@@ -79,17 +79,20 @@ SYSCTLS: dict[str, Setting] = {
     ),
 }
 
+_RAY = "https://docs.ray.io/en/latest/cluster/vms/user-guides/large-cluster-best-practices.html"
+_FRAMEWORKS = "https://docs.nvidia.com/deeplearning/frameworks/user-guide/"
+
 # limits.conf(5) item → the same limit of services (systemd.exec(5)). memlock is not here: the role rdma owns it.
 LIMITS: dict[str, tuple[str, Setting]] = {
     "nofile": (
         "DefaultLimitNOFILE",
-        Setting(rf"{_COUNT}", "connections and mapped shards are files; Ray asks for 65536", "https://docs.ray.io/en/latest/cluster/vms/user-guides/large-cluster-best-practices.html"),
+        Setting(rf"{_COUNT}", "connections and mapped shards are files; Ray asks for 65536", _RAY),
     ),
     "nproc": (
         "DefaultLimitNPROC",
         Setting(rf"{_COUNT}|unlimited", "every rank has hundreds of threads", "limits.conf(5)"),
     ),
-    "stack": ("DefaultLimitSTACK", Setting(rf"{_COUNT}|unlimited", "PyTorch's images are documented with 64 MiB", "https://docs.nvidia.com/deeplearning/frameworks/user-guide/")),
+    "stack": ("DefaultLimitSTACK", Setting(rf"{_COUNT}|unlimited", "PyTorch's images are documented with 64 MiB", _FRAMEWORKS)),
 }  # fmt: skip
 
 GOVERNOR = Setting(

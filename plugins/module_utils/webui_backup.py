@@ -135,6 +135,6 @@ def _name(url: str) -> str:
 
 
 def _postgresql(run: Run, words: list[str], url: str) -> None:
-    code, _, error = run(words, environ_update=connection(url))
+    code, _unused, error = run(words, environ_update=connection(url))
     if code:
         raise RuntimeError(f"{words[0]} failed: {error.strip()[-1000:]}")

@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 600
     server: Server
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_unused: Any) -> None:
         """The token is in every path: nothing is logged."""
 
     def do_GET(self) -> None:
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, with_body: bool) -> None:
         server = self.server
-        token, _, what = unquote(self.path).lstrip("/").partition("/")
+        token, _unused, what = unquote(self.path).lstrip("/").partition("/")
         if not hmac.compare_digest(token.encode(), server.token.encode()):
             self._say(404, b"")
             return
@@ -111,7 +111,7 @@ class Server(ThreadingHTTPServer):
     def verify_request(self, _request: Any, client_address: Any) -> bool:
         return str(client_address[0]) in self.peers
 
-    def handle_error(self, *_: Any) -> None:
+    def handle_error(self, *_unused: Any) -> None:
         """A connection that ends early is no news."""
 
     @contextlib.contextmanager

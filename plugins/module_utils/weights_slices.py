@@ -82,7 +82,7 @@ class Shelf:
 
     def find(self, name: str) -> tuple[File, int] | None:
         """The slice that ``<file>/<slice>`` names."""
-        one, _, other = name.partition("/")
+        one, _unused, other = name.partition("/")
         try:
             file, number = int(one), int(other)
         except ValueError:

@@ -87,7 +87,9 @@ class Restart:
 
     def start(self) -> str:
         """This very start of docker: systemd's name for it."""
-        _, output, _ = self.run(["systemctl", "show", "--property=InvocationID", "docker.service"], check_rc=True)
+        _unused, output, _unused = self.run(
+            ["systemctl", "show", "--property=InvocationID", "docker.service"], check_rc=True
+        )
         return parse_show(output).get("InvocationID", "")
 
     def remember(self, files: dict[str, str]) -> None:
@@ -103,7 +105,9 @@ class Restart:
             found = [file for file in {**then, **now} if now.get(file) != then.get(file)]
         else:
             found = self.newer()
-        _, output, _ = self.run(["systemctl", "show", "--property=NeedDaemonReload", "docker.service"], check_rc=True)
+        _unused, output, _unused = self.run(
+            ["systemctl", "show", "--property=NeedDaemonReload", "docker.service"], check_rc=True
+        )
         return found + ["docker.service"] * (parse_show(output).get("NeedDaemonReload") == "yes" and not found)
 
     def newer(self) -> list[str]:
@@ -159,7 +163,7 @@ class Restart:
     def bring_up(self) -> str:
         """Restart the unit; empty when it runs, else what docker said."""
         self.run(["systemctl", "reset-failed", "docker.service", "docker.socket"])
-        code, _, error = self.run(["systemctl", "restart", "docker.service"])
+        code, _unused, error = self.run(["systemctl", "restart", "docker.service"])
         if not code:
             return ""
         journal = ["journalctl", "--unit=docker.service", "--lines=8", "--output=cat", "--no-pager", "--quiet"]

@@ -153,7 +153,9 @@ from ansible_collections.fullrank.serving.plugins.module_utils.checks import rep
 from ansible_collections.fullrank.serving.plugins.module_utils.package_manager import Apt, Dnf, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import Candidate
 
-MOST_LINES, MOST_OF_A_LINE = 15, 400  # of the log of a build, in a message
+# of the log of a build, in a message
+MOST_LINES = 15
+MOST_OF_A_LINE = 400
 MOST_ROUNDS = 5  # of asking the package manager again after a dependency was brought to the family's version
 
 ENTRY: dict[str, dict[str, Any]] = {
@@ -247,7 +249,7 @@ class Change:
         """What to ask the package manager for, with dependencies of the family at the family's version; and what that does."""
         asked, strangers = dict(differ), []
         rows: list[Candidate] = []
-        for _ in range(MOST_ROUNDS if differ else 0):
+        for _unused in range(MOST_ROUNDS if differ else 0):
             outlook = self.manager.outlook(asked)
             strangers = package_plan.strangers(outlook.install, self.given["family"], targets.leader)
             # asked for once each: what is offered does not change in between

@@ -153,7 +153,7 @@ def collect(host: Host, wanted: dict[str, Any]) -> tuning_plan.Facts:
             ("systemd-detect-virt", "--container"),
             ("systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", *units),
             ("swapon", "--show=NAME", "--noheadings", "--raw"),
-            ("systemctl", "show", *(f"--property={one}" for one, _ in LIMITS.values())),
+            ("systemctl", "show", *(f"--property={one}" for one, _unused in LIMITS.values())),
             ("systemctl", "list-units", "--state=active", "--plain", "--no-legend", "fullrank-*.service"),
             ("nft", "-j", "list", "ruleset"),
             ("ufw", "status"),

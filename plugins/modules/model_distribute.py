@@ -286,7 +286,7 @@ class Transfer:
         command = weights_transfer.transient_unit(
             self.unit, str(self.folder), str(self.root), sys.executable, part["timeout"]
         )
-        code, _, error = self.module.run_command(command)
+        code, _unused, error = self.module.run_command(command)
         if code:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.module.fail_json(msg=f"the transfer could not be started: {error.strip()}")

@@ -84,7 +84,7 @@ def interpreter(module: AnsibleModule) -> str:
     for name in [given] if given else [*(f"python{one}" for one in versions), "python3"]:
         path = shutil.which(name)
         if path:
-            code, output, _ = module.run_command([path, "-c", VERSION])
+            code, output, _unused = module.run_command([path, "-c", VERSION])
             found[path] = output.strip() if code == 0 else "broken"
             if found[path] in versions:
                 return path

@@ -248,33 +248,33 @@ class Rank:
         self.changed = True
         if self.module.check_mode:
             return
-        code, _, error = self.module.run_command(["systemctl", *words])
+        code, _unused, error = self.module.run_command(["systemctl", *words])
         if code:
             lines = systemd.log(self.module.run_command, self.group_unit, self.supervisor()["since"], 20)
             self.module.fail_json(msg=f"systemctl {' '.join(words)}: {error.strip()}", log=lines)
 
     def written(self) -> list[Path]:
         """Every file of the rank that the last run wrote, but the supervisor's program."""
-        config, _ = text_files.read(Path(units.group_config(self.name)))
+        config, _unused = text_files.read(Path(units.group_config(self.name)))
         return rank_files.own_files(self.name, config)
 
     def present(self) -> None:
         launch = self.given["launch"]
-        before, _ = text_files.read(rank_files.UNITS / self.unit)
+        before, _unused = text_files.read(rank_files.UNITS / self.unit)
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.given["group"]["spec"]}
         self.launch["before"] = units.engine_of(before)
         self.keep(rank_files.spec_hash(before), launch["spec_hash"])
-        secret, _ = text_files.read(Path(units.group_secret(self.name)))
+        secret, _unused = text_files.read(Path(units.group_secret(self.name)))
         key = self.given["group_key"] or (json.loads(secret)["group_key"] if secret else "")
         self.bring(rank_files.engine_files(self.given) | rank_files.supervisor_files(self.given, key))
 
     def keep(self, old_hash: str, new_hash: str) -> None:
         """A launch that was ready once is kept when another one takes its place: the way back."""
-        good, _ = text_files.read(Path(units.ready_mark(self.name)))
+        good, _unused = text_files.read(Path(units.ready_mark(self.name)))
         if not old_hash or old_hash == new_hash or good.strip() != old_hash:
             return
         files = {path: text_files.read(path) for path in self.written() if path.exists()}
-        older, _ = text_files.read(self.kept)
+        older, _unused = text_files.read(self.kept)
         text = rank_files.pack(self.name, files, older)
         self.files.write(
             self.kept, text, 0o600, f"{self.kept}: the launch that was ready, kept for playbooks/rollback.yml\n"
@@ -282,7 +282,7 @@ class Rank:
 
     def rolled_back(self) -> None:
         """Back to the launch that is kept; nothing is touched where that could not be started."""
-        text, _ = text_files.read(self.kept)
+        text, _unused = text_files.read(self.kept)
         if not text:
             self.module.fail_json(
                 msg=f"no earlier launch of {self.name} is kept on this node: one is, once a launch that was ready is replaced"
@@ -343,7 +343,7 @@ class Rank:
         for runtime in ("docker", "podman", "nerdctl"):
             program = self.module.get_bin_path(runtime)
             if program and not self.module.check_mode:
-                code, _, _ = self.module.run_command([program, "container", "inspect", name])
+                code, _unused, _unused = self.module.run_command([program, "container", "inspect", name])
                 if code == 0:
                     self.module.run_command([program, "rm", "--force", name])
 

@@ -130,14 +130,14 @@ def main() -> None:
     found: list[dict[str, str]] = []
     unreachable: list[str] = []
     for peer in given["peers"]:
-        _, output, _ = module.run_command([ip, "-json", "route", "get", resolve(peer) or peer])
+        _unused, output, _unused = module.run_command([ip, "-json", "route", "get", resolve(peer) or peer])
         way = routes.route(output)
         if way:
             found.append(way)
         else:
             unreachable.append(peer)
     if given["network"]:
-        _, output, _ = module.run_command([ip, "-json", "address", "show"], check_rc=True)
+        _unused, output, _unused = module.run_command([ip, "-json", "address", "show"], check_rc=True)
         try:
             found = routes.within(output, given["network"])
         except ValueError as error:

@@ -144,13 +144,13 @@ class Routers:
         self.changed = True
         if self.module.check_mode:
             return
-        code, _, error = self.module.run_command(["systemctl", *words])
+        code, _unused, error = self.module.run_command(["systemctl", *words])
         if code:
             self.fail(words[-1], f"systemctl {' '.join(words)}: {error.strip()}")
 
     def fail(self, unit: str, why: str) -> None:
         command = ["journalctl", f"--unit={unit}", "--lines=20", "--output=cat", "--no-pager", "--quiet"]
-        _, log, _ = self.module.run_command(command)
+        _unused, log, _unused = self.module.run_command(command)
         self.module.fail_json(msg=f"{why}\n{log}".strip(), changed=self.changed)
 
     def write(self, texts: dict[str, str], *, shown: bool = True) -> set[str]:

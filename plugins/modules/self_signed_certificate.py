@@ -80,7 +80,7 @@ def alternative(name: str) -> str:
 def named(text: str) -> set[str]:
     """The names in what ``openssl x509 -ext subjectAltName`` prints."""
     found = re.findall(r"(DNS|IP Address):([^,\s]+)", text)
-    return {alternative(value) for _, value in found}
+    return {alternative(value) for _unused, value in found}
 
 
 def outdated(module: AnsibleModule, openssl: str) -> str:
@@ -94,7 +94,7 @@ def outdated(module: AnsibleModule, openssl: str) -> str:
         return f"it cannot be read: {error.strip()}"
     if named(output) != set(map(alternative, given["names"])):
         return "it is for other names"
-    code, _, _ = module.run_command([*look, "-checkend", str(given["renew_days"] * 86400)])
+    code, _unused, _unused = module.run_command([*look, "-checkend", str(given["renew_days"] * 86400)])
     return "it ends soon" if code else ""
 
 

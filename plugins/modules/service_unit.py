@@ -139,7 +139,10 @@ def main() -> None:
         module.exit_json(changed=False)
     diffs = [*service.differences(), {"prepared": f"{given['name']}.service is started anew\n"}]
     begun = time.monotonic()
-    settled = lambda: "" if time.monotonic() > begun + SETTLED_S else "it has only begun"  # noqa: E731
+
+    def settled() -> str:
+        return "" if time.monotonic() > begun + SETTLED_S else "it has only begun"
+
     if not module.check_mode and (why := service.start(service.files, settled, 10 * SETTLED_S)):
         log = "\n".join(service.log(LOG_LINES))
         service.back()

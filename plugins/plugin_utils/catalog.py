@@ -309,7 +309,7 @@ class VersionCatalog:
     def _refusal(
         self, name: str, option: Option | None, migration: Migration, prefixed: list[str], where: str
     ) -> Finding:
-        first, _ = self.catalog.spans.get(name, (-1, -1))
+        first, _unused = self.catalog.spans.get(name, (-1, -1))
         code = "option-unknown" if first < 0 else "option-too-new" if first > self.position else "option-removed"
         spellings = [s for s in self._by_spelling if s.startswith("--")]
         nearest = prefixed[:5] or [

@@ -68,7 +68,7 @@ def check(request: Request) -> tuple[list[str], list[Finding]]:
     words = _unbundled(request.container_args)
     where = request.variable("container_args")
     for word in words:
-        flag, joined, _ = word.partition("=")
+        flag, joined, _unused = word.partition("=")
         flag = SHORT.get(flag, flag)
         rule = RULES.get(flag)
         if rule is None:

@@ -134,7 +134,7 @@ class Scale:
             values = stored.to(torch.float32)
         self.values = values.reshape(given["grid"]).to(device)
         self.special = needs_exact(self.values)
-        _, self.rows, self.columns = given["weight"]
+        _unused, self.rows, self.columns = given["weight"]
         self.planes_each, self.rows_each, self.columns_each = given["cover"]
 
     def pieces(self, first: int, count: int) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor]]:
@@ -343,7 +343,7 @@ def run(job: dict[str, Any]) -> str:
 
     # one more than processors: while one waits for the disk, another computes
     wanted = job["threads"] or min(MOST_THREADS, len(os.sched_getaffinity(0)) + 1)
-    threads = [threading.Thread(target=work) for _ in range(min(wanted, len(job["shards"])))]
+    threads = [threading.Thread(target=work) for _unused in range(min(wanted, len(job["shards"])))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -115,7 +115,7 @@ def quote(text: str, start: int, end: int) -> str:
 
 def last_error(lines: Sequence[str]) -> str:
     """The last line that looks like an error, for a failure that the table does not know; empty when none does."""
-    for _, _, line in reversed(list(_own_doing(lines))):
+    for _number, _when, line in reversed(list(_own_doing(lines))):
         text = line.strip()
         if _ERROR.search(text) and not _FRAME.match(text):
             return quote(text, 0, 0)
@@ -159,7 +159,7 @@ def rank_causes(
                 },
             )
         )
-    return [cause for _, cause in sorted(causes, key=lambda pair: pair[0])]
+    return [cause for _unused, cause in sorted(causes, key=lambda pair: pair[0])]
 
 
 def cause_lines(causes: Sequence[Mapping[str, Any]], hosts: Sequence[str], limit: int = 3) -> list[str]:

@@ -211,9 +211,9 @@ def _shared_gpus(deployments: Sequence[Deployment], variables: Mapping[str, Mapp
     findings = []
     for machine, names in users.items():
         taken: dict[str, str] = {}
-        for deployment, host, gpus in names if len({host for _, host, _ in names}) > 1 else []:
+        for deployment, host, gpus in names if len({host for _unused, host, _unused in names}) > 1 else []:
             if not isinstance(gpus, (list, tuple)):
-                others = ", ".join(name for name, other, _ in names if other != host)
+                others = ", ".join(name for name, other, _unused in names if other != host)
                 message = f"{machine} also serves {others}, and it is not said which GPUs are whose"
             elif shared := [str(gpu) for gpu in gpus if taken.setdefault(str(gpu), deployment) != deployment]:
                 message = f"GPU {', '.join(shared)} of {machine} is also used by {taken[shared[0]]}"

@@ -34,7 +34,7 @@ def engine_options(request: Request, call: Call, options: VersionCatalog) -> Set
     findings = [_at_variable(one, request, call) for one in own.findings if one["severity"] == "fail"]
     origins = {}
     by_option = {option.name: name for name in call.args if (option := options.lookup(name))}
-    for option, _ in own.options:
+    for option, _unused in own.options:
         origins[option.name] = request.origin(call.args[by_option[option.name]].origin)
 
     where = request.variable("engine_args")
@@ -64,7 +64,7 @@ def _at_variable(one: Finding, request: Request, call: Call) -> Finding:
 def _written(option: Option, request: Request, options: VersionCatalog) -> str:
     """The name under which the user gave an option, which may be an older or a shorter one."""
     for name, value in request.engine_args.items():
-        if any(found.name == option.name for found, _ in options.check({name: value}, "").options):
+        if any(found.name == option.name for found, _unused in options.check({name: value}, "").options):
             return str(name)
     return option.key
 

@@ -60,7 +60,7 @@ def nodes(hardware: Any) -> Nodes:
 
 def in_16_bit(model: Any, asked: Question) -> Question:
     """The same question after conversion of the checkpoint to BF16."""
-    shape, _ = architecture(mapping(model).get("config"))
+    shape, _unused = architecture(mapping(model).get("config"))
     return replace(asked, loaded=weights({**mapping(model), "dtype": "bfloat16"}, shape))
 
 

@@ -61,7 +61,7 @@ class Hca:
     @property
     def rail_key(self) -> tuple[Any, ...]:
         """Sort key: the PCI address, NCCL's own device order since 2.29.7 (NCCL_IB_DEVICE_PCI_ORDER), then the name."""
-        domain, _, rest = self.pci_address.partition(":")
+        domain, _unused, rest = self.pci_address.partition(":")
         numbers = [domain, *rest.replace(".", ":").split(":")]
         try:
             return (0, tuple(int(n, 16) for n in numbers), natural(self.name))
@@ -137,13 +137,15 @@ class Node:
 
     def upward(self, name: str) -> tuple[str, ...]:
         """``name`` and the devices built upon it (bond, bridge, VLAN), nearest first."""
-        found = [name]
-        for below in found:
+        found, waiting = [name], [name]
+        while waiting:
+            below = waiting.pop(0)
             own = self.netdevs.get(below)
             above = [n.name for n in self.netdevs.values() if below in n.lower]
             for device in [own.master, *above] if own and own.master else above:
                 if device not in found:
                     found.append(device)
+                    waiting.append(device)
         return tuple(found)
 
 
@@ -211,7 +213,9 @@ def _topology(value: Any) -> dict[str, tuple[str, ...]]:
     links = value.get("links") if isinstance(value, Mapping) else None
     if not isinstance(links, Mapping):
         return {}
-    rows = [row for _, row in sorted(links.items(), key=lambda kv: natural(str(kv[0]))) if isinstance(row, Mapping)]
+    rows = [
+        row for _unused, row in sorted(links.items(), key=lambda kv: natural(str(kv[0]))) if isinstance(row, Mapping)
+    ]
     devices = dict.fromkeys(str(name) for row in rows for name in row if not str(name).startswith("GPU"))
     return {device: tuple(_text(row.get(device)) for row in rows) for device in devices}
 

@@ -96,7 +96,7 @@ def parse_conf(text: str) -> dict[str, str]:
     """An nccl.conf: lines ``NAME=value``, # starts a comment; ``NCCL_IB_HCA==mlx5_0`` is the value ``=mlx5_0``."""
     lines = (line.strip() for line in text.splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name.strip(): value for name, _, value in pairs}
+    return {name.strip(): value for name, _unused, value in pairs}
 
 
 def _no_scalar(where: str, value: Any) -> Finding:

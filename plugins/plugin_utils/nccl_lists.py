@@ -20,7 +20,7 @@ class NameList:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.entries)
+        return tuple(name for name, _unused in self.entries)
 
     def _hit(self, entry: str, name: str) -> bool:
         return name == entry if self.exact else name.startswith(entry)
@@ -51,7 +51,7 @@ def parse_names(value: str) -> NameList:
     exact = rest.startswith("=")
     entries = []
     for token in rest.removeprefix("=").split(","):
-        name, _, after = token.partition(":")
+        name, _unused, after = token.partition(":")
         port = after.partition(":")[0]
         if name:
             entries.append((name, int(port) if port.isascii() and port.isdigit() else None))

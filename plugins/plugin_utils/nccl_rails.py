@@ -75,10 +75,10 @@ def _why_fewer(here: Selection, there: Selection) -> str:
 
 def _addressing(first: Node, node: Node, pairs: list[tuple[Port, Port]]) -> Iterator[Finding]:
     nets = [(_subnet(first, a), _subnet(node, b)) for a, b in pairs]
-    mine, theirs = [b for _, b in nets], [a for a, _ in nets]
+    mine, theirs = [b for _unused, b in nets], [a for a, _unused in nets]
     if None not in (*mine, *theirs) and mine != theirs:
         if set(mine) == set(theirs):
-            order = ", ".join(f"{b.label} in {net}" for (_, b), net in zip(pairs, mine, strict=True))
+            order = ", ".join(f"{b.label} in {net}" for (_unused, b), net in zip(pairs, mine, strict=True))
             yield finding(
                 WARN,
                 "rail-order-differs",

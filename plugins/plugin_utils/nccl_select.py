@@ -169,7 +169,7 @@ def _is_rail(node: Node, port: Port, others: list[Port]) -> bool:
     mine = gpu_distances(node, port.hca)
     theirs = [gpu_distances(node, p.hca) for p in others]
     needed = any(d in NEAR and not any(i < len(t) and t[i] in NEAR for t in theirs) for i, d in enumerate(mine))
-    domain, _, slot = port.hca.pci_address.partition(":")
+    domain, _unused, slot = port.hca.pci_address.partition(":")
     twin = any(
         slot and slot == other.hca.pci_address.partition(":")[2] and domain != other.hca.pci_address.partition(":")[0]
         for other in others
@@ -182,7 +182,7 @@ def _one_rate(chosen: Selection, node: Node) -> None:
     rates = Counter(p.rate_gbps for p in chosen.ports)
     if len(rates) < 2:
         return
-    (rate, most), (_, next_most) = rates.most_common(2)
+    (rate, most), (_unused, next_most) = rates.most_common(2)
     if most == next_most:
         near = {p.rate_gbps for p in chosen.ports if NEAR & set(gpu_distances(node, p.hca))}
         if len(near) != 1:

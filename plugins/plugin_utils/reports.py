@@ -31,7 +31,7 @@ def bring_up_report(
     """
     label = label or deployment
     ranks = list(enumerate(zip(hosts, results, strict=True)))
-    speaker = next((i for i, (_, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
+    speaker = next((i for i, (_unused, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
     if host != hosts[speaker]:
         return f"{label} did not come up: see rank {speaker} ({hosts[speaker]})"
     lines = [f"{label} did not come up, and was stopped on all nodes that answer."]

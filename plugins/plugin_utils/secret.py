@@ -81,6 +81,6 @@ class Secret:
     def _module(self, command: Sequence[str]) -> list[str]:
         python, *rest = command
         if self.module:
-            folder, slash, _ = python.rpartition("/")
+            folder, slash, _unused = python.rpartition("/")
             python, rest = f"{folder}{slash}python{'' if slash else '3'}", ["-m", self.module, *rest]
         return [python, "-c", MODULE.format(option=self.option, name=self.name), *rest[1:]]
