@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, warn
+from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import groups
 
 NODE_PORT = 9100
 """Port of node exporter (Prometheus' list of default port allocations)."""
@@ -117,9 +118,8 @@ def _groups(
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Each group of ranks with the name of its deployment: ``engine_replicas`` of them, in the order of the hosts."""
     for name, ranks in deployments.items():
-        size = len(ranks) // int(_of(hosts, ranks[0], "engine_replicas"))
-        for start in range(0, len(ranks), size):
-            yield name, ranks[start : start + size]
+        for cut in groups(ranks, int(_of(hosts, ranks[0], "engine_replicas"))):
+            yield name, cut
 
 
 def _blind(head: Mapping[str, Any]) -> dict[str, str]:

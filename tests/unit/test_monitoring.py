@@ -27,8 +27,6 @@ def jobs(hosts: dict[str, dict[str, Any]], **groups: list[str]) -> dict[str, Any
 def test_defaults_are_those_of_the_roles() -> None:
     for name, value in monitoring.DEFAULTS.items():
         role = name.partition("_")[0]
-        if name == "engine_replicas":
-            continue  # not an option of the role yet
         specs = yaml.safe_load((CHECKOUT / f"roles/{role}/meta/argument_specs.yml").read_text())
         assert specs["argument_specs"]["main"]["options"][name]["default"] == value
 
