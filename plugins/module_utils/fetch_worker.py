@@ -36,6 +36,12 @@ FIRST_WAIT_S = 1.0
 REFUSING_STATUS = (401, 403, 404)
 
 
+def say(text: str) -> None:
+    """A line in the journal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 class Progress:
     """``progress.json``, written every second from what lies on the disk, whoever put it there."""
 
@@ -216,7 +222,7 @@ class Fetch:
             except Exception as raised:
                 give_up(raised)
                 error = raised
-                print(f"{type(raised).__name__}: {raised}", flush=True)
+                say(f"{type(raised).__name__}: {raised}")
             if all(one.path in self.sums for one in rest):
                 return
             now = self.progress.arrived()
@@ -297,7 +303,7 @@ def main() -> int:
         except Refused as refused:
             error = refused
         text = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
-        print(text, flush=True)
+        say(text)
         progress.end("failed", text)
         return 1
     progress.end("done")
@@ -305,4 +311,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -57,7 +57,8 @@ def notify(words: str) -> None:
 
 def say(text: str) -> None:
     """A line in the journal."""
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 class Canary:

@@ -31,15 +31,16 @@ def status(deployment: str, run: Path = RUN) -> dict[str, Any] | None:
 def main() -> int:
     """The exit status."""
     if len(sys.argv) != 2:
-        print(__doc__.strip(), file=sys.stderr)
+        sys.stderr.write(f"{__doc__.strip()}\n")
         return 2
     said = status(sys.argv[1])
     if said is None:
-        print(f"{sys.argv[1]}: no supervisor says anything on this node")
+        sys.stdout.write(f"{sys.argv[1]}: no supervisor says anything on this node\n")
         return 2
-    print(f"{said['deployment']} rank {said['rank']} of {said['ranks']}: {said['says']} (epoch {said['epoch']})")
+    where = f"{said['deployment']} rank {said['rank']} of {said['ranks']}"
+    sys.stdout.write(f"{where}: {said['says']} (epoch {said['epoch']})\n")
     return 0 if said["ready"] else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -53,7 +53,8 @@ def notify(words: str) -> None:
 
 def say(text: str) -> None:
     """A line in the journal."""
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def ask(url: str) -> tuple[bool | None, str]:
@@ -275,4 +276,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

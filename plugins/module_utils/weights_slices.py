@@ -7,6 +7,7 @@ No I/O; private to this collection. docs/weights-distribute.md tells how the nod
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,7 +35,8 @@ class Stop(Exception):
 
 def say(text: str) -> None:
     """Into the journal."""
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 class File:

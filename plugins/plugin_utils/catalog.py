@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.plugin_utils import option as words
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import Option, kebab, read_value, snake, to_argv
-from packaging.version import InvalidVersion, Version
+from ansible_collections.fullrank.serving.plugins.plugin_utils.versions import InvalidVersion, Version
 
 __all__ = ["Catalog", "Checked", "History", "Option", "VersionCatalog", "argument_parser", "to_argv"]
 

@@ -37,8 +37,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-from safetensors import safe_open
+try:
+    import torch
+    from safetensors import safe_open
+except ImportError as error:  # told by main: what only looks at the collection imports this file too
+    MISSING = str(error)
+else:
+    MISSING = ""
 
 PIECE_BYTES = 8 << 20  # long enough for hashing and disks
 CACHE_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 23}  # of one multiplication: a core's own cache; enough work for a GPU
@@ -46,7 +51,7 @@ NAN_CODE = 0x7F
 FLOAT16_FACTOR = 256.0
 FLOAT16_BITS = 0xBF80 - (1 << 16)  # sign and the seven bits, as int16
 ORDINARY = (2.0**-100, 2.0**100)  # scales for which no code leaves float32's normal numbers
-SIGNIFICANDS = torch.arange(8, 16, dtype=torch.float64)
+SIGNIFICANDS = (8, 16)  # of the codes: from, to
 MOST_THREADS = 16
 PROGRESS_SECONDS = 1.0
 
@@ -69,7 +74,9 @@ def needs_exact(scale: torch.Tensor) -> torch.Tensor:
     """For each scale (float32), whether some code x scale comes out wrong in float32, or must be expected to."""
     size = scale.abs()
     ordinary = ((size >= ORDINARY[0]) & (size <= ORDINARY[1])) | (size == 0)
-    product = scale.to(torch.float64).unsqueeze(-1) * SIGNIFICANDS.to(scale.device)
+    product = scale.to(torch.float64).unsqueeze(-1) * torch.arange(
+        *SIGNIFICANDS, dtype=torch.float64, device=scale.device
+    )
     single = product.to(torch.float32)
     tie = (single.view(torch.int32).bitwise_and(0xFFFF) == 0x8000) & (single != product)
     return tie.any(-1) | ~ordinary
@@ -353,4 +360,6 @@ def run(job: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    if MISSING:
+        raise SystemExit(f"{sys.executable}: {MISSING}; model_convert_python names an interpreter that has it")
     sys.exit(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) or None)

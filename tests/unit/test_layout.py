@@ -24,6 +24,7 @@ def test_every_module_is_in_the_action_group() -> None:
 
 # docs/decisions/005: the utils that touch the world, and what they touch
 TOUCH_THE_WORLD = {
+    "bandwidth": "ib_write_bw",
     "catalog_files": "the catalogs beside it",
     "comm_worker": "torch, inside the check's own process",
     "completion": "HTTP",

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import perftest, rdma_audit, rdma_node
+from ansible_collections.fullrank.serving.plugins.module_utils import bandwidth, perftest, rdma_audit, rdma_node
 from ansible_collections.fullrank.serving.plugins.module_utils import rdma_stack as stack
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-from ansible_collections.fullrank.serving.plugins.modules import rdma_bandwidth
 from ansible_collections.fullrank.serving.plugins.plugin_utils.rdma_report import report
 from rdma_nodes import ROCKY_RELEASE, recorded_node
 
@@ -149,7 +148,7 @@ def test_ports_below_their_share_are_named() -> None:
     ports = [{"device": f"mlx5_{n}", "port": 1, "gbps": 0.5} for n in range(3)]
     slow = (DATA / "ib_write_bw-sizes-gbits.txt").read_text()
     good = (DATA / "ib_write_bw-one-gbits.txt").read_text()
-    reached, wrong = rdma_bandwidth.judge(ports, [good, slow, "Couldn't connect\n"], 0.8, "10.0.0.2")
+    reached, wrong = bandwidth.judge(ports, [good, slow, "Couldn't connect\n"], 0.8, "10.0.0.2")
     assert reached == {"mlx5_0:1": 0.48, "mlx5_1:1": 0.17}
     assert wrong == [
         "mlx5_1:1 to 10.0.0.2: 0.2 Gbit/s, less than 80% of its rate of 0.5",
@@ -181,4 +180,4 @@ def test_a_ring_of_one_measures_itself(tmp_path: Path, monkeypatch: pytest.Monke
         "timeout": 30,
         "min_share": 0.8,
     }
-    assert rdma_bandwidth.measure(given) == ({"mlx5_0:1": 0.48}, [])
+    assert bandwidth.measure(given) == ({"mlx5_0:1": 0.48}, [])

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
-from packaging.version import Version
+from ansible_collections.fullrank.serving.plugins.plugin_utils.versions import Version
 
 
 @dataclass(frozen=True)

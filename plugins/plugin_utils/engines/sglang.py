@@ -29,7 +29,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import F
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
-from packaging.version import Version
+from ansible_collections.fullrank.serving.plugins.plugin_utils.versions import Version
 
 LOGGING = "SGLANG_LOGGING_CONFIG_PATH"
 LOGGING_SINCE = Version("0.4.4.post2")

@@ -24,7 +24,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.engines.vllm_conf
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
-from packaging.version import Version
+from ansible_collections.fullrank.serving.plugins.plugin_utils.versions import Version
 
 RENDEZVOUS_PORT = 29501
 """vLLM's own default of --master-port."""
