@@ -49,7 +49,7 @@ test-all: test test-nodes test-weights test-containers test-diagnose test-upgrad
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
-test-nodes: test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
+test-nodes: test-nodes-playbook test-host-tuning test-docker test-nvidia-driver test-nvidia-container-toolkit test-nvidia-dkms test-rdma ## the roles that prepare a node
 
 .PHONY: test-weights
 test-weights: test-hubs test-model test-model-convert test-distribute ## fetch, convert and distribute
@@ -97,12 +97,16 @@ test-preflight: setup host-packages engines ## planted faults on three nodes, al
 test-comm: setup host-packages engines ## the gate between the ranks on three nodes, one of them made slow (molecule)
 	molecule test -s comm_check
 
+.PHONY: test-nodes-playbook
+test-nodes-playbook: setup host-packages ## playbooks/nodes.yml from a bare node to a container with GPUs, its reboots counted (molecule)
+	molecule test -s nodes
+
 .PHONY: test-nvidia-driver
 test-nvidia-driver: setup host-packages ## the driver's packages, holds and reboots on a node, from a stand-in of NVIDIA's repository (molecule)
 	molecule test -s nvidia_driver
 
 .PHONY: test-nvidia-container-toolkit
-test-nvidia-container-toolkit: setup host-packages ## a container gets GPUs by CDI from a real docker, by stand-ins of driver and toolkit (molecule)
+test-nvidia-container-toolkit: setup host-packages ## a container gets GPUs by CDI from a real docker or podman, by stand-ins of driver and toolkit (molecule)
 	molecule test -s nvidia_container_toolkit
 
 .PHONY: test-nvidia-dkms

@@ -9,6 +9,7 @@ CONFIG is a JSON file of mode 0600 (see ``Config``). docs/weights-distribute.md 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -142,6 +143,7 @@ class Node:
 
 def main(path: str) -> int:
     """Run with the configuration in a file."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is on its way costs a slice: nothing is waited for
     given = json.loads(Path(path).read_text(encoding="utf-8"))
     given["manifest"] = manifests.parse(manifests.render(given["manifest"]))
     return Node(Config(**given)).run()
