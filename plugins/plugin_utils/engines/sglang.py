@@ -32,7 +32,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Sec
 from ansible_collections.fullrank.serving.plugins.plugin_utils.versions import Version
 
 LOGGING = "SGLANG_LOGGING_CONFIG_PATH"
-LOGGING_SINCE = Version("0.4.4.post2")
+LOGGING_SINCE = "0.4.4.post2"
 """The first published version that reads a logging configuration."""
 
 RENDEZVOUS_PORT = 25000
@@ -91,7 +91,7 @@ def call(request: Request, options: VersionCatalog) -> Call:
 
 def _secret(request: Request, options: VersionCatalog) -> Secret:
     """A config file where the version reads one; before that there is only the command line."""
-    logged = Version(options.version) < LOGGING_SINCE or LOGGING in request.env
+    logged = Version(options.version) < Version(LOGGING_SINCE) or LOGGING in request.env
     if options.lookup("config"):
         return Secret("file", "api-key", logged=logged)
     return Secret("module", "FULLRANK_API_KEY", "--api-key", logged=logged)
