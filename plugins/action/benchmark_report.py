@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import benchmark, benchmark_plot
+from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_text import table
 
 OPTIONS = {
@@ -20,16 +20,12 @@ OPTIONS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """The action behind ``fullrank.serving.benchmark_report``."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
+    options = OPTIONS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
+    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         earlier: list[dict[str, Any]] = []
         for name in given["compare"]:
             try:
@@ -37,7 +33,7 @@ class ActionModule(ActionBase):
                 benchmark.rows(earlier)
             except (OSError, KeyError, TypeError, ValueError) as broken:
                 why = f"{type(broken).__name__} {broken}"
-                return result | {
+                return {
                     "failed": True,
                     "msg": f"{name} (benchmark_compare) is no result of a benchmark: {why}",
                 }
@@ -55,7 +51,7 @@ class ActionModule(ActionBase):
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in texts.items():
                 (folder / name).write_text(text, encoding="utf-8")
-        return result | {
+        return {
             "changed": True,
             "table": table(benchmark.rows(results)),
             "cautions": benchmark.cautions(results),

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import comm_text, findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.comm_verdict import Limits, as_data, judge
+from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},
@@ -22,20 +22,16 @@ OPTIONS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """The action behind ``fullrank.serving.comm_verdict``."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
+    options = OPTIONS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
+    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         deployment, hosts, runs = given.pop("deployment"), given.pop("hosts"), given.pop("runs")
         limits = Limits(**given)
         numbers, found = judge(deployment, hosts, runs, limits)
         data = as_data(hosts, numbers, found, limits)
         table = comm_text.lines(deployment, data, [run.get("networks", {}) for run in runs])
         message = findings.failures(found, f"{deployment}: the ranks cannot serve over these links")
-        return result | {"changed": False, "passed": not found, "result": data, "table": table, "report": message}
+        return {"passed": not found, "result": data, "table": table, "report": message}

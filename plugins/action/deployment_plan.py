@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.plan import Deployed, decide
 
 _FACTS = {"type": "list", "elements": "dict"}
@@ -32,21 +32,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """The action behind ``fullrank.serving.deployment_plan``."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
+    options = OPTIONS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
+    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         deployment, planning = given.pop("deployment"), given.pop("planning")
-        result |= {"changed": False, **decide(Deployed(**given))}
-        message = report.failures(result["findings"], f"deployment {deployment}: nothing was started or changed")
+        plan = decide(Deployed(**given))
+        message = report.failures(plan["findings"], f"deployment {deployment}: nothing was started or changed")
         if message and not planning:
-            return result | {"failed": True, "msg": message}
-        if not planning:
-            result["warnings"] = report.lines(result["findings"], report.WARN)
-        return result
+            return plan | {"failed": True, "msg": message}
+        return plan if planning else plan | {"warnings": report.lines(plan["findings"], report.WARN)}

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
@@ -23,24 +23,19 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import 
     replicas,
 )
 
+OPTIONS = {
+    "argument_specs": {"type": "dict", "required": True},
+    "required": {"type": "bool", "default": True},
+}
 
-class ActionModule(ActionBase):
+
+class ActionModule(ControllerAction):
     """The action behind ``fullrank.serving.deployments``."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
+    options = OPTIONS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _unused, options = self.validate_argument_spec(
-            argument_spec={
-                "argument_specs": {"type": "dict", "required": True},
-                "required": {"type": "bool", "default": True},
-            }
-        )
-        task_vars = task_vars or {}
-        specs = options["argument_specs"]
+    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        specs = given["argument_specs"]
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
@@ -62,11 +57,10 @@ class ActionModule(ActionBase):
             values, mistakes = _variables(one, hosts, expected)
             variables = values | variables
             findings += mistakes
-            given = {name for host in one.hosts for name in task_vars["hostvars"][host] if name.startswith(prefix)}
-            findings += misspelt(given, specs, f"group_vars of {one.name}")
-        findings = [*check(found, variables, options["required"]), *findings]
-        result |= {
-            "changed": False,
+            set_there = {name for host in one.hosts for name in task_vars["hostvars"][host] if name.startswith(prefix)}
+            findings += misspelt(set_there, specs, f"group_vars of {one.name}")
+        findings = [*check(found, variables, given["required"]), *findings]
+        result = {
             "deployments": {one.name: list(one.hosts) for one in found or []},
             "replicas": {one.name: replicas(one, variables) for one in found or []},
             "findings": findings,

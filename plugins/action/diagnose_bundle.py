@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.action.diagnose import gathering
 from ansible_collections.fullrank.serving.plugins.plugin_utils import diagnosis, replicas, tables
+from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
 
 OPTIONS = {
     "deployments": {"type": "dict", "required": True},
@@ -22,16 +22,12 @@ OPTIONS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """The action behind ``fullrank.serving.diagnose_bundle``."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
+    options = OPTIONS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
+    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         report: list[str] = []
         for name, (_unused, hosts) in replicas.labelled(given["deployments"]).items():
@@ -44,7 +40,7 @@ class ActionModule(ActionBase):
             name = datetime.now(UTC).strftime("fullrank-%Y%m%dT%H%M%SZ")
             bundle = pack(gathering(), Path(given["directory"]) / f"{name}.tar.gz", report, found)
             report.append(f"Everything is in {bundle}")
-        return result | {"changed": False, "report": report, "diagnosis": found, "bundle": bundle}
+        return {"report": report, "diagnosis": found, "bundle": bundle}
 
 
 def pack(folder: Path, bundle: Path, report: list[str], found: dict[str, Any]) -> str:

@@ -12,26 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.fullrank.serving.plugins.plugin_utils import key_file
+from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
 
 # 256 bits, in characters that no shell, header or YAML reads as anything else
 ALPHABET, LENGTH = string.ascii_letters + string.digits, 43
 OPTIONS = {"deployment": {"type": "str", "required": True}, "path": {"type": "path"}}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """The action behind ``fullrank.serving.engine_key``."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
+    options = OPTIONS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=OPTIONS)
-        task_vars = task_vars or {}
+    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         try:
             path = given["path"] or key_file.place(task_vars, given["deployment"])
             if not path:
@@ -43,10 +38,9 @@ class ActionModule(ActionBase):
             if there:
                 key_file.key_of(self._loader.load_from_file(path, cache="none"), path)
         except (ValueError, AnsibleError) as error:
-            return result | {"failed": True, "msg": str(error)}
-        result |= {"changed": not there, "path": path}
+            return {"failed": True, "msg": str(error)}
         if there:
-            return result
+            return {"path": path}
         if not self._task.check_mode:
             self._write(
                 Path(path),
@@ -56,7 +50,7 @@ class ActionModule(ActionBase):
             )
             Display().display(f"  {given['deployment']}: clients need the key that was made: {path}")
             Display().display(f"  encrypt it: ansible-vault encrypt {path}")
-        return result | {"diff": {"prepared": f"{path} (mode 0600): a new key\n"}}
+        return {"changed": True, "path": path, "diff": {"prepared": f"{path} (mode 0600): a new key\n"}}
 
     def _write(self, path: Path, text: str) -> None:
         """In one step, and not over a file that another head's task made in this moment."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import (
     ADDRESSES,
     deployments,
@@ -26,51 +26,47 @@ OPTIONS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """The action behind ``fullrank.serving.routes``."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
+    options = OPTIONS
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
-        _unused, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
-        task_vars = task_vars or {}
-        router = Router(task_vars["inventory_hostname"], self.given["host"], self.given["deployments"])
+    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        router = Router(task_vars["inventory_hostname"], given["host"], given["deployments"])
         cut = {one.name: replicas_of(task_vars, one.name) for one in deployments(task_vars) or [] if one.hosts}
         hosts = [router.name, *(hosts[0] for replicas in cut.values() for hosts in replicas)]
         found, findings = routes(router, cut, variables_of(task_vars, hosts, [*ADDRESSES, *OWN_VARIABLES]))
         for route in found:
             if route["balancer"]:
-                launch = self._balancer(route)
+                launch = balancer(route, given)
                 findings += launch["findings"]
                 route["balancer"]["argv"] = launch["argv"]
-        result |= {"changed": False, "routes": found, "findings": findings}
+        result = {"routes": found, "findings": findings}
         if message := report.failures(findings, f"router {router.name}: nothing was changed"):
             return result | {"failed": True, "msg": message}
         return result | {"warnings": report.lines(findings, report.WARN)}
 
-    def _balancer(self, route: dict[str, Any]) -> dict[str, Any]:
-        """The command of smg, for the router alone: clients come by nginx."""
-        port = route["balancer"]["port"]
-        args = {
-            "log_level": "warn",
-            "prometheus_host": "127.0.0.1",
-            "prometheus_port": port + 1,
-            # it tries one worker again until its breaker opens; the default of 10 failures is more than it tries for one request
-            "cb_failure_threshold": 3,
-            "cb_timeout_duration_secs": 5,
-            **route["balancer"].pop("args"),
-        }
-        options = {
-            "engine": SMG,
-            "engine_version": self.given["smg_version"],
-            "deployment": route["name"],
-            "host": "127.0.0.1",
-            "port": port,
-            "venv": self.given["smg_venv"],
-            "engine_args": args,
-            "variable_prefix": "router_smg_",
-        }
-        return render(options, read_catalog(SMG))
+
+def balancer(route: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The command of smg, for the router alone: clients come by nginx."""
+    port = route["balancer"]["port"]
+    args = {
+        "log_level": "warn",
+        "prometheus_host": "127.0.0.1",
+        "prometheus_port": port + 1,
+        # it tries one worker again until its breaker opens; the default of 10 failures is more than it tries for one request
+        "cb_failure_threshold": 3,
+        "cb_timeout_duration_secs": 5,
+        **route["balancer"].pop("args"),
+    }
+    options = {
+        "engine": SMG,
+        "engine_version": given["smg_version"],
+        "deployment": route["name"],
+        "host": "127.0.0.1",
+        "port": port,
+        "venv": given["smg_venv"],
+        "engine_args": args,
+        "variable_prefix": "router_smg_",
+    }
+    return render(options, read_catalog(SMG))
