@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import group_core, owners, systemd, units
+from ansible_collections.fullrank.serving.plugins.module_utils import (
+    group_core,
+    manifest,
+    owners,
+    systemd,
+    units,
+    weights,
+)
 from ansible_collections.fullrank.serving.plugins.module_utils.group_core import Engine
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
@@ -34,7 +41,8 @@ class LocalEngine:
     """Looks at the unit, starts and kills it, and remembers in which epoch it was started.
 
     The memory is a file in /run: it lives as long as processes can, over an end of the supervisor and not over a boot.
-    requires: paths that must exist before a start. probe: a command that says whether the image is there; empty for none.
+    requires: paths that must exist before a start; a ``READY`` of weights must belong to their manifest.
+    probe: a command that says whether the image is there; empty for none.
     port: of the rendezvous, to look for on the head; 0 for none.
     """
 
@@ -153,9 +161,11 @@ class LocalEngine:
 
 def lacks(requires: Sequence[str], probe: Sequence[str]) -> str:
     """What is missing for a start; empty when nothing is. requires, probe: see LocalEngine."""
-    for path in requires:
-        if not Path(path).exists():
+    for path in map(Path, requires):
+        if not path.exists():
             return f"{path} is not there"
+        if path.match(manifest.READY) and (why_not := weights.look(path.parents[1]).why_not):
+            return why_not
     if probe:
         try:
             done = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=PROBE_S)

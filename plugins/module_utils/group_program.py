@@ -20,13 +20,28 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     group_pulse,
     group_wire,
     host,
+    manifest,
     owners,
     systemd,
     units,
+    weights,
 )
 
 _HERE = "ansible_collections.fullrank.serving.plugins.module_utils"
-_PARTS = (completion, group_agent, group_core, group_engine, group_pulse, group_wire, host, owners, systemd, units)
+_PARTS = (
+    completion,
+    group_agent,
+    group_core,
+    group_engine,
+    group_pulse,
+    group_wire,
+    host,
+    manifest,
+    owners,
+    systemd,
+    units,
+    weights,
+)
 
 
 def sources() -> dict[str, str]:

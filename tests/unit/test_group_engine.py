@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils import group_core, units
-from ansible_collections.fullrank.serving.plugins.module_utils.group_engine import LocalEngine
+from ansible_collections.fullrank.serving.plugins.module_utils import group_core, manifest, units, weights
+from ansible_collections.fullrank.serving.plugins.module_utils.group_engine import LocalEngine, lacks
 
 
 @pytest.fixture
@@ -52,3 +52,15 @@ def test_the_launch_that_was_ready_is_noted_once_it_can_be_told(
         process.kill()
         process.wait()
     assert (tmp_path / "var/tiny.ready").read_text() == "abc\n"
+
+
+def test_weights_whose_ready_belongs_to_another_manifest_are_not_served(tmp_path: Path) -> None:
+    ready = str(tmp_path / manifest.READY)
+    assert "is not there" in lacks([ready], [])
+    weights.write_manifest(tmp_path, manifest.build({"hub": "path", "repo": "r", "revision": "1"}, []))
+    weights.mark_ready(tmp_path)
+    assert lacks([ready], []) == ""
+    (tmp_path / manifest.MANIFEST).write_bytes(
+        manifest.render(manifest.build({"hub": "path", "repo": "r", "revision": "2"}, []))
+    )
+    assert "belongs to another manifest" in lacks([ready], [])
