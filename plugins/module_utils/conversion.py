@@ -279,8 +279,50 @@ def unit_name(target: str) -> str:
     return f"fullrank-convert-{hashlib.sha256(target.encode()).hexdigest()[:12]}.service"
 
 
-def unit_command(unit: str, python: str, folder: Path, rank: int, target: str) -> list[str]:
+@dataclass(frozen=True)
+class Image:
+    """Where the worker's interpreter is, when it is not on the node."""
+
+    name: str
+    runtime: str
+    """Path of docker, podman or nerdctl."""
+    args: Sequence[str]
+    """Further words for it."""
+    gpus: bool
+
+    def words(self, container: str, work: Work, target: Path) -> list[str]:
+        """What comes before the interpreter and its arguments: the worker sees the weights, and no network."""
+        # what the source links to, as in a hub's cache, lies elsewhere
+        reads = {work.source, *((work.source / shard["path"]).resolve().parent for shard in work.shards)}
+        return [
+            *(self.runtime, "run", "--rm", "--name", container, "--user", "0:0", "--network", "none"),
+            *(word for folder in sorted(reads) for word in ("--volume", f"{folder}:{folder}:ro")),
+            *("--volume", f"{target}:{target}"),
+            *(("--device", "nvidia.com/gpu=all") if self.gpus else ()),
+            *self.args,
+        ]
+
+    def properties(self, container: str) -> list[str]:
+        """A container lives in its runtime's daemon, not below the unit. The worker may be killed at any moment."""
+        remove = f"-{self.runtime} rm --force {container}"
+        return ["KillSignal=SIGKILL", f"ExecStartPre={remove}", f"ExecStopPost={remove}"]
+
+
+def unit_command(python: str, work: Work, target: Path, rank: int, image: Image | None = None) -> list[str]:
     """Starts the worker as a unit of its own, which outlives the connection; ``systemd-run(1)``."""
+    folder, unit = target / WORK, unit_name(str(target))
+    container = unit.rpartition(".")[0]
+    properties = [
+        "UMask=0022",
+        "Nice=5",
+        "KillMode=control-group",
+        "TasksMax=infinity",
+        f"StandardError=truncate:{folder / error_name(rank)}",
+        *(image.properties(container) if image else ()),
+    ]
+    command = [python, str(folder / program_name(rank)), str(folder / job_name(rank))]
+    if image:
+        command = [*image.words(container, work, target), "--entrypoint", python, image.name, *command[1:]]
     return [
         "systemd-run",
         f"--unit={unit}",
@@ -288,15 +330,9 @@ def unit_command(unit: str, python: str, folder: Path, rank: int, target: str) -
         "--collect",
         "--quiet",
         "--service-type=exec",
-        "--property=UMask=0022",
-        "--property=Nice=5",
-        "--property=KillMode=control-group",
-        "--property=TasksMax=infinity",
-        f"--property=StandardError=truncate:{folder / error_name(rank)}",
+        *(f"--property={one}" for one in properties),
         "--",
-        python,
-        str(folder / program_name(rank)),
-        str(folder / job_name(rank)),
+        *command,
     ]
 
 

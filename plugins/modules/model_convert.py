@@ -52,11 +52,27 @@ options:
     type: bool
     default: true
   python:
-    description: Interpreter with PyTorch and safetensors, for example that of the engine's environment.
-    type: path
+    description:
+      - Interpreter with PyTorch and safetensors, for example that of the engine's environment. With O(image), its name there.
+    type: str
     required: true
+  image:
+    description: Image that has O(python), for example the engine's. Without one, the node itself has it.
+    type: str
+    default: ""
+  runtime:
+    description: What runs the container.
+    type: str
+    choices: [docker, podman, nerdctl]
+    default: docker
+  container_args:
+    description: Further words for O(runtime).
+    type: list
+    elements: str
+    default: []
   device:
-    description: What computes. V(auto) takes a GPU where there is one.
+    description:
+      - What computes. V(auto) takes a GPU where there is one. A container sees the GPUs, by their CDI names, with V(cuda) only.
     type: str
     choices: [auto, cpu, cuda]
     default: auto
@@ -88,6 +104,7 @@ attributes:
 requirements:
   - systemd 248 or newer
   - Python 3.9 or newer with PyTorch 2.1 or newer (2.7 for scales in E8M0), numpy and safetensors at O(python)
+  - with O(image), its O(runtime)
 author:
   - The fullrank authors (@fullrank)
 """
@@ -99,6 +116,14 @@ EXAMPLES = r"""
     path: /srv/models/deepseek-r1-bf16
     capabilities: ["8.0"]
     python: /opt/fullrank/venv/bin/python
+
+- name: The same, where the engine comes in an image
+  fullrank.serving.model_convert:
+    source: /srv/models/deepseek-r1
+    path: /srv/models/deepseek-r1-bf16
+    capabilities: ["8.0"]
+    image: vllm/vllm-openai:v0.11.0
+    python: python3
 """
 
 RETURN = r"""
@@ -224,15 +249,20 @@ class Conversion:
     def _precheck(self, todo: list[dict[str, Any]]) -> None:
         if lacking := conversion.lacking_space(self.target, todo):
             raise CannotConvert(lacking, "make room, or set path to a larger disk")
-        if not Path(self.given["python"]).exists():
+        if not self.given["image"] and not Path(self.given["python"]).exists():
             raise CannotConvert(
                 f"{self.given['python']} is not there", "give python an interpreter with PyTorch and safetensors"
             )
 
     def _start(self, work: conversion.Work, own: list[dict[str, Any]]) -> None:
-        options = {name: self.given[name] for name in ("rank", "device", "threads")}
-        folder = conversion.write_job(work, self.target, own, self.given["program"], **options)
-        command = conversion.unit_command(self.unit, self.given["python"], folder, self.given["rank"], str(self.target))
+        given = self.given
+        image = None
+        if given["image"]:
+            runtime = self.module.get_bin_path(given["runtime"], required=True)
+            image = conversion.Image(given["image"], runtime, given["container_args"], given["device"] == "cuda")
+        options = {name: given[name] for name in ("rank", "device", "threads")}
+        conversion.write_job(work, self.target, own, given["program"], **options)
+        command = conversion.unit_command(given["python"], work, self.target, given["rank"], image)
         self.module.run_command(command, check_rc=True)
 
     def _wait(self) -> dict[str, Any] | None:
@@ -266,7 +296,10 @@ def main() -> None:
             "rank": {"type": "int", "default": 0},
             "nranks": {"type": "int", "default": 1},
             "finish": {"type": "bool", "default": True},
-            "python": {"type": "path", "required": True},
+            "python": {"type": "str", "required": True},
+            "image": {"type": "str", "default": ""},
+            "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl"], "default": "docker"},
+            "container_args": {"type": "list", "elements": "str", "default": []},
             "device": {"type": "str", "choices": ["auto", "cpu", "cuda"], "default": "auto"},
             "threads": {"type": "int", "default": 0},
             "start": {"type": "bool", "default": True},

@@ -76,6 +76,30 @@ def test_what_was_fetched_may_go_when_it_was_converted(n1: Host, play: Callable[
         n1.run_expect([0], f"mv {FP8}-kept {FP8}")
 
 
+def test_in_an_image_it_gives_the_same_bytes_and_leaves_no_container(n1: Host, play: Callable[..., Any]) -> None:
+    other = "/var/lib/models/made-in-an-image"
+    given = {
+        "model_path": other,
+        "model_convert_image": "fullrank/engine:test",
+        "model_convert_python": "python",  # which only the image's PATH leads to
+        "model_convert_container_args": ["--volume", "/opt/fullrank:/opt/fullrank:ro"],
+    }
+    checked = play(PLAYBOOK, "--check", **given)
+    assert checked.rc == 0 and checked.changed and not n1.file(other).exists
+    run = play(PLAYBOOK, **given)
+    assert run.rc == 0, run.text
+    assert sums(n1, other) == sums(n1, BF16)
+    assert n1.check_output("docker ps --all --quiet") == ""
+    assert play(PLAYBOOK, **given).changed == 0
+
+
+def test_what_an_image_lacks_is_said(n1: Host, play: Callable[..., Any]) -> None:
+    given = {"model_path": "/var/lib/models/other", "model_convert_image": "fullrank/engine:test"}
+    run = play(PLAYBOOK, **given, model_convert_python="/usr/bin/python3")
+    assert run.rc and "No module named 'torch'" in run.text
+    assert n1.check_output("docker ps --all --quiet") == ""
+
+
 def test_a_program_that_cannot_run_is_named_once(n1: Host, play: Callable[..., Any]) -> None:
     failed = play(PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/usr/bin/python3")
     assert failed.rc and "No module named 'torch'" in failed.text
