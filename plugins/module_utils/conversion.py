@@ -304,7 +304,8 @@ class Image:
 
     def properties(self, container: str) -> list[str]:
         """A container lives in its runtime's daemon, not below the unit. The worker may be killed at any moment."""
-        remove = f"-{self.runtime} rm --force {container}"
+        # what it says of there being none is no reason for an end
+        remove = f"-/bin/sh -c '{self.runtime} rm --force {container} >/dev/null 2>&1'"
         return ["KillSignal=SIGKILL", f"ExecStartPre={remove}", f"ExecStopPost={remove}"]
 
 
@@ -317,7 +318,7 @@ def unit_command(python: str, work: Work, target: Path, rank: int, image: Image 
         "Nice=5",
         "KillMode=control-group",
         "TasksMax=infinity",
-        f"StandardError=truncate:{folder / error_name(rank)}",
+        f"StandardError=append:{folder / error_name(rank)}",
         *(image.properties(container) if image else ()),
     ]
     command = [python, str(folder / program_name(rank)), str(folder / job_name(rank))]
