@@ -72,7 +72,7 @@ class ActionModule(ActionBase):
     def _start(self) -> dict[str, Any]:
         given = self.given
         if self._task.check_mode and given["source_pending"]:
-            receives = given["method"] == "chain" and self.host != given["source"]
+            receives = given["method"] != "shared" and self.host != given["source"]
             return {
                 "changed": receives,
                 "msg": f"{given['source']} would get its copy first, and give it to the others",
@@ -108,6 +108,7 @@ class ActionModule(ActionBase):
             "port": copy["port"],
             "peers": plan.peers,
             "upstreams": part.upstreams,
+            "rsh": given["rsh"] if given["method"] == "rsync" else "",
             "stall_s": given["stall_timeout"],
             "linger_s": given["linger"],
         }

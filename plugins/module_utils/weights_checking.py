@@ -120,15 +120,17 @@ class Folder:
 
         Several threads may do so, each with a file of its own. Raises ``Stop``.
         """
-        while not self.shelf.stopped:
-            with self.turn:
-                file = next(self.waiting, None)
-            if file is None:
-                return
+        while file := self.next_file():
             while not (file.placed or self.shelf.stopped):
-                self._place(file)
+                self.place(file)
 
-    def _place(self, file: File) -> None:
+    def next_file(self) -> File | None:
+        """A file that nobody cares for yet; None when there is no such, or no use."""
+        with self.turn:
+            return None if self.shelf.stopped else next(self.waiting, None)
+
+    def place(self, file: File) -> None:
+        """Put a file into its place when its slices, as they come, are what the manifest says. Raises ``Stop``."""
         total = hashlib.sha256()
         for number in range(file.count):
             if not self.shelf.wait_for(file, number):

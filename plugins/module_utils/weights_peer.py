@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
 from ansible_collections.fullrank.serving.plugins.module_utils.weights_checking import Folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights_copying import Copier
 from ansible_collections.fullrank.serving.plugins.module_utils.weights_receiving import Receiver
 from ansible_collections.fullrank.serving.plugins.module_utils.weights_serving import Server
 from ansible_collections.fullrank.serving.plugins.module_utils.weights_slices import (
@@ -62,6 +63,8 @@ class Config:
     """Seconds without a question after which a complete node leaves."""
     progress: str
     """The file that tells how far we are."""
+    rsh: str
+    """How the other nodes are reached where nothing but ssh may pass; empty where this node listens and connects by itself."""
 
 
 class Node:
@@ -81,15 +84,15 @@ class Node:
         """Take part until nobody needs this node any more; the exit status."""
         given, progress = self.config, self.progress
         try:
+            if given.rsh:
+                self._take_part()
+                return 0
             server = Server(
                 self.shelf, progress, address=given.address, port=given.port, peers=given.peers, token=given.token
             )
             with server.answering():
                 # not before it listens: what is reported first is that it takes part
-                threading.Thread(target=self._report_on, daemon=True).start()
-                self._get_everything()
-                progress.state, progress.finished_at = COMPLETE, time.time()
-                self.report()
+                self._take_part()
                 server.asked = time.monotonic()
                 while time.monotonic() - server.asked < given.linger_s:
                     time.sleep(min(1.0, given.linger_s))
@@ -99,6 +102,12 @@ class Node:
             self.report()
             return 1
         return 0
+
+    def _take_part(self) -> None:
+        threading.Thread(target=self._report_on, daemon=True).start()
+        self._get_everything()
+        self.progress.state, self.progress.finished_at = COMPLETE, time.time()
+        self.report()
 
     def _get_everything(self) -> None:
         if not self.route.upstreams:
@@ -110,7 +119,13 @@ class Node:
         self.progress.state = RECEIVING
         self.progress.count()
         given = self.config
-        Receiver(self.folder, self.route, token=given.token, streams=given.streams, stall_s=given.stall_s).run()
+        if given.rsh:
+            told = given.progress  # the same path on all nodes
+            Copier(
+                self.folder, self.route, rsh=given.rsh, told=told, streams=given.streams, stall_s=given.stall_s
+            ).run()
+        else:
+            Receiver(self.folder, self.route, token=given.token, streams=given.streams, stall_s=given.stall_s).run()
         self.folder.finish()
 
     def report(self) -> None:
@@ -126,6 +141,7 @@ class Node:
             "source": current.name if current and progress.state == RECEIVING else "",
             "seconds": round(time.monotonic() - progress.began, 2),
             "at": time.time(),
+            "quiet_s": round(progress.quiet_s, 1),
             "finished_at": progress.finished_at,
             "cpu_s": round(time.process_time(), 2),
         }

@@ -105,20 +105,20 @@ class Line:
             self.connection = None
 
 
-class Receiver:
-    """Brings what is missing."""
+class Bringing:
+    """Threads that bring what is missing, until everything is in its place or this node cannot go on."""
 
-    def __init__(self, folder: Folder, route: Route, *, token: str, streams: int, stall_s: float) -> None:
-        self.folder, self.route = folder, route
+    def __init__(self, folder: Folder, route: Route, stall_s: float) -> None:
+        self.folder, self.route, self.stall_s = folder, route, stall_s
         self.shelf, self.progress = folder.shelf, folder.progress
-        self.token, self.streams, self.stall_s = token, streams, stall_s
-        self.damaged_of: Counter[tuple[int, int]] = Counter()
-        self.damaged_by: Counter[Upstream] = Counter()
+
+    def work(self) -> list[Callable[[], None]]:
+        """What is done side by side."""
+        raise NotImplementedError
 
     def run(self) -> None:
         """Until everything is in its place; raises ``Stop``."""
-        work = [self._stream, self.folder.place_files] * self.streams + [self._scout]
-        for one in work:
+        for one in self.work():
             threading.Thread(target=self._guard, args=(one,), daemon=True).start()
         while not (self.shelf.complete or self.shelf.stopped):
             with self.shelf.news:
@@ -146,6 +146,19 @@ class Receiver:
         return (
             f"{missing} bytes are missing, and nothing new came for {quiet:.0f} s from {names}: {self.route.reasons()}"
         )
+
+
+class Receiver(Bringing):
+    """Brings slices, several at a time."""
+
+    def __init__(self, folder: Folder, route: Route, *, token: str, streams: int, stall_s: float) -> None:
+        super().__init__(folder, route, stall_s)
+        self.token, self.streams = token, streams
+        self.damaged_of: Counter[tuple[int, int]] = Counter()
+        self.damaged_by: Counter[Upstream] = Counter()
+
+    def work(self) -> list[Callable[[], None]]:
+        return [self._stream, self.folder.place_files] * self.streams + [self._scout]
 
     def _stream(self) -> None:
         """Take one slice after the other, from the node that is the right one at that moment."""

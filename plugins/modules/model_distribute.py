@@ -50,10 +50,17 @@ options:
     default: ""
   method:
     description:
-      - With O(state=started), V(chain) sends; V(shared) looks whether all nodes see the same verified copy, and sends nothing.
+      - With O(state=started), V(chain) sends, by a program that listens on each node.
+      - V(rsync) sends over ssh, file by file, and nobody listens. rsync must be there, and each node must be able to log in to
+        those before it.
+      - V(shared) looks whether all nodes see the same verified copy, and sends nothing.
     type: str
-    choices: [chain, shared]
+    choices: [chain, rsync, shared]
     default: chain
+  rsh:
+    description: With O(method=rsync), the command by which a node reaches another one, as C(--rsh) of rsync.
+    type: str
+    default: ssh -o BatchMode=yes -o ConnectTimeout=5
   copies:
     description:
       - With O(state=started), what O(state=inspected) returned on each host. The order of the hosts is that of the chain.
@@ -215,6 +222,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     systemd,
     weights,
     weights_checking,
+    weights_copying,
     weights_peer,
     weights_receiving,
     weights_serving,
@@ -224,7 +232,16 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
 
 START_LIMIT_S = 20
 # what the node's part runs: the program, and all of this collection that it imports
-PARTS = (manifest, weights, weights_slices, weights_checking, weights_serving, weights_receiving, weights_peer)
+PARTS = (
+    manifest,
+    weights,
+    weights_slices,
+    weights_checking,
+    weights_serving,
+    weights_receiving,
+    weights_copying,
+    weights_peer,
+)
 
 
 class Transfer:
@@ -274,6 +291,8 @@ class Transfer:
 
     def started(self) -> dict[str, Any]:
         part = self.given["part"]
+        if part["rsh"] and part["upstreams"]:
+            self._reach(part["rsh"], part["upstreams"][0])
         self._replace(part["deployment"])
         self.root.mkdir(parents=True, exist_ok=True)
         self._write_program()
@@ -291,6 +310,17 @@ class Transfer:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.module.fail_json(msg=f"the transfer could not be started: {error.strip()}")
         return self._first_word()
+
+    def _reach(self, rsh: str, other: dict[str, Any]) -> None:
+        """Log in once to the node before: what stands against it is said before anything is changed."""
+        self.module.get_bin_path("rsync", required=True)
+        code, _unused, error = self.module.run_command(
+            weights_copying.rsync(rsh, other["address"], "/", ["--list-only"])
+        )
+        if code:
+            self.module.fail_json(
+                msg=f"rsync of this node does not reach {other['name']} ({other['address']}) by {rsh}: {' '.join(error.split())}"
+            )
 
     def _replace(self, deployment: str) -> None:
         """End what an earlier run left behind; another deployment's transfer into the same folder is not ours to end."""

@@ -191,7 +191,7 @@ def chain(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
         config = {
             "root": COPY if plan.parts[node].receives else MODEL, "manifest": manifest, "slice_bytes": plan.slice_bytes,
             "streams": plan.streams, "address": copies[node]["address"], "port": 7700, "token": "bench", "peers": plan.peers,
-            "upstreams": plan.parts[node].upstreams, "stall_s": 300, "linger_s": 3600, "progress": f"{RUN}/progress",
+            "upstreams": plan.parts[node].upstreams, "stall_s": 300, "linger_s": 3600, "progress": f"{RUN}/progress", "rsh": "",
         }  # fmt: skip
         program = f"env PYTHONPATH={CHECKOUT}/collections {sys.executable} -m {PROGRAM} {RUN}/config"
         (ground.NODES / node / "run/config").write_text(json.dumps(config))

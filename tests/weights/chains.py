@@ -111,6 +111,7 @@ class Chain:
             "stall_s": 30,
             "linger_s": 600,
             "progress": str(self.folder / f"{peer.name}.progress"),
+            "rsh": "",
             **given,
         }
         path = self.folder / f"{peer.name}.json"
@@ -125,6 +126,23 @@ class Chain:
                 stderr=log,
                 text=True,
             )
+
+    def rsh(self, peer: Peer, rate: int = 0) -> str:
+        """A stand-in for ssh: runs the command here, and each address of a peer leads to that one's folder.
+
+        ``rate``: kB/s that the other side sends at most.
+        """
+        slowly = f'shift 2; set -- rsync --server --bwlimit={rate} "$@"\n' if rate else ""
+        script = self.folder / f"{peer.name}.rsh"
+        others = "".join(f"{one.address}) there={one.root};;\n" for one in self.peers)
+        script.write_text(
+            f"#!/bin/sh\nhost=$1; shift\ncase $host in {others}*) echo no route to $host >&2; exit 255;; esac\n"
+            f"[ -e {self.folder}/$host.down ] && {{ echo $host is down >&2; exit 255; }}\n"
+            f'[ "$1" = cat ] && exec cat "$there.progress"\n{slowly}'
+            f'exec unshare --mount sh -c \'mount --bind "$0" {peer.root} && exec "$@"\' "$there" "$@"\n'
+        )
+        script.chmod(0o755)
+        return str(script)
 
     def start_all(self, **given: Any) -> None:
         for peer in self.peers:

@@ -156,6 +156,37 @@ def test_what_stands_against_it_is_said_at_once_and_before_anything(play: Callab
 
 
 @pytest.fixture
+def only_ssh() -> Iterator[None]:
+    """Between the nodes no connection is made but to port 22."""
+    rule = "tcp dport != 22 tcp flags & (fin|syn|rst|ack) == syn drop"
+    for node in NODES:
+        for one in (
+            "table ip only-ssh",
+            "chain ip only-ssh in { type filter hook input priority 0 ; }",
+            f"rule ip only-ssh in {rule}",
+        ):
+            in_network(node, "nft", "add", *one.split())
+    yield
+    for node in NODES:
+        in_network(node, "nft", "delete", "table", "ip", "only-ssh")
+
+
+@pytest.mark.usefixtures("only_ssh", "slow")
+def test_where_only_ssh_may_pass_rsync_brings_it(model: Model) -> None:
+    given = {"model_distribute": "rsync", "model_distribute_rsh": "ssh -p 23 -o BatchMode=yes"}
+    code, text = model.end(model.start("-e", json.dumps(given)))
+    assert code != 0 and "rsync of this node does not reach n3" in " ".join(text.split())
+    assert not any(model.here(node) for node in RECEIVERS)
+    given["model_distribute_rsh"] = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new"
+    run = model.start("-e", json.dumps(given))
+    model.wait_for("n4", TOTAL // 4)
+    assert "python" not in model.on("n2", "ss -Hltnp")
+    code, text = model.end(run)
+    assert code == 0 and " left, from n" in text
+    model.assert_everywhere(*RECEIVERS)
+
+
+@pytest.fixture
 def seen_by_all() -> Iterator[Path]:
     """A folder of this machine that every node sees as /srv/models/<its name>, like a network file system."""
     folder = CHECKOUT / f".cache/models/shared-{os.environ.get('GROUND_NAME', 'fr')}"
