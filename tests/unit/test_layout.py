@@ -50,6 +50,7 @@ TOUCH_THE_WORLD = {
     "text_files": "files of a node",
     "weights": "a model's folder",
     "weights_checking": "a model's folder, inside the transfer's own process",
+    "weights_copying": "the other nodes of a transfer, by rsync",
     "weights_peer": "the progress file of the transfer's own process",
     "weights_receiving": "the other nodes of a transfer",
     "weights_serving": "the other nodes of a transfer",
