@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,40 @@ def test_from_a_folder_of_the_controller(play: Callable[..., Any], n1: Host) -> 
         ).changed
         == 0
     )
+
+
+@pytest.fixture
+def repository() -> Iterator[tuple[str, str]]:
+    """A git repository with the weights in git-lfs, where the node sees it, and its commit."""
+    folder = CHECKOUT / f".cache/models/git-{os.environ.get('GROUND_NAME', 'fr')}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+
+    def git(*words: str) -> str:
+        command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(folder), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "--quiet")
+    git("lfs", "install", "--local")
+    git("lfs", "track", "*.safetensors")
+    for file in SERVED.iterdir():
+        shutil.copy(file, folder)
+    git("add", ".")
+    git("commit", "--quiet", "-m", "weights")
+    yield f"file:///srv/models/{folder.name}", git("rev-parse", "HEAD")
+    shutil.rmtree(folder)
+
+
+def test_git_lfs_where_there_is_no_hub(play: Callable[..., Any], n1: Host, repository: tuple[str, str]) -> None:
+    repo, commit = repository
+    given = {"model_hub": "git-lfs", "model_repo": repo, "model_path": "/data/models/m-git"}
+    run = play(PLAYBOOK, **given, model_revision="main")
+    assert run.rc != 0 and not n1.file("/data/models/m-git").exists
+    assert play(PLAYBOOK, **given, model_revision=commit).rc == 0
+    for file in SERVED.iterdir():
+        assert sha256(n1, f"/data/models/m-git/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
+    run = play(PLAYBOOK, **given, model_revision=commit)
+    assert (run.rc, run.changed) == (0, 0)
 
 
 def test_retention_leaves_what_is_kept_and_what_is_used(play: Callable[..., Any], n1: Host) -> None:

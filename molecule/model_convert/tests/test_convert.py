@@ -76,6 +76,29 @@ def test_what_was_fetched_may_go_when_it_was_converted(n1: Host, play: Callable[
         n1.run_expect([0], f"mv {FP8}-kept {FP8}")
 
 
+def test_nodes_that_share_a_folder_convert_a_share_each(
+    n1: Host, nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
+    """By a network file system: n2 sees a folder of n1."""
+    given = {
+        "model_deployment": "sharing",
+        "model_fetch_path": "/srv/shared/tiny-fp8",
+        "model_path": "/srv/shared/tiny-bf16",
+        "model_convert_shared": True,
+        "model_distribute": "shared",
+    }
+    run = play(PLAYBOOK, **given)
+    assert run.rc == 0, run.text
+    shares = {
+        event["event_data"]["host"]: event["event_data"]["res"]["converted"]
+        for event in run.events
+        if event["event"] == "runner_on_ok" and "each node its share" in event["event_data"]["task"]
+    }
+    assert sorted(map(len, shares.values())) == [1, 1] and shares["n1"] != shares["n2"]
+    assert sums(n1, "/srv/shared/tiny-bf16") == sums(nodes["n2"], "/srv/shared/tiny-bf16") == sums(n1, BF16)
+    assert play(PLAYBOOK, **given).changed == 0
+
+
 def test_in_an_image_it_gives_the_same_bytes_and_leaves_no_container(n1: Host, play: Callable[..., Any]) -> None:
     other = "/var/lib/models/made-in-an-image"
     given = {
