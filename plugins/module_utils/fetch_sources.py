@@ -202,8 +202,7 @@ class GitLfs(Source):
     def listing(self) -> tuple[str, list[Entry]]:
         revision = self.request["revision"]
         if not is_commit(revision):
-            self.clone.parent.mkdir(parents=True, exist_ok=True)
-            told = self._git("ls-remote", self.repo, revision or "HEAD", folder=self.clone.parent).decode().split()
+            told = self._git("ls-remote", self.repo, revision or "HEAD", folder=Path("/")).decode().split()
             self._pinned(told[0] if told else "")
         if not (self.clone / "HEAD").exists():
             self.clone.mkdir(parents=True, exist_ok=True)
