@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
 from ansible_collections.fullrank.serving.plugins.module_utils import weights
+from ansible_collections.fullrank.serving.plugins.module_utils.weights_copying import rsync
 
 
 def start(chain: Any, *peers: Any, **given: Any) -> None:
@@ -85,3 +86,7 @@ def test_when_nobody_can_be_reached_it_says_why(make: Any) -> None:
     (chain.folder / f"{first.address}.down").touch()
     start(chain, second, stall_s=3)
     assert f"n1: {first.address} is down" in second.wait("failed")["message"]
+
+
+def test_an_address_of_ipv6_is_no_path() -> None:
+    assert rsync("ssh", "fd00::1", "/srv/m/a", [], "/srv/m/b")[-2:] == ["[fd00::1]:/srv/m/a", "/srv/m/b"]
