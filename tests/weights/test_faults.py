@@ -37,11 +37,12 @@ def test_a_wire_that_damages_everything_is_named(make: Any) -> None:
 
 def test_a_dead_node_in_the_middle_is_bypassed(make: Any) -> None:
     chain = make(4, {"big": 20_000_000})
-    slow = Wire((chain.peers[0].address, chain.peers[0].port), rate=4e6)
+    # whoever starts late: nobody gets it from the source at once
+    before = [Wire((chain.peers[0].address, chain.peers[0].port), rate=2e6).place]
     chain.start(chain.peers[0])
-    chain.start(chain.peers[1], [slow.place])
-    for peer in chain.peers[2:]:
-        chain.start(peer)
+    for peer in chain.peers[1:]:
+        chain.start(peer, before)
+        before = [peer.place, *before]
     chain.peers[2].wait("receiving")
     while chain.peers[3].progress["bytes"] < 2_000_000:
         time.sleep(0.05)
