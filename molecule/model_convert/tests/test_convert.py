@@ -82,7 +82,6 @@ def test_nodes_that_share_a_folder_convert_a_share_each(
     """By a network file system: n2 sees a folder of n1."""
     given = {
         "which": "sharing",
-        "model_deployment": "sharing",
         "model_fetch_path": "/srv/shared/tiny-fp8",
         "model_path": "/srv/shared/tiny-bf16",
         "model_convert_shared": True,
