@@ -9,6 +9,7 @@ A door is a URL without ``/v1`` that serves a model, or that must not. What it a
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +21,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, failed, passed, warned
 
 # straight to the door: a proxy that the environment names is for the outside
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_no_proxy = urllib.request.ProxyHandler({})
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "doors": {
@@ -80,16 +81,24 @@ Ask = Callable[[str, "dict[str, Any] | None", "str | None"], Answer]
 """url, body to POST (None: GET), key → Answer."""
 
 
-def asker(timeout: float) -> Ask:
-    """Asks by HTTP; ``timeout`` in seconds for each answer. Never raises for what a server may do."""
+def asker(timeout: float, verify: bool = True, most_events: int | None = None) -> Ask:
+    """Asks by HTTP; ``timeout`` in seconds for each answer. Never raises for what a server may do.
+
+    verify: whether the certificate of an ``https`` door must be one that is known, and of that name. most_events: hang up after
+    so many events of a stream.
+    """
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(_no_proxy, urllib.request.HTTPSHandler(context=context))
 
     def ask(url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         data = None if body is None else json.dumps(body).encode()
         try:
-            with _opener.open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
+            with opener.open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
                 if body and body.get("stream"):
-                    return _stream(answer, time.monotonic() + timeout)
+                    return _stream(answer, time.monotonic() + timeout, most_events)
                 return Answer(answer.status, answer.read(MOST_BYTES).decode("utf-8", "replace"))
         except urllib.error.HTTPError as refused:
             return Answer(refused.code, refused.read(2000).decode("utf-8", "replace"))
@@ -99,8 +108,8 @@ def asker(timeout: float) -> Ask:
     return ask
 
 
-def _stream(answer: Any, deadline: float) -> Answer:
-    """The ``data:`` events of a server-sent stream, until ``[DONE]``."""
+def _stream(answer: Any, deadline: float, most: int | None) -> Answer:
+    """The ``data:`` events of a server-sent stream, until ``[DONE]`` or until there are ``most``."""
     chunks: list[str] = []
     for line in answer:
         event = line.decode("utf-8", "replace").strip()
@@ -108,6 +117,8 @@ def _stream(answer: Any, deadline: float) -> Answer:
             return Answer(answer.status, chunks=tuple(chunks), ended=True)
         if event.startswith("data:"):
             chunks.append(event[5:].strip())
+        if most is not None and len(chunks) >= most:
+            return Answer(answer.status, chunks=tuple(chunks))
         if time.monotonic() > deadline:
             return Answer(answer.status, chunks=tuple(chunks), error="the stream did not end")
     return Answer(answer.status, chunks=tuple(chunks), error="the stream ended without [DONE]")

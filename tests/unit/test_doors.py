@@ -126,5 +126,6 @@ def test_asking_by_http(server: str) -> None:
     whole = ask(server, {"stream": True, "end": True}, None)
     assert (whole.status, whole.chunks, whole.ended) == (200, ('{"a": 1}', '{"a": 2}'), True)
     assert ask(server, {"stream": True, "end": False}, None).error == "the stream ended without [DONE]"
+    assert doors.asker(5, most_events=1)(server, {"stream": True, "end": True}, None).chunks == ('{"a": 1}',)
     assert ask(server, None, None) == doors.Answer(418, "a teapot")
     assert ask("http://127.0.0.1:1", None, None).status == 0

@@ -47,6 +47,7 @@ def test_it_runs_on_postgresql(nodes: dict[str, Host], play: Callable[..., Any],
     run = play("playbooks/webui.yml", **wanted("0.12.4"))
     assert run.rc == 0
     assert "pass@word" not in run.text and "pass%40word" not in run.text
+    assert not host.service("fullrank-webui-tls.service").exists  # not wanted any more
     assert api.log_in() == 200
     assert api.ask("POST", "/api/v1/chats/new", {"chat": {"title": "kept", "messages": [], "history": {}}})[0] == 200
     assert host.check_output("su postgres -c \"psql -At webui -c 'SELECT title FROM chat'\"") == "kept"

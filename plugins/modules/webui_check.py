@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Asks Open WebUI as a person with a browser does, and says what is wrong with its answers."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: webui_check
+version_added: 0.1.0
+short_description: Ask Open WebUI as a person with a browser does
+description:
+  - Asks for its health, for its models without a login, and, as the administrator, for its models and for an answer that streams.
+  - Every model of O(backends) must be shown.
+  - Does not fail on what it finds, so that callers can show all of it first.
+options:
+  name:
+    description: Name for people.
+    type: str
+    required: true
+  url:
+    description: Address as the node itself reaches it. Certificates are not verified, for such an address is in none.
+    type: str
+    required: true
+  email:
+    description: Whom to log in as. Where the password was changed in the web this is reported, and models are not asked for.
+    type: str
+    required: true
+  password:
+    description: The password.
+    type: str
+    required: true
+  backends:
+    description: What is behind it, as RV(fullrank.serving.openai_models#module:endpoints) says.
+    type: list
+    elements: dict
+    required: true
+  backends_required:
+    description: Whether a backend that does not answer is a failure.
+    type: bool
+    default: true
+  timeout:
+    description: Seconds for each answer.
+    type: float
+    default: 60
+extends_documentation_fragment:
+  - fullrank.serving.attributes
+author:
+  - The fullrank authors (@fullrank)
+"""
+
+EXAMPLES = r"""
+- name: Ask what is served
+  fullrank.serving.openai_models:
+    endpoints: [{url: "http://gpu1:8000/v1", key: "{{ vault_key }}"}]
+  register: served
+
+- name: Ask the chat for it
+  fullrank.serving.webui_check:
+    name: chat
+    url: http://127.0.0.1:8080
+    email: admin@example.com
+    password: "{{ vault_password }}"
+    backends: "{{ served.endpoints }}"
+"""
+
+RETURN = r"""
+checks:
+  description: What was found - id, status (pass, warn or fail), where (O(name)), message, remedy and data.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils import doors, webui_door
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "url": {"type": "str", "required": True},
+            "email": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "backends": {"type": "list", "elements": "dict", "required": True},
+            "backends_required": {"type": "bool", "default": True},
+            "timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    chat = webui_door.Chat(**{name: given[name] for name in ("name", "url", "email", "password")})
+    ask = doors.asker(given["timeout"], verify=False, most_events=webui_door.ENOUGH_EVENTS)
+    checks = webui_door.look(chat, given["backends"], given["backends_required"], ask)
+    module.exit_json(changed=False, checks=checks)
+
+
+if __name__ == "__main__":
+    main()
