@@ -148,11 +148,12 @@ class Place:
         self.key = given["api_key"]
 
     def run(self, argv: list[str], data: str | None = None) -> tuple[int, str, str]:
-        """Run a command there; rc, output, errors. The key is named on the command line of a container, its value is not."""
-        secret = ["--env", "OPENAI_API_KEY"] if self.enter and self.key else []
-        environment = {"OPENAI_API_KEY": self.key} if self.key else {}
+        """Run a command there; rc, output, errors. Variables are named on the command line of a container, their values are not."""
+        # a client may take the model's name for one of a hub, and would ask there first
+        environment = {"HF_HUB_OFFLINE": "1"} | ({"OPENAI_API_KEY": self.key} if self.key else {})
+        named = [word for name in environment for word in ("--env", name)] if self.enter else []
         done: tuple[int, str, str] = self.module.run_command(
-            [*self.enter, *secret, *self.container, *argv], data=data, environ_update=environment
+            [*self.enter, *named, *self.container, *argv], data=data, environ_update=environment
         )
         return done
 
