@@ -148,7 +148,7 @@ class Place:
         self.key = given["api_key"]
 
     def run(self, argv: list[str], data: str | None = None) -> tuple[int, str, str]:
-        """Run a command there; rc, output, errors. Variables are named on the command line of a container, their values are not."""
+        """Run a command there; rc, output, errors. A container is told the names of variables, not their values."""
         # a client may take the model's name for one of a hub, and would ask there first
         environment = {"HF_HUB_OFFLINE": "1"} | ({"OPENAI_API_KEY": self.key} if self.key else {})
         named = [word for name in environment for word in ("--env", name)] if self.enter else []
