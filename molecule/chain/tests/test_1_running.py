@@ -89,6 +89,8 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
         "replicas": [{"name": "n1", "url": ENDPOINT, "ready": f"http://{HEAD}:29600/ready"}],
         "key": None,
     }
+    # its last step asked through every door
+    assert {one["where"] for one in run.outcome["verify"]["checks"]} == {"tiny rank 0 (n1)", "tiny rank 1 (n2)"}
 
 
 def test_the_example_program_deploys_and_asks(inventory: Path, tmp_path: Path) -> None:
