@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engines' own benchmark clients: how they are called, and what they report. Pure; private to this collection.
 
-Read in vLLM 0.32.0 (``vllm bench serve``, in releases from 0.9 on) and SGLang 0.5.23 (``python -m sglang.bench_serving``). Both
-speak to any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``. vLLM's leaves out
-prompts of more than 1,024 tokens; SGLang's wants answers of 4 tokens or more.
+Run with vLLM 0.32.0 (``vllm bench serve``, in releases from 0.9 on) and SGLang 0.5.23 (``sglang.bench_serving``). Both speak to
+any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``. vLLM's leaves out prompts of
+more than 1,024 tokens; SGLang's wants answers of 4 tokens or more, and writes all options of the server that it measures, the API key
+among them, into its result file: of that nothing but the numbers may leave the node.
 """
 
 from __future__ import annotations
@@ -77,6 +78,14 @@ def prompts_text(prompts: Sequence[str]) -> str:
     return json.dumps([{"conversations": [{"value": prompt}, {"value": "-"}]} for prompt in prompts])
 
 
+# where the client is; from 0.5.23 on its old place says that it will be gone
+_SGLANG = (
+    "from importlib.util import find_spec; from runpy import run_module; "
+    "new = find_spec('sglang.benchmark') and find_spec('sglang.benchmark.serving'); "
+    "run_module('sglang.benchmark.serving' if new else 'sglang.bench_serving', run_name='__main__', alter_sys=True)"
+)
+
+
 def argv(client: str, venv: str, load: Load) -> list[str]:
     """The command line of ``client``. venv: of the engine; empty where its programs are on the path (an image)."""
     places = f"{venv}/bin/" if venv else ""
@@ -104,7 +113,7 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
             "--result-filename": name,
         }
     else:
-        program = [f"{places}python3" if not venv else f"{places}python", "-m", "sglang.bench_serving"]
+        program = [f"{places}python3" if not venv else f"{places}python", "-c", _SGLANG]
         flags = ["--disable-tqdm"]
         given |= {
             "--backend": "vllm",  # its word for any server with /v1/completions

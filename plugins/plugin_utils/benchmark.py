@@ -51,7 +51,8 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """A table of all levels of all results, a heading first."""
+    """A table of all levels of all results, a heading first. Where the clients differ, it says who measured."""
+    clients = len({result.get("client") for result in results})
     table = [list(COLUMNS)]
     for result in results:
         for level in levels(result["runs"]):
@@ -59,7 +60,7 @@ def rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             table.append(
                 [
                     result["deployment"],
-                    result["engine"],
+                    f"{result['engine']}, by {result['client']}" if clients > 1 else result["engine"],
                     str(level["concurrency"]),
                     f"{speed['median']:.1f}",
                     f"{speed['min']:.1f} to {speed['max']:.1f}" if level["runs"] > 1 else "one run",

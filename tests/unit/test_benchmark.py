@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,21 @@ def test_both_clients_are_asked_for_the_same(client: str) -> None:
 
 def test_in_an_image_the_programs_are_on_the_path() -> None:
     assert load.argv("vllm", "", LOAD)[0] == "vllm"
-    assert load.argv("sglang", "", LOAD)[:3] == ["python3", "-m", "sglang.bench_serving"]
+    assert load.argv("sglang", "", LOAD)[:2] == ["python3", "-c"]
+
+
+@pytest.mark.parametrize(
+    "places", [["bench_serving"], ["bench_serving", "benchmark/serving"], ["bench_serving", "benchmark/x"]]
+)
+def test_sglangs_client_is_found_where_a_version_has_it(tmp_path: Path, places: list[str]) -> None:
+    for place in places:
+        module = tmp_path / f"sglang/{place}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text("import sys\nif __name__ == '__main__': print(__file__, sys.argv[1:])\n")
+    words = [sys.executable, *load.argv("sglang", "", LOAD)[1:]]
+    said = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    wanted = "benchmark/serving" if "benchmark/serving" in places else "bench_serving"
+    assert said.startswith(str(tmp_path / f"sglang/{wanted}.py")) and "'--base-url', 'http://127.0.0.1:8000'" in said
 
 
 def test_prompts_are_the_same_for_every_engine_and_different_in_every_run() -> None:
@@ -58,15 +74,21 @@ def test_a_result_of_vllms_client() -> None:
     assert found["itl_ms"]["p99"] == pytest.approx(raw["p99_itl_ms"], abs=0.01)
 
 
-def sglang_result(**changed: Any) -> str:
-    """In the layout of SGLang 0.5.23's sglang/benchmark/serving.py; the numbers are made up."""
-    numbers = {f"{which}_{name}_ms": 5.0 for which in ("median", "mean", "p99") for name in ("ttft", "itl", "tpot")}
-    counts = {"completed": 7, "duration": 2.0, "total_input_tokens": 70, "total_output_tokens": 224}
-    return json.dumps(numbers | counts | {"output_throughput": 112.0, "request_throughput": 3.5} | changed)
+RECORDED = (DATA / "sglang-0.5.23.jsonl").read_text()
+
+
+def test_a_result_of_sglangs_client() -> None:
+    """Recorded: SGLang 0.5.23 on CPU, tests/unit/data/benchmark/SOURCES.md."""
+    found, raw = load.measured("sglang", RECORDED, 8), json.loads(RECORDED)
+    assert (found["completed"], found["failed"], found["output_tokens"]) == (8, 0, 8 * 16)
+    assert found["output_tokens_per_s"] == pytest.approx(raw["output_throughput"], abs=0.01)
+    assert found["ttft_ms"]["median"] == pytest.approx(raw["median_ttft_ms"], abs=0.01)
+    assert found["itl_ms"]["p99"] == pytest.approx(raw["p99_itl_ms"], abs=0.01)
 
 
 def test_sglangs_client_appends_and_does_not_count_failures() -> None:
-    found = load.measured("sglang", sglang_result(completed=1) + "\n" + sglang_result() + "\n", 8)
+    last = json.dumps(json.loads(RECORDED) | {"completed": 7}) + "\n"
+    found = load.measured("sglang", RECORDED + last, 8)
     assert (found["completed"], found["failed"]) == (7, 1)
 
 
@@ -123,6 +145,10 @@ def test_the_table_has_a_line_for_each_level_of_each_deployment() -> None:
 def test_what_may_not_be_compared_is_said() -> None:
     assert benchmark.cautions([result("a"), result("b")]) == []
     assert len(benchmark.cautions([result("a"), result("b", "sglang", output_tokens=64)])) == 2
+    assert {row[1] for row in benchmark.rows([result("a"), result("b", "sglang")])[1:]} == {
+        "vllm 0.32.0, by vllm",
+        "vllm 0.32.0, by sglang",
+    }
 
 
 def test_the_page_is_a_markdown_table() -> None:
