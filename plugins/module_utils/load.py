@@ -3,9 +3,9 @@
 """The engines' own benchmark clients: how they are called, and what they report. Pure; private to this collection.
 
 Run with vLLM 0.32.0 (``vllm bench serve``, in releases from 0.9 on) and SGLang 0.5.23 (``sglang.bench_serving``). Both speak to
-any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``. vLLM's leaves out prompts of
-more than 1,024 tokens; SGLang's wants answers of 4 tokens or more, and writes all options of the server that it measures, the API key
-among them, into its result file: of that nothing but the numbers may leave the node.
+any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``. vLLM's leaves out prompts
+of more than 1,024 tokens. SGLang's wants answers of 4 tokens or more, and writes all options of the server that it measures,
+the API key among them, into its result file: of that nothing but the numbers may leave the node.
 """
 
 from __future__ import annotations
