@@ -97,6 +97,7 @@ def test_every_target_is_read() -> None:
         ("gpu", "n1"),
         ("gpu", "n2"),
         ("engine", "n1"),
+        ("engine", "n1_pair"),
         ("engine", "n3_sglang"),
         ("door", ""),
     }
