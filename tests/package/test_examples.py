@@ -23,7 +23,7 @@ def planned(name: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
     hosts.write_text(hosts.read_text().replace("192.0.2.", "127.0.0.").replace("ansible_user: root", "ansible_port: 1"))
     command = [Path(sys.executable).parent / "ansible-playbook", "playbooks/plan.yml", "-i", inventory]
     done = subprocess.run(
-        [*command, "-e", f"plan_directory={tmp_path}"],
+        [*command, "-e", f"plan_directory={tmp_path}/plans"],
         cwd=CHECKOUT,
         env={
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -36,7 +36,7 @@ def planned(name: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((tmp_path / "deepseek_r1.json").read_text()), (tmp_path / "deepseek_r1.txt").read_text()
+    return json.loads((tmp_path / "plans/deepseek_r1.json").read_text()), (tmp_path / "plans/deepseek_r1.txt").read_text()
 
 
 @pytest.mark.parametrize(
