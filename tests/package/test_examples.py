@@ -36,7 +36,9 @@ def planned(name: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((tmp_path / "plans/deepseek_r1.json").read_text()), (tmp_path / "plans/deepseek_r1.txt").read_text()
+    return json.loads((tmp_path / "plans/deepseek_r1.json").read_text()), (
+        tmp_path / "plans/deepseek_r1.txt"
+    ).read_text()
 
 
 @pytest.mark.parametrize(
