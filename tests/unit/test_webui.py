@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible_collections.fullrank.serving.plugins.module_utils import service, webui_backup, webui_unit
 from ansible_collections.fullrank.serving.plugins.modules import self_signed_certificate, service_unit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,7 @@ CONTAINER = webui_unit.Spec(
 )
 
 
+@settings(deadline=None)  # a shell is started: how long that takes is the machine's
 @given(st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126)))
 def test_a_shell_reads_of_the_file_of_secrets_what_was_written(value: str) -> None:
     text = webui_unit.secret_file({"SECRET": value})
