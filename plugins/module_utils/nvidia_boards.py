@@ -88,14 +88,14 @@ def fabric(gpus: list[int], nvswitches: int, subnet_managers: int) -> str:
     return "nvswitch" if nvswitches else "none"
 
 
-def kernel_modules(gpus: list[int], wanted: str) -> tuple[str, list[str]]:
+def kernel_modules(gpus: list[int], wanted: str, better: str = OPEN) -> tuple[str, list[str]]:
     """The kernel modules for these GPUs, ``open`` or ``proprietary``, and the products that ``wanted`` cannot drive.
 
-    wanted: ``auto`` takes what the GPUs ask for, the open ones where both work.
+    wanted: ``auto`` takes what the GPUs ask for, ``better`` where both work.
     """
     if wanted == "auto":
         possible = [kind for kind in (OPEN, PROPRIETARY) if all(kind in generation(gpu).modules for gpu in gpus)]
-        wanted = possible[0] if possible else OPEN
+        wanted = better if better in possible or not possible else possible[0]
     return wanted, sorted({product(gpu) for gpu in gpus if wanted not in generation(gpu).modules})
 
 

@@ -17,6 +17,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.nvidia_installed 
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia_wanted import (
     Wanted,
+    better_modules,
     is_el,
     needs_repository,
     repository,
@@ -52,7 +53,7 @@ def plan(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
     """The plan for a node; its keys are documented as those of ``fullrank.serving.nvidia_driver_plan``."""
     gpus = sorted(facts["gpus"].values())
     fabric = nvidia_boards.fabric(gpus, facts["nvswitches"], len(facts["subnet_managers"]))
-    kind, _unused = nvidia_boards.kernel_modules(gpus, wanted.modules)
+    kind, _unused = nvidia_boards.kernel_modules(gpus, wanted.modules, better_modules(facts, wanted))
     installed = installed_version(facts)
     there = facts["services"]
     services = ["nvidia-persistenced", *FABRIC_SERVICES[fabric]]
@@ -135,17 +136,23 @@ def old_keyrings(facts: dict[str, Any], wanted: Wanted) -> list[str]:
 
 
 def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
-    """A source (deb822) of the components that the driver needs, at main's address and with its key; "" where none is missing."""
-    needed = _DEBIAN_COMPONENTS.get(wanted.way, ())
-    if facts["os"]["id"] != "debian":
-        return ""
-    rows = [row for row in facts["archive"] if row["suite"] in (facts["os"]["codename"], "stable", "oldstable")]
-    main = next((row for row in rows if row["component"] == "main"), None)
-    missing = [name for name in needed if name not in {row["component"] for row in rows}]
-    if main is None or not missing:
-        return ""
-    signed = f"Signed-By: {main['signed_by']}\n" if main["signed_by"] else ""
-    return f"Types: deb\nURIs: {main['uri']}\nSuites: {main['suite']}\nComponents: {' '.join(missing)}\n{signed}"
+    """Sources (deb822) of the components that the driver needs, at main's address and with its key; "" where none is missing.
+
+    Debian's own driver gets its fixes by the security suite, where the node has that of main.
+    """
+    needed = _DEBIAN_COMPONENTS.get(wanted.way, ()) if facts["os"]["id"] == "debian" else ()
+    names = (facts["os"]["codename"], "stable", "oldstable")
+    suites = [names, tuple(f"{name}-security" for name in names)] if wanted.way == "distribution" else [names]
+    found = []
+    for alike in suites:
+        rows = [row for row in facts["archive"] if row["suite"] in alike]
+        main = next((row for row in rows if row["component"] == "main"), None)
+        missing = [name for name in needed if name not in {row["component"] for row in rows}]
+        if main and missing:
+            signed = f"Signed-By: {main['signed_by']}\n" if main["signed_by"] else ""
+            place = f"Types: deb\nURIs: {main['uri']}\nSuites: {main['suite']}\n"
+            found.append(f"{place}Components: {' '.join(missing)}\n{signed}")
+    return "\n".join(found)
 
 
 def runfile_arguments(wanted: Wanted, kind: str) -> list[str]:

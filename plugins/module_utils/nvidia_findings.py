@@ -16,6 +16,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.nvidia_wanted imp
     VENDOR,
     VERSION,
     Wanted,
+    better_modules,
     is_el,
 )
 
@@ -48,7 +49,7 @@ def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> l
     for name, rule in nvidia_boards.unsupported(gpus, version(wanted.version)[0]).items():
         message = f"driver {wanted.version} does not drive the {name}: {rule}"
         found.append(failed("driver-branch", VERSION, message, "choose a branch that does"))
-    kind, not_driven = nvidia_boards.kernel_modules(gpus, wanted.modules)
+    kind, not_driven = nvidia_boards.kernel_modules(gpus, wanted.modules, better_modules(facts, wanted))
     if not_driven:
         message = f"the {kind} kernel modules do not drive {', '.join(not_driven)}"
         found.append(failed("kernel-modules", MODULES, message, "leave it at auto; take out cards that need others"))

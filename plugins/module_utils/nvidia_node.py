@@ -136,7 +136,7 @@ def apt_sources(host: Host) -> list[dict[str, str]]:
 def debian_archive(sources: list[dict[str, str]]) -> list[dict[str, str]]:
     """What apt is configured with of Debian's own archive: what it is called is in its address, on cloud images in a file's."""
     rows = [row for one in sources for row in package_sources.entries(one["text"], one["path"])]
-    return [row for row in rows if re.search(r"/debian(\.list)?/?$", row["uri"])]
+    return [row for row in rows if re.search(r"/debian(-security)?(\.list)?/?$", row["uri"])]
 
 
 def old_keys(host: Host) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia_boards import OPEN, PROPRIETARY
+
 VERSION = "nvidia_driver_version"
 MODULES = "nvidia_driver_kernel_modules"
 REPOSITORY = "fullrank-nvidia-cuda"
@@ -50,6 +52,13 @@ class Wanted:
 
 def is_el(facts: dict[str, Any]) -> bool:
     return bool(facts["os"]["family"] == "redhat")
+
+
+def better_modules(facts: dict[str, Any], wanted: Wanted) -> str:
+    """The kernel modules where the GPUs leave the choice. Of Debian's own packages the open ones are behind: they get no security
+    updates, and do not build for its kernels since 6.12.97 (docs/decisions/047). One that is there stays."""
+    debians = wanted.way == "distribution" and facts["os"]["id"] == "debian"
+    return PROPRIETARY if debians and "nvidia-open-kernel-dkms" not in facts["packages"] else OPEN
 
 
 def needs_repository(wanted: Wanted, fabric: str) -> bool:

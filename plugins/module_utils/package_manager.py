@@ -23,7 +23,11 @@ Run = Callable[..., "tuple[int, str, str]"]
 
 
 class PackageError(Exception):
-    """The package manager could not do what it was asked for; the message holds its own words."""
+    """The package manager could not do what it was asked for; the message holds its own last words, ``said`` all of them."""
+
+    def __init__(self, message: str, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said or message
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Apt:
         if code:
             # what dpkg and the packages' scripts say comes by a terminal of apt's, as output
             said = output if "Sub-process" in error or not error.strip() else ""
-            raise PackageError("\n".join([*said.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]]))
+            words = "\n".join([*said.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]])
+            raise PackageError(words, said=f"{output}\n{error}")
         return output
 
     def refresh(self, sources: Sequence[str]) -> None:

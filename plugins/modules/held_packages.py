@@ -13,6 +13,8 @@ description:
     newer version in the repository is taken with O(state=upgraded) only.
   - Holds are lifted for the change and set again after it. When it fails, the versions of before are installed and held
     again, and the module fails with the package manager's words.
+  - Where DKMS could not build a kernel module, the message quotes what its log says is wrong, and the log is kept in
+    C(/var/log/fullrank), because going back removes it.
 options:
   state:
     description:
@@ -141,6 +143,11 @@ removed:
   returned: always
   type: list
   elements: str
+build_log:
+  description: Where the whole log of a kernel module that could not be built is kept.
+  returned: failure of such a build
+  type: str
+  sample: /var/log/fullrank/nvidia-current-open-550.163.01-make.log
 """
 
 import re
@@ -148,14 +155,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import package_plan
+from ansible_collections.fullrank.serving.plugins.module_utils import dkms, files, package_plan
 from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
 from ansible_collections.fullrank.serving.plugins.module_utils.package_manager import Apt, Dnf, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import Candidate
 
-# of the log of a build, in a message
-MOST_LINES = 15
-MOST_OF_A_LINE = 400
+KEPT_LOGS = Path("/var/log/fullrank")
 MOST_ROUNDS = 5  # of asking the package manager again after a dependency was brought to the family's version
 
 ENTRY: dict[str, dict[str, Any]] = {
@@ -277,9 +282,10 @@ class Change:
                 self.manager.install(ahead)
             self.manager.install(asked)
         except PackageError as error:
-            log = log_of_the_build(str(error))
+            quoted, kept = failed_build(error.said, KEPT_LOGS)
             state = self.back(touched)
-            self.module.fail_json(msg=f"{error}\n{log}{state}", rolled_back="again" in state)
+            said = f"{error}\n{quoted}{state}"
+            self.module.fail_json(msg=said, rolled_back="again" in state, **({"build_log": kept} if kept else {}))
         return touched
 
     @property
@@ -325,18 +331,23 @@ class Change:
         self.module.exit_json(changed=changed, removed=removed, **result)
 
 
-def log_of_the_build(said: str) -> str:
-    """The end of the log that dkms names, which going back removes; "" where it names none."""
-    named = re.search(r"Consult (/\S+\.log)", said)
+def failed_build(said: str, folder: Path) -> tuple[str, str]:
+    """What dkms complained of with the lines of its log that tell, and where all of that log is kept; "" twice where dkms built
+    everything."""
+    errors, log = dkms.complaints(said)
+    if not errors:
+        return "", ""
+    lines, kept = [f"dkms: {'; '.join(errors)}"], ""
     try:
-        lines = Path(named.group(1)).read_text(errors="replace").splitlines() if named else []
-    except OSError:
-        lines = []
-    # lines of a build are commands of a thousand characters
-    telling = [
-        line for line in lines if re.search(r"\b(error|Error|undefined|fatal)\b", line) and len(line) < MOST_OF_A_LINE
-    ]
-    return "".join(f"{line}\n" for line in (telling or lines)[-MOST_LINES:])
+        text = Path(log).read_text(errors="replace") if log else ""
+        lines += [f"  {line}" for line in dkms.telling(text)]
+        if text:
+            files.write(folder / dkms.kept_name(log), text, 0o644)
+            kept = str(folder / dkms.kept_name(log))
+            lines.append(f"All of its log is kept in {kept}.")
+    except OSError as error:
+        lines.append(f"Its log could not be kept: {error}")
+    return "".join(f"{line}\n" for line in lines), kept
 
 
 def _plain_entry(name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils import package_manager, package_plan
+from ansible_collections.fullrank.serving.plugins.module_utils import dkms, package_manager, package_plan
 from ansible_collections.fullrank.serving.plugins.module_utils.package_manager import Apt, Dnf, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import Candidate, version_key
 from ansible_collections.fullrank.serving.plugins.modules import held_packages, node_files
@@ -180,16 +180,57 @@ def test_a_failure_on_a_bare_node_leaves_it_bare() -> None:
     assert run(archive)["failed"] and archive.packages == {}
 
 
-def test_the_log_of_a_failed_build_is_quoted_before_it_goes(tmp_path: Path) -> None:
-    """Going back removes the package, and with it the log that dkms tells people to consult."""
-    log = tmp_path / "make.log"
-    log.write_text(
-        f"  CC {'x' * 500} -Werror\nnv-drm.c:57: error: too few arguments\n  LD [M] nvidia.ko\nmake: *** Error 2\n"
+def test_the_log_of_a_failed_build_is_quoted_and_kept_before_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going back removes the package, and with it the log that dkms tells people to consult. dkms says so before dpkg names every
+    package that waits for this one: it is not among the last lines of apt."""
+    log = tmp_path / "dkms/drv/580.105/build/make.log"
+    said = "\n".join(
+        [
+            "Error! Bad return status for module build on kernel: 6.12 (x86_64)",
+            f"Consult {log} for more information.",
+            *(f"dpkg: dependency problems prevent configuration of package{number}" for number in range(60)),
+        ]
     )
-    said = f"Error! Bad return status for module build on kernel: 6.12\nConsult {log} for more information."
-    assert held_packages.log_of_the_build(said) == "nv-drm.c:57: error: too few arguments\nmake: *** Error 2\n"
-    assert held_packages.log_of_the_build(f"Consult {tmp_path}/none.log") == ""
-    assert held_packages.log_of_the_build("dpkg: error processing package") == ""
+
+    def apt_get(words: list[str], **_: Any) -> tuple[int, str, str]:
+        log.parent.mkdir(parents=True)
+        log.write_text(
+            f"  CC {'x' * 500} -Werror\nnv-drm.c:57:3: error: too few arguments\n  LD\nmake: *** [x] Error 2\n"
+        )
+        return 100, said, "E: Sub-process /usr/bin/dpkg returned an error code (1)"
+
+    class Building(Archive):
+        def install(self, wanted: dict[str, str]) -> None:
+            super().install(wanted)
+            Apt(apt_get, 1).install(wanted)
+
+        def remove(self, names: list[str]) -> None:
+            super().remove(names)
+            log.unlink()
+
+    monkeypatch.setattr(held_packages, "KEPT_LOGS", tmp_path / "kept")
+    result = run(Building(OFFERS, NEEDS))
+    kept = tmp_path / "kept/drv-580.105-make.log"
+    assert result["failed"] and result["rolled_back"] and result["build_log"] == str(kept)
+    assert (
+        "dkms: Bad return status for module build on kernel: 6.12 (x86_64)\n"
+        "  nv-drm.c:57:3: error: too few arguments\n  make: *** [x] Error 2\n"
+        f"All of its log is kept in {kept}.\nthe versions of before are installed"
+    ) in result["msg"]
+    assert "Error 2" in kept.read_text() and not log.exists()
+
+
+def test_a_build_without_a_log_or_without_words_in_it(tmp_path: Path) -> None:
+    assert held_packages.failed_build("dpkg: error processing package", tmp_path) == ("", "")
+    headers = "Error! Your kernel headers for kernel 6.12 cannot be found at /lib/modules/6.12/build"
+    assert headers.removeprefix("Error! ") in held_packages.failed_build(headers, tmp_path)[0]
+    gone = f"Error! Bad return status\nConsult {tmp_path}/none.log for more information."
+    assert "could not be kept" in held_packages.failed_build(gone, tmp_path)[0]
+    assert dkms.telling("\n".join(map(str, range(40)))) == [str(number) for number in range(28, 40)]
+    many = [f"a.c:{number}: error: x" for number in range(40)]
+    assert dkms.telling("\n".join([*many, "make: *** [a] Error 1"])) == [*many[:10], many[-1], "make: *** [a] Error 1"]
 
 
 def test_what_the_scripts_of_packages_say_is_in_the_message() -> None:

@@ -16,6 +16,7 @@ from nvidia_nodes import (
     B200,
     DEBIAN,
     GB200,
+    GH200,
     H20,
     L40S,
     ROCKY,
@@ -282,7 +283,7 @@ def test_ubuntus_own_packages_come_with_signed_modules() -> None:
 def test_debians_own_packages_are_in_non_free_at_the_address_of_main() -> None:
     row = {"uri": "http://m/debian/", "suite": "trixie", "signed_by": "/k.gpg"}
     found = plan(facts(DEBIAN, archive=[{**row, "component": "main"}]), way="distribution", version="550")
-    assert names(found)[1:3] == ["nvidia-driver", "nvidia-open-kernel-dkms"]
+    assert names(found)[1:3] == ["nvidia-driver", "nvidia-kernel-dkms"]
     components = "contrib non-free non-free-firmware"
     text = f"Types: deb\nURIs: http://m/debian/\nSuites: trixie\nComponents: {components}\nSigned-By: /k.gpg\n"
     assert [one["content"] for one in found["files"] if one["path"] == nvidia_driver.ARCHIVE_SOURCE] == [text]
@@ -294,6 +295,27 @@ def test_debians_own_packages_are_in_non_free_at_the_address_of_main() -> None:
     have = [{**row, "component": name} for name in ("main", "contrib", "non-free", "non-free-firmware")]
     complete = plan(facts(DEBIAN, archive=have), way="distribution")["files"]
     assert nvidia_driver.ARCHIVE_SOURCE not in [one["path"] for one in complete]
+    # the driver's fixes come by the security suite, whose main the node has
+    security = {"uri": "http://m/debian-security", "suite": "trixie-security", "signed_by": "", "component": "main"}
+    fixed = plan(facts(DEBIAN, archive=[*have, security]), way="distribution")["files"]
+    assert [one["content"] for one in fixed if one["path"] == nvidia_driver.ARCHIVE_SOURCE] == [
+        f"Types: deb\nURIs: http://m/debian-security\nSuites: trixie-security\nComponents: {components}\n"
+    ]
+    both = plan(facts(DEBIAN, archive=[have[0], security]), way="distribution")["files"]
+    assert [one["content"].count("Types:") for one in both if one["path"] == nvidia_driver.ARCHIVE_SOURCE] == [2]
+
+
+def test_debians_own_modules_are_the_proprietary_ones_where_the_gpus_leave_the_choice() -> None:
+    """Decision 047."""
+
+    def built(way: str = "distribution", modules: str = "auto", **node: Any) -> str:
+        return str(plan(facts(**{"os": DEBIAN, "gpus": (L40S,), **node}), way=way, modules=modules)["kernel_modules"])
+
+    assert built() == "proprietary"
+    assert built(gpus=(GH200,)) == "open"
+    assert built(modules="open") == "open"
+    assert built(packages={"nvidia-open-kernel-dkms": "535.261.03-1"}) == "open", "what is there stays"
+    assert built("repository") == built("runfile") == built(os=UBUNTU) == "open"
 
 
 def test_debians_driver_beside_nvidias_archive_is_refused() -> None:

@@ -133,3 +133,10 @@ def test_debians_archive_in_sources_that_were_never_read(tmp_path: Path, name: s
         {"uri": "http://m/debian", "suite": "trixie", "component": component, "signed_by": "/k.gpg"}
         for component in ("main", "contrib")
     ]
+
+
+@pytest.mark.parametrize("uri", ["http://s/debian-security/", "mirror+file:///etc/apt/mirrors/debian-security.list"])
+def test_debians_security_archive(tmp_path: Path, uri: str) -> None:
+    recorded.write(tmp_path, "etc/apt/sources.list.d/security.list", f"deb {uri} trixie-security main\n")
+    (row,) = nvidia_node.debian_archive(nvidia_node.apt_sources(Host(str(tmp_path))))
+    assert (row["uri"], row["suite"], row["component"]) == (uri, "trixie-security", "main")

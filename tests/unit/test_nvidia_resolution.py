@@ -21,9 +21,9 @@ DEBIAN_12 = {**DEBIAN, "version": "12", "codename": "bookworm"}
             "debian12.madison",
             {"way": "distribution", "version": "535"},
             {
-                "nvidia-driver": "535.261.03-1",
-                "nvidia-open-kernel-dkms": "535.261.03-1",
-                "nvidia-smi": "535.261.03-1",
+                "nvidia-driver": "535.309.01-0+deb12u1",
+                "nvidia-kernel-dkms": "535.309.01-0+deb12u1",
+                "nvidia-smi": "535.309.01-0+deb12u1",
                 # Debian builds it from a source of its own
                 "nvidia-persistenced": "535.171.04-1~deb12u1",
             },
@@ -35,7 +35,7 @@ DEBIAN_12 = {**DEBIAN, "version": "12", "codename": "bookworm"}
             {"way": "distribution", "version": "550"},
             {
                 "nvidia-driver": "550.163.01-2",
-                "nvidia-open-kernel-dkms": "550.163.01-2",
+                "nvidia-kernel-dkms": "550.163.01-2",
                 "nvidia-smi": "550.163.01-2",
                 "nvidia-persistenced": "550.163.01-1",
             },
@@ -114,6 +114,13 @@ def test_ubuntus_signed_modules_are_those_of_the_running_kernel() -> None:
     newer = plan(facts(UBUNTU, (L40S,), kernel="6.8.0-111-generic"), way="distribution", version="570")
     (problem,) = settled(newer["packages"], "ubuntu-noble.madison").problems
     assert "boot the newest kernel of linux-image-generic" in problem["remedy"]
+
+
+def test_debians_open_modules_get_no_security_updates() -> None:
+    """Decision 047: the driver is at 535.309.01 there, the open modules stay at 535.261.03."""
+    entries = plan(facts(DEBIAN_12, (L40S,), headers=True), way="distribution", version="535", modules="open")["packages"]
+    (problem,) = settled(entries, "debian12.madison").problems
+    assert "no nvidia-open-kernel-dkms of version 535.309.01" in problem["message"]
 
 
 def test_a_fabric_manager_is_not_in_debians_archive() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from testinfra.host import Host
 
 NODES = "playbooks/nodes.yml"
 OLD, NEW = "580.95.05", "580.105.08"
+RUNTIME = "podman" if os.environ.get("GROUND_SUITE") == "bookworm" else "docker"  # of Debian 12, docker has no CDI devices
 
 
 @pytest.fixture
@@ -33,13 +35,13 @@ def driver(node: Host) -> str:
 
 def seen_in_a_container(node: Host) -> int:
     words = "run --rm --network none --device nvidia.com/gpu=all local/shell:1 nvidia-smi -L | sed -n /^GPU/p | wc -l"
-    return int(node.check_output(f"docker {words}"))
+    return int(node.check_output(f"{RUNTIME} {words}"))
 
 
 def test_one_boot_and_everything_works(node: Host) -> None:
     assert boots(node) == 1
     assert driver(node) == OLD
-    for name in ("nvidia-fabricmanager", "nvidia-persistenced", "docker"):
+    for name in ("nvidia-fabricmanager", "nvidia-persistenced", *(["docker"] if RUNTIME == "docker" else [])):
         assert node.service(name).is_running and node.service(name).is_enabled
 
 
@@ -47,7 +49,7 @@ def test_a_container_sees_all_gpus(node: Host) -> None:
     node.check_output(
         "apt-get install -qq -y busybox-static >/dev/null 2>&1; mkdir -p /tmp/image/bin; cp /bin/busybox /tmp/image/bin; "
         "for name in sh sed awk grep; do ln -sf busybox /tmp/image/bin/$name; done; "
-        "tar -C /tmp/image -c . | docker import - local/shell:1"
+        f"tar -C /tmp/image -c . | {RUNTIME} import - local/shell:1"
     )
     assert seen_in_a_container(node) == 8
 
