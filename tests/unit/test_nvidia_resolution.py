@@ -118,7 +118,9 @@ def test_ubuntus_signed_modules_are_those_of_the_running_kernel() -> None:
 
 def test_debians_open_modules_get_no_security_updates() -> None:
     """Decision 047: the driver is at 535.309.01 there, the open modules stay at 535.261.03."""
-    entries = plan(facts(DEBIAN_12, (L40S,), headers=True), way="distribution", version="535", modules="open")["packages"]
+    entries = plan(facts(DEBIAN_12, (L40S,), headers=True), way="distribution", version="535", modules="open")[
+        "packages"
+    ]
     (problem,) = settled(entries, "debian12.madison").problems
     assert "no nvidia-open-kernel-dkms of version 535.309.01" in problem["message"]
 

@@ -11,7 +11,9 @@ from testinfra.host import Host
 
 NODES = "playbooks/nodes.yml"
 OLD, NEW = "580.95.05", "580.105.08"
-RUNTIME = "podman" if os.environ.get("GROUND_SUITE") == "bookworm" else "docker"  # of Debian 12, docker has no CDI devices
+RUNTIME = (
+    "podman" if os.environ.get("GROUND_SUITE") == "bookworm" else "docker"
+)  # of Debian 12, docker has no CDI devices
 
 
 @pytest.fixture
