@@ -59,7 +59,7 @@ class Node:
     module_file: str
     srcversions: tuple[str, str]
     initramfs: list[str]
-    dkms_nvidia: list[str]
+    dkms_nvidia: list[tuple[str, str]]
     memlock_manager: str
     memlock_raisable: bool
     engines: list[str]
@@ -119,13 +119,28 @@ def collect(hardware: Host, system: Host) -> Node:
             on_disk.stdout.strip() if on_disk and on_disk.rc == 0 else "",
         ),
         initramfs=_initramfs(system, kernel),
-        dkms_nvidia=hardware.entries("/var/lib/dkms/nvidia"),
+        dkms_nvidia=dkms_modules(hardware),
         memlock_manager=(manager.stdout.partition("=")[2].strip() if manager else ""),
         memlock_raisable=preflight_system.may_lock_all(system),
         engines=[line.split()[0] for line in (engines.stdout if engines else "").splitlines() if line.strip()],
         limits=_drop_ins(system, "/etc/security/limits.d"),
         system_confs=_drop_ins(system, "/etc/systemd/system.conf.d"),
     )
+
+
+def dkms_modules(hardware: Host) -> list[tuple[str, str]]:
+    """NVIDIA's modules that dkms keeps, and their versions: "nvidia" of NVIDIA's packages, "nvidia-current" of Debian's.
+
+    Beside the versions there is a link for each kernel that one was built for.
+    """
+    folder = "/var/lib/dkms"
+    return [
+        (name, number)
+        for name in hardware.entries(folder)
+        if name.startswith("nvidia")
+        for number in hardware.entries(f"{folder}/{name}")
+        if number[:1].isdigit()
+    ]
 
 
 def _mellanox(hardware: Host, hcas: list[dict[str, Any]]) -> list[str]:

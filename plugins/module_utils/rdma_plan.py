@@ -106,8 +106,8 @@ def make(node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
         "openibd": source in stack.OUT_OF_TREE,
         "initramfs": node.initramfs if source in stack.OUT_OF_TREE else [],
         "rebuild_nvidia": [
-            ["dkms", verb, "--force", "-m", "nvidia", "-v", number, "-k", node.kernel]
-            for number in (node.dkms_nvidia if mechanism == PEERMEM and source in stack.OUT_OF_TREE else [])
+            ["dkms", verb, "--force", "-m", name, "-v", number, "-k", node.kernel]
+            for name, number in (node.dkms_nvidia if mechanism == PEERMEM and source in stack.OUT_OF_TREE else [])
             for verb in ("build", "install")
         ],
         "reload_ok": not node.engines,

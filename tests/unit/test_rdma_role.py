@@ -150,12 +150,24 @@ def test_memlock_in_the_two_places_of_a_node(node: rdma_node.Node) -> None:
 
 
 def test_peermem_is_loaded_by_two_ways_and_built_after_ofed(node: rdma_node.Node) -> None:
-    plan = rdma_plan.make(replace(node, dkms_nvidia=["570.86.15"]), wanted(source="doca"))
+    plan = rdma_plan.make(replace(node, dkms_nvidia=[("nvidia", "570.86.15")]), wanted(source="doca"))
     assert plan["modules"][-1] == "nvidia_peermem"
     assert "nvidia_peermem\n" in (file(plan, stack.MODULES_FILE) or "")
     assert "ExecStartPost=-/sbin/modprobe nvidia-peermem" in (file(plan, stack.OPENIBD_FILE) or "")
     assert [words[1] for words in plan["rebuild_nvidia"]] == ["build", "install"]
     assert all(words[-1] == KERNEL for words in plan["rebuild_nvidia"])
+
+
+def test_modules_that_dkms_keeps(tmp_path: Path) -> None:
+    for path in (
+        "nvidia-current/550.163.01/source",
+        "nvidia-current/kernel-6.12-x86_64",
+        "nvidia/580.95.05/source",
+        "zfs/2/x",
+    ):
+        recorded.write(tmp_path, f"var/lib/dkms/{path}", "")
+    found = rdma_node.dkms_modules(Host(str(tmp_path)))
+    assert sorted(found) == [("nvidia", "580.95.05"), ("nvidia-current", "550.163.01")]
 
 
 def test_dma_buf_loads_nothing_and_forgets_peermem(node: rdma_node.Node) -> None:
