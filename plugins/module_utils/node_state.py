@@ -39,6 +39,7 @@ _COMMANDS: dict[str, list[tuple[str, ...]]] = {
         ("nvidia-smi", "-q", "-d", "MEMORY,ECC,ROW_REMAPPER,PAGE_RETIREMENT,PERFORMANCE"),
         ("systemctl", "status", "nvidia-fabricmanager", "--no-pager", "--lines=20"),
         ("cat", "/proc/driver/nvidia/version"),
+        ("dkms", "status"),
     ],
     "containers.txt": [
         ("docker", "version"),
