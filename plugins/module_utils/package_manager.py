@@ -58,8 +58,8 @@ class Apt:
         if code:
             # what dpkg and the packages' scripts say comes by a terminal of apt's, as output
             said = output if "Sub-process" in error or not error.strip() else ""
-            words = "\n".join([*said.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]])
-            raise PackageError(words, said=f"{output}\n{error}")
+            last = "\n".join([*said.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]])
+            raise PackageError(last, said=f"{output}\n{error}")
         return output
 
     def refresh(self, sources: Sequence[str]) -> None:
