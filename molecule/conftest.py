@@ -77,10 +77,12 @@ def nodes(node_count: int) -> dict[str, Host]:
 
 @pytest.fixture
 def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
-    """Run a playbook; keyword arguments are extra variables."""
+    """Run a playbook; keyword arguments are extra variables. limit_s: seconds in which it must end."""
     usual = inventory
 
-    def run(playbook: str, *arguments: str, inventory: Path = usual, **variables: Any) -> Outcome:
+    def run(
+        playbook: str, *arguments: str, inventory: Path = usual, limit_s: int = LIMIT_S, **variables: Any
+    ) -> Outcome:
         result = ansible_runner.run(
             # a folder for each run: ansible-runner keeps the variables of the run before in it
             private_data_dir=tempfile.mkdtemp(dir=tmp_path),
@@ -91,7 +93,7 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
             cmdline=" ".join(arguments) or None,
             extravars=variables,
             envvars={"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "PATH": os.environ["PATH"]},
-            timeout=LIMIT_S,
+            timeout=limit_s,
             quiet=True,
         )
         stats: dict[str, Any] = {}

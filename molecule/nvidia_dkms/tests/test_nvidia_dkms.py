@@ -61,7 +61,7 @@ def test_a_module_that_is_not_built_is_explained(node: Host, play: Callable[...,
     """Debian's open modules call pci_resize_resource with three arguments, and its present kernels want four (decision 047;
     NVIDIA/open-gpu-kernel-modules issue 1272). Where Debian mends them they are built: that is right, too."""
     before = node.check_output("dpkg -l | grep nvidia || true")
-    result = play(ROLE, nvidia_driver_kernel_modules="open")
+    result = play(ROLE, limit_s=3600, nvidia_driver_kernel_modules="open")
     if result.rc == 0:
         assert modules(node), "built"
         return
