@@ -12,6 +12,7 @@ import pytest
 from testinfra.host import Host
 
 ROLE = "molecule/nvidia_dkms/converge.yml"
+MODULES = {f"nvidia-current{part}" for part in ("", "-drm", "-modeset", "-peermem", "-uvm")}
 
 
 @pytest.fixture
@@ -19,8 +20,9 @@ def node(nodes: dict[str, Host]) -> Host:
     return nodes["n1"]
 
 
-def modules(node: Host) -> str:
-    return node.check_output("find /lib/modules -name 'nvidia*.ko*' | sort")
+def modules(node: Host) -> list[str]:
+    """That DKMS built; the kernel's own nvidia-wmi-ec-backlight is beside them."""
+    return node.check_output("find /lib/modules -path '*/updates/dkms/nvidia*.ko*' | sort").split()
 
 
 def test_dkms_built_the_module_of_the_installed_version(node: Host) -> None:
@@ -30,9 +32,10 @@ def test_dkms_built_the_module_of_the_installed_version(node: Host) -> None:
         "linux-headers-"
     )[2]
     assert "installed" in node.check_output("dkms status -k %s", kernel)
-    module = node.check_output("find /lib/modules/%s -name 'nvidia*.ko*' | sort | head -n 1", kernel)
-    assert module, node.check_output("dkms status")
-    assert version in node.check_output("modinfo -F version %s", module)
+    built = modules(node)
+    assert {path.rpartition("/")[2].partition(".")[0] for path in built} == MODULES, node.check_output("dkms status")
+    for path in built:
+        assert f"/{kernel}/" in path and node.check_output("modinfo -F version %s", path) == version
 
 
 def test_everything_of_the_driver_is_held(node: Host) -> None:
@@ -53,7 +56,7 @@ def test_a_second_run_changes_nothing(play: Callable[..., Any]) -> None:
 
 def test_remove(node: Host, play: Callable[..., Any]) -> None:
     assert play(ROLE, tasks_from="remove").rc == 0
-    assert modules(node) == ""
+    assert modules(node) == []
     assert play(ROLE, tasks_from="remove").changed == 0
 
 
@@ -71,4 +74,4 @@ def test_a_module_that_is_not_built_is_explained(node: Host, play: Callable[...,
     kept = re.search(r"All of its log is kept in (/var/log/fullrank/nvidia-current-open-[\d.]+-make\.log)", result.said)
     assert kept and "DKMS" in node.file(kept[1]).content_string
     assert node.check_output("dpkg -l | grep nvidia || true") == before
-    assert modules(node) == ""
+    assert modules(node) == []
