@@ -137,7 +137,7 @@ def test_removed_it_leaves_no_source(docker: Role, repository: dict[str, Any], n
 def test_podman_runs_what_a_rank_needs(docker: Role, n2: Any) -> None:
     # crun of Debian 12 insists on raising a limit
     runtime = "runc" if n2(". /etc/os-release; echo $VERSION_CODENAME") == "bookworm" else "crun"
-    n2(f"apt-get install -y -qq {runtime} >/dev/null 2>&1")
+    n2(f"apt-get update -qq && apt-get install -y -qq {runtime} >/dev/null 2>&1")
     n2.write(
         "/etc/containers/containers.conf",
         f'[containers]\npids_limit = 0\n[engine]\nruntime = "{runtime}"\n'
