@@ -45,7 +45,7 @@ test: lint test-sanity test-unit test-rules test-package test-catalogs test-engi
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-containers test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
+test-all: test test-nodes test-weights test-sglang test-containers test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -162,6 +162,11 @@ test-router: setup host-packages engines .cache/opt/index/wheels ## replicas beh
 .PHONY: test-diagnose
 test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, one glance (molecule)
 	molecule test -s diagnose
+
+.PHONY: test-sglang
+test-sglang: setup host-packages engines ## SGLang on two nodes of the test ground: the chain, its key, killed ranks (molecule)
+	@python tests/engines/build.py sglang
+	molecule test -s sglang
 
 .PHONY: test-containers
 test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
 import select
 import signal
@@ -25,6 +24,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_core, units
+from ansible_collections.fullrank.serving.plugins.module_utils.daemon import notify, say, start_anew
 from ansible_collections.fullrank.serving.plugins.module_utils.group_core import (
     Engine,
     Follower,
@@ -44,21 +44,6 @@ ASK_S = 10.0
 ASK_EVERY_S = 5.0
 METRICS_EVERY_S = 3.0
 GOODBYES = 3
-
-
-def notify(words: str) -> None:
-    """Tell systemd (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.connect("\0" + address[1:] if address.startswith("@") else address)
-            way.send(words.encode())
-
-
-def say(text: str) -> None:
-    """A line in the journal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 class Canary:
@@ -201,7 +186,7 @@ class Agent:
                 wake.recv(64)
             if signal.SIGHUP in asked:
                 say("reads program and configuration again")
-                os.execv(sys.executable, _argv())
+                start_anew()
             if signal.SIGTERM in asked and not self.core.leaving:
                 say("leaves the group")
                 self.core.leaving = True
@@ -285,11 +270,6 @@ class Agent:
             why = f" (last failure: rank {failure['rank']}: {failure['why']})" if failure and not view["epoch"] else ""
             say(line + why)
             notify(f"STATUS={line}")
-
-
-def _argv() -> list[str]:
-    """How this program was started (sys.orig_argv needs Python 3.10)."""
-    return [word.decode() for word in Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]]
 
 
 def main() -> None:

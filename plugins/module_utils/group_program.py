@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ansible_collections.fullrank.serving.plugins.module_utils import (
     completion,
+    daemon,
     group_agent,
     group_check,
     group_core,
@@ -30,6 +31,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
 _HERE = "ansible_collections.fullrank.serving.plugins.module_utils"
 _PARTS = (
     completion,
+    daemon,
     group_agent,
     group_core,
     group_engine,

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import router_core
+from ansible_collections.fullrank.serving.plugins.module_utils.daemon import notify, say, start_anew
 from ansible_collections.fullrank.serving.plugins.module_utils.router_core import Server
 
 LOOK_S = 0.5
@@ -40,21 +41,6 @@ NGINX = "/usr/sbin/nginx"
 CHILDREN = "FULLRANK_ROUTER_CHILDREN"
 # straight to the nodes: a proxy that the environment names is for the outside
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def notify(words: str) -> None:
-    """Tell systemd (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.connect("\0" + address[1:] if address.startswith("@") else address)
-            way.send(words.encode())
-
-
-def say(text: str) -> None:
-    """A line in the journal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def ask(url: str) -> tuple[bool | None, str]:
@@ -179,7 +165,7 @@ class Agent:
             if signal.SIGHUP in self.asked:
                 say("reads program and configuration again")
                 self.children.hand_over()
-                os.execv(sys.executable, _argv())
+                start_anew()
             if "nginx" in self.children.ended():
                 say("nginx has ended")
                 return 1
@@ -263,11 +249,6 @@ class Agent:
         work = path.with_name(f".{name}.new")
         work.write_text(text)
         work.replace(path)
-
-
-def _argv() -> list[str]:
-    """How this program was started (sys.orig_argv needs Python 3.10)."""
-    return [word.decode() for word in Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]]
 
 
 def main() -> int:

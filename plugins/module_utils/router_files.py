@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import router_agent, router_core
+from ansible_collections.fullrank.serving.plugins.module_utils import daemon, router_agent, router_core
 
 CONFIG = "/etc/fullrank/router"
 PACKAGE = "fullrank_router"
@@ -180,7 +180,7 @@ def digest(route: Mapping[str, Any]) -> str:
 def program() -> dict[str, str]:
     """Path → text of each module of the watcher."""
     here = __name__.rpartition(".")[0]
-    texts = {part.__name__.rpartition(".")[2]: inspect.getsource(part) for part in (router_agent, router_core)}
+    texts = {part.__name__.rpartition(".")[2]: inspect.getsource(part) for part in (daemon, router_agent, router_core)}
     return {f"{PROGRAM}/__init__.py": ""} | {
         f"{PROGRAM}/{name}.py": text.replace(f"from {here}", f"from {PACKAGE}") for name, text in texts.items()
     }
