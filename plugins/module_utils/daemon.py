@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the main process of a unit tells systemd and the journal. Private to this collection."""
+"""What the main process of a unit owes systemd, the journal and itself. Private to this collection."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -23,6 +24,16 @@ def say(text: str) -> None:
     """A line in the journal."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def keep_priority() -> None:
+    """Let the Nice= of the unit count against other units.
+
+    The kernel shares the processors among sessions, of which every unit is one; a process's own nice value counts within its
+    session only (sched(7), "The autogroup feature"), and systemd sets no other.
+    """
+    with contextlib.suppress(OSError):  # a kernel without it, or not ours to set
+        Path("/proc/self/autogroup").write_text(str(os.nice(0)))
 
 
 def start_anew() -> None:

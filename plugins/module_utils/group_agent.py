@@ -24,7 +24,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils import completion, group_core, units
-from ansible_collections.fullrank.serving.plugins.module_utils.daemon import notify, say, start_anew
+from ansible_collections.fullrank.serving.plugins.module_utils.daemon import keep_priority, notify, say, start_anew
 from ansible_collections.fullrank.serving.plugins.module_utils.group_core import (
     Engine,
     Follower,
@@ -274,6 +274,7 @@ class Agent:
 
 def main() -> None:
     """``group_agent CONFIGURATION SECRET``: two JSON files."""
+    keep_priority()
     given, secret = (json.loads(Path(file).read_text()) for file in sys.argv[1:3])
     Agent(given, secret).run()
 

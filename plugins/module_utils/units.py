@@ -58,8 +58,9 @@ WatchdogSec=20
 WatchdogSignal=SIGKILL
 # on SIGTERM it stops its engine, in the time that the engine is given
 TimeoutStopSec={stop_timeout}
-# a node that is short of time or memory must not lose it first
+# a node that is short of time or memory must not lose it first: before others in its control group, and before other groups
 Nice=-10
+CPUWeight=1000
 OOMScoreAdjust=-900
 NoNewPrivileges=yes
 ProtectHome=yes

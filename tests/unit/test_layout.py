@@ -29,7 +29,7 @@ TOUCH_THE_WORLD = {
     "comm_worker": "torch, inside the check's own process",
     "completion": "HTTP",
     "doors": "HTTP",
-    "daemon": "systemd and the journal, of the process's own unit",
+    "daemon": "systemd, the journal and procfs, for the process's own unit",
     "docker_daemon": "docker and its files",
     "docker_move": "docker, its files and its data",
     "conversion": "the two folders of a conversion",

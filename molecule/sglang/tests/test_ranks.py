@@ -52,6 +52,13 @@ def test_a_rank_is_a_supervised_unit_with_its_place_in_the_group(nodes: dict[str
     assert nodes[node].run("fullrank-check tiny").rc == 0
 
 
+def test_a_supervisor_comes_before_its_engine_when_time_is_short(nodes: dict[str, Host]) -> None:
+    for host in nodes.values():
+        supervisor = host.check_output("systemctl show --value --property=MainPID fullrank-tiny-group.service")
+        # a kernel without such groups has no such file
+        assert host.run(f"grep -L 'nice -10' /proc/{supervisor}/autogroup").stdout == ""
+
+
 def test_both_ranks_have_a_half_of_the_model(nodes: dict[str, Host]) -> None:
     assert ask()["usage"]["completion_tokens"] == 8
     assert "TP1" in nodes["n2"].check_output(f"journalctl --unit={UNIT} --output=cat --no-pager")
