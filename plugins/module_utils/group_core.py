@@ -140,6 +140,8 @@ class Follower:
             waiting = not order and not silent  # not heard yet, since this supervisor began
             if (not allowed and not waiting) or engine.fault or not engine.epoch:
                 act = "kill"
+        elif engine.state == STOPPING and not self.leaving:
+            act = "kill"  # what is left of it has nothing to end in peace, and the others wait for it
         elif (
             engine.state == STOPPED
             and order.get("begin") == self.rank
@@ -210,7 +212,7 @@ class Head:
             else:
                 self._advance(now, engine, pulse)
         if not self.epoch:
-            if engine.state == RUNNING:
+            if engine.state == RUNNING or (engine.state == STOPPING and not self.leaving):
                 act = "kill"
             self._phase, self._says = self._obstacle(now, engine)
             if not self._says:

@@ -74,7 +74,9 @@ class LocalEngine:
         if state == group_core.STOPPED:
             return Engine(state, 0, tried, self._why(shown) if tried else "", lacks(self._requires, self._probe))
         epoch = tried if invocation and invocation == shown.get("InvocationID") else 0
-        fault = self._stopped_process(shown.get("ControlGroup", ""), now) if state == group_core.RUNNING else ""
+        if state == group_core.STOPPING:  # its main process has ended, others have not
+            return Engine(state, epoch, tried, self._why(shown) if epoch else "")
+        fault = self._stopped_process(shown.get("ControlGroup", ""), now)
         return Engine(state, epoch, tried, fault, "", starting and self._listens())
 
     def note_ready(self) -> bool:

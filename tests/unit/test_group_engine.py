@@ -31,6 +31,17 @@ def test_a_moment_without_an_answer_of_systemd_is_not_the_end_of_the_engine(engi
     assert engine.look(3.0, False).state == group_core.STOPPED
 
 
+def test_an_engine_whose_main_process_has_ended_says_how(engine: LocalEngine, tmp_path: Path) -> None:
+    (tmp_path / "memory").write_text("7 abc\n")
+    SHOWN[0] = RUNS.replace("=active", "=deactivating").replace("=success", "=signal").replace("Status=0", "Status=9")
+    seen = engine.look(1.0, False)
+    assert (seen.state, seen.epoch, seen.fault) == (
+        group_core.STOPPING,
+        7,
+        "its unit is deactivating (signal, exit status 9)",
+    )
+
+
 def test_without_any_answer_nothing_is_taken_for_running(engine: LocalEngine) -> None:
     SHOWN[0] = ""
     assert engine.look(1.0, False).state == group_core.STOPPED
