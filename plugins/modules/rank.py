@@ -195,6 +195,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     units,
 )
 
+REMOVALS = 3
 STATES = ["present", "rolled_back", "started", "stopped", "absent"]
 GROUP: dict[str, Any] = {
     "rank": {"type": "int", "required": True},
@@ -266,7 +267,7 @@ class Rank:
         self.keep(rank_files.spec_hash(before), launch["spec_hash"])
         secret, _unused = text_files.read(Path(units.group_secret(self.name)))
         key = self.given["group_key"] or (json.loads(secret)["group_key"] if secret else "")
-        self.bring(rank_files.engine_files(self.given) | rank_files.supervisor_files(self.given, key))
+        self.bring(rank_files.engine_files(self.given, key) | rank_files.supervisor_files(self.given, key))
 
     def keep(self, old_hash: str, new_hash: str) -> None:
         """A launch that was ready once is kept when another one takes its place: the way back."""
@@ -343,9 +344,21 @@ class Rank:
         for runtime in ("docker", "podman", "nerdctl"):
             program = self.module.get_bin_path(runtime)
             if program and not self.module.check_mode:
-                code, _unused, _unused = self.module.run_command([program, "container", "inspect", name])
-                if code == 0:
-                    self.module.run_command([program, "rm", "--force", name])
+                self.remove_container(program, name)
+
+    def remove_container(self, program: str, name: str) -> None:
+        """A removal can meet that of the container's own end (--rm), and be refused for that moment."""
+        error = ""
+        for _unused in range(REMOVALS):
+            code, _unused_out, _unused_error = self.module.run_command([program, "container", "inspect", name])
+            if code:
+                return
+            _unused_code, _unused_out, error = self.module.run_command([program, "rm", "--force", name])
+        code, _unused_out, _unused_error = self.module.run_command([program, "container", "inspect", name])
+        if code == 0:
+            self.module.fail_json(
+                msg=f"the container {name} is still there: {program} rm --force {name}: {error.strip()}"
+            )
 
     def absent(self) -> None:
         self.stopped()
