@@ -45,7 +45,7 @@ test: lint test-sanity test-unit test-rules test-package test-catalogs test-engi
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-sglang test-containers test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
+test-all: test test-nodes test-weights test-sglang test-containers test-ray test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -171,6 +171,11 @@ test-sglang: setup host-packages engines ## SGLang on two nodes of the test grou
 .PHONY: test-containers
 test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)
 	molecule test -s containers
+
+.PHONY: test-ray
+test-ray: setup host-packages engines ## vLLM over a real Ray cluster, with faults; LMDeploy as far as there is no GPU (molecule)
+	@python tests/engines/build.py lmdeploy
+	molecule test -s ray
 
 .PHONY: test-upgrade
 test-upgrade: setup host-packages engines ## upgrade and rollback of a group and of two replicas, keys, with a stand-in engine (molecule)

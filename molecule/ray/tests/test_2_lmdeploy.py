@@ -1,0 +1,80 @@
+"""LMDeploy, as far as there is no GPU: its real command line under the units of a rank, on one node, and over Ray on two.
+
+What serves behind it is a stand-in (tests/standins/lmdeploy_without_gpu), which uses LMDeploy's own way into the Ray cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+INVENTORY = Path(__file__).resolve().parents[1] / "lmdeploy"
+KEY = "sk-lmdeploy-0123456789abcdef"
+PORTS = {"alone": ("n1", 8100), "spread": ("n2", 8200)}
+
+
+def ask(nodes: dict[str, Host], deployment: str, key: str | None) -> dict[str, Any]:
+    node, port = PORTS[deployment]
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    body = json.dumps({"model": "tiny", "prompt": "Are all ranks up?", "max_tokens": 1}).encode()
+    url = f"http://{nodes[node].backend.host.name}:{port}/v1/completions"
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as answer:
+        return dict(json.load(answer))
+
+
+def test_without_a_stand_in_it_comes_as_far_as_its_question_for_the_gpu(
+    nodes: dict[str, Host], play: Callable[..., Any], tmp_path: Path
+) -> None:
+    inventory = tmp_path / "inventory"
+    shutil.copytree(INVENTORY, inventory)
+    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
+    for group in ("gpu_nodes", "deployments"):
+        del hosts["all"]["children"][group]["children"]["spread"]
+    (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    run = play("site.yml", inventory=inventory, engine_venv="/opt/fullrank/lmdeploy", engine_env={}, engine_args={})
+    assert run.rc != 0
+    assert "Torch not compiled with CUDA enabled" in run.said
+    assert KEY not in run.text
+    assert not nodes["n1"].service("fullrank-alone.service").is_running
+
+
+def test_both_come_up_and_a_second_run_changes_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    assert play("site.yml", inventory=INVENTORY).rc == 0
+    again = play("site.yml", inventory=INVENTORY)
+    assert (again.rc, again.changed) == (0, 0)
+    for deployment, (node, _port) in PORTS.items():
+        assert nodes[node].run(f"fullrank-check {deployment}").rc == 0
+
+
+def test_lmdeploys_processes_are_on_all_nodes_of_its_ray(nodes: dict[str, Host]) -> None:
+    assert ask(nodes, "alone", KEY)["nodes"] == []
+    assert ask(nodes, "spread", KEY)["nodes"] == [host.backend.host.name for host in nodes.values()]
+
+
+@pytest.mark.parametrize("deployment", PORTS)
+def test_the_key_reaches_the_server_and_nobody_else(nodes: dict[str, Host], deployment: str) -> None:
+    for key in (None, "sk-another"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(nodes, deployment, key)
+        assert refused.value.code == 401
+    for host in nodes.values():
+        assert KEY not in host.check_output("ps -eo args; journalctl --no-pager --boot")
+    assert (
+        KEY not in nodes[PORTS[deployment][0]].file(f"/etc/systemd/system/fullrank-{deployment}.service").content_string
+    )
+
+
+def test_removal_leaves_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    assert play("playbooks/remove.yml", inventory=INVENTORY).rc == 0
+    for host in nodes.values():
+        assert not host.run("find /etc/fullrank /etc/systemd/system -name '*alone*' -o -name '*spread*'").stdout
+        assert "/raylet/raylet " not in host.check_output("ps -eo args")
