@@ -107,5 +107,9 @@ def _comparable(
             if port["state"] == "ACTIVE" and port["rate_gbps"]
         ),
         "image_id": image_id,
-        "versions": {**preflight_engine.installed_versions(host, wanted["engine_venv"]), **(wanted["versions"] or {})},
+        "versions": {
+            **preflight_engine.installed_versions(host, wanted["engine_venv"]),
+            **(preflight_engine.python_version(host, wanted["engine_venv"]) if wanted["ray"] else {}),
+            **(wanted["versions"] or {}),
+        },
     }

@@ -25,6 +25,12 @@ def installed_versions(host: Host, venv: str | None) -> dict[str, str]:
     return found
 
 
+def python_version(host: Host, venv: str | None) -> dict[str, str]:
+    """Of the interpreter, to the last digit, as Ray compares it before a node may join (ray: check_version_info)."""
+    result = host.run(f"{venv}/bin/python", "--version") if venv else None
+    return {"python": result.stdout.strip().removeprefix("Python ")} if result and result.rc == 0 else {}
+
+
 def check_engine(host: Host, wanted: dict[str, Any]) -> list[Check]:
     """The environment is there and has the engine in the version whose options the launch was written for."""
     id, venv, engine, asked = "engine", wanted["engine_venv"], wanted["engine"], wanted["engine_version"]

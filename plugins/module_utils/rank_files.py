@@ -6,6 +6,8 @@ collection.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import re
 from collections.abc import Mapping
@@ -21,8 +23,11 @@ Files = dict[Path, "tuple[str, int, bool]"]
 """Path → (content, mode, secret?)."""
 
 
-def engine_files(given: Mapping[str, Any]) -> Files:
-    """Everything that makes up the engine of the rank on this node. given: the options of the module `rank`."""
+def engine_files(given: Mapping[str, Any], key: str) -> Files:
+    """Everything that makes up the engine of the rank on this node.
+
+    given: the options of the module `rank`. key: of the group.
+    """
     launch = given["launch"]
     text = units.render_unit(
         deployment=given["deployment"],
@@ -40,6 +45,10 @@ def engine_files(given: Mapping[str, Any]) -> Files:
     files |= {Path(file["path"]): (file["content"], 0o644, False) for file in launch["files"]}
     if launch["secret_file"]:
         files[Path(launch["secret_file"]["path"])] = (given["secret"], int(launch["secret_file"]["mode"], 8), True)
+    if launch["group_token"]:
+        # the same on all ranks, as the key is, and telling nothing about it
+        token = hmac.new(key.encode(), b"token", hashlib.sha256).hexdigest()
+        files[Path(launch["group_token"])] = (token, 0o600, True)
     return files
 
 
@@ -50,7 +59,7 @@ def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
     config = {
         "deployment": name,
         **group,
-        "files": [str(path) for path in engine_files(given)],
+        "files": [str(path) for path in engine_files(given, key)],
         "rendezvous_port": launch["rendezvous_port"],
         "probe": [launch["argv"][0], "image", "inspect", "--format", "ok", container["image"]] if container else [],
     }

@@ -28,8 +28,9 @@ options:
     required: true
   executor:
     description:
-      - How vLLM reaches the GPUs of other nodes.
-      - With V(ray), render O(engine=ray) for every node and O(engine=vllm) for rank 0, which runs the server.
+      - How vLLM and LMDeploy reach the GPUs of other nodes. LMDeploy has V(ray) only.
+      - With V(ray) rank 0 starts the head of a Ray cluster, waits for the other ranks and their GPUs, and becomes the engine; the
+        other ranks are nodes of that cluster.
     type: str
     choices: [native, ray]
     default: native
@@ -54,6 +55,11 @@ options:
   head_address:
     description: Address of rank 0 on the rendezvous interface.
     type: str
+  rank_addresses:
+    description: Addresses of all ranks in their order, for O(executor=ray).
+    type: list
+    elements: str
+    default: []
   rendezvous_port:
     description: Port of the rendezvous on rank 0; default 29501 for vLLM, 25000 for SGLang, 6379 for Ray and LMDeploy.
     type: int
@@ -215,7 +221,8 @@ launch:
       type: list
       elements: str
     engine_argv:
-      description: The engine's own part of RV(launch.argv).
+      description: >-
+        The engine's own part of RV(launch.argv); with O(executor=ray), on ranks other than rank 0, that of Ray.
       type: list
       elements: str
     env:
@@ -235,6 +242,11 @@ launch:
         replaced by O(api_key).
         Empty when this rank needs no key.
       type: dict
+    group_token:
+      description: >-
+        Path of a file of mode 0600 with one secret for all ranks, by which they know each other, and which the caller writes;
+        empty when they need none.
+      type: str
     files:
       description: Files without secrets that the caller writes before the start, each with C(path) and C(content).
       type: list

@@ -150,6 +150,10 @@ options:
   engine_version:
     description: The version that it must have. A local part, such as C(+cu124), does not count.
     type: str
+  ray:
+    description: Whether the ranks are a Ray cluster, whose nodes must have the same Python to its last digit.
+    type: bool
+    default: false
   versions:
     description: Further versions of this node, by name, to be compared between the nodes.
     type: dict
@@ -295,6 +299,7 @@ OPTIONS = {
     "engine_venv": {"type": "path"},
     "engine": {"type": "str"},
     "engine_version": {"type": "str"},
+    "ray": {"type": "bool", "default": False},
     "versions": {"type": "dict", "default": {}},
     "rdma": {"type": "bool", "default": False},
     "kernel_min": {"type": "str"},

@@ -27,7 +27,7 @@ def spec(
     cuda = request.device == "cuda"
     return {
         "runtime": request.runtime,
-        "name": f"fullrank-{request.deployment}" + ("-ray" if request.engine == "ray" else ""),
+        "name": f"fullrank-{request.deployment}",
         "image": request.image,
         "network": "host",
         "ipc": "host",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,11 +25,14 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import F
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_options import engine_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import CONTAINER_RUNTIMES, Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.option import to_argv
-from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.secret import Secret, credential
 from ansible_collections.fullrank.serving.plugins.plugin_utils.words import shell_line
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a systemd service."""
+
+GROUP_TOKEN = "group.token"
+"""Name of the group's secret as a credential of the unit (systemd.exec(5))."""
 
 ENGINES = {
     "vllm": Engine(vllm.call, vllm.rules),
@@ -64,7 +67,8 @@ def render(given: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
         *launch_rules.check(request, call, settings.values),
         *engine.rules(request, options, settings.values),
     ]
-    return _launch(request, call, to_argv(settings.pairs), settings.origins, findings)
+    arguments, origins = (to_argv(settings.pairs), settings.origins) if call.is_engine else ([], {})
+    return _launch(request, call, arguments, origins, findings)
 
 
 def mistakes(launch: Mapping[str, Any]) -> str:
@@ -77,20 +81,25 @@ def _launch(
 ) -> dict[str, Any]:
     secret = call.secret if request.api_key and request.is_head else None
     env = _environment(request, call)
+    token = f"/etc/fullrank/{request.deployment}.group.token" if call.token else ""
+    if token:
+        env |= {call.token: Given(token, "the supervisors' module writes it on each node")}
     variables = {name: str(given.value) for name, given in env.items()}
     origins |= {f"env.{name}": given.origin for name, given in env.items()}
-    engine_argv = [*_program(request, call), *arguments]
+    engine_argv = [*_found(request, call.program), *arguments]
     extra, said = container_args.check(request)
     findings = [*findings, *said]
 
     container: dict[str, Any] = {}
     words: list[str] = []
     compose = ""
-    people = {"process": shell_line(secret.by_shell(engine_argv, request) if secret else engine_argv, variables)}
+    in_shell = secret.by_shell(engine_argv, request) if secret else engine_argv
+    people = {"process": shell_line(_behind(in_shell, request, call, secret), variables)}
     if request.image:
         command = [*call.program, *arguments]
         inside = secret.by_shell(command, request) if secret else command
-        container = containers.spec(request, inside, variables, _mounts(request, call, secret))
+        inside = _behind(inside, request, call, secret)
+        container = containers.spec(request, inside, variables, _mounts(request, call, secret, token))
         words = containers.run_words(container, extra)
         container["settings"] = containers.settings(container, extra)
         line = shell_line(words)
@@ -100,6 +109,7 @@ def _launch(
         argv = [request.runtime, *words]
     else:
         argv = secret.by_systemd(engine_argv, request) if secret else engine_argv
+        argv = _behind(argv, request, call, secret)
 
     launch: dict[str, Any] = {
         "engine": request.engine,
@@ -108,11 +118,16 @@ def _launch(
         "engine_argv": engine_argv,
         "env": variables,
         **(secret.unit(request) if secret and not request.is_container else Secret.NOTHING),
+        "group_token": token,
         "secret_file": secret.file(request) if secret else {},
         "files": [dict(file) for file in call.files],
         "container": container if request.is_container else {},
         "rendezvous_port": call.rendezvous_port,
     }
+    if token and not request.is_container:
+        # the engine's user may not read the file: systemd does
+        launch["env"] = variables | {call.token: credential(request.deployment, GROUP_TOKEN)}
+        launch["load_credential"] = f"{GROUP_TOKEN}:{token}"
     launch["spec_hash"] = spec_hash(launch, request.api_key if secret else None)
     launch |= {"lines": people, "compose": compose, "origins": origins}
     launch |= {"warnings": lines(findings, "warn"), "findings": findings}
@@ -129,8 +144,18 @@ def spec_hash(spec: Mapping[str, Any], key: str | None) -> str:
     return hmac.new((key or "").encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def _program(request: Request, call: Call) -> list[str]:
-    first, *rest = call.program
+def _behind(argv: list[str], request: Request, call: Call, secret: Secret | None) -> list[str]:
+    """A command behind those that come before it, which are no business of the key."""
+    if not call.before:
+        return argv
+    without = ["env", "-u", secret.name] if secret else []
+    before = [shell_line([*without, *_found(request, command)]) for command in call.before]
+    return ["/bin/sh", "-c", " && ".join([*before, 'exec "$@"']), "sh", *argv]
+
+
+def _found(request: Request, program: Sequence[str]) -> list[str]:
+    """A program of the engine's environment, as it is found there."""
+    first, *rest = program
     if request.is_container or not request.venv:
         return [first, *rest]
     return [f"{request.venv.rstrip('/')}/bin/{'python' if first == PYTHON else first}", *rest]
@@ -149,10 +174,11 @@ def _environment(request: Request, call: Call) -> dict[str, Given]:
     return {name: Given(given.value, request.origin(given.origin)) for name, given in used.items()}
 
 
-def _mounts(request: Request, call: Call, secret: Secret | None) -> list[Mapping[str, Any]]:
-    mounts: list[Mapping[str, Any]] = [*request.mounts, *call.mounts]
+def _mounts(request: Request, call: Call, secret: Secret | None, token: str) -> list[Mapping[str, Any]]:
+    mounts: list[Mapping[str, Any]] = list(request.mounts)
     if request.model and request.model.startswith("/") and not containers.covers(mounts, request.model):
         mounts.append({"source": request.model, "read_only": True})
     paths = [file["path"] for file in call.files] + ([secret.path(request)] if secret else [])
+    paths += [token] if token else []
     mounts += [{"source": path, "read_only": True} for path in paths]
     return mounts

@@ -19,6 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rank_address": {"type": "str"},
     "interface": {"type": "str"},
     "head_address": {"type": "str"},
+    "rank_addresses": {"type": "list", "elements": "str", "default": []},
     "rendezvous_port": {"type": "int"},
     "model": {"type": "str"},
     "served_model_name": {"type": "str"},
@@ -69,6 +70,7 @@ class Request:
     rank_address: str | None = None
     interface: str | None = None
     head_address: str | None = None
+    rank_addresses: tuple[str, ...] = ()
     rendezvous_port: int | None = None
     model: str | None = None
     served_model_name: str | None = None

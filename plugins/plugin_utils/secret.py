@@ -18,6 +18,11 @@ MODULE = (
 """``python -m MODULE`` with the key among the arguments that the module reads, and not among those of the process."""
 
 
+def credential(deployment: str, name: str) -> str:
+    """Where the unit of a rank finds what systemd has read for it (systemd.exec(5), LoadCredential=)."""
+    return f"/run/credentials/fullrank-{deployment}.service/{name}"
+
+
 @dataclass(frozen=True)
 class Secret:
     """What an engine version offers.
@@ -56,7 +61,7 @@ class Secret:
     def by_systemd(self, command: Sequence[str], request: Request) -> list[str]:
         """The command in a unit, whose user need not be allowed to read the file: systemd reads it."""
         if self.way == "file":
-            loaded = f"/run/credentials/fullrank-{request.deployment}.service/{CREDENTIAL}"
+            loaded = credential(request.deployment, CREDENTIAL)
             return [loaded if word == self.path(request) else word for word in command]
         if self.way == "module":
             return self._module(command)

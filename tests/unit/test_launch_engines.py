@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.fullrank.serving.plugins.plugin_utils import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import render
 
@@ -24,6 +27,7 @@ TWO_NODES: dict[str, Any] = {
     "api_key": "sk-0123456789",
 }
 RANK_1 = {"rank": 1, "rank_address": "192.0.2.11"}
+OVER_RAY: dict[str, Any] = {"executor": "ray", "rank_addresses": ["192.0.2.10", "192.0.2.11"]}
 
 
 def launch(engine: str, version: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -132,8 +136,9 @@ REFUSED = [
         "engine_args.data_parallel_hybrid_lb",
     ),
     ("vllm", "0.19.1", PIPELINE | {"executor": "ray"}, "ray-with-pipeline", "engine_pipeline_parallel_size"),
-    ("vllm", "0.11.2", RANK_1 | {"executor": "ray"}, "server-on-the-head-only", "engine_rank"),
-    ("lmdeploy", "0.10.0", RANK_1, "server-on-the-head-only", "engine_rank"),
+    ("vllm", "0.11.2", {"executor": "ray"}, "no-rank-addresses", "engine_rank_addresses"),
+    ("lmdeploy", "0.10.0", {}, "no-native-multi-node", "engine_executor"),
+    ("lmdeploy", "0.10.0", {"executor": "ray"}, "no-rank-addresses", "engine_rank_addresses"),
     ("lmdeploy", "0.10.0", {"tensor_parallel_size": 6}, "size-not-power-of-two", "engine_tensor_parallel_size"),
     ("lmdeploy", "0.10.0", PIPELINE, "option-unknown", "engine_pipeline_parallel_size"),
     ("smg", "1.13.0", {}, "router-on-one-node", "engine_nnodes"),
@@ -158,9 +163,13 @@ ACCEPTED = [
     ("vllm", "0.11.2", PIPELINE),
     ("vllm", "0.11.2", DATA_PARALLEL),
     ("vllm", "0.11.2", args(max_num_batched_tokens=1024, max_model_len=4096)),
-    ("vllm", "0.20.0", PIPELINE | {"executor": "ray"}),
-    ("vllm", "0.10.2", {"executor": "ray"}),
-    ("lmdeploy", "0.10.0", {}),
+    ("vllm", "0.20.0", PIPELINE | OVER_RAY),
+    ("vllm", "0.10.2", OVER_RAY),
+    ("vllm", "0.10.2", OVER_RAY | RANK_1),
+    ("vllm", "0.10.2", {"executor": "ray", "nnodes": 1, "tensor_parallel_size": 8}),
+    ("lmdeploy", "0.10.0", OVER_RAY),
+    ("lmdeploy", "0.10.0", OVER_RAY | RANK_1),
+    ("lmdeploy", "0.10.0", {"nnodes": 1, "tensor_parallel_size": 8}),
     ("ray", "2.49.2", {}),
     ("ray", "2.49.2", RANK_1),
 ]
@@ -254,34 +263,95 @@ def test_sglang_is_kept_from_logging_its_arguments_where_the_key_is_among_them()
     assert launch("sglang", "0.4.4", {})["files"] == []
 
 
-def test_ray_of_the_head_and_of_the_others() -> None:
+def test_a_bare_ray_of_the_head_and_of_the_others() -> None:
     head, other = launch("ray", "2.49.2", {"gpus": [0, 1]}), launch("ray", "2.49.2", RANK_1)
-    words = ["ray", "start", "--head", "--port", "6379", "--node-ip-address", "192.0.2.10", "--num-gpus", "2"]
-    assert head["argv"][: len(words)] == words
+    words = ["ray", "start", "--head", "--port", "6379", "--include-dashboard", "false", "--no-monitor"]
+    assert head["argv"] == [*words, *NODE, "--num-gpus", "2", "--disable-usage-stats", "--block"]
     assert other["argv"][2:6] == ["--address", "192.0.2.10:6379", "--node-ip-address", "192.0.2.11"]
-    assert {"--block"} < set(head["argv"]) & set(other["argv"])
     assert other["env"]["VLLM_HOST_IP"] == "192.0.2.11"
     assert head["secret_file"] == {}
 
 
-def test_vllm_over_ray_finds_the_group_and_keeps_per_host_variables_at_home() -> None:
-    rendered = launch("vllm", "0.20.0", {"executor": "ray", "env": {"NCCL_IB_TC": "106"}})
+NODE = ["--node-ip-address", "192.0.2.10"]
+
+
+def test_over_ray_the_head_starts_ray_waits_and_becomes_the_engine() -> None:
+    rendered = launch("vllm", "0.20.0", OVER_RAY | {"venv": "/opt/vllm"})
+    shell, option, script, name, *engine = rendered["argv"]
+    assert (shell, option, name) == ("/bin/sh", "-c", "sh")
+    node, gate, then = (shlex.split(part) for part in script.split(" && "))
+    # the key is the engine's alone
+    assert node[:6] == ["env", "-u", "VLLM_API_KEY", "/opt/vllm/bin/ray", "start", "--head"]
+    assert "--block" not in node
+    assert gate[3:] == ["/opt/vllm/bin/python", "/etc/fullrank/engine.ray.py", "16", "6380", "192.0.2.10", "192.0.2.11"]
+    assert then == ["exec", "$@"]
+    assert engine == rendered["engine_argv"]
+    assert engine[:2] == ["/opt/vllm/bin/vllm", "serve"]
     assert rendered["env"]["RAY_ADDRESS"] == "192.0.2.10:6379"
+    # where the gate listens once the head is in its cluster
+    assert rendered["rendezvous_port"] == 6380
+    assert rendered["files"][-1] == {"path": gate[4], "content": inspect.getsource(ray_gate)}
+
+
+def test_over_ray_the_other_ranks_are_nodes_of_it_in_the_foreground() -> None:
+    for engine, version in (("vllm", "0.20.0"), ("lmdeploy", "0.10.0")):
+        rendered = launch(engine, version, OVER_RAY | RANK_1 | {"gpus": [0, 1], "env": {"NCCL_IB_TC": "106"}})
+        words = ["ray", "start", "--address", "192.0.2.10:6379", "--node-ip-address", "192.0.2.11"]
+        assert rendered["argv"] == [*words, "--num-gpus", "2", "--disable-usage-stats", "--block"]
+        assert (rendered["secret_file"], rendered["files"]) == ({}, [])
+        # its processes take theirs from here
+        assert {"GLOO_SOCKET_IFNAME", "NCCL_IB_TC", "CUDA_VISIBLE_DEVICES"} <= set(rendered["env"])
+    # what is wrong with the engine's options is said of every rank
+    assert "option-unknown" in failed(launch("vllm", "0.20.0", OVER_RAY | RANK_1 | args(max_model_lenn=1)))
+
+
+def test_one_node_over_ray_is_a_cluster_for_itself() -> None:
+    alone = {"executor": "ray", "nnodes": 1, "rank_address": None, "head_address": None, "tensor_parallel_size": 8}
+    rendered = launch("vllm", "0.20.0", alone)
+    assert "--node-ip-address 127.0.0.1" in rendered["argv"][2]
+    assert "ray.py 8 6380 127.0.0.1 &&" in rendered["argv"][2]
+    assert rendered["env"]["RAY_ADDRESS"] == "127.0.0.1:6379"
+
+
+def test_ray_copies_nothing_that_a_rank_has_of_its_own() -> None:
+    rendered = launch("vllm", "0.20.0", OVER_RAY | {"env": {"NCCL_IB_TC": "106"}})
     assert rendered["env"]["VLLM_USE_RAY_V2_EXECUTOR_BACKEND"] == "1"
-    (file,) = rendered["files"]
+    file = rendered["files"][0]
     assert file["path"] == f"{rendered['env']['VLLM_CONFIG_ROOT']}/ray_non_carry_over_env_vars.json"
-    kept = {"VLLM_API_KEY", "VLLM_HOST_IP", "NCCL_IB_HCA", "NCCL_IB_TC", "NCCL_SOCKET_IFNAME"}
+    kept = {"HF_TOKEN", "VLLM_API_KEY", "VLLM_HOST_IP", "NCCL_IB_TC", "NCCL_SOCKET_IFNAME", "HF_HUB_OFFLINE"}
     assert kept <= set(json.loads(file["content"]))
 
 
-def test_ray_and_the_engine_over_it_share_sockets_in_containers() -> None:
-    container = {"runtime": "podman", "image": "engine:1"}
-    node = launch("ray", "2.49.2", container)["container"]
-    server = launch("vllm", "0.10.2", container | {"executor": "ray"})["container"]
-    volume = {"source": "fullrank-engine-ray", "target": "/tmp/ray", "read_only": False}
-    assert volume in node["mounts"]
-    assert volume in server["mounts"]
-    assert (node["name"], server["name"]) == ("fullrank-engine-ray", "fullrank-engine")
+def test_over_ray_a_rank_is_one_container() -> None:
+    box = OVER_RAY | {"runtime": "podman", "image": "engine:1"}
+    head, other = (launch("vllm", "0.10.2", box | rank)["container"] for rank in ({}, RANK_1))
+    assert (head["name"], head["entrypoint"]) == ("fullrank-engine", "/bin/sh")
+    inner = head["command"][3:]
+    assert inner[:2] == ["/bin/sh", "-c"] and ". /etc/fullrank/engine.secret.env" in inner[2]
+    assert (other["name"], other["entrypoint"]) == ("fullrank-engine", "ray")
+    mounted = {mount["source"] for mount in head["mounts"]}
+    assert {"/etc/fullrank/engine.ray.py", "/etc/fullrank/engine.vllm/ray_non_carry_over_env_vars.json"} <= mounted
+
+
+def test_only_who_has_the_token_of_the_group_is_heard_by_ray() -> None:
+    file = "/etc/fullrank/engine.group.token"
+    for rank in ({}, RANK_1):
+        process = launch("vllm", "0.10.2", OVER_RAY | rank)
+        assert (process["group_token"], process["load_credential"]) == (file, f"group.token:{file}")
+        assert process["env"]["RAY_AUTH_MODE"] == "token"
+        assert process["env"]["RAY_AUTH_TOKEN_PATH"] == "/run/credentials/fullrank-engine.service/group.token"
+        box = launch("vllm", "0.10.2", OVER_RAY | rank | {"runtime": "docker", "image": "engine:1"})
+        assert (box["group_token"], box["load_credential"]) == (file, "")
+        assert box["container"]["env"]["RAY_AUTH_TOKEN_PATH"] == file
+        assert {"source": file, "target": file, "read_only": True} in box["container"]["mounts"]
+    assert launch("vllm", "0.11.2", {})["group_token"] == ""
+
+
+def test_every_ray_of_the_catalog_has_the_options_that_a_node_is_started_with() -> None:
+    catalog = read_catalog("ray")
+    for version in catalog.versions:
+        for rank in ({"gpus": [0]}, RANK_1):
+            assert failed(launch("ray", version, rank)) == {}
 
 
 def test_gpus_of_a_container_are_devices_and_of_a_process_indices() -> None:

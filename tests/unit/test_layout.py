@@ -41,6 +41,7 @@ TOUCH_THE_WORLD = {
     "group_check": "the supervisor's status file",
     "group_engine": "systemd, procfs and cgroups",
     "engine_metrics": "HTTP",
+    "ray_gate": "Ray, inside the gate's own process",
     "router_agent": "sockets, signals and files of the router's own process",
     "host": "files, commands and connections of a node",
     "links": "sysfs",

@@ -33,6 +33,12 @@ def test_the_good_node_passes_everything(root: Path) -> None:
     json.dumps(answer)
 
 
+def test_over_ray_the_python_of_the_environment_is_compared_too(root: Path) -> None:
+    recorded.write(root, "commands/opt/engine/bin/python --version", "Python 3.12.3\n")
+    assert "python" not in node.ask(root)["node"]["versions"]
+    assert node.ask(root, ray=True)["node"]["versions"]["python"] == "3.12.3"
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found_with_its_remedy(name: str, root: Path) -> None:
     id, status, part, plant = FAULTS[name]

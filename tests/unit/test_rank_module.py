@@ -32,6 +32,7 @@ def given(**launch: Any) -> dict[str, Any]:
         "spec_hash": "abc",
         "environment_file": "",
         "load_credential": "",
+        "group_token": "",
         "files": [],
         "secret_file": {},
         "rendezvous_port": 29500,
@@ -50,12 +51,12 @@ def given(**launch: Any) -> dict[str, Any]:
 
 
 def test_a_launch_without_a_key_is_one_unit() -> None:
-    assert list(rank_files.engine_files(given())) == [Path("/etc/systemd/system/fullrank-tiny.service")]
+    assert list(rank_files.engine_files(given(), "k")) == [Path("/etc/systemd/system/fullrank-tiny.service")]
 
 
 def test_the_key_goes_to_a_file_of_its_own() -> None:
     secret_file = {"path": "/etc/fullrank/tiny.secret.env", "mode": "0600", "format": "VLLM_API_KEY=%s\n"}
-    files = rank_files.engine_files(given(secret_file=secret_file, environment_file=secret_file["path"]))
+    files = rank_files.engine_files(given(secret_file=secret_file, environment_file=secret_file["path"]), "k")
     unit, mode, hidden = files[Path("/etc/systemd/system/fullrank-tiny.service")]
     assert (mode, hidden) == (0o644, False)
     assert SECRET not in unit
@@ -63,8 +64,16 @@ def test_the_key_goes_to_a_file_of_its_own() -> None:
     assert files[Path("/etc/fullrank/tiny.secret.env")] == (f"VLLM_API_KEY={SECRET}\n", 0o600, True)
 
 
+def test_the_token_of_a_group_is_one_on_all_ranks_and_does_not_tell_its_key() -> None:
+    place = "/etc/fullrank/tiny.group.token"
+    found = [rank_files.engine_files(given(group_token=place), key)[Path(place)] for key in ("k", "k", "another")]
+    assert found[0] == found[1] != found[2]
+    text, mode, secret = found[0]
+    assert (len(text), mode, secret) == (64, 0o600, True)
+
+
 def test_the_environment_of_a_container_is_in_its_command() -> None:
-    unit, _, _ = rank_files.engine_files(given(container={"name": "fullrank-tiny", "runtime": "docker"}))[
+    unit, _, _ = rank_files.engine_files(given(container={"name": "fullrank-tiny", "runtime": "docker"}), "k")[
         Path("/etc/systemd/system/fullrank-tiny.service")
     ]
     assert "Environment=A=1" not in unit

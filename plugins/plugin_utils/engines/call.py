@@ -41,10 +41,14 @@ class Call:
     rendezvous_port: int | None = None
     files: tuple[Mapping[str, Any], ...] = ()
     """Files without secrets that must lie on the node: path and content."""
-    mounts: tuple[Mapping[str, Any], ...] = ()
-    """What a container needs besides the user's mounts."""
     head_only: tuple[str, ...] = ()
     """Options of ``engine_args`` that only rank 0 takes and that are left out on the others."""
+    before: tuple[tuple[str, ...], ...] = ()
+    """Commands that come first, one after the other; when one fails the program is not started."""
+    token: str = ""
+    """Variable that names the file with a secret of the group to whom runs in it; empty where there is no such thing."""
+    is_engine: bool = True
+    """Whether the program is the engine, and its options follow; they are checked all the same."""
 
 
 @dataclass(frozen=True)

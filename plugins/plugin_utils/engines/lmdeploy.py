@@ -47,13 +47,11 @@ def call(request: Request, options: VersionCatalog) -> Call:
     )
     args |= set_options(request, dtype="dtype", quantization="quantization")
     env = offline_env(request) | rendezvous_env(request)
-    if request.nnodes > 1:
-        args |= present(backend=("pytorch", "only this backend spans nodes"))
-        env |= ray.driver_env(request)
+    if request.executor == "ray":
+        args |= present(backend=("pytorch", "only this backend runs over Ray"))
     secret = Secret("module", "FULLRANK_API_KEY", "--api-keys", module="lmdeploy")  # lmdeploy/__main__.py
-    port = request.rendezvous_port or ray.RENDEZVOUS_PORT
-    mounts = ray.sockets(request) if request.nnodes > 1 else ()
-    return Call(("lmdeploy", "serve", "api_server"), args, OWNED, env, secret, port, mounts=mounts)
+    call = Call(("lmdeploy", "serve", "api_server"), args, OWNED, env, secret)
+    return ray.over(call, request) if request.executor == "ray" else call
 
 
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
@@ -62,5 +60,13 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) 
     if tp > 0 and tp & (tp - 1):
         where = request.variable("tensor_parallel_size")
         yield fail("size-not-power-of-two", where, f"LMDeploy takes powers of two, not {tp}", "write 1, 2, 4, 8 …")
-    if request.nnodes > 1:
-        yield from ray.server_rules(request)
+    if request.executor == "ray":
+        yield from ray.over_rules(request)
+    elif request.nnodes > 1:
+        remedy = f"write {request.variable('executor')}: ray"
+        yield fail(
+            "no-native-multi-node",
+            request.variable("executor"),
+            "LMDeploy is started on several nodes over Ray only",
+            remedy,
+        )

@@ -71,11 +71,12 @@ def call(request: Request, options: VersionCatalog) -> Call:
     program, secret = _program(request, options), Secret("env", "VLLM_API_KEY")
     if request.executor == "ray":
         args |= present(distributed_executor_backend=("ray", "executor"))
+        if not request.is_head:
+            return ray.over(Call(program, args, OWNED, env, secret), request)
         folder = f"/etc/fullrank/{request.deployment}.vllm"
-        env |= ray.driver_env(request) | _ray_env(options, folder)
-        port = request.rendezvous_port or ray.RENDEZVOUS_PORT
-        files = (ray.per_host_file(request, folder),)
-        return Call(program, args, OWNED, env, secret, port, files, ray.sockets(request))
+        env |= _ray_env(options, folder)
+        files = (ray.per_host_file(request, env, folder),)
+        return ray.over(Call(program, args, OWNED, env, secret, files=files), request)
     port = request.rendezvous_port or RENDEZVOUS_PORT
     return Call(program, args | _native_args(request, options, port), OWNED, env, secret, port, head_only=HEAD_ONLY)
 
@@ -84,7 +85,7 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) 
     """What this engine checks after parsing."""
     yield from conflicts.found(CONFLICTS, request, options.version, values)
     if request.executor == "ray":
-        yield from ray.server_rules(request)
+        yield from ray.over_rules(request)
     elif request.nnodes > 1 and not options.lookup("nnodes"):
         since = options.catalog.history("nnodes").since
         message = f"vLLM {options.asked} starts ranks on several nodes by Ray only (--nnodes came with {since})"
