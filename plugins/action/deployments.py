@@ -16,6 +16,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import F
 from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
     AROUND,
+    LOOKED_AT,
     MACHINES,
     Deployment,
     check,
@@ -54,7 +55,7 @@ class ActionModule(ControllerAction):
         ]
         for one, expected, prefix in checked:
             hosts = {host: _Complete(self._templar, task_vars["hostvars"], host) for host in one.hosts}
-            values, mistakes = _variables(one, hosts, expected)
+            values, mistakes = checked_variables(one, hosts, expected)
             variables = values | variables
             findings += mistakes
             set_there = {name for host in one.hosts for name in task_vars["hostvars"][host] if name.startswith(prefix)}
@@ -100,7 +101,7 @@ def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: {**option, "required": False} for name, option in spec.items()}
 
 
-def _variables(
+def checked_variables(
     deployment: Deployment, hostvars: Mapping[str, Mapping[str, Any]], spec: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
     """The checked variables of each host of a group, and what is wrong with them, each mistake said once."""
@@ -108,7 +109,7 @@ def _variables(
     mistakes: dict[str, Finding] = {}
     for host in deployment.hosts:
         given: dict[str, Any] = {}
-        for name, error in _template(hostvars[host], [*spec, "ansible_host"], given):
+        for name, error in _template(hostvars[host], list(dict.fromkeys([*spec, *LOOKED_AT])), given):
             mistakes.setdefault(
                 error,
                 report.fail("variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"),

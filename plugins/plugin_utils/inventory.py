@@ -18,6 +18,16 @@ MACHINES = "gpu_nodes"
 """The group of every machine once; the roles of the nodes read the variables of its hosts."""
 AROUND = ("router", "webui", "monitoring")
 """Groups of what stands around deployments, each served by the role of its name."""
+LOOKED_AT = (
+    "ansible_host",
+    "engine_replicas",
+    "engine_port",
+    "engine_rendezvous_port",
+    "engine_group_port",
+    "engine_device",
+    "engine_gpus",
+)
+"""The variables that `check` looks at."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,7 @@ def check(
     """What is wrong with the shape of the inventory.
 
     deployments: the child groups of ``deployments``, None when there is no such group.
-    variables: host → its variables, with defaults; ``ansible_host``, ``engine_replicas``, ``engine_port``,
-    ``engine_rendezvous_port``, ``engine_group_port``, ``engine_device`` and ``engine_gpus`` are looked at.
+    variables: host → its variables, those of `LOOKED_AT` among them, with defaults.
     required: whether there must be one; nodes can be prepared before anybody knows what they will serve.
     """
     if not deployments and not required:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from ansible_collections.fullrank.serving.plugins.action.deployments import checked_variables
 from ansible_collections.fullrank.serving.plugins.plugin_utils import inventory, rendezvous, reports, tables, waiting
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import Deployment
 
@@ -89,6 +90,20 @@ def test_two_deployments_on_one_machine_share_no_gpu(first: Any, second: Any, wo
     }
     (found,) = inventory.check([Deployment("a", ("x",)), Deployment("b", ("y",))], given)
     assert found["code"] == "gpus-used-twice" and words in found["message"]
+
+
+def test_the_shape_is_checked_with_what_the_inventory_says_whatever_the_specifications() -> None:
+    """A role that stands around deployments asks for them without the engine's specification."""
+    machine = {"ansible_host": "192.0.2.1", "engine_gpus": [0], "engine_port": 8000, "engine_rendezvous_port": 29500}
+    given = {"x": machine, "y": machine | {"engine_port": 8001, "engine_rendezvous_port": 29501}}
+    two = [Deployment("a", ("x",)), Deployment("b", ("y",))]
+    variables: dict[str, dict[str, Any]] = {}
+    for one in two:
+        values, mistakes = checked_variables(one, given, {})
+        assert not mistakes
+        variables |= values
+    (found,) = inventory.check(two, variables)
+    assert found["message"] == "GPU 0 of 192.0.2.1 is also used by a"
 
 
 @pytest.mark.parametrize(
