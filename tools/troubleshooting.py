@@ -72,6 +72,8 @@ def page() -> str:
 
 
 def _entry(one: dict[str, Any], line: str) -> str:
+    # compilers quote as the locale does; pages do as ansible-test wants it
+    line = line.replace("\u2018", "'").replace("\u2019", "'")
     shown = line.strip() if len(line.strip()) <= SHOWN else f"{line.strip()[:SHOWN]}…"
     kind = "" if one["level"] == "cause" else f" ({one['level']})"
     source = f"<{one['source']}>" if one["source"].startswith("http") else one["source"]
