@@ -182,6 +182,7 @@ log:
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     units,
 )
 
-REMOVALS = 3
+REMOVALS, REMOVAL_PAUSE = 3, 1.0  # seconds
 STATES = ["present", "rolled_back", "started", "stopped", "absent"]
 GROUP: dict[str, Any] = {
     "rank": {"type": "int", "required": True},
@@ -353,7 +354,9 @@ class Rank:
             code, _unused_out, _unused_error = self.module.run_command([program, "container", "inspect", name])
             if code:
                 return
-            _unused_code, _unused_out, error = self.module.run_command([program, "rm", "--force", name])
+            code, _unused_out, error = self.module.run_command([program, "rm", "--force", name])
+            if code:
+                time.sleep(REMOVAL_PAUSE)
         code, _unused_out, _unused_error = self.module.run_command([program, "container", "inspect", name])
         if code == 0:
             self.module.fail_json(
