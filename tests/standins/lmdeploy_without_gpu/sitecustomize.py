@@ -36,21 +36,37 @@ def serve(model_path, **options):
     nodes = nodes_of(options["backend_config"].tp)
 
     class Door(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            if keys and self.headers.get("Authorization", "").removeprefix("Bearer ") not in keys:
+        def refused(self):
+            refused = bool(keys) and self.headers.get("Authorization", "").removeprefix("Bearer ") not in keys
+            if refused:
                 self.answer(401, {"error": "Invalid request api key"})
-            else:
-                usage = {"completion_tokens": 1}
-                choice = {"text": "!", "message": {"role": "assistant", "content": "!"}}
-                self.answer(200, {"choices": [choice], "usage": usage, "nodes": nodes})
+            return refused
+
+        def do_GET(self):
+            if not self.refused():
+                self.answer(200, {"data": [{"id": options["model_name"], "object": "model"}]})
+
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.refused():
+                return
+            if asked.get("stream"):
+                parts = [json.dumps({"choices": [{"delta": {"content": word}}]}) for word in "!?"]
+                self.send("".join(f"data: {part}\n\n" for part in [*parts, "[DONE]"]), "text/event-stream")
+                return
+            choice = {"text": "!", "message": {"role": "assistant", "content": "!"}}
+            self.answer(200, {"choices": [choice], "usage": {"completion_tokens": 1}, "nodes": nodes})
 
         def answer(self, status, body):
-            text = json.dumps(body).encode()
+            self.send(json.dumps(body), "application/json", status)
+
+        def send(self, text, kind, status=200):
+            content = text.encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(content)
 
     print(f"a stand-in serves {options['model_name']} of {model_path}", flush=True)
     ThreadingHTTPServer((options["server_name"], options["server_port"]), Door).serve_forever()
