@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,8 @@ RECORD = "/var/lib/fullrank/host_tuning.json"
 # what a Debian has after installation, on every node of the ground
 AT_FIRST = {"net.core.somaxconn": "4096", "net.ipv4.ip_local_reserved_ports": ""}
 WANTED = {"net.core.somaxconn": "8192", "net.ipv4.ip_local_reserved_ports": "29500,40000-40010"}
-DROP_ALL_BUT_SSH = (
-    "flush ruleset; table inet filter { chain input { type filter hook input priority 0; policy drop; "
-    "ct state established,related accept; iif lo accept; tcp dport 22 accept; }; }"
-)
+# the firewall that it shows lets in ssh and an endpoint's ports, 41234 not among them
+SECURITY = Path(__file__).resolve().parents[3] / "docs/security.md"
 
 
 @pytest.fixture
@@ -151,7 +150,8 @@ def test_what_is_no_longer_wanted_gets_back_what_it_had(node: Host, play: Callab
 def firewall(node: Host) -> Iterator[None]:
     """The user's own ruleset, kept by nftables.service over reboots; somebody who would answer behind it."""
     node.check_output("cp /etc/nftables.conf /root/nftables.conf.save")
-    node.check_output(f"printf '#!/usr/sbin/nft -f\\n%s\\n' '{DROP_ALL_BUT_SSH}' > /etc/nftables.conf")
+    (rules,) = re.findall(r"^```nft\n(.*?)^```", SECURITY.read_text(), re.MULTILINE | re.DOTALL)
+    node.check_output("{ echo '#!/usr/sbin/nft -f'; echo %s; } >/etc/nftables.conf", rules)
     node.check_output("systemctl enable --quiet --now nftables && systemctl restart nftables")
     node.check_output("systemd-run --unit=answers --collect python3 -m http.server 41234")
     yield
