@@ -34,6 +34,9 @@ options:
     type: list
     elements: path
     default: []
+  weights:
+    description: Folder of the weights, whose shards are looked at (RV(incomplete)); for weights that have no manifest.
+    type: path
   deployment:
     description: Deployment whose supervisors' key RV(group_key_digest) is about.
     type: str
@@ -79,6 +82,14 @@ missing:
   returned: always
   type: list
   elements: str
+incomplete:
+  description: >-
+    Shards in O(weights) that no engine could load - those of C(model.safetensors.index.json) that are not there, and those
+    that are shorter or longer than their own header says.
+  returned: always
+  type: list
+  elements: str
+  sample: [model-00017-of-000163.safetensors]
 group_key_digest:
   description: >-
     Tells whether ranks share the key with which their supervisors sign, without telling the key - the beginning of its
@@ -93,7 +104,7 @@ import socket
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes, units
+from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes, units, weights
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
@@ -121,6 +132,7 @@ def main() -> None:
             "network": {"type": "str"},
             "ports": {"type": "list", "elements": "int", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "weights": {"type": "path"},
             "deployment": {"type": "str"},
         },
         supports_check_mode=True,
@@ -148,6 +160,7 @@ def main() -> None:
         unreachable=unreachable,
         listeners=owners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
+        incomplete=weights.not_whole(Path(given["weights"])) if given["weights"] else [],
         group_key_digest=key_digest(Path(units.group_secret(given["deployment"]))) if given["deployment"] else "",
     )
 

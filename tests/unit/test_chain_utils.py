@@ -134,7 +134,7 @@ def test_a_machine_holds_one_rank_of_a_deployment() -> None:
 
 def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> dict[str, Any]:
     ways = [{"interface": interface, "address": address}] if address else []
-    return {"candidates": ways, "unreachable": [], "listeners": [], "missing": [], **more}
+    return {"candidates": ways, "unreachable": [], "listeners": [], "missing": [], "incomplete": [], **more}
 
 
 OWN = ("fullrank-tiny.service", "fullrank-tiny-group.service")
@@ -174,6 +174,12 @@ LISTENER = {"port": 29500, "pid": 7, "command": "python3 -m http.server 29500", 
         (facts("10.0.0.2", listeners=[LISTENER]), "", "port-in-use", "port 29500 is in use by pid 7"),
         (facts("10.0.0.2", listeners=[{**LISTENER, "pid": 0, "unit": ""}]), "", "port-in-use", "could not be seen"),
         (facts("10.0.0.2", missing=["/m/config.json"]), "", "missing-file", "/m/config.json does not exist"),
+        (
+            facts("10.0.0.2", incomplete=["a.safetensors", "b.safetensors"]),
+            "",
+            "incomplete-weights",
+            "a.safetensors of its weights is not there or not whole, and 1 more",
+        ),
         (facts("10.0.0.1"), "", "same-address", "10.0.0.1 of rank 0 (n1)"),
     ],
 )

@@ -113,6 +113,18 @@ def test_missing_weights_are_refused(play: Callable[..., Any]) -> None:
     assert "tiny rank 1 (n2): /srv/models/absent/config.json does not exist" in run.text
 
 
+@pytest.mark.usefixtures("untouched")
+def test_a_copy_that_was_cut_off_is_refused(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    nodes["n1"].check_output("cp -r /srv/models/tiny /var/lib/whole")
+    nodes["n2"].check_output("cp -r /srv/models/tiny /var/lib/whole && truncate -s -1 /var/lib/whole/model.safetensors")
+    run = play("site.yml", engine_model="/var/lib/whole")
+    for host in nodes.values():
+        host.check_output("rm -r /var/lib/whole")
+    assert run.rc != 0
+    assert "tiny rank 1 (n2): model.safetensors of its weights is not there or not whole" in run.text
+    assert "tiny rank 0 (n1): model.safetensors" not in run.text
+
+
 def test_an_engine_that_dies_while_loading(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     """The real engine, and weights that it cannot read."""
     for host in nodes.values():
