@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import fp8_checkpoint as checkpoints
 from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
 from ansible_collections.fullrank.serving.plugins.module_utils.manifest import ManifestError, Problem
 
@@ -153,34 +151,6 @@ def look(root: Path) -> Copy:
     if ready != found:
         return Copy(manifest, found, False, f"{root / manifests.READY} belongs to another manifest")
     return Copy(manifest, found, True, "")
-
-
-def not_whole(root: Path) -> list[str]:
-    """Shards of the checkpoint in ``root`` that an engine could not load: the index names them and they are not there, or
-    they end elsewhere than their own header says. What a copy that was cut off leaves, seen without a manifest.
-
-    Format: https://huggingface.co/docs/safetensors/index#format
-    """
-    try:
-        index = json.loads((root / checkpoints.INDEX).read_text(encoding="utf-8"))
-        named = checkpoints.weight_files((), index)
-    except FileNotFoundError:
-        named = checkpoints.weight_files((path.name for path in root.glob("*.safetensors")), None)
-    except (OSError, ValueError, TypeError, AttributeError):
-        return [checkpoints.INDEX]
-    return [name for name in named if not _is_whole(root / name)]
-
-
-def _is_whole(shard: Path) -> bool:
-    try:
-        size = shard.stat().st_size
-        with shard.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, size)))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, TypeError, AttributeError, LookupError):
-        return False
-    return bool(size == 8 + length + max(ends, default=0))
 
 
 def write(root: Path, name: str, content: bytes) -> None:

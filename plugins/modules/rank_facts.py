@@ -104,7 +104,7 @@ import socket
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes, units, weights
+from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes, shards, units
 from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
 
 
@@ -160,7 +160,7 @@ def main() -> None:
         unreachable=unreachable,
         listeners=owners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
-        incomplete=weights.not_whole(Path(given["weights"])) if given["weights"] else [],
+        incomplete=shards.not_whole(Path(given["weights"])) if given["weights"] else [],
         group_key_digest=key_digest(Path(units.group_secret(given["deployment"]))) if given["deployment"] else "",
     )
 

@@ -50,6 +50,7 @@ TOUCH_THE_WORLD = {
     "trees": "a folder with all that is in it",
     "systemd": "procfs; commands by the caller's function",
     "text_files": "files of a node",
+    "shards": "a model's folder",
     "weights": "a model's folder",
     "weights_checking": "a model's folder, inside the transfer's own process",
     "weights_copying": "the other nodes of a transfer, by rsync",

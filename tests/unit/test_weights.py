@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
-from ansible_collections.fullrank.serving.plugins.module_utils import weights
+from ansible_collections.fullrank.serving.plugins.module_utils import shards, weights
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,20 +174,20 @@ def shard(values: int) -> bytes:
 def test_shards_without_a_manifest_are_judged_by_index_and_header(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.safetensors").write_bytes(shard(10 * number))
-    assert weights.not_whole(tmp_path) == []
+    assert shards.not_whole(tmp_path) == []
     index = {"weight_map": {f"layer{number}": f"{number}.safetensors" for number in range(3)}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     for content in (shard(10)[:-1], shard(10) + b"?", shard(10)[:20], b"", b"\xff" * 100, b"\x02" + bytes(7) + b"[]"):
         (tmp_path / "1.safetensors").write_bytes(content)
-        assert weights.not_whole(tmp_path) == ["1.safetensors"]
+        assert shards.not_whole(tmp_path) == ["1.safetensors"]
     (tmp_path / "2.safetensors").unlink()
     (tmp_path / "3.safetensors").write_bytes(b"")  # the index does not name it
-    assert weights.not_whole(tmp_path) == ["1.safetensors", "2.safetensors"]
+    assert shards.not_whole(tmp_path) == ["1.safetensors", "2.safetensors"]
     for content in ("{", "[]", '{"weight_map": [1]}'):
         (tmp_path / "model.safetensors.index.json").write_text(content)
-        assert weights.not_whole(tmp_path) == ["model.safetensors.index.json"]
+        assert shards.not_whole(tmp_path) == ["model.safetensors.index.json"]
 
 
 def test_weights_of_another_kind_are_not_judged(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"?")
-    assert weights.not_whole(tmp_path) == []
+    assert shards.not_whole(tmp_path) == []
