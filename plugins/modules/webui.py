@@ -293,12 +293,15 @@ class Webui:
         return f"the administrator cannot log in (HTTP {status})"
 
     def again(self) -> str:
-        """Start what ran before, if anything did."""
+        """Start what ran before, if anything did, and wait until people can use it."""
         if self.service.state_before["active"] != "active" and not self.pending:
             return "Nothing ran before"
         self.service.systemctl("start", self.service.unit)
-        why = self.service.wait(lambda: "", 0)
-        return f"What ran before was started again{', and ' + why if why else ''}"
+        before = self.service.before[webui_unit.UNIT]
+        door = webui_unit.door(before.content) if before else None
+        url = f"http://{_reached(door[0])}:{door[1]}" if door else ""
+        why = self.service.wait(lambda: webui_probe.unhealthy(url) if url else "", self.given["start_timeout"])
+        return f"What ran before was started again{', but ' + why if why else ' and answers'}"
 
     def fail(self, why: str, backup: Path | None) -> None:
         """Put back what was there, and say what happened."""

@@ -68,7 +68,7 @@ def test_a_setting_that_keeps_it_from_starting_is_taken_back(
         webui_env={"PGVECTOR_INITIALIZE_MAX_VECTOR_LENGTH": "many"},
     )
     assert run.rc != 0
-    assert "What ran before was started again" in run.text
+    assert "What ran before was started again and answers" in run.text
     assert "invalid literal for int()" in run.text  # what it said itself
     assert api.log_in() == 200
 
@@ -105,7 +105,7 @@ def test_an_upgrade_that_fails_gives_version_and_data_back(
     run = play("playbooks/webui.yml", **broken)
     assert run.rc != 0
     assert "Open WebUI 0.12.99: it ended" in run.text
-    assert "The data is as it was before" in run.text and "What ran before was started again" in run.text
+    assert "The data is as it was before" in run.text and "What ran before was started again and answers" in run.text
     assert "stand-in of a broken version: the database is gone now" in run.text
     run = play("playbooks/webui.yml", **NEWER)
     assert (run.rc, run.changed) == (0, 0)
