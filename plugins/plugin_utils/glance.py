@@ -11,7 +11,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import l
 
 # heading → cell of a row; a column that is empty in all rows is not shown
 _COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE")
-READY = ("ready", "alive")
+AS_WANTED = ("ready", "stopped", "not installed")  # the last two: by the operator
 
 
 def details(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def not_ready(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line for each rank that is not as it should be; none when everything serves."""
+    """One line for each rank that is not as it should be; none when everything serves that should."""
     replicas: dict[str, int] = {}
     for row in rows:
         replicas[row["deployment"]] = max(replicas.get(row["deployment"], 1), row["replica"] + 1)
@@ -63,5 +63,5 @@ def not_ready(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{name} rank {row['rank']} ({row['host']}): {row['health']}"
         for row in rows
         for name in [label(row["deployment"], row["replica"], replicas[row["deployment"]])]
-        if row["health"] not in READY
+        if row["health"] not in AS_WANTED
     ]

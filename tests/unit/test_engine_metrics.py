@@ -86,7 +86,7 @@ def test_only_columns_with_something_in_them_are_shown() -> None:
 
 
 def test_what_does_not_serve() -> None:
-    rows = [ROW, {**ROW, "rank": 1, "health": "alive"}, {**ROW, "rank": 2, "health": "down"}]
+    rows = [ROW, {**ROW, "rank": 1, "health": "stopped"}, {**ROW, "rank": 2, "health": "down"}]
     assert glance.not_ready(rows) == ["a rank 2 (n1): down"]
     rows = [ROW, {**ROW, "replica": 1, "health": "down"}]
     assert glance.not_ready(rows) == ["a replica 1 rank 0 (n1): down"]
