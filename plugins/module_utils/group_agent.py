@@ -190,12 +190,13 @@ class Agent:
             if signal.SIGTERM in asked and not self.core.leaving:
                 say("leaves the group")
                 self.core.leaving = True
-                self.engine.stop()
                 next_tick = 0.0
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + group_core.TICK_S
                 engine = self._tick()
                 notify("WATCHDOG=1")
+                if self.core.leaving and engine.state == group_core.RUNNING:
+                    self.engine.stop()
                 if self.core.leaving and engine.state == group_core.STOPPED:
                     goodbyes += 1
                     next_tick = 0.0

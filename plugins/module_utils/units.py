@@ -56,7 +56,8 @@ Restart=always
 RestartSec=1
 WatchdogSec=20
 WatchdogSignal=SIGKILL
-# on SIGTERM it stops its engine, in the time that the engine is given
+# on SIGTERM it stops its engine, in the time that the engine is given; that signal is not for the systemctl with which it does so
+KillMode=mixed
 TimeoutStopSec={stop_timeout}
 # a node that is short of time or memory must not lose it first: before others in its control group, and before other groups
 Nice=-10

@@ -57,12 +57,25 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import engine_metrics, group_check, units
+from ansible_collections.fullrank.serving.plugins.module_utils import engine_metrics, group_check, group_core, units
 
 NOTICED_S = 3.0
 """Routers ask the supervisor every second."""
 
+READ_AGAIN_S = 15.0
+"""A supervisor that has just read its configuration again asks its engine for a completion before it says ready."""
+
 ASK_S = 5.0
+
+
+def serves(name: str) -> bool:
+    """Whether the deployment is ready. Where its engine runs, a supervisor that has just found it again is waited for."""
+    deadline = time.monotonic() + READ_AGAIN_S
+    while True:
+        said = group_check.status(name) or {}
+        if said.get("ready") or said.get("engine") != group_core.RUNNING or time.monotonic() > deadline:
+            return bool(said.get("ready"))
+        time.sleep(0.5)
 
 
 def left(config: dict[str, Any], key: str) -> float | None:
@@ -83,7 +96,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     name = module.params["deployment"]
-    if not (group_check.status(name) or {}).get("ready"):
+    if not serves(name):
         module.exit_json(changed=False)
     if module.check_mode:
         module.exit_json(changed=True)
