@@ -19,7 +19,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     text_files,
     units,
 )
-from ansible_collections.fullrank.serving.plugins.modules import rank
+from ansible_collections.fullrank.serving.plugins.modules import rank, rank_drain
 
 SECRET = "sk-not-to-be-seen"
 
@@ -304,3 +304,20 @@ def test_nothing_of_a_rank_is_left_when_it_is_removed(node: Node) -> None:
     other.write_text("{}")
     node.bring("absent")
     assert set(node.files()) == {"etc/tiny.other.group.json", "check"}
+
+
+def test_a_supervisor_that_has_just_read_its_configuration_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [{"ready": False, "engine": "running"}, None, {"ready": False, "engine": "stopped"}]
+    monkeypatch.setattr(rank_drain.time, "sleep", lambda _seconds: None)
+
+    def serves(*states: dict[str, Any] | None) -> bool:
+        left = list(states)
+        monkeypatch.setattr(rank_drain.group_check, "status", lambda _name: left.pop(0))
+        return rank_drain.serves("tiny") and not left
+
+    assert serves({"ready": True, "engine": "running"})
+    assert serves(said[0], said[0], {"ready": True, "engine": "running"})
+    assert not serves(said[0], said[1])
+    assert not serves(said[2])
+    monkeypatch.setattr(rank_drain, "READ_AGAIN_S", 0.0)
+    assert not serves(said[0])
