@@ -119,7 +119,8 @@ def results(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "head_address": places[0].address,
             "rendezvous_port": 25000,
             "model": PROD["engine_model"],
-            "venv": PROD["engine_venv"],
+            "runtime": "docker",
+            "image": PROD["engine_image"],
             "tensor_parallel_size": 32,
             "gpus_per_node": 8,
             "engine_args": PROD["engine_args"],
@@ -151,7 +152,7 @@ def test_the_page_has_arithmetic_ranks_reasons_and_commands() -> None:
     page = "\n".join(plan_page.plan_page(data))
     assert "tokens that fit: 28234846464 / 70272 = 401793 tokens" in page
     for rank, host in enumerate(HOSTS):
-        assert f"rank {rank} ({host})\n    env " in page
+        assert f"rank {rank} ({host})\n    docker run --rm " in page
         assert f"--node-rank {rank}" in page
     assert "NCCL_IB_HCA==mlx5_" in page
     for rank in data["ranks"]:
