@@ -196,7 +196,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils import (
     units,
 )
 
-REMOVALS, REMOVAL_PAUSE = 3, 1.0  # seconds
+REMOVALS = 3
+REMOVAL_PAUSE = 1.0  # seconds
 STATES = ["present", "rolled_back", "started", "stopped", "absent"]
 GROUP: dict[str, Any] = {
     "rank": {"type": "int", "required": True},
