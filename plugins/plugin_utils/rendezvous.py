@@ -124,7 +124,7 @@ def _in_the_way(where: str, own_units: Sequence[str], said: Mapping[str, Any]) -
     if shards := said["incomplete"]:
         more = f", and {len(shards) - 1} more" if len(shards) > 1 else ""
         message = f"{shards[0]} of its weights is not there or not whole{more}"
-        findings.append(fail("incomplete-weights", where, message, "copy the weights anew, on every node of the group"))
+        findings.append(fail("incomplete-weights", where, message, "copy the weights to this node again"))
     return findings
 
 
