@@ -55,10 +55,11 @@ test-nodes: test-nodes-playbook test-host-tuning test-docker test-nvidia-driver 
 test-weights: test-hubs test-model test-model-convert test-distribute ## fetch, convert and distribute
 
 .PHONY: lint
-lint: setup ## ruff, mypy, yamllint, ansible-lint, antsibull
+lint: setup ## ruff, mypy, the graph of packages, yamllint, ansible-lint, antsibull
 	ruff check .
 	ruff format --check .
 	mypy $(CHECKOUT_AS_COLLECTION)/plugins tools
+	python -m tools.package_graph > /dev/null
 	yamllint --strict .
 	ansible-lint --offline -q
 	antsibull-docs lint-collection-docs --plugin-docs --disallow-unknown-collection-refs $(CHECKOUT_AS_COLLECTION)

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils import benchmark, benchmark_plot
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight_text import table
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.text_table import table
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report import benchmark, benchmark_plot
 
 OPTIONS = {
     "results": {"type": "list", "elements": "dict", "required": True},

@@ -8,8 +8,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.module_utils import load
-from ansible_collections.fullrank.serving.plugins.plugin_utils import benchmark
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import bench_clients
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report import benchmark
 
 
 class ActionModule(ActionBase):
@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         if result.get("skipped"):  # check mode
             return result
-        _unused, given = self.validate_argument_spec(argument_spec=load.OPTIONS)
+        _unused, given = self.validate_argument_spec(argument_spec=bench_clients.OPTIONS)
         levels = [level for level in given["concurrency"] for _repeat in range(given["repeats"])]
         runs: list[dict[str, Any]] = []
         for number, level in enumerate(levels, 1):

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils import comm_text, findings
-from ansible_collections.fullrank.serving.plugins.plugin_utils.comm_verdict import Limits, as_data, judge
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report import comm_text
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report.comm_verdict import Limits, as_data, judge
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.plan import Deployed, decide
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.plan.decide import Deployed, decide
 
 _FACTS = {"type": "list", "elements": "dict"}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ class ActionModule(ControllerAction):
     def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         deployment, planning = given.pop("deployment"), given.pop("planning")
         plan = decide(Deployed(**given))
-        message = report.failures(plan["findings"], f"deployment {deployment}: nothing was started or changed")
+        message = findings.failures(plan["findings"], f"deployment {deployment}: nothing was started or changed")
         if message and not planning:
             return plan | {"failed": True, "msg": message}
-        return plan if planning else plan | {"warnings": report.lines(plan["findings"], report.WARN)}
+        return plan if planning else plan | {"warnings": findings.lines(plan["findings"], findings.WARN)}

@@ -10,11 +10,11 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.findings import Finding
-from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import (
     AROUND,
     LOOKED_AT,
     MACHINES,
@@ -66,7 +66,7 @@ class ActionModule(ControllerAction):
             "replicas": {one.name: replicas(one, variables) for one in found or []},
             "findings": findings,
         }
-        if message := report.failures(findings, "the inventory"):
+        if message := common_findings.failures(findings, "the inventory"):
             result |= {"failed": True, "msg": message}
         return result
 
@@ -112,14 +112,16 @@ def checked_variables(
         for name, error in _template(hostvars[host], list(dict.fromkeys([*spec, *LOOKED_AT])), given):
             mistakes.setdefault(
                 error,
-                report.fail("variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"),
+                common_findings.fail(
+                    "variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"
+                ),
             )
         known = {name: value for name, value in given.items() if name in spec}
         # a copy: the validator writes into the defaults of a specification
         checked = ArgumentSpecValidator(copy.deepcopy(dict(spec))).validate(known)
         for error in checked.error_messages:
             where = f"group_vars of {deployment.name}"
-            mistakes.setdefault(error, report.fail("variable", where, error, "correct it where it was set"))
+            mistakes.setdefault(error, common_findings.fail("variable", where, error, "correct it where it was set"))
         values[host] = {**checked.validated_parameters, **given}
     return values, list(mistakes.values())
 

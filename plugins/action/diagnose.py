@@ -11,8 +11,8 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import EncryptedString, VaultedValue
 from ansible.plugins.action import ActionBase
-from ansible_collections.fullrank.serving.plugins.module_utils import redact
-from ansible_collections.fullrank.serving.plugins.plugin_utils import failures, tables
+from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures, tables
 
 # Ansible's own, which hold nothing of the user's or everything once more
 _NOT_SEARCHED = ("hostvars", "vars", "groups", "ansible_facts")

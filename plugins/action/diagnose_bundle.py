@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.action.diagnose import gathering
-from ansible_collections.fullrank.serving.plugins.plugin_utils import diagnosis, replicas, tables
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import diagnosis, tables
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import replicas
 
 OPTIONS = {
     "deployments": {"type": "dict", "required": True},

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.fullrank.serving.plugins.module_utils import doors
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks
 
 
 class ActionModule(ActionBase):
@@ -18,7 +18,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=doors.OPTIONS)
+        _unused, given = self.validate_argument_spec(argument_spec=checks.OPTIONS)
         if given["ask_from"] == "node":
             return result | self._execute_module(task_vars=task_vars)
-        return result | {"changed": False, "checks": doors.look_at_all(given["doors"], given["timeout"])}
+        return result | {"changed": False, "checks": checks.look_at_all(given["doors"], given["timeout"])}

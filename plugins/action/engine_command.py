@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import mistakes, render
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import OPTIONS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import OPTIONS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import mistakes, render
 
 
 class ActionModule(ControllerAction):

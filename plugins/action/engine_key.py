@@ -13,8 +13,8 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.plugin_utils import key_file
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import key_file
 
 # 256 bits, in characters that no shell, header or YAML reads as anything else
 ALPHABET, LENGTH = string.ascii_letters + string.digits, 43

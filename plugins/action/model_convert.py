@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-PROGRAM = Path(__file__).parents[1] / "plugin_utils" / "convert_worker.py"
+PROGRAM = Path(__file__).parents[1] / "module_utils/weights/convert/worker.py"
 KEPT = ("converted", "bytes")
 """What only the call that started the conversion knows."""
 

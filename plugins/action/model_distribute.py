@@ -14,9 +14,17 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.module_utils.weights_transfer import OPTIONS, outlook, transfer_id
-from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.distribution import Part, distribute, shared
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.request import (
+    OPTIONS,
+    outlook,
+    transfer_id,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.weights_distribution import (
+    Part,
+    distribute,
+    shared,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
 
 # A node is asked again after this share of the time so far: watching costs little, and ends soon after the transfer.
 ASK_AGAIN_SHARE, SOONEST_S, LATEST_S = 0.05, 1.0, 10.0
@@ -83,7 +91,7 @@ class ActionModule(ActionBase):
         else:
             plan, findings = distribute(given["path"], given["source"], copies, given["streams"])
         if findings:
-            message = report.failures(findings, f"{given['path']}: nothing was sent or changed")
+            message = common_findings.failures(findings, f"{given['path']}: nothing was sent or changed")
             first = next(iter(copies), self.host)
             message = message if self.host == first else f"see {first}"
             return {"changed": False, "failed": True, "findings": findings, "msg": message}

@@ -10,8 +10,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.module_utils import fetch_plan, weights
-from ansible_collections.fullrank.serving.plugins.plugin_utils import fetch_text
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report import fetch_progress
 
 INTERVAL_S = 1.0
 SAY_EVERY_S = 10.0
@@ -47,7 +48,7 @@ class ActionModule(ActionBase):
             changed = True
             if time.monotonic() - said >= SAY_EVERY_S:
                 said = time.monotonic()
-                text = fetch_text.line(told["fetch"])
+                text = fetch_progress.line(told["fetch"])
                 Display().display(f"  {task_vars['inventory_hostname']}: {given['repo']}: {text}")
             time.sleep(INTERVAL_S)
             told = self._execute_module(module_args=given | {"state": "watched"}, task_vars=task_vars)
@@ -59,14 +60,14 @@ class ActionModule(ActionBase):
     def _listed(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         root = Path(given["repo"])
         include, exclude = given.get("include") or [], given.get("exclude") or []
-        sizes = {path: size for path, size in weights.sizes(root).items() if fetch_plan.chosen(path, include, exclude)}
-        Display().display(f"  reading {fetch_text.amount(sum(sizes.values()))} below {root} on the controller")
-        sums = weights.hash_files(root, sorted(sizes))
+        sizes = {path: size for path, size in weights_folder.sizes(root).items() if plan.chosen(path, include, exclude)}
+        Display().display(f"  reading {fetch_progress.amount(sum(sizes.values()))} below {root} on the controller")
+        sums = weights_folder.hash_files(root, sorted(sizes))
         return [{"path": path, "size": sizes[path], "sha256": sums[path]} for path in sorted(sizes)]
 
     def _send(self, given: dict[str, Any]) -> None:
         """Put into the partial folder what the node does not have: whole files, as the connection plugins know no parts."""
-        arrived = f"{given['path'].rstrip('/')}/{fetch_plan.ARRIVED}"
+        arrived = f"{given['path'].rstrip('/')}/{plan.ARRIVED}"
         for number, one in enumerate(given["files"], 1):
             final = f"{given['path'].rstrip('/')}/{one['path']}"
             if one["sha256"] in (self._checksum(final), self._checksum(f"{arrived}/{one['path']}")):
@@ -75,7 +76,9 @@ class ActionModule(ActionBase):
             self._execute_module(
                 "ansible.builtin.file", {"path": folder, "state": "directory", "mode": "0755"}, task_vars=self.task_vars
             )
-            text = f"sending {one['path']} ({fetch_text.amount(one['size'])}), {number} of {len(given['files'])} files"
+            text = (
+                f"sending {one['path']} ({fetch_progress.amount(one['size'])}), {number} of {len(given['files'])} files"
+            )
             Display().display(f"  {self.task_vars['inventory_hostname']}: {text}")
             temporary = self._connection._shell.join_path(self._make_tmp_path(), "file")
             self._connection.put_file(str(Path(given["repo"]) / one["path"]), temporary)

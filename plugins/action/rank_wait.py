@@ -14,8 +14,8 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.fullrank.serving.plugins.plugin_utils import progress, tables
-from ansible_collections.fullrank.serving.plugins.plugin_utils.waiting import given_up, last_words
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import start_progress, tables
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.waiting import given_up, last_words
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},
@@ -41,14 +41,14 @@ class Board:
         self.failed = folder / f"fullrank-{head}-{attempt}.failed"
         self.stage = folder / f"fullrank-{head}-{attempt}.stage"
 
-    def tell(self, rank: int, stage: progress.Stage) -> None:
+    def tell(self, rank: int, stage: start_progress.Stage) -> None:
         work = self.stage.with_suffix(f".work-{rank}")
         work.write_text(json.dumps(asdict(stage)))
         work.replace(self.stage.with_suffix(f".stage-{rank}"))  # in one step: the others read it at any time
 
-    def stages(self) -> dict[int, progress.Stage]:
+    def stages(self) -> dict[int, start_progress.Stage]:
         return {
-            int(file.suffix.rpartition("-")[2]): progress.Stage(**json.loads(file.read_text()))
+            int(file.suffix.rpartition("-")[2]): start_progress.Stage(**json.loads(file.read_text()))
             for file in self.stage.parent.glob(f"{self.stage.stem}.stage-*")
         }
 
@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
 
     def _wait(self, board: Board, started: float) -> str:
         """Wait; the reason for which it failed, empty when the group is ready."""
-        teller = progress.Teller()
+        teller = start_progress.Teller()
         while True:
             waited = time.monotonic() - started
             try:
@@ -101,18 +101,18 @@ class ActionModule(ActionBase):
             why = self._verdict(info, board, waited)
             if why is not None:
                 return why
-            stage = progress.stage(tables.progress(), info["log"])
-            board.tell(self.rank, stage or progress.STARTING)
+            stage = start_progress.stage(tables.progress(), info["log"])
+            board.tell(self.rank, stage or start_progress.STARTING)
             text = self._does(info, stage, board)
             if teller.due(waited, stage.phase if stage else "", text):
                 Display().display(f"  {self.name}: {waited:.0f} s, {text}")
             time.sleep(INTERVAL_S)
 
-    def _does(self, info: dict[str, Any], stage: progress.Stage | None, board: Board) -> str:
+    def _does(self, info: dict[str, Any], stage: start_progress.Stage | None, board: Board) -> str:
         """What the rank does, by its engine's log; by its supervisor, before the engine runs."""
         group = info["group"]
         if stage and group.get("phase") != "waiting":
-            return progress.words(self.rank, board.stages())
+            return start_progress.words(self.rank, board.stages())
         return str(group.get("says") or last_words(info["log"]) or "waiting for its supervisor")
 
     def _verdict(self, info: dict[str, Any], board: Board, waited: float) -> str | None:

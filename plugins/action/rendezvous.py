@@ -6,10 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.units import container_name, group_unit_name, unit_name
-from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.rendezvous import agree, planned
+from ansible_collections.fullrank.serving.plugins.module_utils.rank.units import (
+    container_name,
+    group_unit_name,
+    unit_name,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.rendezvous import agree, planned
 
 OPTIONS = {
     "deployment": {"type": "str", "required": True},
@@ -42,7 +46,7 @@ class ActionModule(ControllerAction):
             "address": places[rank].address,
             "head_address": places[0].address,
         }
-        if message := report.failures(findings, f"deployment {label}: nothing was started or changed"):
+        if message := common_findings.failures(findings, f"deployment {label}: nothing was started or changed"):
             # every rank stops here; the first that can speak says why
             speaker = next(rank for rank, said in enumerate(given["facts"]) if "candidates" in said)
             result |= {"failed": True, "msg": message if rank == speaker else f"see rank {speaker} ({hosts[speaker]})"}

@@ -6,17 +6,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils import findings as report
-from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.controller_action import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import (
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import (
     ADDRESSES,
     deployments,
     replicas_of,
     variables_of,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import render
-from ansible_collections.fullrank.serving.plugins.plugin_utils.routes import OWN_VARIABLES, SMG, Router, routes
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.router_routes import (
+    OWN_VARIABLES,
+    SMG,
+    Router,
+    routes,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
 
 OPTIONS = {
     "host": {"type": "str", "default": "0.0.0.0"},
@@ -42,9 +47,9 @@ class ActionModule(ControllerAction):
                 findings += launch["findings"]
                 route["balancer"]["argv"] = launch["argv"]
         result = {"routes": found, "findings": findings}
-        if message := report.failures(findings, f"router {router.name}: nothing was changed"):
+        if message := common_findings.failures(findings, f"router {router.name}: nothing was changed"):
             return result | {"failed": True, "msg": message}
-        return result | {"warnings": report.lines(findings, report.WARN)}
+        return result | {"warnings": common_findings.lines(findings, common_findings.WARN)}
 
 
 def balancer(route: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

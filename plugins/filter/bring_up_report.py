@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils import tables
-from ansible_collections.fullrank.serving.plugins.plugin_utils.reports import bring_up_report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import tables
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.bring_up import bring_up_report
 
 
 def report(deployment: str, host: str, hosts: list[str], results: list[Any], label: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.door_report import rows
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report.endpoint_report import rows
 
 
 class FilterModule:

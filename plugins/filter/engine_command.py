@@ -7,9 +7,9 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import mistakes, render
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch_request import OPTIONS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import OPTIONS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import mistakes, render
 
 
 def engine_command(options: Mapping[str, Any]) -> dict[str, Any]:

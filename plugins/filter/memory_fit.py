@@ -117,7 +117,7 @@ _value:
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_report import memory_fit as estimate
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit as estimate
 
 
 def memory_fit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_env import nccl_env
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.env import nccl_env
 
 DOCUMENTATION = r"""
 name: nccl_env

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_lint import nccl_lint
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint import nccl_lint
 
 DOCUMENTATION = r"""
 name: nccl_lint

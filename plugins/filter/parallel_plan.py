@@ -97,7 +97,7 @@ _value:
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory_plan import parallel_plan as choose
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan as choose
 
 
 def parallel_plan(model: Any, hardware: Any, engine: str = "sglang", **options: Any) -> dict[str, Any]:

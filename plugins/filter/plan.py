@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.plan_page import plan_data, plan_page
+from ansible_collections.fullrank.serving.plugins.plugin_utils.plan.page import plan_data, plan_page
 
 
 class FilterModule:

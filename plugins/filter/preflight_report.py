@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleTypeError
-from ansible_collections.fullrank.serving.plugins.plugin_utils.preflight import report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report.preflight import report
 
 
 def preflight_report(answers: Any, max_skew_s: float = 5.0) -> dict[str, Any]:

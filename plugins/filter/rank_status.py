@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.glance import not_ready
-from ansible_collections.fullrank.serving.plugins.plugin_utils.reports import status_rows, table
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.status import not_ready, status_rows, table
 
 
 class FilterModule:

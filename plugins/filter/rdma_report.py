@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleTypeError
-from ansible_collections.fullrank.serving.plugins.plugin_utils.rdma_report import report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report.rdma import report
 
 
 def rdma_report(answers: Any) -> dict[str, Any]:

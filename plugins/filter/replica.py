@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.fullrank.serving.plugins.plugin_utils.replicas import place
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import place
 
 
 def replica(deployment: str, hosts: list[str], host: str, replicas: int = 1) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
 
 
 class LookupModule(LookupBase):

@@ -45,8 +45,8 @@ _raw:
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.fullrank.serving.plugins.plugin_utils.endpoints import ROUTERS, endpoint
-from ansible_collections.fullrank.serving.plugins.plugin_utils.groups import replicas_of, variables_of
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import ROUTERS, endpoint
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import replicas_of, variables_of
 
 
 class LookupModule(LookupBase):

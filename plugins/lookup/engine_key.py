@@ -43,7 +43,7 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.fullrank.serving.plugins.plugin_utils import key_file
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import key_file
 
 
 class LookupModule(LookupBase):

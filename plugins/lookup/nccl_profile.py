@@ -61,7 +61,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl_profile import read_profile
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.profile import read_profile
 
 SHIPPED = Path(__file__).parents[1] / "plugin_utils" / "data" / "nccl_profiles"
 

@@ -134,7 +134,7 @@ import itertools
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import load
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import bench_clients
 
 
 class Place:
@@ -160,7 +160,9 @@ class Place:
     def folder(self) -> str:
         rc, out, err = self.run(["mktemp", "--directory", "/tmp/fullrank-benchmark.XXXXXX"])
         if rc:
-            self.module.fail_json(msg=f"no temporary folder where the client runs: {load.last_word(err or out)}")
+            self.module.fail_json(
+                msg=f"no temporary folder where the client runs: {bench_clients.last_word(err or out)}"
+            )
         return out.strip()
 
 
@@ -169,19 +171,19 @@ def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
     given = module.params
     concurrency = given["concurrency"][0]
     prompts_file, result_file = f"{folder}/prompts.json", f"{folder}/result.json"
-    prompts = given["prompts"] or load.prompts(given["requests"], given["prompt_words"], given["seed"])
-    text = load.prompts_text(list(itertools.islice(itertools.cycle(prompts), given["requests"])))
+    prompts = given["prompts"] or bench_clients.prompts(given["requests"], given["prompt_words"], given["seed"])
+    text = bench_clients.prompts_text(list(itertools.islice(itertools.cycle(prompts), given["requests"])))
     rc, out, err = place.run(["tee", prompts_file], data=text)
     if rc:
-        module.fail_json(msg=f"the prompts could not be written: {load.last_word(err)}")
-    wanted = load.Load(
+        module.fail_json(msg=f"the prompts could not be written: {bench_clients.last_word(err)}")
+    wanted = bench_clients.Load(
         concurrency=concurrency,
         prompts_file=prompts_file,
         result_file=result_file,
         **{name: given[name] for name in ("url", "model", "tokenizer", "requests", "output_tokens", "warmups", "seed")},
     )
     limit = ["timeout", "--kill-after=10", str(given["timeout"])]
-    rc, out, err = place.run([*limit, *load.argv(given["client"], given["venv"] or "", wanted)])
+    rc, out, err = place.run([*limit, *bench_clients.argv(given["client"], given["venv"] or "", wanted)])
     what = f"{given['deployment']}, {concurrency} at a time"
     if rc == 124:
         module.fail_json(
@@ -190,10 +192,10 @@ def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
     read = place.run(["cat", result_file])
     if rc or read[0]:
         module.fail_json(
-            msg=f"{what}: {given['client']}'s client failed: {load.last_word(err or out)}", rc=rc, stderr=err
+            msg=f"{what}: {given['client']}'s client failed: {bench_clients.last_word(err or out)}", rc=rc, stderr=err
         )
     try:
-        result = load.measured(given["client"], read[1], given["requests"])
+        result = bench_clients.measured(given["client"], read[1], given["requests"])
     except ValueError as broken:
         module.fail_json(msg=f"{what}: {broken}")
     return {"concurrency": concurrency, "seed": given["seed"], "requests": given["requests"]} | result
@@ -201,7 +203,7 @@ def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=load.OPTIONS,
+        argument_spec=bench_clients.OPTIONS,
         mutually_exclusive=[("venv", "container")],
         required_one_of=[("venv", "container")],
         supports_check_mode=False,

@@ -158,12 +158,13 @@ log:
   elements: str
 """
 
-import inspect
 import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import comm_run, comm_worker, links
+from ansible_collections.fullrank.serving.plugins.module_utils.comm_check import launch, worker
+from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.module_utils.node import links
 
 
 def main() -> None:
@@ -203,7 +204,7 @@ def main() -> None:
 
     backend, nnodes = given["backend"], len(given["addresses"])
     env = {name: str(value) for name, value in given["env"].items()}
-    env = comm_run.environment(env, backend, given["expect_rdma"], nnodes)
+    env = launch.environment(env, backend, given["expect_rdma"], nnodes)
     processes = given["processes"] or ("gpu" if backend == "nccl" else 2 if nnodes == 1 else 1)
     options = {
         "backend": backend,
@@ -212,23 +213,23 @@ def main() -> None:
         "timeout": given["step_timeout"],
         "vllm": given["vllm"],
     }
-    program = inspect.getsource(comm_worker)
+    program = payload.text(worker)
     where = {**given, "nnodes": nnodes, "processes": processes, "head_address": given["addresses"][0]}
     where["join_timeout"] = given["timeout"] // 2  # the rest is for what is measured
     if backend == "mpi":
-        argv = comm_run.mpirun(python, program, options, env, where)
+        argv = launch.mpirun(python, program, options, env, where)
     else:
-        argv = comm_run.torchrun(python, program, options, where)
+        argv = launch.torchrun(python, program, options, where)
 
-    unit = comm_run.unit_name(given["deployment"])
+    unit = launch.unit_name(given["deployment"])
     remove = []
     if container:
         name = unit.removesuffix(".service")
         hidden = {"NCCL_DEBUG_FILE": ""} if "NCCL_DEBUG_FILE" in given["env"] else {}
-        argv = comm_run.contained(container, name, argv, env | hidden)
+        argv = launch.contained(container, name, argv, env | hidden)
         remove = [container["runtime"], "rm", "--force", name]
         env, given["dynamic_user"] = {}, False
-    command = comm_run.transient_unit(unit, argv, env, given["timeout"], given["dynamic_user"])
+    command = launch.transient_unit(unit, argv, env, given["timeout"], given["dynamic_user"])
     if backend == "mpi" and given["rank"]:
         command = ["true"]
     # one that an interrupted run left behind, and that would end by itself a little later
@@ -240,7 +241,7 @@ def main() -> None:
         module.run_command(["systemctl", "stop", unit])
         if remove:  # a container does not end with the unit of its runtime's client
             module.run_command(remove)
-    result = comm_run.outcome(output, error, code, time.monotonic() - started, given["timeout"])
+    result = launch.outcome(output, error, code, time.monotonic() - started, given["timeout"])
     rdma = links.rdma_gbps(env.get("NCCL_IB_HCA", "")) if given["expect_rdma"] else 0.0
     result["link_gbps"] = rdma or links.interface_gbps(given["interface"])
     module.exit_json(changed=False, **result)

@@ -98,8 +98,9 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import container_toolkit, plan_answer
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.common import plan_result
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import container_toolkit
 
 
 def main() -> None:
@@ -121,7 +122,7 @@ def main() -> None:
         given["fingerprint"],
         given["runtime"],
     )
-    plan_answer.end(module, plan, given["judge"])
+    plan_result.end(module, plan, given["judge"])
 
 
 if __name__ == "__main__":

@@ -95,9 +95,9 @@ findings:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import docker_config
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import DAEMON_JSON, DaemonJson
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import config
+from ansible_collections.fullrank.serving.plugins.module_utils.docker.daemon import DAEMON_JSON, DaemonJson
 
 
 def main() -> None:
@@ -127,7 +127,7 @@ def main() -> None:
     if not module.check_mode:
         file.put(given["owner"], plan)
     if module._diff:
-        before, after = docker_config.masked(file.text), docker_config.masked(plan.text)
+        before, after = config.masked(file.text), config.masked(plan.text)
         label = given["path"]
         result["diff"] = {"before_header": label, "after_header": label, "before": before, "after": after}
     module.exit_json(changed=plan.changed, **result)

@@ -91,8 +91,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import completion, node_state, redact, systemd, units
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact, snapshot
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 COMMAND_S = 20.0
 
@@ -121,10 +124,10 @@ def main() -> None:
     given = module.params
     unit = units.unit_name(given["deployment"])
     names = given["units"] or [unit, unit.replace(".service", "-group.service")]
-    states = [systemd.state(module.run_command, name) for name in names]
+    states = [systemd_state.state(module.run_command, name) for name in names]
     there = [state for state in states if state["exists"]]
     since = min((state["since"] for state in there if state["since"]), default=0)
-    files = node_state.collect(
+    files = snapshot.collect(
         Host(timeout_s=COMMAND_S),
         [state["unit"] for state in there] or names[:1],
         since,
@@ -133,7 +136,7 @@ def main() -> None:
     )
     secrets = [*secrets_on_node(given["deployment"]), given["api_key"] or ""]
     result: dict[str, Any] = {
-        "rank_state": systemd.state(module.run_command, unit),
+        "rank_state": systemd_state.state(module.run_command, unit),
         "files": {name: redact.redact(content, secrets) for name, content in files.items()},
     }
     if given["url"]:

@@ -90,18 +90,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import (
-    docker_daemon,
-    docker_move,
-    docker_roots,
-    docker_running,
-    trees,
-)
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check, failed, report
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import STATE, DaemonJson
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_move import MoveError, Mover
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_roots import Move, Place
-from ansible_collections.fullrank.serving.plugins.module_utils.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.common import trees
+from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, report
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import containers as docker_containers
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import daemon as docker_daemon
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import data_root
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import move as docker_move
+from ansible_collections.fullrank.serving.plugins.module_utils.docker.daemon import STATE, DaemonJson
+from ansible_collections.fullrank.serving.plugins.module_utils.docker.data_root import Move, Place
+from ansible_collections.fullrank.serving.plugins.module_utils.docker.move import MoveError, Mover
 
 
 def place(path: Path) -> Place:
@@ -132,7 +130,7 @@ class DataRoot:
         if source != target:
             found.append(Move("docker", source, target, "path", *trees.used(Path(source))))
         if self.given["containerd_path"]:
-            source = docker_roots.containerd_root(docker_move.containerd_text())
+            source = data_root.containerd_root(docker_move.containerd_text())
             target = os.path.normpath(self.given["containerd_path"])
             if source != target:
                 found.append(Move("containerd", source, target, "containerd_path", *trees.used(Path(source))))
@@ -141,9 +139,9 @@ class DataRoot:
     def problems(self, moves: list[Move]) -> list[Check]:
         """All that speaks against it, asked without changing anything."""
         places = {move.target: place(Path(move.target)) for move in moves}
-        found = docker_roots.check(moves, places, docker_move.mounts())
+        found = data_root.check(moves, places, docker_move.mounts())
         what = {move.what for move in moves}
-        in_containerd = docker_roots.keeps_images_in_containerd(self.info)
+        in_containerd = data_root.keeps_images_in_containerd(self.info)
         if in_containerd and not self.given["containerd_path"] and "docker" in what:
             message = (
                 "docker keeps its images in containerd on this node, a move of the data-root would leave them behind"
@@ -156,8 +154,8 @@ class DataRoot:
             found += daemon.problems or daemon.check({"data-root": self.given["path"]}, plan)
         if moves and not self.given["restart_ok"]:
             containers = docker_daemon.containers(self.run)
-            engines = docker_running.engines(containers, docker_daemon.engine_units(self.run))
-            harmed = docker_running.together(engines, docker_running.vanishing(containers))
+            engines = docker_containers.engines(containers, docker_daemon.engine_units(self.run))
+            harmed = docker_containers.together(engines, docker_containers.vanishing(containers))
             if harmed:
                 message = f"would end {', '.join(harmed)}"
                 remedy = "stop them, or allow it (restart_ok, docker_restart_ok)"
@@ -221,7 +219,7 @@ class DataRoot:
 
     def remove_old(self) -> bool:
         """Empty the folders of before; whether there was anything."""
-        current = {self.info.get("DockerRootDir"), docker_roots.containerd_root(docker_move.containerd_text())}
+        current = {self.info.get("DockerRootDir"), data_root.containerd_root(docker_move.containerd_text())}
         gone = [old for old in self.known["old"] if old not in current]
         if gone and not self.module.check_mode:
             for old in gone:

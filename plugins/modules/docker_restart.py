@@ -66,10 +66,11 @@ import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import docker_daemon, docker_running
-from ansible_collections.fullrank.serving.plugins.module_utils.docker_daemon import DAEMON_JSON, STATE
-from ansible_collections.fullrank.serving.plugins.module_utils.files import write
-from ansible_collections.fullrank.serving.plugins.module_utils.units import parse_show
+from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import containers as docker_containers
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import daemon
+from ansible_collections.fullrank.serving.plugins.module_utils.docker.daemon import DAEMON_JSON, STATE
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import parse_show
 
 MEMORY = STATE / "started.json"
 
@@ -78,11 +79,11 @@ class Restart:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.run = module.run_command
-        self.started = docker_daemon.started(self.run)
+        self.started = daemon.started(self.run)
 
     def contents(self) -> dict[str, str]:
         """The files that docker is started with → a hash of what they hold."""
-        files = [Path(DAEMON_JSON), *map(Path, docker_daemon.unit_flags(self.run)[0])]
+        files = [Path(DAEMON_JSON), *map(Path, daemon.unit_flags(self.run)[0])]
         return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()}
 
     def start(self) -> str:
@@ -125,10 +126,10 @@ class Restart:
         )
 
     def harmed(self) -> list[str]:
-        containers = docker_daemon.containers(self.run)
-        live = docker_daemon.info(self.run).get("LiveRestoreEnabled")
-        engines = docker_running.engines(containers, docker_daemon.engine_units(self.run))
-        return docker_running.together(engines, [] if live else docker_running.stay_down(containers))
+        containers = daemon.containers(self.run)
+        live = daemon.info(self.run).get("LiveRestoreEnabled")
+        engines = docker_containers.engines(containers, daemon.engine_units(self.run))
+        return docker_containers.together(engines, [] if live else docker_containers.stay_down(containers))
 
     def restart(self, reasons: list[str]) -> None:
         before = self.backups()

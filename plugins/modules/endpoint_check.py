@@ -80,12 +80,12 @@ checks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import doors
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=doors.OPTIONS, supports_check_mode=True)
-    module.exit_json(changed=False, checks=doors.look_at_all(module.params["doors"], module.params["timeout"]))
+    module = AnsibleModule(argument_spec=checks.OPTIONS, supports_check_mode=True)
+    module.exit_json(changed=False, checks=checks.look_at_all(module.params["doors"], module.params["timeout"]))
 
 
 if __name__ == "__main__":

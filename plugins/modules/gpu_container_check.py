@@ -68,7 +68,7 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.host import CommandResult, Host
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import CommandResult, Host
 
 NAME = "fullrank-gpu-check"
 LOOK = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"

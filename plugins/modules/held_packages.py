@@ -155,10 +155,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import dkms, files, package_plan
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
-from ansible_collections.fullrank.serving.plugins.module_utils.package_manager import Apt, Dnf, Outlook, PackageError
-from ansible_collections.fullrank.serving.plugins.module_utils.packages import Candidate
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.packages import dkms, plan
+from ansible_collections.fullrank.serving.plugins.module_utils.packages.manager import Apt, Dnf, Outlook, PackageError
+from ansible_collections.fullrank.serving.plugins.module_utils.packages.versions import Candidate
 
 KEPT_LOGS = Path("/var/log/fullrank")
 MOST_ROUNDS = 5  # of asking the package manager again after a dependency was brought to the family's version
@@ -191,7 +192,7 @@ class Change:
     def present(self) -> None:
         upgrade = self.given["state"] == "upgraded"
         try:
-            targets = package_plan.settle(self.given["packages"], self.installed, self.offered, upgrade)
+            targets = plan.settle(self.given["packages"], self.installed, self.offered, upgrade)
         except PackageError as error:
             self.module.fail_json(msg=f"nothing was changed: {error}")
         if targets.problems:
@@ -211,13 +212,13 @@ class Change:
             for name, version in {**self.installed, **outlook.install}.items()
             if name not in outlook.remove
         }
-        hold = {*targets.hold, *package_plan.members(after, self.given["family"], targets.leader)}
+        hold = {*targets.hold, *plan.members(after, self.given["family"], targets.leader)}
         if differ and not self.module.check_mode:
             lifted = self.install(asked, targets.first, hold)
             after = self.manager.installed()
             hold = {
                 *targets.hold,
-                *package_plan.members(after, self.given["family"], targets.leader),
+                *plan.members(after, self.given["family"], targets.leader),
                 *lifted & after.keys(),
             }
         missing_holds = hold - (set() if differ else self.held)
@@ -250,20 +251,20 @@ class Change:
             self.manager.refresh(self.given["sources"])
         return self.manager.offered(names)
 
-    def with_family(self, differ: dict[str, str], targets: package_plan.Targets) -> tuple[dict[str, str], Outlook]:
+    def with_family(self, differ: dict[str, str], targets: plan.Targets) -> tuple[dict[str, str], Outlook]:
         """What to ask the package manager for, with dependencies of the family at the family's version; and what that does."""
         asked, strangers = dict(differ), []
         rows: list[Candidate] = []
         for _unused in range(MOST_ROUNDS if differ else 0):
             outlook = self.manager.outlook(asked)
-            strangers = package_plan.strangers(outlook.install, self.given["family"], targets.leader)
+            strangers = plan.strangers(outlook.install, self.given["family"], targets.leader)
             # asked for once each: what is offered does not change in between
             rows.extend(self.manager.offered([name for name in strangers if name not in {row.name for row in rows}]))
-            strangers = [name for name in strangers if package_plan.follows(rows, name, targets.leader)]
+            strangers = [name for name in strangers if plan.follows(rows, name, targets.leader)]
             if not strangers:
                 return asked, outlook
             entries = [{**_plain_entry(name), "version": targets.leader} for name in strangers]
-            settled = package_plan.settle_by(entries, [], rows)
+            settled = plan.settle_by(entries, [], rows)
             if settled.problems:
                 self.fail(settled.problems)
             asked.update(settled.versions)

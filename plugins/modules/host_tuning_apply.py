@@ -48,8 +48,8 @@ import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.files import write
-from ansible_collections.fullrank.serving.plugins.module_utils.tuning_plan import current
+from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning.plan import current
 
 RECORD = Path("/var/lib/fullrank/host_tuning.json")
 

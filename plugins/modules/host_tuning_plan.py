@@ -120,11 +120,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import preflight_system, tuning_plan
-from ansible_collections.fullrank.serving.plugins.module_utils import tuning_firewall as firewall
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.tuning_table import LIMITS
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning import firewall
+from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning import plan as host_tuning_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning.settings import LIMITS
+from ansible_collections.fullrank.serving.plugins.module_utils.node import system
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 
 RECORD = "/var/lib/fullrank/host_tuning.json"
 OPTIONS = {
@@ -141,13 +142,15 @@ OPTIONS = {
 }
 
 
-def collect(host: Host, wanted: dict[str, Any]) -> tuning_plan.Facts:
+def collect(host: Host, wanted: dict[str, Any]) -> host_tuning_plan.Facts:
     first = json.loads(host.read(RECORD) or "{}")
     governors = (
-        tuple(str(path) for path in sorted(Path("/").glob(tuning_plan.GOVERNORS[1:]))) if wanted["governor"] else ()
+        tuple(str(path) for path in sorted(Path("/").glob(host_tuning_plan.GOVERNORS[1:])))
+        if wanted["governor"]
+        else ()
     )
-    paths = {*tuning_plan.wanted_values(wanted, governors), *first.get("values", {})}
-    units = [*tuning_plan.TIME_UNITS, firewall.NFT_UNIT]
+    paths = {*host_tuning_plan.wanted_values(wanted, governors), *first.get("values", {})}
+    units = [*host_tuning_plan.TIME_UNITS, firewall.NFT_UNIT]
     virt, shown, swap, manager, ranks, ruleset, ufw, firewalld, sources = host.run_all(
         [
             ("systemd-detect-virt", "--container"),
@@ -162,20 +165,21 @@ def collect(host: Host, wanted: dict[str, Any]) -> tuning_plan.Facts:
         ]
     )
     folders = {
-        path.rpartition("/")[0] for path in (tuning_plan.SYSCTL_FILE, tuning_plan.LIMITS_FILE, tuning_plan.SYSTEM_FILE)
+        path.rpartition("/")[0]
+        for path in (host_tuning_plan.SYSCTL_FILE, host_tuning_plan.LIMITS_FILE, host_tuning_plan.SYSTEM_FILE)
     }
     drop_ins = [f"{folder}/{name}" for folder in folders for name in host.entries(folder) if name.endswith(".conf")]
     blocks = [_pairs(block) for block in (shown.stdout if shown else "").split("\n\n")]
-    capabilities = preflight_system.parse_capabilities(host.read("/proc/1/status") or "")
-    return tuning_plan.Facts(
+    capabilities = system.parse_capabilities(host.read("/proc/1/status") or "")
+    return host_tuning_plan.Facts(
         values={path: text for path in paths if (text := host.read(path)) is not None},
         first=first,
         container=bool(virt and virt.rc == 0),
         swap=tuple((swap.stdout if swap else "").split()),
         swap_masked=host.link_name("/etc/systemd/system/swap.target") == "null",
         units=dict(zip(units, blocks)),  # noqa: B905 - strict is not known to Python 3.9
-        nofile_hard=preflight_system.hard_limit(host.read("/proc/1/limits") or "", "Max open files"),
-        may_raise=bool(capabilities & 1 << preflight_system.CAP_SYS_RESOURCE),
+        nofile_hard=system.hard_limit(host.read("/proc/1/limits") or "", "Max open files"),
+        may_raise=bool(capabilities & 1 << system.CAP_SYS_RESOURCE),
         defaults=_pairs(manager.stdout if manager else ""),
         drop_ins={path: host.read(path) or "" for path in drop_ins},
         ruleset=ruleset.stdout if ruleset and ruleset.rc == 0 else "",
@@ -195,7 +199,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     given = module.params
     facts = collect(Host(), given)
-    plan = tuning_plan.make(facts, given) if given["state"] == "present" else tuning_plan.unmake(facts)
+    plan = host_tuning_plan.make(facts, given) if given["state"] == "present" else host_tuning_plan.unmake(facts)
     failures = [one for one in plan["findings"] if one["status"] == "fail"]
     if failures:
         module.fail_json(msg=report(failures), **plan)

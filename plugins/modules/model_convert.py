@@ -176,8 +176,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import conversion, fp8_checkpoint, weights
-from ansible_collections.fullrank.serving.plugins.module_utils.fp8_checkpoint import CannotConvert
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import conversion, fp8_checkpoint
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert.fp8_checkpoint import CannotConvert
 
 POLL_S = 0.5
 
@@ -195,7 +196,7 @@ class Conversion:
         """The module's result. Raises ``CannotConvert``."""
         if self._runs() and (still := self._wait()):
             return still
-        if self.module.check_mode and not weights.look(self.source).ready:
+        if self.module.check_mode and not folder.look(self.source).ready:
             why = "the source is not there yet"
             return {"changed": True, "needed": True, "why": why, "converted": [], "bytes": 0, "digest": ""}
         config, modelopt = conversion.read_config(self.source)
@@ -216,14 +217,14 @@ class Conversion:
         own = self._own(work, done)
         result: dict[str, Any] = {"dropped": len(work.dropped), "converted": [shard["path"] for shard in own]}
         result |= {"bytes": sum(shard["size"] for shard in own), "changed": bool(own), "digest": ""}
-        copy = weights.look(self.target)
+        copy = folder.look(self.target)
         if not todo and copy.ready and copy.manifest and copy.manifest["conversion"] == work.conversion:
             return {**result, "digest": copy.digest}
         if own and self.given["start"]:
             self._precheck(todo)
             if self.module.check_mode:
                 return result
-            weights.unready(self.target)
+            folder.unready(self.target)
             self._start(work, own)
             if still := self._wait():
                 return {**result, **still}

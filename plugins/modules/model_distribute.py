@@ -206,7 +206,6 @@ progress:
 """
 
 import errno
-import inspect
 import json
 import shutil
 import socket
@@ -216,32 +215,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import (
-    links,
-    manifest,
-    systemd,
-    weights,
-    weights_checking,
-    weights_copying,
-    weights_peer,
-    weights_receiving,
-    weights_serving,
-    weights_slices,
-    weights_transfer,
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files, payload
+from ansible_collections.fullrank.serving.plugins.module_utils.node import links
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer import (
+    peer,
+    request,
+    rsync,
 )
 
 START_LIMIT_S = 20
 # what the node's part runs: the program, and all of this collection that it imports
-PARTS = (
-    manifest,
-    weights,
-    weights_slices,
-    weights_checking,
-    weights_serving,
-    weights_receiving,
-    weights_copying,
-    weights_peer,
-)
 
 
 class Transfer:
@@ -250,13 +235,13 @@ class Transfer:
     def __init__(self, module: AnsibleModule) -> None:
         self.module, self.given = module, module.params
         self.root = Path(self.given["path"])
-        self.unit = weights_transfer.transfer_id(str(self.root))
-        self.folder = Path(weights_transfer.RUN) / self.unit
-        self.progress = Path(weights_transfer.RUN) / f"{self.unit}.json"
+        self.unit = request.transfer_id(str(self.root))
+        self.folder = Path(request.RUN) / self.unit
+        self.progress = Path(request.RUN) / f"{self.unit}.json"
 
     def inspected(self) -> dict[str, Any]:
-        copy = weights.look(self.root)
-        sizes = weights.sizes(self.root)
+        copy = folder.look(self.root)
+        sizes = folder.sizes(self.root)
         ready, why_not = copy.ready, copy.why_not
         if copy.manifest and ready and (wrong := manifest.wrong_sizes(copy.manifest["files"], sizes)):
             ready, why_not = False, "; ".join(manifest.describe(one) for one in wrong[:3])
@@ -302,9 +287,7 @@ class Transfer:
         told.update(token=self.given["token"], root=str(self.root), progress=str(self.progress))
         config.write_text(json.dumps(told), encoding="utf-8")
         (self.folder / "deployment").write_text(part["deployment"], encoding="utf-8")
-        command = weights_transfer.transient_unit(
-            self.unit, str(self.folder), str(self.root), sys.executable, part["timeout"]
-        )
+        command = request.transient_unit(self.unit, str(self.folder), str(self.root), sys.executable, part["timeout"])
         code, _unused, error = self.module.run_command(command)
         if code:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -314,9 +297,7 @@ class Transfer:
     def _reach(self, rsh: str, other: dict[str, Any]) -> None:
         """Log in once to the node before: what stands against it is said before anything is changed."""
         self.module.get_bin_path("rsync", required=True)
-        code, _unused, error = self.module.run_command(
-            weights_copying.rsync(rsh, other["address"], "/", ["--list-only"])
-        )
+        code, _unused, error = self.module.run_command(rsync.rsync(rsh, other["address"], "/", ["--list-only"]))
         if code:
             self.module.fail_json(
                 msg=f"rsync of this node does not reach {other['name']} ({other['address']}) by {rsh}: {' '.join(error.split())}"
@@ -333,12 +314,10 @@ class Transfer:
 
     def _write_program(self) -> None:
         """The program and what it imports, as the package they are in."""
-        package = self.folder.joinpath(*weights_transfer.PACKAGE.split("."))
-        package.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        for source in PARTS:
-            name = source.__name__.rpartition(".")[2]
-            (package / f"{name}.py").write_text(inspect.getsource(source), encoding="utf-8")
+        for path, text in payload.files(peer, request.PACKAGE).items():
+            files.write(self.folder / path, text, 0o600)
 
     def _first_word(self) -> dict[str, Any]:
         """Wait until it listens, or has said why it cannot."""
@@ -364,7 +343,7 @@ class Transfer:
 
     def _active(self) -> bool:
         return bool(
-            systemd.state(self.module.run_command, f"{self.unit}.service")["active"] in ("active", "activating")
+            systemd_state.state(self.module.run_command, f"{self.unit}.service")["active"] in ("active", "activating")
         )
 
     def stopped(self) -> dict[str, Any]:
@@ -375,7 +354,7 @@ class Transfer:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=weights_transfer.OPTIONS_ON_THE_NODE, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=request.OPTIONS_ON_THE_NODE, supports_check_mode=True)
     transfer = Transfer(module)
     module.exit_json(changed=False, **getattr(transfer, module.params["state"])())
 

@@ -117,7 +117,6 @@ manifest_sha256:
   type: str
 """
 
-import inspect
 import json
 import os
 import shutil
@@ -126,17 +125,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import (
-    fetch_plan,
-    fetch_sources,
-    fetch_worker,
-    manifest,
-    systemd,
-    weights,
-)
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files, payload
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan, worker
 
-PACKAGE = "ansible_collections/fullrank/serving/plugins/module_utils"
-PROGRAM = (fetch_plan, fetch_sources, fetch_worker, manifest, weights)
+PACKAGE = "fullrank_fetch"
 
 
 def wanted(given: dict[str, Any]) -> dict[str, Any]:
@@ -152,19 +147,19 @@ def same_source(found: dict[str, Any], request: dict[str, Any]) -> bool:
 
 def is_there(root: Path, request: dict[str, Any]) -> bool:
     """A verified copy of exactly what is asked for, as far as sizes tell. One that was distributed has no request beside it."""
-    copy = weights.look(root)
+    copy = weights_folder.look(root)
     if not (copy.ready and copy.manifest and same_source(copy.manifest, request)):
         return False
     try:
-        asked = json.loads((root / fetch_plan.REQUEST).read_text())
+        asked = json.loads((root / plan.REQUEST).read_text())
     except FileNotFoundError:
-        asked = fetch_plan.asked(request)
-    return asked == fetch_plan.asked(request) and not weights.verify(root, copy.manifest["files"], quick=True)
+        asked = plan.asked(request)
+    return asked == plan.asked(request) and not weights_folder.verify(root, copy.manifest["files"], quick=True)
 
 
 def other_revision(root: Path, request: dict[str, Any]) -> str:
     """Why this folder must not be written to; empty when it may."""
-    copy = weights.look(root)
+    copy = weights_folder.look(root)
     if not copy.manifest or same_source(copy.manifest, request):
         return ""
     source = copy.manifest["source"]
@@ -181,11 +176,11 @@ class Fetch:
         self.module = module
         self.request = wanted(module.params)
         self.path = self.request["path"]
-        self.folder = Path(fetch_plan.run_folder(self.path))
-        self.unit = fetch_plan.unit_name(self.path)
+        self.folder = Path(plan.run_folder(self.path))
+        self.unit = plan.unit_name(self.path)
 
     def state(self) -> dict[str, Any]:
-        return systemd.state(self.module.run_command, self.unit)
+        return systemd_state.state(self.module.run_command, self.unit)
 
     def runs(self) -> bool:
         return self.state()["active"] in ("active", "activating", "deactivating")
@@ -193,18 +188,16 @@ class Fetch:
     def start(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
-        library = self.folder / "lib" / PACKAGE
-        library.mkdir(parents=True)
-        for one in PROGRAM:
-            # a copy: the module's own archive is gone when the module has ended
-            (library / f"{one.__name__.rpartition('.')[2]}.py").write_text(inspect.getsource(one))
+        # a copy: the module's own archive is gone when the module has ended
+        for path, text in payload.files(worker, PACKAGE).items():
+            files.write(self.folder / "lib" / path, text, 0o600)
         (self.folder / "request.json").write_text(json.dumps(self.request))
         # the address of a proxy can hold a password
-        self._hand_over("environment", json.dumps(fetch_plan.environment(os.environ)))
+        self._hand_over("environment", json.dumps(plan.environment(os.environ)))
         self._hand_over("token", self.module.params["token"] or "")
         python = self.module.params["python"] or sys.executable
-        module = f"{PACKAGE.replace('/', '.')}.fetch_worker"
-        self.module.run_command(fetch_plan.start_command(self.path, python, module), check_rc=True)
+        module = payload.main(worker, PACKAGE)
+        self.module.run_command(plan.start_command(self.path, python, module), check_rc=True)
 
     def _hand_over(self, name: str, secret: str) -> None:
         """In a file that the program deletes when it has read it."""
@@ -215,10 +208,10 @@ class Fetch:
     def lacking_space(self) -> str:
         """Why what the controller would send does not fit."""
         root = Path(self.path)
-        there = weights.sizes(root), weights.sizes(root / fetch_plan.ARRIVED)
+        there = weights_folder.sizes(root), weights_folder.sizes(root / plan.ARRIVED)
         rest = [one for one in self.request["files"] if one["size"] not in [sizes.get(one["path"]) for sizes in there]]
         place = next(folder for folder in (root, *root.parents) if folder.exists())
-        return fetch_plan.lacking_space(self.path, sum(one["size"] for one in rest), shutil.disk_usage(place).free)
+        return plan.lacking_space(self.path, sum(one["size"] for one in rest), shutil.disk_usage(place).free)
 
     def progress(self) -> dict[str, Any]:
         try:
@@ -286,7 +279,7 @@ def main() -> None:
             found = fetch.look()
     result: dict[str, Any] = {"fetch": found}
     if found["state"] == "ready":
-        result["manifest_sha256"] = weights.look(Path(fetch.path)).digest
+        result["manifest_sha256"] = weights_folder.look(Path(fetch.path)).digest
     module.exit_json(changed=changed, **result)
 
 

@@ -70,8 +70,11 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import fetch_plan, model_use, systemd, weights
-from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import usage
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
 
 UNITS = Path("/etc/systemd/system")
 
@@ -95,25 +98,25 @@ def main() -> None:
     )
     given = module.params
     if given["path"]:
-        there = (Path(given["path"]) / manifests.FOLDER).is_dir()
+        there = (Path(given["path"]) / weights_manifest.FOLDER).is_dir()
         if Path(given["path"]).exists() and not there:
             module.fail_json(
-                msg=f"{given['path']} holds no {manifests.FOLDER}: it is not a copy of weights that we made"
+                msg=f"{given['path']} holds no {weights_manifest.FOLDER}: it is not a copy of weights that we made"
             )
         going = [given["path"]] if there else []
     else:
         copies = {
-            str(folder.parent): weights.look(folder.parent)
-            for folder in Path(given["below"]).glob(f"*/{manifests.FOLDER}")
+            str(folder.parent): weights_folder.look(folder.parent)
+            for folder in Path(given["below"]).glob(f"*/{weights_manifest.FOLDER}")
         }
         sources = {path: copy.manifest["source"] for path, copy in copies.items() if copy.manifest}
-        going = model_use.old_revisions(sources, given["repo"], given["keep"])
+        going = usage.old_revisions(sources, given["repo"], given["keep"])
     units = unit_texts()
     in_use = {}
     for path in going:
-        users = sorted({one for name in (path, str(Path(path).resolve())) for one in model_use.users(name, units)})
-        fetch = fetch_plan.unit_name(path)
-        if systemd.state(module.run_command, fetch)["active"] in ("active", "activating"):
+        users = sorted({one for name in (path, str(Path(path).resolve())) for one in usage.users(name, units)})
+        fetch = plan.unit_name(path)
+        if state.state(module.run_command, fetch)["active"] in ("active", "activating"):
             users.append(fetch)
         if users:
             in_use[path] = ", ".join(users)
@@ -122,10 +125,10 @@ def main() -> None:
     removed = [path for path in going if path not in in_use]
     freed = 0
     for path in removed:
-        manifest = weights.look(Path(path)).manifest
-        freed += manifests.total_bytes(manifest) if manifest else 0
+        manifest = weights_folder.look(Path(path)).manifest
+        freed += weights_manifest.total_bytes(manifest) if manifest else 0
         if not module.check_mode:
-            weights.unready(Path(path))  # first: half a copy must not look like one
+            weights_folder.unready(Path(path))  # first: half a copy must not look like one
             shutil.rmtree(path)
     module.exit_json(changed=bool(removed), removed=removed, in_use=in_use, freed_bytes=freed)
 

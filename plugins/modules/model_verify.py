@@ -103,11 +103,10 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
-from ansible_collections.fullrank.serving.plugins.module_utils import weights
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
 
 
-def why_not_ready(copy: weights.Copy, problems: list[manifests.Problem], expected: str, by_contents: bool) -> str:
+def why_not_ready(copy: folder.Copy, problems: list[manifest.Problem], expected: str, by_contents: bool) -> str:
     """The first reason against a start; a copy whose contents are right needs no earlier ``READY``."""
     if copy.manifest is None:
         return copy.why_not
@@ -115,7 +114,7 @@ def why_not_ready(copy: weights.Copy, problems: list[manifests.Problem], expecte
         return f"its manifest is {copy.digest}, and {expected} is wanted: it holds other weights"
     if problems:
         more = f" (and {len(problems) - 3} more files)" if len(problems) > 3 else ""
-        return "; ".join(manifests.describe(one) for one in problems[:3]) + more
+        return "; ".join(manifest.describe(one) for one in problems[:3]) + more
     return "" if copy.ready or by_contents else copy.why_not
 
 
@@ -134,18 +133,18 @@ def main() -> None:
     root = Path(given["path"])
     by_contents = given["depth"] == "contents"
     started = time.monotonic()
-    copy = weights.look(root)
+    copy = folder.look(root)
     files = copy.manifest["files"] if copy.manifest else []
-    problems = weights.verify(root, files, quick=not by_contents, threads=given["threads"])
+    problems = folder.verify(root, files, quick=not by_contents, threads=given["threads"])
     changed = False
     if problems and copy.ready:
         changed = True
         if not module.check_mode:
-            weights.unready(root)
+            folder.unready(root)
     if copy.manifest and by_contents and not problems and not copy.ready:
         changed = True
         if not module.check_mode:
-            weights.mark_ready(root)
+            folder.mark_ready(root)
     why_not = why_not_ready(copy, problems, given["manifest_sha256"], by_contents)
     result = {
         "changed": changed,
@@ -155,7 +154,7 @@ def main() -> None:
         "manifest_sha256": copy.digest,
         "source": copy.manifest["source"] if copy.manifest else {},
         "conversion": (copy.manifest["conversion"] or {}) if copy.manifest else {},
-        "bytes": manifests.total_bytes(copy.manifest) if copy.manifest else 0,
+        "bytes": manifest.total_bytes(copy.manifest) if copy.manifest else 0,
         "seconds": round(time.monotonic() - started, 1),
     }
     if why_not and given["required"]:

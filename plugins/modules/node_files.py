@@ -92,7 +92,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
 
 OURS = "Written by Ansible (fullrank.serving); changes are overwritten."
 OPTIONS = {

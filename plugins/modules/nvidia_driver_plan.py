@@ -205,9 +205,11 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import nvidia_driver, nvidia_node, plan_answer
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.nvidia_wanted import VENDOR, Wanted
+from ansible_collections.fullrank.serving.plugins.module_utils.common import plan_result
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import facts
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import plan as nvidia_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.wanted import VENDOR, Wanted
 
 
 def main() -> None:
@@ -243,8 +245,8 @@ def main() -> None:
         imex_nodes=tuple(given["imex_nodes"]),
         not_unattended=tuple(given["not_unattended"]),
     )
-    plan = nvidia_driver.plan(nvidia_node.collect(Host(), Host(given["hardware_root"])), wanted)
-    plan_answer.end(module, plan, given["judge"])
+    plan = nvidia_plan.plan(facts.collect(Host(), Host(given["hardware_root"])), wanted)
+    plan_result.end(module, plan, given["judge"])
 
 
 if __name__ == "__main__":

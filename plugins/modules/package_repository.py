@@ -103,8 +103,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
-from ansible_collections.fullrank.serving.plugins.module_utils import openpgp, package_sources
-from ansible_collections.fullrank.serving.plugins.module_utils.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.packages import openpgp, sources
 
 APT = Path("/etc/apt")
 
@@ -166,17 +166,17 @@ class Repository:
                 self.module.fail_json(msg=f"fingerprint: {one!r} is not 40 hexadecimal digits")
         self.want(self.key, self.key_content())
         if self.apt:
-            text = package_sources.deb822(
+            text = sources.deb822(
                 given["url"], given["suite"], given["components"], str(self.key), given["architecture"]
             )
         else:
-            text = package_sources.repo(given["name"], given["name"], given["url"], str(self.key), given["signed"])
+            text = sources.repo(given["name"], given["name"], given["url"], str(self.key), given["signed"])
         replaced = []
         for file in self.others():
             before = file.read_text(errors="replace")
             after = before
             for address in (given["url"], *given["aliases"]):
-                after = package_sources.without(after, file.name, address)
+                after = sources.without(after, file.name, address)
             if after != before:
                 replaced.append(str(file))
                 self.want(file, after.encode())

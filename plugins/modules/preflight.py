@@ -261,8 +261,8 @@ node:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.preflight import run
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.preflight.run import run
 
 PEER = {
     "name": {"type": "str", "required": True},

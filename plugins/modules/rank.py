@@ -187,14 +187,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import (
-    group_engine,
-    group_program,
-    rank_files,
-    systemd,
-    text_files,
-    units,
-)
+from ansible_collections.fullrank.serving.plugins.module_utils.common import changes
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import engine
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 REMOVALS = 3
 REMOVAL_PAUSE = 1.0  # seconds
@@ -225,20 +222,20 @@ class Rank:
         self.unit = units.unit_name(self.name)
         self.group_unit = units.group_unit_name(self.name)
         self.kept = Path(units.kept_launch(self.name))
-        self.files = text_files.Changes(module.check_mode)
+        self.files = changes.Changes(module.check_mode)
         self.changed = False
         self.launch: dict[str, Any] = {}
 
     def state(self) -> dict[str, Any]:
-        state = systemd.state(self.module.run_command, self.unit)
+        state = systemd_state.state(self.module.run_command, self.unit)
         return state | {"enabled": self.supervisor()["enabled"]}
 
     def supervisor(self) -> dict[str, Any]:
-        return systemd.state(self.module.run_command, self.group_unit)
+        return systemd_state.state(self.module.run_command, self.group_unit)
 
     def log(self, since: int, lines: int) -> list[str]:
         """The engine's last lines since the supervisor's start, which may have started it more than once."""
-        return systemd.log(self.module.run_command, self.unit, since, lines)
+        return systemd_state.log(self.module.run_command, self.unit, since, lines)
 
     def is_current(self, spec_hash: str) -> bool:
         """Whether the rank runs, was started from this launch, and will be after a boot."""
@@ -253,67 +250,73 @@ class Rank:
             return
         code, _unused, error = self.module.run_command(["systemctl", *words])
         if code:
-            lines = systemd.log(self.module.run_command, self.group_unit, self.supervisor()["since"], 20)
+            lines = systemd_state.log(self.module.run_command, self.group_unit, self.supervisor()["since"], 20)
             self.module.fail_json(msg=f"systemctl {' '.join(words)}: {error.strip()}", log=lines)
 
     def written(self) -> list[Path]:
         """Every file of the rank that the last run wrote, but the supervisor's program."""
-        config, _unused = text_files.read(Path(units.group_config(self.name)))
-        return rank_files.own_files(self.name, config)
+        config, _unused = changes.read(Path(units.group_config(self.name)))
+        return supervisor_files.own_files(self.name, config)
 
     def present(self) -> None:
         launch = self.given["launch"]
-        before, _unused = text_files.read(rank_files.UNITS / self.unit)
+        before, _unused = changes.read(supervisor_files.UNITS / self.unit)
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.given["group"]["spec"]}
         self.launch["before"] = units.engine_of(before)
-        self.keep(rank_files.spec_hash(before), launch["spec_hash"])
-        secret, _unused = text_files.read(Path(units.group_secret(self.name)))
+        self.keep(supervisor_files.spec_hash(before), launch["spec_hash"])
+        secret, _unused = changes.read(Path(units.group_secret(self.name)))
         key = self.given["group_key"] or (json.loads(secret)["group_key"] if secret else "")
-        self.bring(rank_files.engine_files(self.given, key) | rank_files.supervisor_files(self.given, key))
+        self.bring(supervisor_files.engine_files(self.given, key) | supervisor_files.supervisor_files(self.given, key))
 
     def keep(self, old_hash: str, new_hash: str) -> None:
         """A launch that was ready once is kept when another one takes its place: the way back."""
-        good, _unused = text_files.read(Path(units.ready_mark(self.name)))
+        good, _unused = changes.read(Path(units.ready_mark(self.name)))
         if not old_hash or old_hash == new_hash or good.strip() != old_hash:
             return
-        files = {path: text_files.read(path) for path in self.written() if path.exists()}
-        older, _unused = text_files.read(self.kept)
-        text = rank_files.pack(self.name, files, older)
+        files = {path: changes.read(path) for path in self.written() if path.exists()}
+        older, _unused = changes.read(self.kept)
+        text = supervisor_files.pack(self.name, files, older)
         self.files.write(
             self.kept, text, 0o600, f"{self.kept}: the launch that was ready, kept for playbooks/rollback.yml\n"
         )
 
     def rolled_back(self) -> None:
         """Back to the launch that is kept; nothing is touched where that could not be started."""
-        text, _unused = text_files.read(self.kept)
+        text, _unused = changes.read(self.kept)
         if not text:
             self.module.fail_json(
                 msg=f"no earlier launch of {self.name} is kept on this node: one is, once a launch that was ready is replaced"
             )
         defaults = {name: option["default"] for name, option in GROUP.items() if "default" in option}
-        files, config = rank_files.unpack(text, defaults)
-        unit = files[rank_files.UNITS / self.unit][0]
-        self.launch = {"spec_hash": rank_files.spec_hash(unit), "spec": config["spec"], "engine": units.engine_of(unit)}
-        if lacks := group_engine.lacks(config["requires"], config["probe"]):
+        files, config = supervisor_files.unpack(text, defaults)
+        unit = files[supervisor_files.UNITS / self.unit][0]
+        self.launch = {
+            "spec_hash": supervisor_files.spec_hash(unit),
+            "spec": config["spec"],
+            "engine": units.engine_of(unit),
+        }
+        if lacks := engine.lacks(config["requires"], config["probe"]):
             self.module.fail_json(msg=f"the earlier launch of {self.name} cannot be started: {lacks}")
         self.bring(files)
         if not self.given["undo"]:
             return
-        if before := rank_files.before(text):
+        if before := supervisor_files.before(text):
             self.files.write(self.kept, before, 0o600, f"{self.kept}: what was kept before\n")
         else:
             self.files.remove([self.kept], Path(units.CONFIG))
 
-    def bring(self, files: rank_files.Files) -> None:
+    def bring(self, files: supervisor_files.Files) -> None:
         """These files and none of an earlier launch; a supervisor that runs reads them."""
         touched = self.files.remove([path for path in self.written() if path not in files], Path(units.CONFIG))
         for path, (content, mode, secret) in files.items():
-            ours = f"{path}: the supervisor's program, of another version\n" if group_program.is_ours(path) else ""
+            ours = (
+                f"{path}: the supervisor's program, of another version\n" if supervisor_files.is_program(path) else ""
+            )
             if self.files.write(path, content, mode, ours, secret=secret):
                 touched.append(path)
         if touched:
             self.systemctl("daemon-reload")
-        read_by_it = [path for path in touched if rank_files.is_of_supervisor(self.name, path)]
+        read_by_it = [path for path in touched if supervisor_files.is_of_supervisor(self.name, path)]
         if read_by_it and self.supervisor()["active"] == "active":
             self.systemctl("reload", self.group_unit)
 
@@ -333,7 +336,7 @@ class Rank:
         if state["enabled"]:
             self.systemctl("disable", "--quiet", self.group_unit)
         for unit in (self.group_unit, self.unit):
-            if systemd.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
+            if systemd_state.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
                 self.remove_containers()
         if not self.module.check_mode and self.state()["active"] == "failed":
@@ -368,7 +371,7 @@ class Rank:
         self.stopped()
         files = [*self.written(), self.kept, Path(units.ready_mark(self.name))]
         if not [one for one in Path(units.CONFIG).glob("*.group.json") if one not in files]:
-            files.append(rank_files.CHECK)
+            files.append(supervisor_files.CHECK)
         removed = self.files.remove(files, Path(units.CONFIG))
         self.files.remove_folder(Path(units.group_program(self.name)))
         if removed:

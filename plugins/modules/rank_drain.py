@@ -57,7 +57,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import engine_metrics, group_check, group_core, units
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import metrics
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check, decisions
 
 NOTICED_S = 3.0
 """Routers ask the supervisor every second."""
@@ -72,15 +74,15 @@ def serves(name: str) -> bool:
     """Whether the deployment is ready. Where its engine runs, a supervisor that has just found it again is waited for."""
     deadline = time.monotonic() + READ_AGAIN_S
     while True:
-        said = group_check.status(name) or {}
-        if said.get("ready") or said.get("engine") != group_core.RUNNING or time.monotonic() > deadline:
+        said = check.status(name) or {}
+        if said.get("ready") or said.get("engine") != decisions.RUNNING or time.monotonic() > deadline:
             return bool(said.get("ready"))
         time.sleep(0.5)
 
 
 def left(config: dict[str, Any], key: str) -> float | None:
     """Requests that the engine has: those that it works on and those that wait. None: its metrics do not tell."""
-    asked = engine_metrics.ask(config["url"], key, ASK_S)
+    asked = metrics.ask(config["url"], key, ASK_S)
     if asked["error"]:
         return None
     known = [asked[name] for name in ("running", "waiting") if asked[name] is not None]

@@ -104,8 +104,10 @@ import socket
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import owners, routes, shards, units
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_routes, listeners
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import shards
 
 
 def resolve(name: str) -> str:
@@ -143,7 +145,7 @@ def main() -> None:
     unreachable: list[str] = []
     for peer in given["peers"]:
         _unused, output, _unused = module.run_command([ip, "-json", "route", "get", resolve(peer) or peer])
-        way = routes.route(output)
+        way = ip_routes.route(output)
         if way:
             found.append(way)
         else:
@@ -151,14 +153,14 @@ def main() -> None:
     if given["network"]:
         _unused, output, _unused = module.run_command([ip, "-json", "address", "show"], check_rc=True)
         try:
-            found = routes.within(output, given["network"])
+            found = ip_routes.within(output, given["network"])
         except ValueError as error:
             module.fail_json(msg=f"network: {error}; write it in CIDR notation, e.g. 10.0.0.0/24")
     module.exit_json(
         changed=False,
         candidates=[dict(pair) for pair in sorted({tuple(sorted(way.items())) for way in found})],
         unreachable=unreachable,
-        listeners=owners.holders(Host(), given["ports"]),
+        listeners=listeners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
         incomplete=shards.not_whole(Path(given["weights"])) if given["weights"] else [],
         group_key_digest=key_digest(Path(units.group_secret(given["deployment"]))) if given["deployment"] else "",

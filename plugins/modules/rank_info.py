@@ -107,15 +107,12 @@ log:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import (
-    completion,
-    engine_metrics,
-    group_check,
-    nvidia_smi,
-    systemd,
-    units,
-)
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion, metrics
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import smi
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 
 def written_engine(state: dict[str, Any]) -> str:
@@ -129,7 +126,7 @@ def gpu_memory(host: Host) -> list[dict[str, Any]]:
     if shown is None or shown.rc:
         return []
     try:
-        gpus = nvidia_smi.parse_query_xml(shown.stdout)["gpus"]
+        gpus = smi.parse_query_xml(shown.stdout)["gpus"]
     except ValueError:
         return []
     return [{name: gpu[name] for name in ("index", "memory_used_mib", "memory_total_mib")} for gpu in gpus]
@@ -152,19 +149,19 @@ def main() -> None:
     )
     given = module.params
     unit = units.unit_name(given["deployment"])
-    state = systemd.state(module.run_command, unit)
-    supervisor = systemd.state(module.run_command, units.group_unit_name(given["deployment"]))
+    state = systemd_state.state(module.run_command, unit)
+    supervisor = systemd_state.state(module.run_command, units.group_unit_name(given["deployment"]))
     result: dict[str, Any] = {
         "rank_state": state,
         "engine": written_engine(state),
         "supervisor": supervisor,
-        "group": group_check.status(given["deployment"]) or {},
-        "log": systemd.log(module.run_command, unit, supervisor["since"], given["log_lines"]),
+        "group": check.status(given["deployment"]) or {},
+        "log": systemd_state.log(module.run_command, unit, supervisor["since"], given["log_lines"]),
     }
     if given["gpus"]:
         result["gpus"] = gpu_memory(Host())
     if given["url"] and given["metrics"]:
-        result["metrics"] = engine_metrics.ask(given["url"], given["api_key"], given["timeout"])
+        result["metrics"] = metrics.ask(given["url"], given["api_key"], given["timeout"])
     if given["url"]:
         result["completion"] = completion.ask(given["url"], given["model"], given["api_key"], given["timeout"])
     module.exit_json(changed=False, **result)

@@ -72,8 +72,9 @@ reboot_required:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import rdma_audit, rdma_node, rdma_plan
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.rdma import audit, plan
+from ansible_collections.fullrank.serving.plugins.module_utils.rdma import node as rdma_node
 
 
 def main() -> None:
@@ -88,8 +89,8 @@ def main() -> None:
     )
     hardware = Host(module.params["hardware_root"])
     node = rdma_node.collect(hardware, Host())
-    result = rdma_audit.run(hardware, node, module.params)
-    module.exit_json(changed=False, reboot_required=rdma_plan.reboot_reason(node), **result)
+    result = audit.run(hardware, node, module.params)
+    module.exit_json(changed=False, reboot_required=plan.reboot_reason(node), **result)
 
 
 if __name__ == "__main__":

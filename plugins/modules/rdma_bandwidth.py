@@ -79,7 +79,7 @@ gbps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import bandwidth
+from ansible_collections.fullrank.serving.plugins.module_utils.rdma import bandwidth
 
 
 def main() -> None:

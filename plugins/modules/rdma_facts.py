@@ -218,8 +218,8 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.rdma import collect
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.rdma.facts import collect
 
 
 def main() -> None:

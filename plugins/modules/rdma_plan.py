@@ -168,9 +168,10 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import rdma_node, rdma_plan
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import report
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.rdma import node as rdma_node
+from ansible_collections.fullrank.serving.plugins.module_utils.rdma import plan as rdma_plan
 
 OPTIONS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

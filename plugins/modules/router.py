@@ -82,8 +82,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import owners, router_files, systemd
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners as node_listeners
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.router import files
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 UNITS = Path("/etc/systemd/system")
 
@@ -107,7 +109,7 @@ def obstacles(routes: list[dict[str, Any]], listeners: list[dict[str, Any]]) -> 
     for route in routes:
         for port, variable in ports(route).items():
             holder = holders.get(port)
-            if holder and holder["unit"] != router_files.unit_name(route["name"]):
+            if holder and holder["unit"] != files.unit_name(route["name"]):
                 who = f"{holder['command'] or 'a process that could not be seen'} (pid {holder['pid']}"
                 who += f", {holder['unit']})" if holder["unit"] else ")"
                 message = f"port {port} is in use by {who}"
@@ -172,7 +174,7 @@ class Routers:
                 work.chmod(0o644)
                 work.replace(path)
         if differed and not shown:
-            self.diff.append({"prepared": f"{router_files.PROGRAM}: the watcher's program, of another version"})
+            self.diff.append({"prepared": f"{files.PROGRAM}: the watcher's program, of another version"})
         return differed
 
     def present(self) -> None:
@@ -180,14 +182,14 @@ class Routers:
         if not self.routes:
             self.remove_program()
             return
-        program = self.write(router_files.program(), shown=False)
-        differed = {name: self.write(router_files.files(route)) for name, route in self.routes.items()}
+        program = self.write(files.program(), shown=False)
+        differed = {name: self.write(files.files(route)) for name, route in self.routes.items()}
         units = {name for name, paths in differed.items() if any(path.endswith(".service") for path in paths)}
         if units:
             self.systemctl("daemon-reload")
         for name, paths in differed.items():
-            unit = router_files.unit_name(name)
-            state = systemd.state(self.module.run_command, unit)
+            unit = files.unit_name(name)
+            state = systemd_state.state(self.module.run_command, unit)
             if not state["enabled"]:
                 self.systemctl("enable", "--quiet", unit)
             if state["active"] not in ("active", "activating", "reloading"):
@@ -199,17 +201,17 @@ class Routers:
 
     def written(self) -> list[str]:
         """The routes whose files are here."""
-        return sorted(path.stem for path in Path(router_files.CONFIG).glob("*.json"))
+        return sorted(path.stem for path in Path(files.CONFIG).glob("*.json"))
 
     def remove(self, names: list[str]) -> None:
         for name in names:
-            unit = router_files.unit_name(name)
-            state = systemd.state(self.module.run_command, unit)
+            unit = files.unit_name(name)
+            state = systemd_state.state(self.module.run_command, unit)
             if state["exists"] and state["enabled"]:
                 self.systemctl("disable", "--quiet", unit)
             if state["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
-            for path in (UNITS / unit, Path(router_files.config_file(name)), Path(router_files.nginx_file(name))):
+            for path in (UNITS / unit, Path(files.config_file(name)), Path(files.nginx_file(name))):
                 if path.exists():
                     self.changed = True
                     self.diff.append(
@@ -225,7 +227,7 @@ class Routers:
         self.remove_program()
 
     def remove_program(self) -> None:
-        for path in (Path(router_files.PROGRAM).parent, Path(router_files.CONFIG)):
+        for path in (Path(files.PROGRAM).parent, Path(files.CONFIG)):
             if path.exists():
                 self.changed = True
                 if not self.module.check_mode:
@@ -233,7 +235,7 @@ class Routers:
 
     def status(self, name: str) -> dict[str, Any]:
         """What the watcher says; empty when it says nothing."""
-        unit = router_files.unit_name(name).removesuffix(".service")
+        unit = files.unit_name(name).removesuffix(".service")
         try:
             said: dict[str, Any] = json.loads(Path(f"/run/{unit}/status.json").read_text())
         except (OSError, ValueError):
@@ -244,14 +246,14 @@ class Routers:
         """Wait until each watcher goes by what is written."""
         until = time.monotonic() + self.module.params["timeout"]
         for name, route in self.routes.items():
-            wanted = router_files.digest(route)
+            wanted = files.digest(route)
             said = self.status(name)
             while said.get("config") != wanted and time.monotonic() < until:
                 time.sleep(0.2)
                 said = self.status(name)
             if said.get("config") != wanted or said["error"]:
                 why = said.get("error") or "it does not take over its configuration"
-                self.fail(router_files.unit_name(name), f"router of {name}: {why}")
+                self.fail(files.unit_name(name), f"router of {name}: {why}")
 
     def say(self) -> dict[str, Any]:
         """How each router is."""
@@ -287,7 +289,7 @@ def main() -> None:
     result: dict[str, Any] = {"findings": []}
     if state in ("inspected", "present"):
         held = sorted({port for route in routers.routes.values() for port in ports(route)})
-        result["findings"] = obstacles(list(routers.routes.values()), owners.holders(Host(), held))
+        result["findings"] = obstacles(list(routers.routes.values()), node_listeners.holders(Host(), held))
         if result["findings"]:
             lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in result["findings"]]
             module.fail_json(msg="\n".join(["nothing was changed", *lines]), **result)

@@ -77,7 +77,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.service import File, Service, diff
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.service import File, Service, diff
 
 UNITS = "/etc/systemd/system"
 # a drop-in beside the unit, whose text is the caller's

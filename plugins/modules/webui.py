@@ -122,7 +122,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import service, webui_backup, webui_probe, webui_unit
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import service
+from ansible_collections.fullrank.serving.plugins.module_utils.webui import backup as webui_backup
+from ansible_collections.fullrank.serving.plugins.module_utils.webui import client
+from ansible_collections.fullrank.serving.plugins.module_utils.webui import unit as webui_unit
 
 LOOPBACK = "127.0.0.1"
 MARKER = ".fullrank.json"  # in the data: which version used it last
@@ -278,13 +281,13 @@ class Webui:
         """Start it, listening on ``host``: what is wrong, or nothing."""
         files = self.service_at(host).files
         url = f"http://{_reached(host)}:{self.given['port']}"
-        why = self.service.start(files, lambda: webui_probe.unhealthy(url), self.given["start_timeout"])
+        why = self.service.start(files, lambda: client.unhealthy(url), self.given["start_timeout"])
         return why or (self.admin(url) if self.fresh and host == LOOPBACK else "")
 
     def admin(self, url: str) -> str:
         """Whether the administrator can log in where nobody else could before."""
         values = self.given["secrets"]
-        status = webui_probe.log_in(url, values.get("WEBUI_ADMIN_EMAIL", ""), values.get("WEBUI_ADMIN_PASSWORD", ""))
+        status = client.log_in(url, values.get("WEBUI_ADMIN_EMAIL", ""), values.get("WEBUI_ADMIN_PASSWORD", ""))
         if status == 200:
             return ""
         if self.database or self.result["upgraded_from"]:  # it may have users of its own
@@ -300,7 +303,7 @@ class Webui:
         before = self.service.before[webui_unit.UNIT]
         door = webui_unit.door(before.content) if before else None
         url = f"http://{_reached(door[0])}:{door[1]}" if door else ""
-        why = self.service.wait(lambda: webui_probe.unhealthy(url) if url else "", self.given["start_timeout"])
+        why = self.service.wait(lambda: client.unhealthy(url) if url else "", self.given["start_timeout"])
         return f"What ran before was started again{', but ' + why if why else ' and answers'}"
 
     def fail(self, why: str, backup: Path | None) -> None:

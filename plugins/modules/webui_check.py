@@ -73,7 +73,8 @@ checks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils import doors, webui_door
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks as endpoint_checks
+from ansible_collections.fullrank.serving.plugins.module_utils.webui import checks as webui_checks
 
 
 def main() -> None:
@@ -90,9 +91,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    chat = webui_door.Chat(**{name: given[name] for name in ("name", "url", "email", "password")})
-    ask = doors.asker(given["timeout"], verify=False, most_events=webui_door.ENOUGH_EVENTS)
-    checks = webui_door.look(chat, given["backends"], given["backends_required"], ask)
+    chat = webui_checks.Chat(**{name: given[name] for name in ("name", "url", "email", "password")})
+    ask = endpoint_checks.asker(given["timeout"], verify=False, most_events=webui_checks.ENOUGH_EVENTS)
+    checks = webui_checks.look(chat, given["backends"], given["backends_required"], ask)
     module.exit_json(changed=False, checks=checks)
 
 

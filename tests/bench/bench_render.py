@@ -15,8 +15,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import conftest  # noqa: F401  makes the collection importable from the checkout
-from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog_files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import mistakes, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import mistakes, render
 
 ROUNDS = 3
 

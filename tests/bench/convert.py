@@ -25,14 +25,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests/unit")]
 import conftest  # noqa: F401 - makes the collection importable
-from ansible_collections.fullrank.serving.plugins.module_utils import conversion, weights
-from ansible_collections.fullrank.serving.plugins.module_utils.fp8_checkpoint import Scheme
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import conversion
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert.fp8_checkpoint import Scheme
 
 from tests.unit import fp8_model
 
 ROUNDS = 15  # the disk of a virtual machine is a different one from second to second
 SHARDS, ROWS, COLUMNS = 12, 7168, 4096  # 29 MB of FP8 each
-PROGRAM = CHECKOUT / "plugins/plugin_utils/convert_worker.py"
+PROGRAM = CHECKOUT / "plugins/module_utils/weights/convert/worker.py"
 PYTHON = os.environ["FULLRANK_VLLM_PYTHON"]
 RESULTS = CHECKOUT / ".cache/bench/convert.json"
 # Both run in one process that has loaded torch before the clock starts: importing it is not what is measured.
@@ -109,7 +110,7 @@ def main(place: Path) -> None:
         fp8_model.make(source, SHARDS, ROWS, COLUMNS)
         work = conversion.look(source, Scheme("fp8", (128, 128)))
         sizes = {shard["path"]: shard["size"] for shard in work.shards}
-        moved = sum(sizes.values()) + sum(weights.sizes(source)[path] for path in sizes)
+        moved = sum(sizes.values()) + sum(weights_folder.sizes(source)[path] for path in sizes)
         with subprocess.Popen(
             [PYTHON, "-c", CHILD, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:

@@ -33,8 +33,8 @@ os.environ.setdefault("GROUND_NET", "10.77.8")
 sys.path[:0] = [str(CHECKOUT / "tests/unit"), str(CHECKOUT / "tests/ground")]
 import conftest  # noqa: F401  makes the collection importable from the checkout
 import ground
-from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
-from ansible_collections.fullrank.serving.plugins.plugin_utils.distribution import distribute
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.weights_distribution import distribute
 
 RESULTS = CHECKOUT / ".cache/bench/distribute.json"
 # Debian's packages are unpacked there, not installed
@@ -43,7 +43,7 @@ PACKAGES = "rsync aria2 libaria2-0 libc-ares2 libssh2-1 libxxhash0 libpopt0 ngin
 FILES = 8
 LIMIT_S = 1800
 COPY, MODEL, RUN = "/srv/copy", "/srv/model", "/srv/run"
-PROGRAM = "ansible_collections.fullrank.serving.plugins.module_utils.weights_peer"
+PROGRAM = "ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.peer"
 NGINX = """
 daemon off; worker_processes 1; user root; pid {run}/pid; error_log stderr;
 events {{ worker_connections 256; }}
@@ -289,7 +289,7 @@ def measure(
     cpu, started = cpu_seconds(nodes), time.monotonic()
     next(steps, None)
     seconds, cpu = time.monotonic() - started, cpu_seconds(nodes) - cpu
-    delivered = (len(nodes) - 1) * manifests.total_bytes(manifest) / 1e9
+    delivered = (len(nodes) - 1) * weights_manifest.total_bytes(manifest) / 1e9
     print(f"-- {what}, {len(nodes)} nodes: {seconds:.1f} s, {cpu / delivered:.1f} CPU-seconds per GB", flush=True)
     return {"seconds": round(seconds, 1), "cpu seconds per GB": round(cpu / delivered, 1)}
 
@@ -319,7 +319,7 @@ def bench(given: argparse.Namespace, counts: list[int], nodes: list[str]) -> dic
         "n1",
         f"{CHECKOUT}/tests/standins/make-model {MODEL} 1 {' '.join([str(given.megabytes * 1_000_000 // FILES)] * FILES)}",
     )
-    manifest = manifests.parse((ground.NODES / "n1/model" / manifests.MANIFEST).read_bytes())
+    manifest = weights_manifest.parse((ground.NODES / "n1/model" / weights_manifest.MANIFEST).read_bytes())
     for node in nodes:
         ground.rate(node, f"{given.rate}mbit")
     one = measure("one copy", one_copy, nodes[:2], manifest)

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils import fetch_plan, weights
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
 
 from tests.standins.hubs import COMMIT, TOKEN, Faults, Hub
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CLIENTS = CHECKOUT / ".cache/hub-clients"
-WORKER = "ansible_collections.fullrank.serving.plugins.module_utils.fetch_worker"
+WORKER = "ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.worker"
 LIMIT_S = 240
 BIG = random.Random(6).randbytes(12 << 20)
 FILES = {
@@ -108,12 +109,12 @@ class Fetcher:
 
     def is_exact(self, files: dict[str, bytes] | None = None) -> bool:
         files = files or FILES
-        copy = weights.look(self.model)
-        content = {path: (self.model / path).read_bytes() for path in weights.sizes(self.model)}
+        copy = weights_folder.look(self.model)
+        content = {path: (self.model / path).read_bytes() for path in weights_folder.sizes(self.model)}
         assert copy.ready, copy.why_not
         assert copy.manifest
         assert not (self.model / ".fullrank/partial").exists()
-        return content == files and weights.verify(self.model, copy.manifest["files"]) == []
+        return content == files and weights_folder.verify(self.model, copy.manifest["files"]) == []
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_all_files_arrive_once_and_are_listed(fetch: Fetcher, hub: Hub) -> None:
     assert told["bytes"] == told["total"] == sum(map(len, FILES.values()))
     assert fetch.is_exact()
     assert hub.sent == LARGE
-    copy = weights.look(fetch.model)
+    copy = weights_folder.look(fetch.model)
     assert copy.manifest and copy.manifest["source"] == {
         "hub": fetch.request["hub"],
         "repo": "o/m",
@@ -178,7 +179,7 @@ def test_a_hub_that_keeps_sending_something_else_is_named(fetch: Fetcher, hub: H
     hub.faults = Faults(flips=10_000)
     told = fetch()
     assert told["phase"] == "failed"
-    assert not weights.look(fetch.model).ready
+    assert not weights_folder.look(fetch.model).ready
     assert not (fetch.model / "model-00001-of-00002.safetensors").exists()
 
 
@@ -197,7 +198,7 @@ def test_what_was_interrupted_goes_on_where_it_was(fetch: Fetcher, hub: Hub, how
         process.send_signal(how)
         process.communicate(timeout=LIMIT_S)
     hub.faults = Faults()
-    assert not weights.look(fetch.model).ready
+    assert not weights_folder.look(fetch.model).ready
     assert fetch()["phase"] == "done"
     assert fetch.is_exact()
     assert hub.sent <= LARGE + INTERRUPTIONS * ON_THE_WAY
@@ -283,7 +284,7 @@ def test_a_disk_that_fills_up_meanwhile_is_named_and_what_arrived_is_kept(
     print(process.communicate(timeout=LIMIT_S)[0])
     told = json.loads((fetch.run_folder / "progress.json").read_text())
     assert told["phase"] == "failed" and "disk is full" in told["error"]
-    assert not weights.look(fetch.model).ready
+    assert not weights_folder.look(fetch.model).ready
     (small_disk / "filler").unlink()
     hub.faults = Faults()
     kept = sum(
@@ -354,4 +355,4 @@ def test_git_lfs_as_the_last_resort(tmp_path: Path, hub: Hub) -> None:
 
 def test_a_request_is_known_by_what_decides_the_bytes() -> None:
     request = {"hub": "path", "repo": "/x", "revision": "", "include": [], "exclude": [], "workers": 2}
-    assert fetch_plan.asked(request) == fetch_plan.asked(request | {"workers": 9})
+    assert plan.asked(request) == plan.asked(request | {"workers": 9})

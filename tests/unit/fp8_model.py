@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
-from ansible_collections.fullrank.serving.plugins.module_utils import weights
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
 
 BLOCK = 128
 SOURCE = {"hub": "path", "repo": "stand-in", "revision": "1" * 40}
@@ -84,5 +84,5 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
         files.append({"path": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()})
-    weights.write_manifest(folder, manifests.build(SOURCE, files))
-    weights.mark_ready(folder)
+    weights_folder.write_manifest(folder, manifest.build(SOURCE, files))
+    weights_folder.mark_ready(folder)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import (
-    nvidia_driver,
-    nvidia_wanted,
-    package_plan,
-    packages,
-)
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import plan as nvidia_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import wanted as nvidia_wanted
+from ansible_collections.fullrank.serving.plugins.module_utils.packages import plan as packages_plan
+from ansible_collections.fullrank.serving.plugins.module_utils.packages import versions
+from places import DATA
 
-LISTINGS = Path(__file__).parent / "data/repositories"
+LISTINGS = DATA / "repositories"
 UBUNTU = {"id": "ubuntu", "version": "24.04", "codename": "noble", "family": "debian"}
 DEBIAN = {"id": "debian", "version": "13", "codename": "trixie", "family": "debian"}
 ROCKY = {"id": "rocky", "version": "9.6", "codename": "", "family": "redhat"}
@@ -46,7 +44,7 @@ def facts(os: dict[str, str] = UBUNTU, gpus: tuple[int, ...] = (H100,) * 8, **mo
 
 def plan(node: dict[str, Any], **more: Any) -> dict[str, Any]:
     wanted = {"way": "repository", "version": "580.95.05", "repositories": "https://m/cuda", **more}
-    return nvidia_driver.plan(node, nvidia_wanted.Wanted(**wanted))
+    return nvidia_plan.plan(node, nvidia_wanted.Wanted(**wanted))
 
 
 def names(found: dict[str, Any]) -> list[str]:
@@ -65,10 +63,10 @@ def complete(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def settled(
     entries: list[dict[str, Any]], listing: str, installed: dict[str, str] | None = None
-) -> package_plan.Targets:
+) -> packages_plan.Targets:
     text = (LISTINGS / listing).read_text()
-    rows = packages.parse_repoquery(text) if listing.endswith("query") else packages.parse_madison(text)
-    return package_plan.settle(complete(entries), installed or {}, lambda _: rows, upgrade=False)
+    rows = versions.parse_repoquery(text) if listing.endswith("query") else versions.parse_madison(text)
+    return packages_plan.settle(complete(entries), installed or {}, lambda _: rows, upgrade=False)
 
 
 def installed_580(**more: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.option import Option
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import Option
 
 
 @dataclass(frozen=True)

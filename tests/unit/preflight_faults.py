@@ -10,7 +10,7 @@ from typing import Any
 
 import preflight_node as node
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import preflight_system as system
+from ansible_collections.fullrank.serving.plugins.module_utils.node import system
 from preflight_node import GIB, KERNEL, PEER, PING
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import gpu, pci, preflight
-from ansible_collections.fullrank.serving.plugins.module_utils.checks import Check
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check
+from ansible_collections.fullrank.serving.plugins.module_utils.node import pci
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import gpu
+from ansible_collections.fullrank.serving.plugins.module_utils.preflight import run
 from ansible_collections.fullrank.serving.plugins.modules.preflight import OPTIONS
 
 QUERY = "nvidia-smi -q -x"
@@ -147,7 +149,7 @@ def process(root: Path, pid: int, command: str, cgroup: str, inode: int = 0) -> 
 
 def ask(root: Path, **changes: Any) -> dict[str, Any]:
     """What the module would answer."""
-    return preflight.run(Host(str(root)), wanted(**changes))
+    return run.run(Host(str(root)), wanted(**changes))
 
 
 def trouble(answer: dict[str, Any]) -> list[Check]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils import rdma_node
-from ansible_collections.fullrank.serving.plugins.module_utils.host import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.rdma import node
 
 KERNEL = "5.15.0-130-generic"
 DRIVER = "NVRM version: NVIDIA UNIX {}x86_64 Kernel Module  570.86.15  Thu Jan 9\n"
@@ -15,7 +15,7 @@ ROCKY = 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID=9.5\n'
 ROCKY_RELEASE = dict(line.replace('"', "").split("=") for line in ROCKY.splitlines())
 
 
-def recorded_node(root: Path) -> rdma_node.Node:
+def recorded_node(root: Path) -> node.Node:
     """A recorded RoCE node with the headers of its kernel, on Ubuntu, without any RDMA software."""
     recorded.unpack("a100-roce", root)
     for path, text in (
@@ -29,4 +29,4 @@ def recorded_node(root: Path) -> rdma_node.Node:
         recorded.write(root, path, text)
     recorded.command(root, "uname -m", "x86_64\n")
     host = Host(str(root))
-    return rdma_node.collect(host, host)
+    return node.collect(host, host)

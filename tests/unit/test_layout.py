@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import yaml
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from places import CHECKOUT
 
 
 def test_the_checkout_is_the_collection() -> None:
@@ -24,41 +22,41 @@ def test_every_module_is_in_the_action_group() -> None:
 
 # docs/decisions/005: the utils that touch the world, and what they touch
 TOUCH_THE_WORLD = {
-    "bandwidth": "ib_write_bw",
-    "catalog_files": "the catalogs beside it",
-    "comm_worker": "torch, inside the check's own process",
-    "completion": "HTTP",
-    "doors": "HTTP",
-    "daemon": "systemd, the journal and procfs, for the process's own unit",
-    "docker_daemon": "docker and its files",
-    "docker_move": "docker, its files and its data",
-    "conversion": "the two folders of a conversion",
-    "convert_worker": "torch and files, inside the conversion's own process",
-    "fetch_sources": "hubs, by their clients; git; a folder",
-    "files": "a file, replaced in one step",
-    "fetch_worker": "a model's folder, inside the fetch's own process",
-    "group_agent": "sockets, signals and files of the supervisor's own process",
-    "group_check": "the supervisor's status file",
-    "group_engine": "systemd, procfs and cgroups",
-    "engine_metrics": "HTTP",
-    "ray_gate": "Ray, inside the gate's own process",
-    "router_agent": "sockets, signals and files of the router's own process",
-    "host": "files, commands and connections of a node",
-    "links": "sysfs",
-    "service": "the files of a service; systemd by commands of the caller's function",
-    "tables": "the tables beside it",
-    "trees": "a folder with all that is in it",
-    "systemd": "procfs; commands by the caller's function",
-    "text_files": "files of a node",
-    "shards": "a model's folder",
-    "weights": "a model's folder",
-    "weights_checking": "a model's folder, inside the transfer's own process",
-    "weights_copying": "the other nodes of a transfer, by rsync",
-    "weights_peer": "the progress file of the transfer's own process",
-    "weights_receiving": "the other nodes of a transfer",
-    "weights_serving": "the other nodes of a transfer",
-    "webui_backup": "the folders of data and backups; PostgreSQL by its own programs",
-    "webui_probe": "HTTP",
+    "module_utils/comm_check/worker.py": "torch, inside the check's own process",
+    "module_utils/common/changes.py": "files of a node",
+    "module_utils/common/files.py": "a file, replaced in one step",
+    "module_utils/common/trees.py": "a folder with all that is in it",
+    "module_utils/docker/daemon.py": "docker and its files",
+    "module_utils/docker/move.py": "docker, its files and its data",
+    "module_utils/endpoint/checks.py": "HTTP",
+    "module_utils/endpoint/completion.py": "HTTP",
+    "module_utils/endpoint/metrics.py": "HTTP",
+    "module_utils/node/links.py": "sysfs",
+    "module_utils/node/reader.py": "files, commands and connections of a node",
+    "module_utils/rank/ray_gate.py": "Ray, inside the gate's own process",
+    "module_utils/rdma/bandwidth.py": "ib_write_bw",
+    "module_utils/router/agent.py": "sockets, signals and files of the router's own process",
+    "module_utils/supervisor/agent.py": "sockets, signals and files of the supervisor's own process",
+    "module_utils/supervisor/check.py": "the supervisor's status file",
+    "module_utils/supervisor/engine.py": "systemd, procfs and cgroups",
+    "module_utils/systemd/notify.py": "systemd, the journal and procfs, for the process's own unit",
+    "module_utils/systemd/service.py": "the files of a service; systemd by commands of the caller's function",
+    "module_utils/systemd/state.py": "procfs; commands by the caller's function",
+    "module_utils/webui/backup.py": "the folders of data and backups; PostgreSQL by its own programs",
+    "module_utils/webui/client.py": "HTTP",
+    "module_utils/weights/convert/conversion.py": "the two folders of a conversion",
+    "module_utils/weights/convert/worker.py": "torch and files, inside the conversion's own process",
+    "module_utils/weights/fetch/sources.py": "hubs, by their clients; git; a folder",
+    "module_utils/weights/fetch/worker.py": "a model's folder, inside the fetch's own process",
+    "module_utils/weights/folder.py": "a model's folder",
+    "module_utils/weights/shards.py": "a model's folder",
+    "module_utils/weights/transfer/peer.py": "the progress file of the transfer's own process",
+    "module_utils/weights/transfer/receiver.py": "the other nodes of a transfer",
+    "module_utils/weights/transfer/rsync.py": "the other nodes of a transfer, by rsync",
+    "module_utils/weights/transfer/server.py": "the other nodes of a transfer",
+    "module_utils/weights/transfer/target.py": "a model's folder, inside the transfer's own process",
+    "plugin_utils/catalog/files.py": "the catalogs beside it",
+    "plugin_utils/diagnosis/tables.py": "the tables beside it",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
 WORLD_CALLS = {
@@ -93,11 +91,11 @@ def touches_the_world(source: str) -> bool:
 
 def utils() -> dict[str, str]:
     folders = (CHECKOUT / "plugins/plugin_utils", CHECKOUT / "plugins/module_utils")
-    return {str(p.relative_to(CHECKOUT)): p.read_text() for folder in folders for p in folder.rglob("*.py")}
+    return {str(p.relative_to(CHECKOUT / "plugins")): p.read_text() for folder in folders for p in folder.rglob("*.py")}
 
 
 # what plugins of one kind have in common stands where collections keep it, and is itself a piece of a plugin
-PIECES_OF_PLUGINS = {"plugins/plugin_utils/controller_action.py"}
+PIECES_OF_PLUGINS = {"plugin_utils/actions/controller.py"}
 
 
 def test_utils_know_no_ansible() -> None:
@@ -111,4 +109,4 @@ def test_utils_know_no_ansible() -> None:
 
 
 def test_only_the_named_utils_touch_the_world() -> None:
-    assert {Path(path).stem for path, source in utils().items() if touches_the_world(source)} == set(TOUCH_THE_WORLD)
+    assert {path for path, source in utils().items() if touches_the_world(source)} == set(TOUCH_THE_WORLD)

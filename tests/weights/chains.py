@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
-from ansible_collections.fullrank.serving.plugins.module_utils import weights
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-MODULE = "ansible_collections.fullrank.serving.plugins.module_utils.weights_peer"
+MODULE = "ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.peer"
 TOKEN = "a-token"
 SLICE = 1 << 16
 LIMIT_S = 90
@@ -80,9 +80,9 @@ class Chain:
             for path, size in sizes.items()
         ]
         self.total = sum(sizes.values())
-        self.manifest = manifests.build({"hub": "path", "repo": "r", "revision": "1"}, files)
-        weights.write_manifest(self.peers[0].root, self.manifest)
-        weights.mark_ready(self.peers[0].root)
+        self.manifest = manifest.build({"hub": "path", "repo": "r", "revision": "1"}, files)
+        weights_folder.write_manifest(self.peers[0].root, self.manifest)
+        weights_folder.mark_ready(self.peers[0].root)
 
     def _peer(self, name: str, address: str) -> Peer:
         with socket.socket() as probe:
@@ -154,9 +154,9 @@ class Chain:
                 peer.kill()
 
     def assert_exact(self, peer: Peer) -> None:
-        assert weights.verify(peer.root, self.manifest["files"]) == []
-        assert weights.look(peer.root).ready
-        assert not (peer.root / manifests.PARTIAL).exists()
+        assert weights_folder.verify(peer.root, self.manifest["files"]) == []
+        assert weights_folder.look(peer.root).ready
+        assert not (peer.root / manifest.PARTIAL).exists()
 
 
 class Wire:

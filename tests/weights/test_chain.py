@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils import weights
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder
 from chains import LIMIT_S, SIZES, SLICE, TOKEN, Wire
 
 
@@ -70,7 +70,7 @@ def test_a_file_that_changed_on_disk_costs_its_slice_only(make: Any, ready: bool
         file.seek(1_000_000)
         file.write(b"?")
     if not ready:
-        weights.unready(second.root)
+        folder.unready(second.root)
     chain.start(second)
     second.wait()
     chain.assert_exact(second)

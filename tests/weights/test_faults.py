@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import weights
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder
 from chains import SLICE, Wire
 
 
@@ -32,7 +32,7 @@ def test_a_wire_that_damages_everything_is_named(make: Any) -> None:
     chain.start(first)
     chain.start(second, [Wire((first.address, first.port), flips=10**9).place])
     assert "arrives damaged again and again, last from wire" in second.wait("failed")["message"]
-    assert not weights.look(second.root).ready
+    assert not folder.look(second.root).ready
 
 
 def test_a_dead_node_in_the_middle_is_bypassed(make: Any) -> None:
@@ -79,7 +79,7 @@ def test_when_the_source_dies_the_others_say_so_and_the_next_transfer_brings_the
     for peer in (second, third):
         message = peer.wait("failed")["message"]
         assert "bytes are missing, and nothing new came for" in message
-        assert not weights.look(peer.root).ready
+        assert not folder.look(peer.root).ready
     for peer in (second, third):
         peer.process.wait()
     had = second.progress["bytes"]
@@ -125,7 +125,7 @@ def test_a_damaged_source_is_named_and_nothing_is_put_in_place(make: Any) -> Non
     chain.start_all()
     message = second.wait("failed")["message"]
     assert "c.safetensors came 3 times with a wrong sha256" in message and "verify that of n1" in message
-    assert not (second.root / "c.safetensors").exists() and not weights.look(second.root).ready
+    assert not (second.root / "c.safetensors").exists() and not folder.look(second.root).ready
 
 
 def test_a_disk_that_fills_up_is_said_and_the_next_transfer_brings_the_rest(make: Any) -> None:
@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_is_said_and_the_next_transfer_brings_the_rest(make
     assert "No space left on device" in message and "bytes are missing" in message
     second.process.wait()
     had = second.progress["bytes"]
-    assert 2_000_000 < had < chain.total and not weights.look(kept).ready
+    assert 2_000_000 < had < chain.total and not folder.look(kept).ready
     second.root = kept
     chain.start(second)
     second.wait()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils import manifest as manifests
-from ansible_collections.fullrank.serving.plugins.module_utils import weights
-from ansible_collections.fullrank.serving.plugins.module_utils.weights_copying import rsync
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.rsync import rsync
 
 
 def start(chain: Any, *peers: Any, **given: Any) -> None:
@@ -50,11 +49,11 @@ def test_an_interruption_costs_nothing_that_has_come_and_a_changed_file_only_wha
     first, second = chain.peers
     start(chain, first)
     chain.start(second, rsh=chain.rsh(second, rate=10_000))
-    partial = second.root / manifests.PARTIAL / "a"
+    partial = second.root / manifest.PARTIAL / "a"
     while not (partial.exists() and partial.stat().st_size > 20_000_000):
         time.sleep(0.05)
     second.kill()
-    assert not weights.look(second.root).ready
+    assert not folder.look(second.root).ready
     start(chain, second)
     second.wait()
     chain.assert_exact(second)
@@ -62,7 +61,7 @@ def test_an_interruption_costs_nothing_that_has_come_and_a_changed_file_only_wha
     with (second.root / "a").open("r+b") as file:
         file.seek(7_000_000)
         file.write(b"?")
-    weights.unready(second.root)
+    folder.unready(second.root)
     start(chain, second)
     second.wait()
     chain.assert_exact(second)
@@ -77,7 +76,7 @@ def test_a_damaged_source_is_named_and_nothing_is_put_in_place(make: Any) -> Non
     start(chain, first, second)
     message = second.wait("failed")["message"]
     assert "c.safetensors came 3 times with a wrong sha256" in message and "verify that of n1" in message
-    assert not (second.root / "c.safetensors").exists() and not weights.look(second.root).ready
+    assert not (second.root / "c.safetensors").exists() and not folder.look(second.root).ready
 
 
 def test_when_nobody_can_be_reached_it_says_why(make: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from tools.catalog.stubs import MARK
 
 Record = dict[str, Any]
-"""The fields of `plugin_utils.option.Option`, those with their usual value left out."""
+"""The fields of `plugin_utils.catalog.option.Option`, those with their usual value left out."""
 
 # What the engines call their converters, and what one word must be for them. optional_type[x] is x.
 TYPES = {

@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 SIZES = (12_000_000, 9_000_001, 1_000)
 TOTAL = sum(SIZES)
 SLICE = 1 << 19
-"""What plugin_utils/distribution.py chooses for so little."""
+"""What plugin_utils/actions/weights_distribution.py chooses for so little."""
 STREAMS = 2
 ON_THE_WAY = STREAMS * SLICE
 """What an interruption may cost a node."""

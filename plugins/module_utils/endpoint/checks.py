@@ -1,0 +1,242 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the doors of a deployment let in whom they should, as a client sees it. Private to this collection.
+
+A door is a URL without ``/v1`` that serves a model, or that must not. What it answers is judged here; asking is one function
+(:func:`ask`), so that the rules can be tested without a server.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, passed, warned
+
+# straight to the door: a proxy that the environment names is for the outside
+_no_proxy = urllib.request.ProxyHandler({})
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "doors": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "url": {"type": "str", "required": True},
+            "serves": {"type": "bool", "default": True},
+            "model": {"type": "str", "default": ""},
+            "api_key": {"type": "str", "no_log": True},
+        },
+    },
+    "ask_from": {"type": "str", "choices": ["controller", "node"], "default": "node"},
+    "timeout": {"type": "float", "default": 60},
+}
+"""Of the module and of its action."""
+
+REFUSED = (401, 403)
+WRONG_KEY = "sk-this-key-is-wrong"
+MOST_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Door:
+    """name: for people, ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send."""
+
+    name: str
+    url: str
+    serves: bool = True
+    model: str = ""
+    api_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """status: of HTTP, 0 when nobody answered, then ``error`` says why. chunks: the events of a stream, but for its end."""
+
+    status: int
+    text: str = ""
+    chunks: tuple[str, ...] = ()
+    ended: bool = False
+    error: str = ""
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body; empty when it is no JSON object."""
+        try:
+            body = json.loads(self.text)
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
+
+
+Ask = Callable[[str, "dict[str, Any] | None", "str | None"], Answer]
+"""url, body to POST (None: GET), key → Answer."""
+
+
+def asker(timeout: float, verify: bool = True, most_events: int | None = None) -> Ask:
+    """Asks by HTTP; ``timeout`` in seconds for each answer. Never raises for what a server may do.
+
+    verify: whether the certificate of an ``https`` door must be one that is known, and of that name. most_events: hang up after
+    so many events of a stream.
+    """
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(_no_proxy, urllib.request.HTTPSHandler(context=context))
+
+    def ask(url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with opener.open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
+                if body and body.get("stream"):
+                    return _stream(answer, time.monotonic() + timeout, most_events)
+                return Answer(answer.status, answer.read(MOST_BYTES).decode("utf-8", "replace"))
+        except urllib.error.HTTPError as refused:
+            return Answer(refused.code, refused.read(2000).decode("utf-8", "replace"))
+        except (OSError, ValueError) as broken:
+            return Answer(0, error=str(getattr(broken, "reason", broken)) or type(broken).__name__)
+
+    return ask
+
+
+def _stream(answer: Any, deadline: float, most: int | None) -> Answer:
+    """The ``data:`` events of a server-sent stream, until ``[DONE]`` or until there are ``most``."""
+    chunks: list[str] = []
+    for line in answer:
+        event = line.decode("utf-8", "replace").strip()
+        if event == "data: [DONE]":
+            return Answer(answer.status, chunks=tuple(chunks), ended=True)
+        if event.startswith("data:"):
+            chunks.append(event[5:].strip())
+        if most is not None and len(chunks) >= most:
+            return Answer(answer.status, chunks=tuple(chunks))
+        if time.monotonic() > deadline:
+            return Answer(answer.status, chunks=tuple(chunks), error="the stream did not end")
+    return Answer(answer.status, chunks=tuple(chunks), error="the stream ended without [DONE]")
+
+
+def look_at_all(given: Sequence[Mapping[str, Any]], timeout: float) -> list[Check]:
+    """What is found at all doors, asked at the same time. given: as ``OPTIONS`` says. timeout: seconds for each answer."""
+    ask = asker(timeout)
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        found = pool.map(lambda one: look(Door(**one), ask), given)
+    return [check for checks in found for check in checks]
+
+
+def look(door: Door, ask: Ask) -> list[Check]:
+    """All that can be said of a door. A door that nobody answers at gets one finding, not five."""
+    if not door.serves:
+        return [_silent(door, ask)]
+    models = ask(f"{door.url}/v1/models", None, door.api_key)
+    if models.status == 0:
+        return [
+            failed(
+                "door-answers",
+                door.name,
+                f"{door.url}: {models.error}",
+                "ask playbooks/status.yml whether it runs; if it does, a firewall stands between it and who asks: "
+                "engine_ask_from: node asks from the node itself",
+            )
+        ]
+    if models.status in REFUSED:
+        return [
+            failed(
+                "door-answers",
+                door.name,
+                f"{door.url} refuses the key (HTTP {models.status})",
+                "it was started with another key than the inventory's engine_api_key: run playbooks/engines.yml, or correct it",
+            )
+        ]
+    return [_model(door, models), *_keys(door, ask), _completion(door, ask), _streaming(door, ask)]
+
+
+def _body(door: Door, **more: Any) -> dict[str, Any]:
+    return {
+        "model": door.model,
+        "messages": [{"role": "user", "content": "ping"}],
+        "max_tokens": 4,
+        "temperature": 0,
+    } | more
+
+
+def _silent(door: Door, ask: Ask) -> Check:
+    """Nobody may get a completion there. A ``/health`` of 200 is no sin: SGLang's other ranks serve a dummy."""
+    answer = ask(f"{door.url}/v1/chat/completions", _body(door), door.api_key)
+    if answer.status == 200 and answer.json.get("choices"):
+        return failed(
+            "door-silent",
+            door.name,
+            f"{door.url} answers completions, and no client should be there",
+            "something else uses this port, or the rank was started as a head: look at its unit, and run playbooks/engines.yml",
+        )
+    return passed("door-silent", door.name, answer.error or f"no completions (HTTP {answer.status})")
+
+
+def _model(door: Door, models: Answer) -> Check:
+    names = [str(one.get("id")) for one in models.json.get("data") or [] if isinstance(one, dict)]
+    if door.model in names:
+        return passed("model-name", door.name, door.model)
+    there = ", ".join(names) or f"nothing (HTTP {models.status})"
+    return failed(
+        "model-name",
+        door.name,
+        f"serves {there}, not {door.model}",
+        "engine_served_model_name is what clients ask for: set it, and run playbooks/engines.yml",
+    )
+
+
+def _keys(door: Door, ask: Ask) -> list[Check]:
+    if door.api_key is None:
+        return [
+            warned(
+                "key-required",
+                door.name,
+                "answers everybody",
+                "set engine_api_key where others reach the port",
+            )
+        ]
+    found = []
+    for what, key in (("without a key", None), ("with a wrong key", WRONG_KEY)):
+        answer = ask(f"{door.url}/v1/chat/completions", _body(door), key)
+        if answer.status in REFUSED:
+            found.append(passed("key-required", door.name, f"HTTP {answer.status} {what}"))
+        else:
+            found.append(
+                failed(
+                    "key-required",
+                    door.name,
+                    f"{answer.error or f'HTTP {answer.status}'} {what}, and not 401",
+                    "the rank was started without its key: run playbooks/engines.yml",
+                )
+            )
+    return found
+
+
+def _completion(door: Door, ask: Ask) -> Check:
+    answer = ask(f"{door.url}/v1/chat/completions", _body(door), door.api_key)
+    if answer.status == 200 and answer.json.get("choices"):
+        return passed("completion", door.name, "answered")
+    return failed("completion", door.name, _said(answer), _LOOK)
+
+
+def _streaming(door: Door, ask: Ask) -> Check:
+    answer = ask(f"{door.url}/v1/chat/completions", _body(door, stream=True), door.api_key)
+    if answer.status == 200 and answer.ended and answer.chunks:
+        return passed("streaming", door.name, f"{len(answer.chunks)} events")
+    return failed("streaming", door.name, _said(answer), _LOOK + "; a proxy before it must not buffer")
+
+
+def _said(answer: Answer) -> str:
+    return answer.error or f"HTTP {answer.status}: {answer.text.strip()[:200] or 'an answer without choices'}"
+
+
+_LOOK = "playbooks/diagnose.yml says what the ranks do"

@@ -1,0 +1,200 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The systemd units of a rank, its engine's and its supervisor's, as text. Pure; private to this collection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import SPEC_HASH_VARIABLE, quote
+
+_UNIT = """\
+# Written by fullrank.serving; a change made here is replaced by the next run.
+[Unit]
+Description={description}
+Wants={after}
+After={after}
+
+[Service]
+Type=exec
+{before}ExecStart={exec_start}
+{behind}{environment}
+SyslogIdentifier={identifier}
+# A rank that comes back alone cannot join the group it left: the supervisors start all ranks together, after a boot too.
+Restart=no
+# engines start helpers of their own; all of them end with the rank
+KillMode=control-group
+TimeoutStopSec={stop_timeout}
+# registered (RDMA) memory, sockets and threads of an engine exceed the defaults of a service
+LimitMEMLOCK=infinity
+LimitNOFILE=1048576
+TasksMax=infinity
+{user}
+"""
+
+_GROUP_UNIT = """\
+# Written by fullrank.serving; a change made here is replaced by the next run.
+[Unit]
+Description={description}, supervisor
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=/usr/bin/python3 -m {package}.supervisor.agent {config} {secret}
+ExecReload=/bin/kill -HUP $MAINPID
+Environment=PYTHONPATH={program} PYTHONDONTWRITEBYTECODE=1
+SyslogIdentifier={identifier}
+# it finds again what it supervises
+Restart=always
+RestartSec=1
+WatchdogSec=20
+WatchdogSignal=SIGKILL
+# on SIGTERM it stops its engine, in the time that the engine is given; that signal is not for the systemctl with which it does so
+KillMode=mixed
+TimeoutStopSec={stop_timeout}
+# a node that is short of time or memory must not lose it first: before others in its control group, and before other groups
+Nice=-10
+CPUWeight=1000
+OOMScoreAdjust=-900
+NoNewPrivileges=yes
+ProtectHome=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# A container lives in its runtime's daemon, not below its unit: what an end without ceremony (SIGKILL, a power cut) left behind
+# goes before the start, and nothing outlives the unit. Where its client has gone (no MAINPID) it is not asked: it is removed.
+_CONTAINER_BEFORE = """\
+ExecStartPre=-{runtime} rm --force {name}
+"""
+_CONTAINER_BEHIND = """\
+ExecStop=/bin/sh -c 'test -z "$$MAINPID" || exec {runtime} stop -t {stop_timeout} {name}'
+ExecStopPost=-{runtime} rm --force {name}
+"""
+_REMOVAL_S = 30  # what the runtime is given to remove the container after the engine has ended
+_DAEMONS = {"docker": "docker.service", "nerdctl": "containerd.service"}  # podman has none
+GROUP_PACKAGE = "fullrank_supervisor"
+"""The supervisor's program on a node: a Python package of this name, in a folder of its own for each deployment."""
+
+PROGRAMS = "/usr/local/lib/fullrank"
+CONFIG = "/etc/fullrank"
+
+# An engine needs no account of its own and nothing but its state directory to write to (systemd.exec(5), DynamicUser=).
+_DYNAMIC_USER = """\
+DynamicUser=yes
+StateDirectory=fullrank/{deployment}
+Environment=HOME=%S/fullrank/{deployment}"""
+
+
+def unit_name(deployment: str) -> str:
+    """The unit of this node's rank in ``deployment``, e.g. ``fullrank-deepseek_r1.service``."""
+    return f"fullrank-{deployment}.service"
+
+
+def container_name(deployment: str) -> str:
+    """The container of this node's rank in ``deployment``, where it runs in one, e.g. ``fullrank-deepseek_r1``."""
+    return f"fullrank-{deployment}"
+
+
+def group_unit_name(deployment: str) -> str:
+    """The unit of this node's supervisor in ``deployment``, e.g. ``fullrank-deepseek_r1-group.service``."""
+    return f"fullrank-{deployment}-group.service"
+
+
+def group_program(deployment: str) -> str:
+    """The folder of the supervisor's program."""
+    return f"{PROGRAMS}/{deployment}"
+
+
+def group_config(deployment: str) -> str:
+    """The supervisor's configuration."""
+    return f"{CONFIG}/{deployment}.group.json"
+
+
+def group_secret(deployment: str) -> str:
+    """What of its configuration only root may read: the group's key, and on the head the API key."""
+    return f"{CONFIG}/{deployment}.group.secret.json"
+
+
+def kept_launch(deployment: str) -> str:
+    """The launch before the present one, where the deployment was ready with it; only root may read it."""
+    return f"{CONFIG}/{deployment}.previous.json"
+
+
+def ready_mark(deployment: str) -> str:
+    """The hash of the last launch with which the deployment was ready, as its supervisor noted it."""
+    return f"/var/lib/fullrank/{deployment}.ready"
+
+
+def drain_mark(deployment: str) -> str:
+    """While it is there the deployment is not ready for new requests. In /run: a boot ends it."""
+    return f"/run/fullrank/{deployment}.drain"
+
+
+def engine_of(unit: str) -> str:
+    """``vllm 0.32.0`` of a unit's text, whose description says ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
+    described = re.search(r"^Description=.*, ([^,\n]+)$", unit, re.MULTILINE)
+    return described[1].replace("%%", "%") if described else ""
+
+
+def render_group_unit(*, deployment: str, description: str, stop_timeout: int) -> str:
+    """The supervisor's unit file. ``stop_timeout``: of the engine, in seconds."""
+    return _GROUP_UNIT.format(
+        description=description.replace("%", "%%"),
+        package=GROUP_PACKAGE,
+        program=group_program(deployment),
+        config=group_config(deployment),
+        secret=group_secret(deployment),
+        identifier=group_unit_name(deployment).removesuffix(".service"),
+        stop_timeout=stop_timeout + 30,
+    )
+
+
+def render_unit(
+    *,
+    deployment: str,
+    description: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    spec_hash: str,
+    environment_file: str,
+    load_credential: str,
+    stop_timeout: int,
+    dynamic_user: bool,
+    container: Mapping[str, str] | None = None,
+) -> str:
+    """The whole unit file.
+
+    ``argv``: the command in the foreground, its first word an absolute path (systemd.service(5) demands it).
+    ``env``: what is not secret. ``environment_file``: path of the file (mode 0600) with what is; empty when nothing is.
+    ``load_credential``: such a file for an engine that reads it itself, ``NAME:PATH``; empty when there is none.
+    ``stop_timeout``: seconds until SIGKILL. ``dynamic_user``: not as root. ``container``: its ``name``
+    and ``runtime``, where ``argv`` runs one; its environment is in ``argv``.
+    """
+    variables = {**({} if container else env), SPEC_HASH_VARIABLE: spec_hash}
+    after = ["network-online.target"]
+    before = behind = ""
+    if container:
+        words = {"runtime": container["runtime"], "name": container["name"], "stop_timeout": stop_timeout}
+        before, behind = _CONTAINER_BEFORE.format(**words), _CONTAINER_BEHIND.format(**words)
+        after += [_DAEMONS[container["runtime"]]] if container["runtime"] in _DAEMONS else []
+    lines = [f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in sorted(variables.items())]
+    if environment_file:
+        lines.append(f"EnvironmentFile={environment_file}")
+    if load_credential:
+        lines.append(f"LoadCredential={load_credential}")
+    return _UNIT.format(
+        description=description.replace("%", "%%"),
+        after=" ".join(after),
+        before=before,
+        behind=behind,
+        exec_start=" ".join(quote(word) for word in argv),
+        environment="\n".join(lines),
+        identifier=unit_name(deployment).removesuffix(".service"),
+        stop_timeout=stop_timeout + (_REMOVAL_S if container else 0),
+        user=_DYNAMIC_USER.format(deployment=deployment) if dynamic_user else "User=root",
+    )

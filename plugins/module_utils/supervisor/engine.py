@@ -1,0 +1,184 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine of this node as its supervisor sees and handles it: a systemd unit and its processes. Private to this collection."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import Engine
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
+
+FROZEN_S = 2.0
+"""A process of the engine that is stopped (SIGSTOP, state T in proc(5)) for so long holds up the group. A debugger's stop is
+another state, t, and does not count."""
+
+PROBE_S = 5
+"""Seconds that the question for the image may take; the rank is not heard meanwhile."""
+
+_PROPERTIES = "ActiveState,Result,ExecMainStatus,InvocationID,ControlGroup"
+_STATES = {
+    "active": decisions.RUNNING,
+    "activating": decisions.RUNNING,
+    "reloading": decisions.RUNNING,
+    "deactivating": decisions.STOPPING,
+}
+
+
+class LocalEngine:
+    """Looks at the unit, starts and kills it, and remembers in which epoch it was started.
+
+    The memory is a file in /run: it lives as long as processes can, over an end of the supervisor and not over a boot.
+    requires: paths that must exist before a start; a ``READY`` of weights must belong to their manifest.
+    probe: a command that says whether the image is there; empty for none.
+    port: of the rendezvous, to look for on the head; 0 for none.
+    """
+
+    def __init__(self, deployment: str, memory: Path, requires: Sequence[str], probe: Sequence[str], port: int) -> None:
+        self.unit = units.unit_name(deployment)
+        self._container = units.container_name(deployment)
+        self._own = (self.unit, self._container)
+        self._memory = memory
+        self._good = Path(units.ready_mark(deployment))
+        self._requires, self._probe, self._port = requires, probe, port
+        self._frozen: dict[str, float] = {}
+        self._refused = ""
+        self._seen: Engine | None = None
+
+    def look(self, now: float, starting: bool) -> Engine:
+        """What is to be seen now. starting: whether the rendezvous port matters.
+
+        systemd does not answer for moments, while it reads its units again say; what was seen last holds then.
+        """
+        shown = unit_text.parse_show(self._systemctl("show", f"--property={_PROPERTIES}", self.unit).stdout)
+        if "ActiveState" not in shown and self._seen:
+            return self._seen
+        self._seen = self._judge(shown, now, starting)
+        return self._seen
+
+    def _judge(self, shown: Mapping[str, Any], now: float, starting: bool) -> Engine:
+        state = _STATES.get(shown.get("ActiveState", ""), decisions.STOPPED)
+        tried, invocation = self._remembered()
+        if state == decisions.STOPPED:
+            return Engine(state, 0, tried, self._why(shown) if tried else "", lacks(self._requires, self._probe))
+        epoch = tried if invocation and invocation == shown.get("InvocationID") else 0
+        if state == decisions.STOPPING:  # its main process has ended, others have not
+            return Engine(state, epoch, tried, self._why(shown) if epoch else "")
+        fault = self._stopped_process(shown.get("ControlGroup", ""), now)
+        return Engine(state, epoch, tried, fault, "", starting and self._listens())
+
+    def note_ready(self) -> bool:
+        """Note that the deployment was ready with the launch that runs, which is worth keeping; whether it could be told."""
+        pid = self._systemctl("show", "--value", "--property=MainPID", self.unit).stdout.strip()
+        spec_hash = systemd_state.running_spec_hash(int(pid or 0))
+        if spec_hash:
+            self._good.parent.mkdir(parents=True, exist_ok=True)
+            work = self._good.with_suffix(".new")
+            work.write_text(f"{spec_hash}\n")
+            work.replace(self._good)
+        return bool(spec_hash)
+
+    def start(self, epoch: int) -> None:
+        """Start it in ``epoch``; whether that worked is to be seen in the next look."""
+        self._remember(epoch, "-")
+        self._systemctl("reset-failed", self.unit)
+        done = self._systemctl("start", self.unit)
+        self._refused = done.stderr.strip() if done.returncode else ""
+        self._remember(
+            epoch, self._systemctl("show", "--value", "--property=InvocationID", self.unit).stdout.strip() or "-"
+        )
+
+    def kill(self) -> None:
+        """End all its processes at once: there is nothing to save in a broken group, and it may hang.
+
+        Those of a container are no children of its unit.
+        """
+        if self._probe:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                command = [self._probe[0], "rm", "--force", self._container]
+                subprocess.run(command, capture_output=True, check=False, timeout=PROBE_S)
+        self._systemctl("kill", "--signal=SIGKILL", self.unit)
+        self._systemctl("stop", "--no-block", self.unit)
+
+    def stop(self) -> None:
+        """Ask it to end, within the time that the unit gives it; returns at once."""
+        self._systemctl("stop", "--no-block", self.unit)
+
+    def _systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+
+    def _remembered(self) -> tuple[int, str]:
+        try:
+            epoch, invocation = self._memory.read_text().split()
+            return int(epoch), invocation
+        except (OSError, ValueError):
+            return 0, ""
+
+    def _remember(self, epoch: int, invocation: str) -> None:
+        work = self._memory.with_suffix(".new")
+        work.write_text(f"{epoch} {invocation}\n")
+        work.replace(self._memory)
+
+    def _why(self, shown: Mapping[str, Any]) -> str:
+        result, status = shown.get("Result", "success"), shown.get("ExecMainStatus", "0")
+        return self._refused or f"its unit is {shown.get('ActiveState')} ({result}, exit status {status})"
+
+    def _listens(self) -> bool:
+        return bool(self._port) and any(one["unit"] in self._own for one in listeners.holders(Host(), [self._port]))
+
+    def _stopped_process(self, control_group: str, now: float) -> str:
+        stopped = {}
+        for pid in self._pids(control_group):
+            try:
+                name, _unused, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+            except OSError:
+                continue
+            if rest.split()[0] == "T":
+                stopped[pid] = name
+        self._frozen = {pid: self._frozen.get(pid, now) for pid in stopped}
+        for pid, since in self._frozen.items():
+            if now - since >= FROZEN_S:
+                return f"its process {pid} ({stopped[pid]}) is stopped by a signal"
+        return ""
+
+    def _pids(self, control_group: str) -> list[str]:
+        for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd"):
+            folder = Path(root + control_group)
+            if control_group and folder.is_dir():
+                return [pid for file in folder.rglob("cgroup.procs") for pid in _words(file)]
+        return []
+
+
+def lacks(requires: Sequence[str], probe: Sequence[str]) -> str:
+    """What is missing for a start; empty when nothing is. requires, probe: see LocalEngine."""
+    for path in map(Path, requires):
+        if not path.exists():
+            return f"{path} is not there"
+        if path.match(manifest.READY) and (why_not := weights_folder.look(path.parents[1]).why_not):
+            return why_not
+    if probe:
+        try:
+            done = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=PROBE_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        if done.returncode:
+            return f"the image is not there: {done.stderr.strip()[:200]}"
+    return ""
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:  # the cgroup has gone
+        return []

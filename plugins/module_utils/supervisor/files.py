@@ -1,0 +1,148 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of a rank on its node, as texts: of its engine, of its supervisor, of the launch before. Pure; private to this
+collection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent, check
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
+
+UNITS = Path("/etc/systemd/system")
+CHECK = Path("/usr/local/bin/fullrank-check")
+
+Files = dict[Path, "tuple[str, int, bool]"]
+"""Path → (content, mode, secret?)."""
+
+
+def engine_files(given: Mapping[str, Any], key: str) -> Files:
+    """Everything that makes up the engine of the rank on this node.
+
+    given: the options of the module `rank`. key: of the group.
+    """
+    launch = given["launch"]
+    text = units.render_unit(
+        deployment=given["deployment"],
+        description=given["description"],
+        argv=launch["argv"],
+        env=launch["env"],
+        spec_hash=launch["spec_hash"],
+        environment_file=launch["environment_file"],
+        load_credential=launch["load_credential"],
+        stop_timeout=given["stop_timeout"],
+        dynamic_user=given["dynamic_user"] and not launch["container"],
+        container=launch["container"] or None,
+    )
+    files = {UNITS / units.unit_name(given["deployment"]): (text, 0o644, False)}
+    files |= {Path(file["path"]): (file["content"], 0o644, False) for file in launch["files"]}
+    if launch["secret_file"]:
+        files[Path(launch["secret_file"]["path"])] = (given["secret"], int(launch["secret_file"]["mode"], 8), True)
+    if launch["group_token"]:
+        # the same on all ranks, as the key is, and telling nothing about it
+        token = hmac.new(key.encode(), b"token", hashlib.sha256).hexdigest()
+        files[Path(launch["group_token"])] = (token, 0o600, True)
+    return files
+
+
+def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
+    """The same for its supervisor. key: of the group."""
+    name, launch, group = given["deployment"], given["launch"], given["group"]
+    container = launch["container"]
+    config = {
+        "deployment": name,
+        **group,
+        "files": [str(path) for path in engine_files(given, key)],
+        "rendezvous_port": launch["rendezvous_port"],
+        "probe": [launch["argv"][0], "image", "inspect", "--format", "ok", container["image"]] if container else [],
+    }
+    secret = {"group_key": key, "api_key": given["api_key"] or ""}
+    unit = units.render_group_unit(
+        deployment=name, description=given["description"], stop_timeout=given["stop_timeout"]
+    )
+    program = Path(units.group_program(name))
+    return {
+        UNITS / units.group_unit_name(name): (unit, 0o644, False),
+        Path(units.group_config(name)): (as_config(config), 0o644, False),
+        Path(units.group_secret(name)): (json.dumps(secret) + "\n", 0o600, True),
+        **{program / file: (text, 0o644, False) for file, text in payload.files(agent, units.GROUP_PACKAGE).items()},
+        CHECK: (payload.text(check), 0o755, False),
+    }
+
+
+def own_files(deployment: str, config: str) -> list[Path]:
+    """Every file of a rank but its supervisor's program. config: what the supervisor reads; may be empty."""
+    rest = json.loads(config).get("files", []) if config else []
+    fixed = [UNITS / units.unit_name(deployment), UNITS / units.group_unit_name(deployment)]
+    fixed += [Path(units.group_config(deployment)), Path(units.group_secret(deployment))]
+    return [*fixed, *(Path(path) for path in rest if Path(path) not in fixed)]
+
+
+def is_program(path: Path) -> bool:
+    """Whether a path on a node is part of the supervisor's program: not worth a diff of thousand lines."""
+    return units.GROUP_PACKAGE in path.parts or path == CHECK
+
+
+def is_of_supervisor(deployment: str, path: Path) -> bool:
+    """Whether a file is read by the supervisor, and not by the engine or its unit."""
+    of_group = (units.group_unit_name(deployment), Path(units.group_config(deployment)).name)
+    return path.name in (*of_group, Path(units.group_secret(deployment)).name) or is_program(path)
+
+
+def spec_hash(unit: str) -> str:
+    """The hash of the launch in the text of a unit; empty when it has none."""
+    found = re.search(rf"^Environment={unit_text.SPEC_HASH_VARIABLE}=(\S+)$", unit, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def pack(deployment: str, files: Mapping[Path, tuple[str, int]], older: str) -> str:
+    """A launch as one text, to be kept: of every file content and mode. older: what was kept until now, which stays behind it."""
+    kept: dict[str, Any] = {
+        "deployment": deployment,
+        "files": [{"path": str(path), "content": text, "mode": mode} for path, (text, mode) in files.items()],
+    }
+    before = json.loads(older) if older else None
+    if before and _hash(before) == _hash(kept):
+        before = before["before"]
+    return _as_kept(kept | {"before": {**before, "before": None} if before else None})
+
+
+def before(text: str) -> str:
+    """What stays behind what was kept; empty where nothing does."""
+    older = json.loads(text)["before"]
+    return _as_kept(older) if older else ""
+
+
+def _hash(kept: Mapping[str, Any]) -> str:
+    return next((found for file in kept["files"] if (found := spec_hash(file["content"]))), "")
+
+
+def _as_kept(kept: Mapping[str, Any]) -> str:
+    return json.dumps(kept, indent=1) + "\n"
+
+
+def unpack(text: str, defaults: Mapping[str, Any]) -> tuple[Files, dict[str, Any]]:
+    """What was kept: its files, and the supervisor's configuration among them.
+
+    defaults: of that configuration, whose program may be of a later version than what was kept.
+    """
+    kept = json.loads(text)
+    place = units.group_config(kept["deployment"])
+    files: Files = {Path(one["path"]): (one["content"], one["mode"], one["mode"] == 0o600) for one in kept["files"]}
+    config = {**defaults, **json.loads(files[Path(place)][0])}
+    return files | {Path(place): (as_config(config), 0o644, False)}, config
+
+
+def as_config(config: Mapping[str, Any]) -> str:
+    """The supervisor's configuration as it is written."""
+    return json.dumps(config, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,74 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asking systemd about the unit of a rank. The one place that calls systemctl and journalctl; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import SPEC_HASH_VARIABLE, parse_show
+
+# runs a command and gives (code, stdout, stderr): AnsibleModule.run_command
+Run = Callable[..., "tuple[int, str, str]"]
+
+_PROPERTIES = (
+    "LoadState,ActiveState,SubState,UnitFileState,MainPID,ExecMainPID,ExecMainStatus,ExecMainStartTimestamp,"
+    "InvocationID,Result,Description"
+)
+
+
+def running_spec_hash(pid: int, proc: Path = Path("/proc")) -> str:
+    """The hash of the launch that process ``pid`` was started with; empty when it is gone or was not started by us."""
+    try:
+        environment = (proc / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    prefix = f"{SPEC_HASH_VARIABLE}=".encode()
+    return next((word[len(prefix) :].decode() for word in environment if word.startswith(prefix)), "")
+
+
+def seconds_since_epoch(timestamp: str) -> int:
+    """``@1795377378`` as ``systemctl --timestamp=unix`` prints it; 0 for never."""
+    return int(timestamp.lstrip("@") or 0)
+
+
+def state(run: Run, unit: str) -> dict[str, Any]:
+    """What systemd knows of ``unit``, in our own words; a unit that does not exist is ``inactive``."""
+    _code, output, _error = run(
+        ["systemctl", "show", "--timestamp=unix", f"--property={_PROPERTIES}", unit], check_rc=True
+    )
+    shown = parse_show(output)
+    pid = int(shown.get("MainPID", "0"))
+    return {
+        "unit": unit,
+        "description": shown.get("Description", ""),
+        "exists": shown.get("LoadState") == "loaded",
+        "enabled": shown.get("UnitFileState") == "enabled",
+        "active": shown.get("ActiveState", "inactive"),
+        "sub": shown.get("SubState", "dead"),
+        "result": shown.get("Result", "success"),
+        "exit_status": int(shown.get("ExecMainStatus", "0") or 0),
+        "pid": pid,
+        "since": seconds_since_epoch(shown.get("ExecMainStartTimestamp", "")),
+        "invocation_id": shown.get("InvocationID", ""),
+        "spec_hash": running_spec_hash(pid) if pid else "",
+    }
+
+
+def log(run: Run, unit: str, since: int, lines: int) -> list[str]:
+    """The last ``lines`` lines that ``unit`` wrote to the journal since its start (``since``, seconds since the epoch)."""
+    if not lines or not since:
+        return []
+    command = [
+        "journalctl",
+        f"--unit={unit}",
+        f"--since=@{since}",
+        f"--lines={lines}",
+        "--output=cat",
+        "--no-pager",
+        "--quiet",
+    ]
+    _code, output, _error = run(command, check_rc=True)
+    return output.splitlines()

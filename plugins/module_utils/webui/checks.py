@@ -1,0 +1,104 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether Open WebUI lets in whom it should, and shows the models that are behind it. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, passed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.checks import REFUSED, Answer, Ask
+
+ENOUGH_EVENTS = 3
+"""Of a streamed answer: the model may think for minutes, and Open WebUI's own settings may forbid a short answer."""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """name: for people. url: of the page that browsers open. email, password: of its administrator."""
+
+    name: str
+    url: str
+    email: str
+    password: str = field(repr=False)
+
+
+def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask: Ask) -> list[Check]:
+    """All that can be said of a chat.
+
+    backends: what was found behind it, as ``openai_models`` returns it. required: whether each of them must answer.
+    """
+    behind = _backends(chat, backends, required)
+    health = ask(f"{chat.url}/health", None, None)
+    if health.status != 200:
+        return [failed("chat-answers", chat.name, f"{chat.url}/health: {_said(health)}", _LOOK), *behind]
+    found = [passed("chat-answers", chat.name, chat.url), _strangers(chat, ask), *behind]
+    entered = ask(f"{chat.url}/api/v1/auths/signin", {"email": chat.email, "password": chat.password}, None)
+    token = str(entered.json.get("token") or "")
+    if not token:
+        return [*found, _not_entered(chat, entered)]
+    names = _names(ask(f"{chat.url}/api/models", None, token))
+    wanted = list(dict.fromkeys(name for one in backends for name in one["models"]))
+    if missing := [name for name in wanted if name not in names]:
+        there = ", ".join(names) or "none"
+        found.append(
+            failed("chat-models", chat.name, f"it does not show {', '.join(missing)}; it shows {there}", _ANEW)
+        )
+        return found
+    found.append(passed("chat-models", chat.name, ", ".join(wanted) or "none"))
+    return [*found, *([_streaming(chat, wanted[0], token, ask)] if wanted else [])]
+
+
+def _backends(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool) -> list[Check]:
+    verdict = failed if required else warned
+    return [
+        verdict(
+            "chat-backend",
+            chat.name,
+            f"it does not reach {one['name'] or one['url']} ({one['url']}: {one['error']})",
+            "ask playbooks/status.yml whether it runs; webui_backends says what is behind the chat",
+        )
+        for one in backends
+        if one["error"]
+    ]
+
+
+def _strangers(chat: Chat, ask: Ask) -> Check:
+    answer = ask(f"{chat.url}/api/models", None, None)
+    if answer.status in REFUSED:
+        return passed("login-required", chat.name, f"HTTP {answer.status} without a login")
+    return failed("login-required", chat.name, f"{_said(answer)} without a login, and not 401", _ANEW)
+
+
+def _not_entered(chat: Chat, answer: Answer) -> Check:
+    """The password of the inventory is the first one: who changed it in the web did nothing wrong."""
+    if answer.status in (400, 403, 429):
+        return warned(
+            "chat-models",
+            chat.name,
+            f"not asked: {chat.email} cannot log in with the inventory's password ({_said(answer)})",
+            "if it was changed in the web, write the new one into webui_admin_password",
+        )
+    return failed("chat-models", chat.name, f"a login is not answered: {_said(answer)}", _LOOK)
+
+
+def _streaming(chat: Chat, model: str, token: str, ask: Ask) -> Check:
+    body = {"model": model, "messages": [{"role": "user", "content": "ping"}], "stream": True}
+    answer = ask(f"{chat.url}/api/chat/completions", body, token)
+    if answer.status == 200 and answer.chunks and not any('"error"' in chunk for chunk in answer.chunks):
+        return passed("chat-streaming", chat.name, f"{model} answers")
+    return failed("chat-streaming", chat.name, f"{model}: {' '.join(answer.chunks)[:200] or _said(answer)}", _LOOK)
+
+
+def _names(answer: Answer) -> list[str]:
+    return [str(one.get("id")) for one in answer.json.get("data") or [] if isinstance(one, dict)]
+
+
+def _said(answer: Answer) -> str:
+    return answer.error or f"HTTP {answer.status} {answer.text.strip()[:200]}".strip()
+
+
+_LOOK = "journalctl -u fullrank-webui on its host says what it does"
+_ANEW = "it does not run with the settings of the inventory: run playbooks/webui.yml"

@@ -1,0 +1,166 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open WebUI's systemd unit and its file of secrets, as text. Pure; private to this collection."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import SPEC_HASH_VARIABLE, quote
+
+NAME = "fullrank-webui"
+"""Unit, container and account."""
+UNIT = f"/etc/systemd/system/{NAME}.service"
+SECRETS = "/etc/fullrank/webui.secret.env"
+"""What the process must know and nobody else may read."""
+KEY = "/etc/fullrank/webui.key"
+"""The secret key: made once, and kept for as long as the data is."""
+IMAGE_DATA, IMAGE_SECRETS = "/app/backend/data", "/run/fullrank/webui.env"
+"""Where the published image keeps its data; where we show it the secrets."""
+
+_UNIT = """\
+# Written by fullrank.serving; a change made here is replaced by the next run.
+[Unit]
+Description=Open WebUI {version}
+Wants={after}
+After={after}
+
+[Service]
+Type=exec
+{service}
+Environment={hash_variable}={spec_hash}
+SyslogIdentifier={name}
+Restart=on-failure
+RestartSec=5
+TimeoutStopSec=60
+UMask=0077
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# The account may write to its data and nowhere else.
+_PROCESS = """\
+User={name}
+WorkingDirectory={data}
+ExecStart={exec_start}
+EnvironmentFile={secrets}
+{environment}
+PrivateTmp=yes
+ProtectHome=yes
+ProtectSystem=strict
+ReadWritePaths={data}"""
+
+# `docker inspect` shows the environment that a container is started with, so a shell inside reads the secrets from their file.
+_CONTAINER = """\
+ExecStartPre=-{runtime} rm --force {name}
+ExecStart={exec_start}
+ExecStop={runtime} stop --time 30 {name}
+ExecStopPost=-{runtime} rm --force {name}"""
+_INSIDE = f"set -a; . {IMAGE_SECRETS}; set +a; exec bash start.sh"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What shall run."""
+
+    version: str
+    runtime: str
+    """``process``, or the absolute path of docker or podman."""
+    data: str
+    """Folder with chats, files and, with SQLite, the database."""
+    host: str
+    port: int
+    program: str = ""
+    """The command ``open-webui`` of a process."""
+    image: str = ""
+    account: str = ""
+    """``uid:gid`` of the account, for a container."""
+    container_args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What is not secret."""
+
+
+def environment(spec: Spec) -> dict[str, str]:
+    """All variables that are not secret. Caches and static files go below the data, because nothing else can be written."""
+    data = spec.data if spec.runtime == "process" else IMAGE_DATA
+    own = {
+        "DATA_DIR": data,
+        "HOME": data,
+        "HF_HOME": f"{data}/cache/huggingface",
+        "STATIC_DIR": f"{data}/static",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if spec.runtime != "process":
+        own |= {"HOST": spec.host, "PORT": str(spec.port)}  # its start.sh reads them
+    return {**own, **spec.env}
+
+
+def secret_file(secrets: Mapping[str, str]) -> str:
+    """``NAME="value"`` lines that systemd (systemd.exec(5), EnvironmentFile=) and a POSIX shell read alike.
+
+    Raises ValueError for a value with a line break or for a name that is none.
+    """
+    for name, value in secrets.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"{name!r} cannot be the name of an environment variable")
+        if re.search(r"[\x00-\x1f\x7f]", value):
+            raise ValueError(f"the value of {name} has a line break or another control character")
+    lines = (f'{name}="{_escaped(value)}"\n' for name, value in sorted(secrets.items()))
+    return "# Written by fullrank.serving; a change made here is replaced by the next run.\n" + "".join(lines)
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r'([\\"$`])', r"\\\1", value)
+
+
+def spec_hash(text: str, secrets: str) -> str:
+    """HMAC-SHA256 of a unit, with what is secret as the key: a changed secret gives a new hash, and no digest of a secret alone
+    stands anywhere.
+    """
+    return hmac.new(secrets.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def render(spec: Spec, secrets: str) -> str:
+    """The unit file. secrets: the content of the file of secrets, whose change is a change of the service."""
+    daemon = " docker.service" if spec.runtime.endswith("docker") else ""
+    service = _process(spec) if spec.runtime == "process" else _container(spec)
+    fields = {"name": NAME, "version": spec.version, "after": f"network-online.target{daemon}", "service": service}
+    fields["hash_variable"] = SPEC_HASH_VARIABLE
+    return _UNIT.format(**fields, spec_hash=spec_hash(_UNIT.format(**fields, spec_hash=""), secrets))
+
+
+def _process(spec: Spec) -> str:
+    words = [spec.program, "serve", "--host", spec.host, "--port", str(spec.port)]
+    lines = (f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in environment(spec).items())
+    return _PROCESS.format(
+        name=NAME,
+        data=spec.data,
+        exec_start=" ".join(map(quote, words)),
+        secrets=SECRETS,
+        environment="\n".join(lines),
+    )
+
+
+def _container(spec: Spec) -> str:
+    words = [spec.runtime, "run", "--rm", "--name", NAME, "--network", "host", "--user", spec.account]
+    words += [word for name, value in environment(spec).items() for word in ("--env", f"{name}={value}")]
+    words += ["--volume", f"{spec.data}:{IMAGE_DATA}", "--volume", f"{SECRETS}:{IMAGE_SECRETS}:ro"]
+    words += [*spec.container_args, "--entrypoint", "/bin/sh", spec.image, "-c", _INSIDE]
+    return _CONTAINER.format(name=NAME, runtime=spec.runtime, exec_start=" ".join(map(quote, words)))
+
+
+def door(unit: str) -> tuple[str, int] | None:
+    """Host and port where the service of a unit, rendered by this or an earlier version, listens."""
+    found = re.search(r"--host (\S+) --port (\d+)", unit) or re.search(r"HOST=(\S+) --env PORT=(\d+)", unit)
+    return (found[1], int(found[2])) if found else None
+
+
+def older(version: str, than: str) -> bool:
+    """Whether ``version`` comes before ``than``; both are numbers with dots (``0.12.4``)."""
+    return [int(one) for one in version.split(".")] < [int(one) for one in than.split(".")]

@@ -1,0 +1,303 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where weights come from: what each source lists, and how a file is brought from it into a folder.
+
+Runs in the environment of the hub's own client. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import ARRIVED, Entry, is_commit
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import is_weight_path
+
+Finished = Callable[[Entry, Path], None]
+"""Called with each file that is there in its full size, as soon as it is; from several threads."""
+COPY_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 20
+"""What huggingface_hub holds of a file before it writes, and what is lost of it in an interruption; 10 MiB of itself."""
+
+
+class Refused(Exception):
+    """Trying again would not help; the text says why."""
+
+
+class Source:
+    """``listing`` gives the commit and all files of it; ``fetch`` brings some of them to ``folder/<path>``.
+
+    What ``fetch`` finds in the folder is the beginning of the same file, and is continued.
+    """
+
+    def __init__(self, request: dict[str, Any], token: str) -> None:
+        self.request = request
+        self.token = token
+        self.repo: str = request["repo"]
+        self.workers: int = request["workers"]
+
+    def listing(self) -> tuple[str, list[Entry]]:
+        raise NotImplementedError
+
+    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
+        raise NotImplementedError
+
+    def _pinned(self, commit: str) -> None:
+        if not is_commit(self.request["revision"]):
+            given = self.request["revision"]
+            text = (
+                f"revision {given!r} is a branch or a tag, which can move; it"
+                if given
+                else "no revision is given; the model"
+            )
+            raise Refused(
+                f"{text} is now at commit {commit}: write that"
+                if is_commit(commit)
+                else f"{text} cannot be resolved: write the commit's 40 digits"
+            )
+
+    def _each(self, work: Callable[[Entry], None], entries: Sequence[Entry]) -> None:
+        """Several files at a time; after the first error no further one is begun."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            waiting = [pool.submit(work, one) for one in entries]
+            try:
+                for one in waiting:
+                    one.result()
+            finally:
+                for one in waiting:
+                    one.cancel()
+
+
+class HuggingFace(Source):
+    """Lists by the library, and takes each file by the library's own resumable GET onto a part whose name does not change.
+
+    The library's snapshot_download would begin each part anew in a new process (docs/decisions/020).
+    """
+
+    def listing(self) -> tuple[str, list[Entry]]:
+        from huggingface_hub import HfApi  # noqa: PLC0415 - exists in the client's environment only
+
+        api = HfApi(endpoint=self.request["endpoint"] or None, token=self.token or False)
+        info = api.model_info(self.repo, revision=self.request["revision"] or None, files_metadata=True)
+        self._pinned(str(info.sha))
+        entries = []
+        for one in info.siblings or []:
+            sha256 = one.lfs["sha256"] if one.lfs else ""
+            entries.append(Entry(one.rfilename, int(one.size or 0), sha256, "" if sha256 else str(one.blob_id)))
+        return str(info.sha), entries
+
+    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
+        from huggingface_hub import constants, hf_hub_url  # noqa: PLC0415
+        from huggingface_hub.file_download import http_get  # noqa: PLC0415
+        from huggingface_hub.utils import build_hf_headers  # noqa: PLC0415
+
+        headers = build_hf_headers(token=self.token or False)
+        constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+
+        def one_file(entry: Entry) -> None:
+            part = folder / entry.path
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("ab") as file:
+                if file.tell() > entry.size:
+                    file.truncate(0)
+                if (have := file.seek(0, os.SEEK_END)) < entry.size:
+                    url = hf_hub_url(
+                        self.repo,
+                        entry.path,
+                        revision=self.request["revision"],
+                        endpoint=self.request["endpoint"] or None,
+                    )
+                    http_get(url, file, resume_size=have, headers=headers, expected_size=entry.size)
+            finished(entry, part)
+
+        self._each(one_file, entries)
+
+
+class ModelScope(Source):
+    """The library lists, and its snapshot download continues its parts by itself."""
+
+    def _endpoint(self) -> str:
+        return str(self.request["endpoint"] or "https://www.modelscope.cn").rstrip("/")
+
+    def _prepare(self) -> None:
+        """What the library reads from the environment."""
+        os.environ["MODELSCOPE_ENDPOINT"] = self._endpoint()
+        if self.token:
+            os.environ["MODELSCOPE_API_TOKEN"] = self.token
+        os.environ["MODELSCOPE_CACHE"] = str(Path(os.environ["HOME"]) / "modelscope")
+
+    def listing(self) -> tuple[str, list[Entry]]:
+        revision = self.request["revision"]
+        if not is_commit(revision):
+            self._pinned(self._commit(revision or "master"))
+        self._prepare()
+        # the same method of modelscope.hub leaves the checksums out
+        from modelscope_hub import HubApi  # noqa: PLC0415
+
+        api = HubApi(endpoint=self._endpoint(), token=self.token or None)
+        files = api.list_repo_files(self.repo, "model", revision=revision, recursive=True)
+        return revision, [Entry(one.path, one.size, one.sha256 or "", "") for one in files if one.type != "tree"]
+
+    def _commit(self, revision: str) -> str:
+        """The commit of a branch or tag, only to say it; empty when the hub does not tell (a private model)."""
+        query = urllib.parse.urlencode({"Ref": revision, "PageNumber": 1, "PageSize": 1})
+        url = f"{self._endpoint()}/api/v1/models/{self.repo}/commits?{query}"
+        try:
+            with urllib.request.build_opener().open(url, timeout=30) as answer:
+                return str(json.load(answer)["Data"]["Commits"][0]["Id"])
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            return ""
+
+    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
+        self._prepare()
+        from modelscope.hub.snapshot_download import snapshot_download  # noqa: PLC0415
+
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            snapshot_download(
+                self.repo,
+                revision=self.request["revision"],
+                local_dir=str(folder),
+                allow_patterns=[glob.escape(one.path) for one in entries],
+                max_workers=self.workers,
+                endpoint=self._endpoint(),
+            )
+        finally:
+            for one in entries:
+                part = folder / one.path
+                if part.is_file() and part.stat().st_size == one.size:
+                    finished(one, part)
+
+
+class GitLfs(Source):
+    """A bare fetch of one commit, and git-lfs for the objects; they are moved to their place, not copied there."""
+
+    def _git(self, *words: str, folder: Path) -> bytes:
+        # the token goes by the environment: git's configuration from GIT_CONFIG_* (git-config(1))
+        env = dict(os.environ)
+        if self.token:
+            env |= {
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "http.extraHeader",
+                "GIT_CONFIG_VALUE_0": f"Authorization: Bearer {self.token}",
+            }
+        done = subprocess.run(["git", *words], cwd=folder, env=env, capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"git {words[0]}: {done.stderr.decode('utf-8', 'replace').strip()[-500:]}")
+        return done.stdout
+
+    @property
+    def clone(self) -> Path:
+        return Path(self.request["path"]) / ".fullrank/partial/git"
+
+    def listing(self) -> tuple[str, list[Entry]]:
+        revision = self.request["revision"]
+        if not is_commit(revision):
+            told = self._git("ls-remote", self.repo, revision or "HEAD", folder=Path("/")).decode().split()
+            self._pinned(told[0] if told else "")
+        if not (self.clone / "HEAD").exists():
+            self.clone.mkdir(parents=True, exist_ok=True)
+            self._git("init", "--bare", "--quiet", ".", folder=self.clone)
+            self._git("remote", "add", "origin", self.repo, folder=self.clone)
+        self._git("fetch", "--quiet", "--depth=1", "origin", revision, folder=self.clone)
+        entries = []
+        for line in self._git("ls-tree", "-r", "-z", "--long", revision, folder=self.clone).split(b"\0"):
+            if not line:
+                continue
+            about, _unused, path = line.partition(b"\t")
+            _unused, kind, blob, size = about.split()
+            if kind == b"blob":
+                entries.append(self._entry(path.decode(), blob.decode(), int(size)))
+        return revision, entries
+
+    def _entry(self, path: str, blob: str, size: int) -> Entry:
+        """A pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md) stands for its object."""
+        if size < 1024:
+            words = self._git("cat-file", "blob", blob, folder=self.clone).decode("utf-8", "replace").split()
+            if words[:2] == ["version", "https://git-lfs.github.com/spec/v1"] and "oid" in words:
+                oid = words[words.index("oid") + 1].partition(":")[2]
+                return Entry(path, int(words[words.index("size") + 1]), oid, "")
+        return Entry(path, size, "", blob)
+
+    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
+        wanted = [one.path for one in entries if one.sha256]
+        if wanted:
+            include = f"--include={','.join(wanted)}"
+            self._git("lfs", "fetch", include, "--exclude=", "origin", self.request["revision"], folder=self.clone)
+        for one in entries:
+            part = folder / one.path
+            part.parent.mkdir(parents=True, exist_ok=True)
+            if one.sha256:
+                stored = self.clone / "lfs/objects" / one.sha256[:2] / one.sha256[2:4] / one.sha256
+                stored.replace(part)
+            else:
+                part.write_bytes(self._git("cat-file", "blob", one.git_sha1, folder=self.clone))
+            finished(one, part)
+
+
+class Folder(Source):
+    """A folder that the node sees, e.g. on NFS; links, as in a hub's cache, are followed.
+
+    The checksums are those of the manifest that lies there, if one does. The model's own folder is taken as it is.
+    """
+
+    def listing(self) -> tuple[str, list[Entry]]:
+        root = Path(self.repo)
+        if not root.is_dir():
+            raise Refused(f"there is no folder {root} on this node")
+        sizes = weights_folder.sizes(root)
+        copy = weights_folder.look(root)
+        known = {one["path"]: one["sha256"] for one in copy.manifest["files"]} if copy.manifest and copy.ready else {}
+        return self.request["revision"], [Entry(path, size, known.get(path, ""), "") for path, size in sizes.items()]
+
+    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
+        def one_file(entry: Entry) -> None:
+            part = folder / entry.path
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with (Path(self.repo) / entry.path).open("rb") as source, part.open("ab") as file:
+                source.seek(file.tell())
+                while piece := source.read(COPY_BYTES):
+                    file.write(piece)
+            finished(entry, part)
+
+        self._each(one_file, entries)
+
+
+class Arrived(Source):
+    """Files that the controller has already put into the partial folder; their list came with the request."""
+
+    def listing(self) -> tuple[str, list[Entry]]:
+        return self.request["revision"], [
+            Entry(one["path"], one["size"], one["sha256"], "") for one in self.request["files"]
+        ]
+
+    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
+        arrived = Path(self.request["path"]) / ARRIVED
+        for one in entries:
+            if (arrived / one.path).is_file():
+                finished(one, arrived / one.path)
+            else:
+                raise Refused(f"{one.path} did not arrive from the controller")
+
+
+SOURCES: dict[str, type[Source]] = {
+    "huggingface": HuggingFace,
+    "modelscope": ModelScope,
+    "git-lfs": GitLfs,
+    "path": Folder,
+    "controller": Arrived,
+}
+
+
+def usable(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose paths are safe to write to."""
+    return [one for one in entries if is_weight_path(one.path)]

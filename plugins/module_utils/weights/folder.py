@@ -1,0 +1,188 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A model's folder on disk: what is in it, whether it is what its manifest says, and its ``READY``.
+
+The one place that writes ``.fullrank``. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import ManifestError, Problem
+
+# hashlib releases the interpreter for pieces of this size, so threads hash side by side
+PIECE_BYTES = 4 << 20
+MOST_THREADS = 16
+
+
+def default_threads() -> int:
+    """As many as there are processors, up to where a disk is the limit."""
+    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
+def replace(work: Path, target: Path) -> None:
+    """Put a finished file into its place so that after a crash there is the old one or the new one, whole."""
+    with work.open("rb") as file:
+        os.fsync(file.fileno())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work.replace(target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed or removed in ``folder`` lasting."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sizes(root: Path) -> dict[str, int]:
+    """Path → bytes of every file below ``root`` that can belong to a model.
+
+    Symbolic links to files are followed, as the caches of the hubs consist of them; one that leads nowhere is left out.
+    """
+    found: dict[str, int] = {}
+    for folder, folders, names in os.walk(root):
+        place = Path(folder)
+        relative = place.relative_to(root)
+        if place == root:
+            folders[:] = [name for name in folders if name not in weights_manifest.BOOKKEEPING]
+        for name in names:
+            path = (relative / name).as_posix()
+            if weights_manifest.is_weight_path(path) and (place / name).is_file():
+                found[path] = (place / name).stat().st_size
+    return found
+
+
+def hash_file(path: Path, said: Callable[[int], None] | None = None) -> str:
+    """The sha256 of a file; ``said`` is told the bytes of each piece. Raises OSError."""
+    total = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        buffer = bytearray(PIECE_BYTES)
+        view = memoryview(buffer)
+        while count := file.readinto(buffer):
+            total.update(view[:count])
+            if said:
+                said(count)
+    return total.hexdigest()
+
+
+def hash_files(
+    root: Path, paths: Iterable[str], threads: int = 0, said: Callable[[int], None] | None = None
+) -> dict[str, str]:
+    """Path → sha256, several files at a time. ``threads`` 0: as the machine allows. ``said`` is called from several threads."""
+    wanted = list(paths)
+    with ThreadPoolExecutor(threads or default_threads()) as pool:
+        return dict(zip(wanted, pool.map(lambda path: hash_file(root / path, said), wanted)))  # noqa: B905 - not in Python 3.9
+
+
+def verify(
+    root: Path,
+    files: Sequence[Mapping[str, Any]],
+    *,
+    quick: bool = False,
+    threads: int = 0,
+    said: Callable[[int], None] | None = None,
+) -> list[Problem]:
+    """What is wrong with the listed files (path, size, sha256), in their order; empty when they are exactly these.
+
+    ``quick`` compares sizes only. A file of the wrong size is not hashed.
+    """
+    problems = weights_manifest.wrong_sizes(files, sizes(root))
+    if not quick:
+        known = {one["path"] for one in problems}
+        rest = [one for one in files if one["path"] not in known]
+        with ThreadPoolExecutor(threads or default_threads()) as pool:
+            judged = pool.map(lambda one: _judge(root, one, said), rest)
+            problems += [found for found in judged if found]
+    return sorted(problems, key=lambda one: str(one["path"]))
+
+
+def _judge(root: Path, one: Mapping[str, Any], said: Callable[[int], None] | None) -> Problem | None:
+    try:
+        found = hash_file(root / one["path"], said)
+    except OSError as error:
+        return weights_manifest.problem(one, "unreadable", one["sha256"], str(error))
+    return weights_manifest.problem(one, "sha256", one["sha256"], found) if found != one["sha256"] else None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What a model's folder says of itself."""
+
+    manifest: dict[str, Any] | None
+    digest: str
+    """The sha256 of the manifest's bytes; empty without one."""
+    ready: bool
+    """``READY`` is there and belongs to this manifest. Says nothing of the files: see ``verify``."""
+    why_not: str
+    """In words, when not ready."""
+
+
+def look(root: Path) -> Copy:
+    """Manifest and ``READY`` of a folder, whatever state it is in."""
+    try:
+        content = (root / weights_manifest.MANIFEST).read_bytes()
+    except OSError as error:
+        return Copy(None, "", False, f"no manifest: {error}")
+    found = weights_manifest.digest(content)
+    try:
+        manifest = weights_manifest.parse(content)
+    except ManifestError as error:
+        return Copy(None, found, False, f"{root / weights_manifest.MANIFEST}: {error}")
+    try:
+        ready = (root / weights_manifest.READY).read_text(encoding="utf-8").strip()
+    except OSError:
+        return Copy(
+            manifest,
+            found,
+            False,
+            f"{root / weights_manifest.READY} is not there: the copy was never verified to its end",
+        )
+    if ready != found:
+        return Copy(manifest, found, False, f"{root / weights_manifest.READY} belongs to another manifest")
+    return Copy(manifest, found, True, "")
+
+
+def write(root: Path, name: str, content: bytes) -> None:
+    """Write a file of ``.fullrank`` in one step; ``name`` is relative to ``root``."""
+    target = root / name
+    work = target.with_name(f"{target.name}.new")
+    work.parent.mkdir(parents=True, exist_ok=True)
+    work.write_bytes(content)
+    replace(work, target)
+
+
+def write_manifest(root: Path, manifest: Mapping[str, Any]) -> str:
+    """Write the manifest; a ``READY`` of another one goes first. Returns the digest."""
+    content = weights_manifest.render(manifest)
+    found = look(root)
+    if found.digest != weights_manifest.digest(content):
+        unready(root)
+        write(root, weights_manifest.MANIFEST, content)
+    return weights_manifest.digest(content)
+
+
+def mark_ready(root: Path) -> None:
+    """Say that the files were verified against the manifest that is there; call it after that only."""
+    content = (root / weights_manifest.MANIFEST).read_bytes()
+    write(root, weights_manifest.READY, f"{weights_manifest.digest(content)}\n".encode())
+
+
+def unready(root: Path) -> None:
+    """Take ``READY`` away: before the first file is touched."""
+    with contextlib.suppress(FileNotFoundError):
+        (root / weights_manifest.READY).unlink()
+        sync_folder(root / weights_manifest.FOLDER)

@@ -1,0 +1,169 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One node of a chain in which a model's files travel: it takes slices from the node before it and gives them to those after.
+
+A program of its own, run on every node at once for the time of one transfer; ``python3 -m ...weights_peer CONFIG``, where
+CONFIG is a JSON file of mode 0600 (see ``Config``). docs/weights-distribute.md tells how the nodes play together.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.receiver import Receiver
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.rsync import Copier
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.server import Server
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.slices import (
+    COMPLETE,
+    FAILED,
+    RECEIVING,
+    File,
+    Progress,
+    Route,
+    Shelf,
+    Stop,
+    Upstream,
+    say,
+)
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.target import Folder
+
+REPORT_S = 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """What one node is told about the transfer."""
+
+    root: str
+    """The model's folder."""
+    manifest: dict[str, Any]
+    slice_bytes: int
+    """The same on all nodes."""
+    streams: int
+    """Slices taken at a time."""
+    address: str
+    """Where this node listens; nowhere else."""
+    port: int
+    token: str
+    peers: list[str]
+    """Addresses that get an answer."""
+    upstreams: list[dict[str, Any]]
+    """name, address, port of the nodes to take from, the wanted one first; none for a node that has everything."""
+    stall_s: float
+    """Seconds without anything new after which this node gives up."""
+    linger_s: float
+    """Seconds without a question after which a complete node leaves."""
+    progress: str
+    """The file that tells how far we are."""
+    rsh: str
+    """How the other nodes are reached where nothing but ssh may pass; empty where this node listens and connects by itself."""
+
+
+class Node:
+    """This node's part of the transfer."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        root, listed = Path(config.root), config.manifest["files"]
+        self.shelf = Shelf([File(i, one, root, config.slice_bytes) for i, one in enumerate(listed)])
+        self.route = Route([Upstream(**one) for one in config.upstreams])
+        self.progress = Progress()
+        self.reporting = threading.Lock()
+        origin = config.upstreams[-1]["name"] if config.upstreams else ""
+        self.folder = Folder(root, config.manifest, self.shelf, self.progress, origin)
+
+    def run(self) -> int:
+        """Take part until nobody needs this node any more; the exit status."""
+        given, progress = self.config, self.progress
+        try:
+            if given.rsh:
+                self._take_part()
+                return 0
+            server = Server(
+                self.shelf, progress, address=given.address, port=given.port, peers=given.peers, token=given.token
+            )
+            with server.answering():
+                # not before it listens: what is reported first is that it takes part
+                self._take_part()
+                server.asked = time.monotonic()
+                while time.monotonic() - server.asked < given.linger_s:
+                    time.sleep(min(1.0, given.linger_s))
+        except (Stop, OSError) as error:
+            progress.state, progress.message = FAILED, str(error)
+            say(progress.message)
+            self.report()
+            return 1
+        return 0
+
+    def _take_part(self) -> None:
+        threading.Thread(target=self._report_on, daemon=True).start()
+        self._get_everything()
+        self.progress.state, self.progress.finished_at = COMPLETE, time.time()
+        self.report()
+
+    def _get_everything(self) -> None:
+        if not self.route.upstreams:
+            # it has everything, and is believed: who receives compares
+            for file in self.shelf.files:
+                self.shelf.add_all(file)
+            return
+        self.folder.check()
+        self.progress.state = RECEIVING
+        self.progress.count()
+        given = self.config
+        if given.rsh:
+            told = given.progress  # the same path on all nodes
+            Copier(
+                self.folder, self.route, rsh=given.rsh, told=told, streams=given.streams, stall_s=given.stall_s
+            ).run()
+        else:
+            Receiver(self.folder, self.route, token=given.token, streams=given.streams, stall_s=given.stall_s).run()
+        self.folder.finish()
+
+    def report(self) -> None:
+        """Write the progress file once, in one step."""
+        progress, current = self.progress, self.route.current()
+        told = {
+            "state": progress.state,
+            "message": progress.message,
+            "bytes": self.shelf.bytes,
+            "total": self.shelf.total,
+            "checked": progress.checked,
+            "received": progress.received,
+            "source": current.name if current and progress.state == RECEIVING else "",
+            "seconds": round(time.monotonic() - progress.began, 2),
+            "at": time.time(),
+            "quiet_s": round(progress.quiet_s, 1),
+            "finished_at": progress.finished_at,
+            "cpu_s": round(time.process_time(), 2),
+        }
+        target = Path(self.config.progress)
+        work = target.with_name(f"{target.name}.new")
+        with self.reporting:
+            work.write_text(json.dumps(told))
+            work.replace(target)
+
+    def _report_on(self) -> None:
+        while True:
+            self.report()
+            time.sleep(REPORT_S)
+
+
+def main(path: str) -> int:
+    """Run with the configuration in a file."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is on its way costs a slice: nothing is waited for
+    given = json.loads(Path(path).read_text(encoding="utf-8"))
+    given["manifest"] = weights_manifest.parse(weights_manifest.render(given["manifest"]))
+    return Node(Config(**given)).run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))

@@ -1,0 +1,159 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Prometheus is to read, from the inventory. Pure; private to this collection.
+
+Everything follows from variables, nothing from what was found on nodes: a run on the monitoring host alone gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, warn
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
+
+NODE_PORT = 9100
+"""Port of node exporter (Prometheus' list of default port allocations)."""
+
+GPU_PORT = 9400
+"""Port of dcgm-exporter."""
+
+DEFAULTS: dict[str, Any] = {
+    "engine_host": "0.0.0.0",
+    "engine_port": 8000,
+    "engine_replicas": 1,
+    "monitoring_gpu_exporter": "container",
+}
+"""What the roles say where the inventory is silent; a test compares them with the argument specifications."""
+
+COLONS = [
+    {
+        "source_labels": ["__name__"],
+        "regex": "(vllm|sglang)_(.+)",
+        "target_label": "__name__",
+        "replacement": "$1:$2",
+    }
+]
+"""prometheus_client from 0.23 on writes ``sglang_x`` for ``sglang:x`` to a Prometheus 2, which asks for OpenMetrics, and rules on
+``sglang:x`` are silent; curl asks for text, gets the colons and misleads (prometheus/client_python issue 1177). An engine that
+serves by prometheus_client's own application does so (SGLang); vLLM 0.32 answers in the older format and keeps them."""
+
+_OWN_NAMES = {"action": "labeldrop", "regex": "(?i)hostname|DCGM_FI_PROCESS_NAME"}
+"""The exporter's own name of the node, in a container that of the container; ``node`` says it."""
+
+
+def scrape_configs(
+    deployments: Mapping[str, Sequence[str]],
+    nodes: Iterable[str],
+    gpu_nodes: Iterable[str],
+    hosts: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """The jobs ``node``, ``gpu`` and ``engine``, in Prometheus' own words.
+
+    deployments: name → hosts in rank order. nodes: hosts with a node exporter. gpu_nodes: hosts that may have a dcgm-exporter.
+    hosts: host → its variables.
+    """
+    with_gpus = [one for one in gpu_nodes if _of(hosts, one, "monitoring_gpu_exporter") != "none"]
+    engines = [
+        {
+            "targets": [f"{_head_address(hosts, ranks[0])}:{_of(hosts, ranks[0], 'engine_port')}"],
+            "labels": {
+                "deployment": name,
+                "engine_name": str(hosts[ranks[0]].get("engine_name", "")),
+                "head": ranks[0],
+                "node": ranks[0],
+                "rank": "0",
+            },
+        }
+        for name, ranks in _groups(deployments, hosts)
+        if not _blind(hosts[ranks[0]])
+    ]
+    jobs = [
+        {"job_name": "node", "static_configs": [_machine(hosts, one, NODE_PORT) for one in nodes]},
+        {
+            "job_name": "gpu",
+            "static_configs": [_machine(hosts, one, GPU_PORT) for one in with_gpus],
+            "metric_relabel_configs": [_OWN_NAMES],
+        },
+        {"job_name": "engine", "static_configs": engines, "metric_relabel_configs": COLONS},
+    ]
+    return [job for job in jobs if job["static_configs"]]
+
+
+def findings(
+    deployments: Mapping[str, Sequence[str]],
+    servers: Sequence[str],
+    hosts: Mapping[str, Mapping[str, Any]],
+) -> list[Finding]:
+    """What will not be seen, although it serves. servers: the hosts of Prometheus."""
+    found = []
+    for name, ranks in _groups(deployments, hosts):
+        head = hosts[ranks[0]]
+        if missing := _blind(head):
+            found.append(
+                warn(
+                    "engine-without-metrics",
+                    f"deployment {name}",
+                    missing["what"],
+                    f"{missing['write']}; its ranks are watched in any case",
+                )
+            )
+        address = str(_of(hosts, ranks[0], "engine_host"))
+        elsewhere = [one for one in servers if _address(hosts, one) != _address(hosts, ranks[0])]
+        if address in ("127.0.0.1", "::1", "localhost") and elsewhere:
+            found.append(
+                warn(
+                    "engine-on-loopback",
+                    f"engine_host of {name}",
+                    f"it serves at {address}, which Prometheus on {', '.join(elsewhere)} does not reach",
+                    "let it serve at an address of the head's, or have Prometheus on the head",
+                )
+            )
+    return found
+
+
+def _groups(
+    deployments: Mapping[str, Sequence[str]], hosts: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each group of ranks with the name of its deployment: ``engine_replicas`` of them, in the order of the hosts."""
+    for name, ranks in deployments.items():
+        for cut in groups(ranks, int(_of(hosts, ranks[0], "engine_replicas"))):
+            yield name, cut
+
+
+def _blind(head: Mapping[str, Any]) -> dict[str, str]:
+    """What keeps an engine from showing metrics, and what to write; empty when nothing does."""
+    args = head.get("engine_args") or {}
+    if head.get("engine_name") == "sglang" and not args.get("enable_metrics"):
+        return {
+            "what": "SGLang has no metrics without --enable-metrics",
+            "write": "write engine_args: {enable_metrics: true}",
+        }
+    if head.get("engine_name") == "vllm" and args.get("disable_log_stats"):
+        return {
+            "what": "vLLM has no metrics with --disable-log-stats",
+            "write": "take disable_log_stats out of engine_args",
+        }
+    return {}
+
+
+def _of(hosts: Mapping[str, Mapping[str, Any]], host: str, name: str) -> Any:
+    return hosts[host].get(name, DEFAULTS[name])
+
+
+def _address(hosts: Mapping[str, Mapping[str, Any]], host: str) -> str:
+    return str(hosts[host].get("ansible_host", host))
+
+
+def _head_address(hosts: Mapping[str, Mapping[str, Any]], head: str) -> str:
+    served = str(_of(hosts, head, "engine_host"))
+    return _bracketed(_address(hosts, head) if served in ("0.0.0.0", "::") else served)
+
+
+def _machine(hosts: Mapping[str, Mapping[str, Any]], host: str, port: int) -> dict[str, Any]:
+    return {"targets": [f"{_bracketed(_address(hosts, host))}:{port}"], "labels": {"node": host}}
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,87 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people read about a deployment: why it did not come up, and how it is doing. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures
+
+SHOWN_LINES = 20
+
+
+def bring_up_report(
+    signatures: Sequence[failures.Signature],
+    deployment: str,
+    host: str,
+    hosts: Sequence[str],
+    results: Sequence[Mapping[str, Any]],
+    *,
+    label: str = "",
+) -> str:
+    """Why a deployment did not come up: the likely cause and what to do, then the last lines of every rank.
+
+    label: what to call it; the deployment's name when empty.
+
+    host: where the report is shown; only the first rank that can still speak shows it, the others point there.
+    hosts: in rank order. results: per host what the role registered: ``__engine_started`` (of the supervisor), ``__engine_ready``
+    (each with ``msg`` where it failed) and ``__engine_stopped`` (with ``log``, where the node still answered).
+    """
+    label = label or deployment
+    ranks = list(enumerate(zip(hosts, results, strict=True)))
+    speaker = next((i for i, (_unused, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
+    if host != hosts[speaker]:
+        return f"{label} did not come up: see rank {speaker} ({hosts[speaker]})"
+    lines = [f"{label} did not come up, and was stopped on all nodes that answer."]
+    lines += _likely_causes(signatures, hosts, results)
+    for rank, (name, said) in ranks:
+        lines.append(f"== rank {rank} ({name}): {_why(said)}")
+        lines += [f"   {line}" for line in _last_lines(said)]
+    lines.append(f"The whole log of a rank: journalctl -u fullrank-{deployment}, on its node")
+    return "\n".join(lines)
+
+
+def _likely_causes(
+    signatures: Sequence[failures.Signature], hosts: Sequence[str], results: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    logs = {rank: _log(said) for rank, said in enumerate(results)}
+    own = [rank for rank, said in enumerate(results) if _why(said) != NO_FAILURE and FOLLOWED not in _why(said)]
+    first = min(own, default=None)
+    sightings = {rank: failures.search(signatures, log) for rank, log in logs.items()}
+    causes = failures.cause_lines(failures.rank_causes(signatures, sightings, first), hosts)
+    if causes or first is None:
+        return causes
+    error = failures.last_error(logs[first])
+    return [f"No cause that is known. The last error of rank {first} ({hosts[first]}): {error}"] if error else []
+
+
+def _was_started(said: Mapping[str, Any]) -> bool:
+    return bool(said.get("__engine_started"))
+
+
+def _log(said: Mapping[str, Any]) -> list[str]:
+    # what the journal of a rank that was not started holds is of another day
+    return list(said.get("__engine_stopped", {}).get("log", [])) if _was_started(said) else []
+
+
+def _last_lines(said: Mapping[str, Any]) -> list[str]:
+    if not _was_started(said):
+        return ["(it was not started)"]
+    if "log" not in said.get("__engine_stopped", {}):
+        return ["(the node no longer answers: its log is in its journal)"]
+    return _log(said)[-SHOWN_LINES:] or ["(it wrote nothing)"]
+
+
+NO_FAILURE = "no failure of its own"
+# rank_wait says this of a rank that gave up for another one
+FOLLOWED = "stopped waiting, because"
+
+
+def _why(said: Mapping[str, Any]) -> str:
+    for name in ("__engine_started", "__engine_ready"):
+        step = said.get(name, {})
+        if step.get("failed") or step.get("unreachable"):
+            return str(step.get("msg"))
+    return NO_FAILURE

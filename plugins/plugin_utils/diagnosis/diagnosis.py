@@ -1,0 +1,85 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One answer of what was gathered on all nodes of a deployment. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures
+
+HEALTHY, FAILING = "healthy", "failing"
+
+
+def diagnose(
+    signatures: Sequence[failures.Signature], hosts: Sequence[str], results: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What is wrong with one deployment.
+
+    hosts: in rank order. results: of M(fullrank.serving.diagnose) on each; without ``rank_state`` where the node did not answer.
+    ``{"state": healthy or failing, "ranks": one line of each, "causes": likeliest first, "lines": for people}``
+    """
+    answer: Mapping[str, Any] = next((one["completion"] for one in results if "completion" in one), {})
+    ranks = [_rank(rank, host, result) for rank, (host, result) in enumerate(zip(hosts, results, strict=True))]
+    healthy = bool(answer.get("ready")) and all(one["active"] for one in ranks)
+    sightings = {rank: result.get("sightings", []) for rank, result in enumerate(results)}
+    causes = failures.rank_causes(signatures, sightings, _first_failed(results))
+    if healthy:  # what a log holds of a failure is over
+        causes = [cause for cause in causes if cause["level"] == "warning"]
+    return {
+        "state": HEALTHY if healthy else FAILING,
+        "ranks": ranks,
+        "causes": causes,
+        "lines": [
+            _headline(healthy, ranks, answer),
+            *failures.cause_lines(causes, hosts, limit=5),
+            *([] if healthy or causes else _last_errors(hosts, results)),
+        ],
+    }
+
+
+def _rank(rank: int, host: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    state = result.get("rank_state")
+    if state is None:
+        return {
+            "rank": rank,
+            "host": host,
+            "active": False,
+            "says": f"the node does not answer: {result.get('msg', '')}",
+        }
+    if state["active"] == "active":
+        return {"rank": rank, "host": host, "active": True, "says": "runs"}
+    if not state["exists"]:
+        return {"rank": rank, "host": host, "active": False, "says": "is not installed"}
+    return {
+        "rank": rank,
+        "host": host,
+        "active": False,
+        "says": f"its unit is {state['active']} ({state['result']}, exit status {state['exit_status']})",
+    }
+
+
+def _first_failed(results: Sequence[Mapping[str, Any]]) -> int | None:
+    """The rank whose unit failed, when there is just one: the others were stopped or lost it."""
+    failed = [rank for rank, one in enumerate(results) if one.get("rank_state", {}).get("active") == "failed"]
+    return failed[0] if len(failed) == 1 else None
+
+
+def _headline(healthy: bool, ranks: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> str:
+    if healthy:
+        return (
+            f"healthy: all {len(ranks)} ranks run and the endpoint has answered a completion in {answer['seconds']} s"
+        )
+    down = [f"rank {one['rank']} ({one['host']}): {one['says']}" for one in ranks if not one["active"]]
+    endpoint = f"the endpoint says: {answer['error']}" if answer.get("error") else ""
+    return "not healthy: " + "; ".join([*down, *([endpoint] if endpoint else [])] or ["the endpoint was not asked"])
+
+
+def _last_errors(hosts: Sequence[str], results: Sequence[Mapping[str, Any]]) -> list[str]:
+    errors = [(rank, one["last_error"]) for rank, one in enumerate(results) if one.get("last_error")]
+    if not errors:
+        return ["No cause that is known, and no line of a log that looks like an error."]
+    return ["No cause that is known. The last errors:"] + [
+        f"   rank {rank} ({hosts[rank]}): {text}" for rank, text in errors
+    ]

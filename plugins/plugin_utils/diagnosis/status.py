@@ -1,0 +1,146 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Status: one row for each rank, as data and as a table. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common import text_table
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import label
+
+COLUMNS = ("DEPLOYMENT", "REPLICA", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
+# heading → cell of a row; a column that is empty in all rows is not shown
+_COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE")
+AS_WANTED = ("ready", "stopped", "not installed")  # the last two: by the operator
+
+
+def status_rows(
+    deployments: Mapping[str, Sequence[Sequence[str]]], infos: Mapping[str, Mapping[str, Any]], now: float
+) -> list[dict[str, Any]]:
+    """One row for each rank, as data.
+
+    deployments: name → the hosts of each replica in rank order. infos: host → what `rank_info` returned, without
+    ``rank_state`` when the node did not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank
+    that does not run.
+    """
+    return [
+        {
+            "deployment": name,
+            "replica": replica,
+            "rank": rank,
+            "host": host,
+            **_condition(infos.get(host) or {}, now),
+            **load(infos.get(host) or {}),
+        }
+        for name, cut in deployments.items()
+        for replica, hosts in enumerate(cut)
+        for rank, host in enumerate(hosts)
+    ]
+
+
+def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
+    state = info.get("rank_state")
+    if state is None:
+        return {"unit": "unreachable", "since": None, "pid": 0, "health": "unknown"}
+    runs = state["active"] == "active"
+    unit = state["active"] if state["exists"] else "not installed"
+    supervisor, group, answer = info["supervisor"], info["group"], info.get("completion")
+    if supervisor["active"] != "active":
+        health = "down" if supervisor["enabled"] else "stopped" if supervisor["exists"] else "not installed"
+    elif not group:
+        health = "its supervisor does not move"
+    elif group["ready"] and answer and not answer["ready"]:
+        health = f"not ready: {answer['error']}"
+    else:
+        health = group["says"]
+    since = max(0, int(now - state["since"])) if runs else None
+    return {"unit": unit, "since": since, "pid": state["pid"], "health": health}
+
+
+def age(seconds: int | None) -> str:
+    """``3661`` as ``1h01m``."""
+    if seconds is None:
+        return "-"
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d{hour:02d}h"
+    return f"{hours}h{minute:02d}m" if hours else f"{minutes}m{second:02d}s"
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows as lines of a table, a heading first; without the replica where no deployment has several."""
+    headings, details = columns(rows)
+    left_out = () if any(row["replica"] for row in rows) else (COLUMNS.index("REPLICA"),)
+    cells = [(*COLUMNS, *headings)] + [
+        (
+            str(row["deployment"]),
+            str(row["replica"]),
+            str(row["rank"]),
+            str(row["host"]),
+            str(row["unit"]),
+            age(row["since"]),
+            str(row["pid"] or "-"),
+            str(row["health"]),
+            *more,
+        )
+        for row, more in zip(rows, details, strict=True)
+    ]
+    cells = [tuple(word for place, word in enumerate(line) if place not in left_out) for line in cells]
+    return text_table.table(cells)
+
+
+def load(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what `rank_info` returned: engine (name and version), gpu_memory_used_mib and gpu_memory_total_mib (of the rank's node),
+    tokens_per_s, running, waiting and kv_usage (0 to 1); None for what is not known."""
+    gpus, load = info.get("gpus") or [], info.get("metrics") or {}
+    return {
+        "engine": info.get("engine") or None,
+        "gpu_memory_used_mib": _sum(gpus, "memory_used_mib"),
+        "gpu_memory_total_mib": _sum(gpus, "memory_total_mib"),
+        **{name: load.get(name) for name in ("tokens_per_s", "running", "waiting", "kv_usage")},
+    }
+
+
+def _sum(gpus: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    values = [gpu[name] for gpu in gpus if gpu.get(name) is not None]
+    return sum(values) if values else None
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """The headings of the columns in which there is something, and their cells for each row."""
+    cells = [_cells(row) for row in rows]
+    shown = [place for place in range(len(_COLUMNS)) if any(line[place] != "-" for line in cells)]
+    return [_COLUMNS[place] for place in shown], [[line[place] for place in shown] for line in cells]
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    def number(name: str, form: str) -> str:
+        return "-" if row.get(name) is None else format(row[name], form)
+
+    used, total = row.get("gpu_memory_used_mib"), row.get("gpu_memory_total_mib")
+    memory = "-" if used is None or total is None else f"{used / 1024:.0f}/{total / 1024:.0f} GiB"
+    return [
+        row.get("engine") or "-",
+        memory,
+        number("tokens_per_s", ".1f"),
+        number("running", ".0f"),
+        number("waiting", ".0f"),
+        number("kv_usage", ".0%"),
+    ]
+
+
+def not_ready(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each rank that is not as it should be; none when everything serves that should."""
+    replicas: dict[str, int] = {}
+    for row in rows:
+        replicas[row["deployment"]] = max(replicas.get(row["deployment"], 1), row["replica"] + 1)
+    return [
+        f"{name} rank {row['rank']} ({row['host']}): {row['health']}"
+        for row in rows
+        for name in [label(row["deployment"], row["replica"], replicas[row["deployment"]])]
+        if row["health"] not in AS_WANTED
+    ]

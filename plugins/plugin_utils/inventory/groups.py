@@ -1,0 +1,59 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The child groups of ``deployments``, and variables of their hosts. Private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import PARENT, Deployment
+
+ADDRESSES = (
+    "ansible_host",
+    "engine_group_port",
+    "engine_host",
+    "engine_port",
+    "engine_rendezvous_port",
+    "router_deployments",
+    "router_host",
+    "router_port",
+)
+"""The variables that say where something answers."""
+
+
+def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
+    """The deployments in the inventory's order; None when there is no group ``deployments``.
+
+    Ansible gives plugins the hosts of every group (``groups``), but not which group is whose child: that only the inventory
+    behind ``hostvars`` knows. This is the one place that looks there (docs/decisions/001).
+    """
+    parent = task_vars["hostvars"]._inventory.groups.get(PARENT)
+    if parent is None:
+        return None
+    hosts = task_vars["groups"]
+    return [Deployment(group.name, tuple(hosts[group.name])) for group in parent.child_groups]
+
+
+def replicas_of(task_vars: Mapping[str, Any], deployment: str, count: int | None = None) -> list[list[str]]:
+    """The hosts of each replica of a deployment, which is any group. count: of the replicas, as the inventory has it when None.
+
+    ValueError: they cannot be cut so.
+    """
+    hosts = list(task_vars["groups"][deployment])
+    if count is None and hosts:
+        count = int(task_vars["hostvars"][hosts[0]].get("engine_replicas", 1))
+    return groups(hosts, count or 1)
+
+
+def variables_of(
+    task_vars: Mapping[str, Any], hosts: Iterable[str], names: Iterable[str] = ADDRESSES
+) -> dict[str, dict[str, Any]]:
+    """Host → those of the variables that the inventory has for it, evaluated."""
+    wanted = tuple(names)
+    found: dict[str, dict[str, Any]] = {}
+    for host in hosts:
+        given = task_vars["hostvars"][host]
+        found[host] = {name: given[name] for name in wanted if name in given}
+    return found

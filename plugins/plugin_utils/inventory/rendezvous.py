@@ -1,0 +1,145 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what every node says about itself to where the ranks meet, or to what stands in the way. Pure; private."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import INFO, WARN, Finding, fail
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rank's own end of the rendezvous; both empty for a deployment of one rank, which meets nobody."""
+
+    host: str
+    rank: int
+    interface: str = ""
+    address: str = ""
+
+
+def agree(
+    deployment: str, own_units: Sequence[str], network: str, hosts: Sequence[str], facts: Sequence[Mapping[str, Any]]
+) -> tuple[list[Place], list[Finding]]:
+    """The place of every rank, and all that keeps the deployment from starting.
+
+    hosts: in rank order. facts: what `rank_facts` returned on each of them, in the same order; a mapping without
+    ``candidates`` means that the node did not answer, and its ``msg`` says why. own_units: the deployment's own, whose
+    ports are not in anybody's way. network: what the user wrote as rendezvous network, empty for none.
+    """
+    places: list[Place] = []
+    findings: list[Finding] = []
+    for rank, (host, said) in enumerate(zip(hosts, facts, strict=True)):
+        where = f"{deployment} rank {rank} ({host})"
+        if "candidates" not in said:
+            findings.append(_unreachable(where, host, str(said.get("msg") or "it was not asked in this run")))
+            places.append(Place(host, rank))
+            continue
+        findings += _in_the_way(where, own_units, said)
+        if len(hosts) == 1:
+            places.append(Place(host, rank))
+            continue
+        candidates = said["candidates"]
+        if len(candidates) == 1:
+            places.append(Place(host, rank, candidates[0]["interface"], candidates[0]["address"]))
+        else:
+            findings.append(_undecided(where, network, said))
+            places.append(Place(host, rank))
+    return places, [*findings, *_same_address(deployment, places)]
+
+
+def planned(
+    places: Sequence[Place], declared: Sequence[str], findings: Sequence[Finding]
+) -> tuple[list[Place], list[Finding]]:
+    """The same for a plan, which starts nothing: declared addresses where a node did not say its own, and no failure.
+
+    That a node does not answer is worth no more than a note: a plan is often made before the nodes are there.
+    """
+    alone = len(places) == 1
+    return (
+        [
+            place if place.address or alone else replace(place, address=address)
+            for place, address in zip(places, declared, strict=True)
+        ],
+        [{**one, "severity": INFO if one["code"] == "rank-unreachable" else WARN} for one in findings],
+    )
+
+
+def _unreachable(where: str, host: str, why: str) -> Finding:
+    return fail(
+        "rank-unreachable",
+        where,
+        f"the node does not answer: {why}",
+        f"make 'ansible {host} -m ansible.builtin.ping' work and run without --limit, or take {host} out of its group",
+    )
+
+
+def _undecided(where: str, network: str, said: Mapping[str, Any]) -> Finding:
+    if network:
+        has = ", ".join(one["address"] for one in said["candidates"]) or "none"
+        return fail(
+            "rendezvous-network",
+            where,
+            f"the node needs exactly one address in engine_rendezvous_network {network} and has {has}",
+            "write the network in which every rank has one address",
+        )
+    if said["unreachable"]:
+        return fail(
+            "no-route",
+            where,
+            f"the node has no route to {', '.join(said['unreachable'])}",
+            "check addresses and routes, or name the network of the ranks in engine_rendezvous_network",
+        )
+    ways = ", ".join(f"{one['interface']} {one['address']}" for one in said["candidates"])
+    return fail(
+        "several-rendezvous-interfaces",
+        where,
+        f"different ranks are reached by different interfaces: {ways}",
+        "name the one network in which every rank has an address in engine_rendezvous_network",
+    )
+
+
+def _in_the_way(where: str, own_units: Sequence[str], said: Mapping[str, Any]) -> list[Finding]:
+    findings = []
+    for listener in said["listeners"]:
+        if listener["unit"] in own_units:
+            continue
+        owner = (
+            f"pid {listener['pid']}: {listener['command']}" if listener["pid"] else "a process that could not be seen"
+        )
+        owner += f" (unit {listener['unit']})" if listener["unit"] else ""
+        findings.append(
+            fail(
+                "port-in-use",
+                where,
+                f"port {listener['port']} is in use by {owner}",
+                "end that process, or choose other ports with engine_port, engine_rendezvous_port and engine_group_port",
+            )
+        )
+    remedy = "put it there, on every node of the group"
+    findings += [fail("missing-file", where, f"{path} does not exist", remedy) for path in said["missing"]]
+    if shards := said["incomplete"]:
+        more = f", and {len(shards) - 1} more" if len(shards) > 1 else ""
+        message = f"{shards[0]} of its weights is not there or not whole{more}"
+        findings.append(fail("incomplete-weights", where, message, "copy the weights to this node again"))
+    return findings
+
+
+def _same_address(deployment: str, places: Sequence[Place]) -> list[Finding]:
+    seen: dict[str, Place] = {}
+    findings = []
+    for place in places:
+        other = seen.setdefault(place.address, place) if place.address else place
+        if other is not place:
+            findings.append(
+                fail(
+                    "same-address",
+                    f"{deployment} rank {place.rank} ({place.host})",
+                    f"it has the address {place.address} of rank {other.rank} ({other.host})",
+                    "two ranks cannot be one machine: check ansible_host of both",
+                )
+            )
+    return findings

@@ -1,0 +1,233 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments and ranks as the inventory states them. Pure; private to this collection."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
+
+PARENT = "deployments"
+"""The group whose child groups are the deployments."""
+MACHINES = "gpu_nodes"
+"""The group of every machine once; the roles of the nodes read the variables of its hosts."""
+AROUND = ("router", "webui", "monitoring")
+"""Groups of what stands around deployments, each served by the role of its name."""
+LOOKED_AT = (
+    "ansible_host",
+    "engine_replicas",
+    "engine_port",
+    "engine_rendezvous_port",
+    "engine_group_port",
+    "engine_device",
+    "engine_gpus",
+)
+"""The variables that `check` looks at."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One served model: an inventory group and its hosts, in the order of ranks and replicas."""
+
+    name: str
+    hosts: tuple[str, ...]
+
+
+def check(
+    deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapping[str, Any]], required: bool = True
+) -> list[Finding]:
+    """What is wrong with the shape of the inventory.
+
+    deployments: the child groups of ``deployments``, None when there is no such group.
+    variables: host → its variables, those of `LOOKED_AT` among them, with defaults.
+    required: whether there must be one; nodes can be prepared before anybody knows what they will serve.
+    """
+    if not deployments and not required:
+        return []
+    if not deployments:
+        return [
+            fail(
+                "no-deployment",
+                f"group {PARENT}",
+                "the inventory has no such group" if deployments is None else "the group has no child group",
+                f"write one child group of '{PARENT}' for every model that is to be served, with its hosts in rank order",
+            )
+        ]
+    return [
+        *_empty(deployments),
+        *_several(deployments),
+        *_uneven(deployments, variables),
+        *_one_machine_twice(deployments, variables),
+        *_shared_ports(deployments, variables),
+        *_shared_gpus(deployments, variables),
+    ]
+
+
+def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """The hosts of each replica; one replica of all where `check` has found something to say about it."""
+    count = _number(variables.get(deployment.hosts[0], {}), "engine_replicas") if deployment.hosts else None
+    try:
+        return groups(deployment.hosts, 1 if count is None else count)
+    except ValueError:
+        return [list(deployment.hosts)]
+
+
+def misspelt(given: Iterable[str], roles: Mapping[str, Collection[str]], where: str) -> list[Finding]:
+    """Variables that nobody reads although somebody meant them to be read.
+
+    given: names of variables. roles: role → the names of its options. A name that begins with a role's name, is none of the
+    options of any role and is almost one of them (difflib's ratio of at least 0.85) is refused; anything else is the user's own.
+    """
+    known = {option for options in roles.values() for option in options}
+    ours = [name for name in sorted(set(given) - known) if any(name.startswith(f"{role}_") for role in roles)]
+    meant = {name: difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85) for name in ours}
+    return [
+        fail("unknown-variable", where, f"nothing reads {name}", f"write {near[0]}, or give it another name")
+        for name, near in meant.items()
+        if near
+    ]
+
+
+def _empty(deployments: Sequence[Deployment]) -> list[Finding]:
+    return [
+        fail("empty-deployment", f"group {one.name}", "the deployment has no hosts", "name its hosts, rank 0 first")
+        for one in deployments
+        if not one.hosts
+    ]
+
+
+def _several(deployments: Sequence[Deployment]) -> list[Finding]:
+    places: dict[str, list[str]] = {}
+    for one in deployments:
+        for host in one.hosts:
+            places.setdefault(host, []).append(one.name)
+    return [
+        fail(
+            "host-in-two-deployments",
+            f"host {host}",
+            f"it stands in {' and '.join(names)}",
+            "give the machine a second host name with the same ansible_host, and each name its own engine_gpus",
+        )
+        for host, names in places.items()
+        if len(names) > 1
+    ]
+
+
+def _uneven(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Replicas are equal, and all hosts of a deployment know the same number of them."""
+    findings = []
+    for one in deployments:
+        where = f"engine_replicas of {one.name}"
+        counts = {host: _number(variables.get(host, {}), "engine_replicas") for host in one.hosts}
+        known = {count for count in counts.values() if count is not None}
+        if len(known) > 1:
+            said = ", ".join(f"{count} on {host}" for host, count in counts.items() if count is not None)
+            findings.append(
+                fail("replicas-differ", where, f"it differs: {said}", f"write it once, for group {one.name}")
+            )
+            continue
+        try:
+            if known and one.hosts:
+                groups(one.hosts, *known)
+        except ValueError as error:
+            size = len(one.hosts)
+            fitting = ", ".join(str(count) for count in range(1, size + 1) if size % count == 0)
+            findings.append(
+                fail("replicas-uneven", where, str(error), f"write one of {fitting}, or give the group other hosts")
+            )
+    return findings
+
+
+def _machine(host: str, variables: Mapping[str, Mapping[str, Any]]) -> str:
+    return str(variables.get(host, {}).get("ansible_host", host))
+
+
+def _number(given: Mapping[str, Any], name: str) -> int | None:
+    """A whole number; None where it is not set, or wrong, which is said elsewhere."""
+    value = str(given.get(name, ""))
+    return int(value) if value.isdecimal() else None
+
+
+def _one_machine_twice(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """The units of a deployment have its name: one machine holds one rank of it."""
+    findings = []
+    for one in deployments:
+        seen: dict[str, str] = {}
+        for host in one.hosts:
+            other = seen.setdefault(_machine(host, variables), host)
+            if other != host:
+                findings.append(
+                    fail(
+                        "machine-twice",
+                        f"group {one.name}",
+                        f"{other} and {host} are one machine, {_machine(host, variables)}",
+                        "name it once; for several copies of the model on it use engine_data_parallel_size",
+                    )
+                )
+    return findings
+
+
+def _ports(one: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+    """(host, variable, port) of every port of a deployment: heads serve and are met, supervisors listen everywhere."""
+    heads = {cut[0] for cut in replicas(one, variables) if cut}
+    found = []
+    for host in one.hosts:
+        given = variables.get(host, {})
+        meeting = _number(given, "engine_rendezvous_port")
+        group = _number(given, "engine_group_port")
+        ports = {"engine_group_port": meeting + 100 if group is None and meeting is not None else group}
+        if host in heads:
+            ports |= {"engine_port": _number(given, "engine_port"), "engine_rendezvous_port": meeting}
+        found += [(host, name, port) for name, port in sorted(ports.items()) if port is not None]
+    return found
+
+
+def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Two deployments on one machine need ports of their own."""
+    taken: dict[tuple[str, int], str] = {}
+    findings: dict[tuple[str, int], Finding] = {}
+    for one in deployments:
+        for host, variable, port in _ports(one, variables):
+            machine, name = _machine(host, variables), f"{variable} of {one.name}"
+            other = taken.setdefault((machine, port), name)
+            if other != name:
+                # once for all machines that the two deployments share
+                findings.setdefault(
+                    (name, port),
+                    fail(
+                        "port-used-twice",
+                        name,
+                        f"{port} on {machine} is also {other}",
+                        "give each deployment on a machine ports of its own",
+                    ),
+                )
+    return list(findings.values())
+
+
+def _shared_gpus(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Two deployments on one machine need GPUs of their own, and must say which."""
+    users: dict[str, list[tuple[str, str, Any]]] = {}
+    for one in deployments:
+        for host in one.hosts:
+            given = variables.get(host, {})
+            if given.get("engine_device") != "cpu":
+                users.setdefault(_machine(host, variables), []).append((one.name, host, given.get("engine_gpus")))
+    findings = []
+    for machine, names in users.items():
+        taken: dict[str, str] = {}
+        for deployment, host, gpus in names if len({host for _unused, host, _unused in names}) > 1 else []:
+            if not isinstance(gpus, (list, tuple)):
+                others = ", ".join(name for name, other, _unused in names if other != host)
+                message = f"{machine} also serves {others}, and it is not said which GPUs are whose"
+            elif shared := [str(gpu) for gpu in gpus if taken.setdefault(str(gpu), deployment) != deployment]:
+                message = f"GPU {', '.join(shared)} of {machine} is also used by {taken[shared[0]]}"
+            else:
+                continue
+            remedy = "give each of the machine's names its own engine_gpus"
+            findings.append(fail("gpus-used-twice", f"engine_gpus of {host} ({deployment})", message, remedy))
+    return findings

@@ -1,0 +1,87 @@
+"""Further words that the user gives a container runtime: which of them cannot be, and which would do nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail, warn
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is said about a word; ``drop`` leaves it out with a warning, otherwise it is refused."""
+
+    code: str
+    message: str
+    remedy: str
+    drop: bool = True
+
+
+OWN = Rule("container-arg-owned", "is written by the launch itself", "leave it out", drop=False)
+RULES = {
+    "--privileged": Rule(
+        "privileged",
+        "--privileged gives the container the whole machine and is left out",
+        "GPUs come as CDI devices, RDMA as /dev/infiniband with IPC_LOCK and unlimited memlock",
+    ),
+    "--publish": Rule(
+        "publish-with-host-network",
+        "a published port is discarded with host networking and is left out",
+        "the engine listens on the host's own port",
+    ),
+    "--publish-all": Rule(
+        "publish-with-host-network",
+        "published ports are discarded with host networking and --publish-all is left out",
+        "the engine listens on the host's own port",
+    ),
+    "--shm-size": Rule(
+        "shm-size-with-host-ipc", "--shm-size has no effect with host IPC and is left out", "nothing takes its place"
+    ),
+    "--gpus": Rule("gpus-flag", "--gpus is left out: GPUs are given as CDI devices", "set the GPUs of the engine"),
+    "--pid": Rule("host-pid", "--pid lets the container see every process and is left out", "nothing needs it"),
+    "--tty": Rule("no-terminal", "a service has no terminal: --tty is left out", "nothing takes its place"),
+    "--interactive": Rule(
+        "no-terminal", "a service has no input: --interactive is left out", "nothing takes its place"
+    ),
+    "--detach": Rule("detached", "a detached container hides its end from systemd", "leave it out", drop=False),
+    "--restart": Rule("restart-twice", "systemd restarts the rank, not the runtime", "leave it out", drop=False),
+    "--entrypoint": OWN,
+    "--name": OWN,
+    "--network": OWN,
+    "--net": OWN,
+    "--ipc": OWN,
+    "--rm": OWN,
+}
+SHORT = {"-p": "--publish", "-P": "--publish-all", "-d": "--detach", "-t": "--tty", "-i": "--interactive"}
+NO_VALUE = {"--privileged", "--detach", "--rm", "--publish-all", "--tty", "--interactive"}
+BUNDLE = re.compile(r"-[Pdit]{2,}")
+"""Short flags in one word, as in ``-itd``."""
+
+
+def check(request: Request) -> tuple[list[str], list[Finding]]:
+    """The words that remain, and what is said about the others."""
+    remaining: list[str] = []
+    findings: list[Finding] = []
+    words = _unbundled(request.container_args)
+    where = request.variable("container_args")
+    for word in words:
+        flag, joined, _unused = word.partition("=")
+        flag = SHORT.get(flag, flag)
+        rule = RULES.get(flag)
+        if rule is None:
+            remaining.append(word)
+            continue
+        if not joined and flag not in NO_VALUE:
+            next(words, None)
+        say = warn if rule.drop else fail
+        message = rule.message if rule is not OWN else f"{flag} {rule.message}"
+        findings.append(say(rule.code, where, message, rule.remedy))
+    return remaining, findings
+
+
+def _unbundled(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        yield from (f"-{letter}" for letter in word[1:]) if BUNDLE.fullmatch(word) else (word,)

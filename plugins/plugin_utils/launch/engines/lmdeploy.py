@@ -1,0 +1,72 @@
+"""LMDeploy: ``lmdeploy serve api_server``; on several nodes the PyTorch backend over a Ray group.
+
+Sources: lmdeploy/cli/serve.py and cli/utils.py (0.7.1, 0.18.0), lmdeploy/pytorch/ray.py. The key has an option only;
+without one the server answers everyone on 0.0.0.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
+    Call,
+    offline_env,
+    present,
+    rendezvous_env,
+    set_options,
+    size,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
+
+OWNED = {
+    "model_path": "model",
+    "model_name": "served_model_name",
+    "server_name": "host",
+    "server_port": "port",
+    "tp": "tensor_parallel_size",
+    "dp": "data_parallel_size",
+    "dtype": "dtype",
+    "device": "device",
+    "api_keys": "api_key",
+}
+
+
+def call(request: Request, options: VersionCatalog) -> Call:
+    """The command of the server."""
+    args = set_options(request, model_path="model", model_name="served_model_name", server_name="host")
+    args |= set_options(request, server_port="port")
+    args |= present(
+        tp=(size(request.tensor_parallel_size), "tensor_parallel_size"),
+        pipeline_parallel_size=(size(request.pipeline_parallel_size), "pipeline_parallel_size"),
+        dp=(size(request.data_parallel_size), "data_parallel_size"),
+    )
+    args |= set_options(request, dtype="dtype", quantization="quantization")
+    env = offline_env(request) | rendezvous_env(request)
+    if request.executor == "ray":
+        args |= present(backend=("pytorch", "only this backend runs over Ray"))
+    secret = Secret("module", "FULLRANK_API_KEY", "--api-keys", module="lmdeploy")  # lmdeploy/__main__.py
+    call = Call(("lmdeploy", "serve", "api_server"), args, OWNED, env, secret)
+    return ray.over(call, request) if request.executor == "ray" else call
+
+
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+    """lmdeploy/cli/utils.py: tensor parallelism "should be 2^n"."""
+    tp = request.tensor_parallel_size
+    if tp > 0 and tp & (tp - 1):
+        where = request.variable("tensor_parallel_size")
+        yield fail("size-not-power-of-two", where, f"LMDeploy takes powers of two, not {tp}", "write 1, 2, 4, 8 …")
+    if request.executor == "ray":
+        yield from ray.over_rules(request)
+    elif request.nnodes > 1:
+        remedy = f"write {request.variable('executor')}: ray"
+        yield fail(
+            "no-native-multi-node",
+            request.variable("executor"),
+            "LMDeploy is started on several nodes over Ray only",
+            remedy,
+        )

@@ -1,0 +1,148 @@
+"""Ray: the group under vLLM's Ray executor and under LMDeploy on several nodes, or a bare one.
+
+Under an engine rank 0 is three commands, one after the other: ``ray start --head``, `ray_gate`, and in its place the engine.
+The other ranks are ``ray start --block``. So a rank is one unit or one container, and what ends the unit ends its Ray too.
+
+Sources: ray/scripts/scripts.py (2.60.0); vllm/ray/ray_env.py (0.33.0: the driver's NCCL_*, VLLM_*, UCX_* and HF_* are
+copied to the workers unless a file names them).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import ray_gate
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
+    PYTHON,
+    Call,
+    Given,
+    host_port,
+    present,
+    rendezvous_env,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+
+RENDEZVOUS_PORT = 6379
+"""Ray's own default of --port."""
+
+OWNED = {
+    "head": "rank",
+    "address": "head_address",
+    "port": "rendezvous_port",
+    "node_ip_address": "rank_address",
+    "num_gpus": "gpus",
+    "block": "rank",
+}
+
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY")
+"""What must not travel from the head to the workers even where somebody else set it."""
+
+
+def call(request: Request, options: VersionCatalog) -> Call:
+    """The bare Ray node of one rank; rank 0 is the head."""
+    args = _arguments(request) | present(block=(True, "systemd watches the process"))
+    env = rendezvous_env(request)
+    if request.rank_address:
+        env |= present(VLLM_HOST_IP=(request.rank_address, "rank_address"))
+    return Call(("ray", "start"), args, OWNED, env, rendezvous_port=_port(request))
+
+
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+    """Nothing beyond what holds for every engine."""
+    yield from ()
+
+
+def over(call: Call, request: Request) -> Call:
+    """An engine's launch over Ray, made of its launch on one node."""
+    env = {**call.env, **present(RAY_ADDRESS=(_address(request), "head_address"))}
+    call = replace(call, env=env, rendezvous_port=_port(request))
+    if request.nnodes > 1:
+        why = "else whoever reaches Ray's ports runs programs there; from Ray 2.52 on"
+        call = replace(call, env={**env, **present(RAY_AUTH_MODE=("token", why))}, token="RAY_AUTH_TOKEN_PATH")
+    node = ("ray", "start", *_words(_arguments(request)))
+    if not request.is_head:
+        return replace(call, program=(*node, "--block"), is_engine=False)
+    sign = _port(request) + 1
+    path = f"/etc/fullrank/{request.deployment}.ray.py"
+    addresses = request.rank_addresses if request.nnodes > 1 else (_own_address(request),)
+    gate = (PYTHON, path, str(processes(request)), str(sign), *addresses)
+    file = {"path": path, "content": payload.text(ray_gate)}
+    return replace(call, before=(node, gate), files=(*call.files, file), rendezvous_port=sign)
+
+
+def per_host_file(request: Request, env: Mapping[str, Given], folder: str) -> dict[str, Any]:
+    """The file that keeps variables from being copied to the workers: each rank has what this launch sets from its own unit,
+    with its own values (sparkrun#135: the head's HCA and GID on all nodes)."""
+    names = sorted({*SECRETS, *env, *map(str, request.env)})
+    return {"path": f"{folder}/ray_non_carry_over_env_vars.json", "content": json.dumps(names) + "\n"}
+
+
+def over_rules(request: Request) -> Iterator[Finding]:
+    """What holds for every engine over Ray."""
+    given = len(request.rank_addresses)
+    if request.is_head and given != request.nnodes > 1:
+        message = (
+            f"the head waits until all {request.nnodes} ranks are in the Ray cluster, and {given} addresses are given"
+        )
+        remedy = "write those of all ranks, in rank order"
+        yield fail("no-rank-addresses", request.variable("rank_addresses"), message, remedy)
+
+
+def processes(request: Request) -> int:
+    """One process of the engine per GPU."""
+    return request.tensor_parallel_size * request.pipeline_parallel_size * request.data_parallel_size
+
+
+def _arguments(request: Request) -> dict[str, Given]:
+    port = _port(request)
+    if request.is_head:
+        args = present(
+            head=(True, "rank 0 is the head"),
+            port=(port, "rendezvous_port"),
+            # whoever reaches it starts programs (CVE-2023-48022)
+            include_dashboard=("false", "nothing here needs its dashboard"),
+            no_monitor=(True, "nothing here grows or shrinks"),
+        )
+    else:
+        args = present(address=(_address(request), "head_address"))
+    return args | present(
+        node_ip_address=(_own_address(request), "rank_address"),
+        num_gpus=(_gpus(request), "gpus"),
+        disable_usage_stats=(True, "no outside address without being asked"),
+    )
+
+
+def _words(args: Mapping[str, Given]) -> tuple[str, ...]:
+    """Arguments that every version of Ray in the catalog has, which a test holds, as words."""
+    return tuple(
+        word
+        for name, given in args.items()
+        for word in (f"--{name.replace('_', '-')}", *(() if given.value is True else (str(given.value),)))
+    )
+
+
+def _own_address(request: Request) -> str:
+    """A cluster of one node is nobody else's business."""
+    return request.rank_address or "127.0.0.1"
+
+
+def _port(request: Request) -> int:
+    return request.rendezvous_port or RENDEZVOUS_PORT
+
+
+def _address(request: Request) -> str:
+    """Where the group is found; without it an engine would quietly start a Ray of its own."""
+    return host_port(request.head_address or _own_address(request), _port(request))
+
+
+def _gpus(request: Request) -> int | None:
+    """Ray counts GPUs itself; told how many where the rank may not use all, or where there are none to find."""
+    if request.device == "cpu":
+        return -(-processes(request) // max(request.nnodes, 1))  # logical ones: executors ask Ray for one per process
+    return len(request.gpus) if request.gpus is not None else None

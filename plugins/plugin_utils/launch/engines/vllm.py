@@ -1,0 +1,120 @@
+"""vLLM: native multi-node tensor and pipeline parallel, or the server on the head of a Ray group.
+
+Sources: vllm/engine/arg_utils.py and vllm/config/parallel.py (0.11.1, 0.33.0), vllm/envs.py (0.8.5.post1 to 0.33.0:
+VLLM_API_KEY counts when --api-key is not given), and two-node runs of 0.32.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import conflicts, ray
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
+    Call,
+    Given,
+    offline_env,
+    present,
+    rendezvous_env,
+    set_options,
+    size,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.vllm_conflicts import CONFLICTS
+
+RENDEZVOUS_PORT = 29501
+"""vLLM's own default of --master-port."""
+
+HEAD_ONLY = ("api_server_count",)
+"""Options that a rank without HTTP refuses (vllm/entrypoints/cli/serve.py: run_headless)."""
+
+OWNED = {
+    "model": "model",
+    "model_tag": "model",
+    "served_model_name": "served_model_name",
+    "host": "host",
+    "port": "port",
+    "tensor_parallel_size": "tensor_parallel_size",
+    "pipeline_parallel_size": "pipeline_parallel_size",
+    "data_parallel_size": "data_parallel_size",
+    "nnodes": "nnodes",
+    "node_rank": "rank",
+    "master_addr": "head_address",
+    "master_port": "rendezvous_port",
+    "headless": "rank",
+    "distributed_executor_backend": "executor",
+    "dtype": "dtype",
+    "quantization": "quantization",
+    "api_key": "api_key",
+}
+
+
+def call(request: Request, options: VersionCatalog) -> Call:
+    """The command of one rank."""
+    args = set_options(request, model_tag="model") if options.lookup("model_tag") else {}
+    args |= set_options(request, served_model_name="served_model_name")
+    if request.is_head:
+        args |= set_options(request, host="host", port="port")
+    args |= present(
+        tensor_parallel_size=(size(request.tensor_parallel_size), "tensor_parallel_size"),
+        pipeline_parallel_size=(size(request.pipeline_parallel_size), "pipeline_parallel_size"),
+        data_parallel_size=(size(request.data_parallel_size), "data_parallel_size"),
+    )
+    args |= set_options(request, dtype="dtype", quantization="quantization")
+    env = offline_env(request) | rendezvous_env(request)
+    if request.nnodes > 1 and request.rank_address:
+        env |= present(VLLM_HOST_IP=(request.rank_address, "rank_address"))
+    program, secret = _program(request, options), Secret("env", "VLLM_API_KEY")
+    if request.executor == "ray":
+        args |= present(distributed_executor_backend=("ray", "executor"))
+        if not request.is_head:
+            return ray.over(Call(program, args, OWNED, env, secret), request)
+        folder = f"/etc/fullrank/{request.deployment}.vllm"
+        env |= _ray_env(options, folder)
+        files = (ray.per_host_file(request, env, folder),)
+        return ray.over(Call(program, args, OWNED, env, secret, files=files), request)
+    port = request.rendezvous_port or RENDEZVOUS_PORT
+    return Call(program, args | _native_args(request, options, port), OWNED, env, secret, port, head_only=HEAD_ONLY)
+
+
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+    """What this engine checks after parsing."""
+    yield from conflicts.found(CONFLICTS, request, options.version, values)
+    if request.executor == "ray":
+        yield from ray.over_rules(request)
+    elif request.nnodes > 1 and not options.lookup("nnodes"):
+        since = options.catalog.history("nnodes").since
+        message = f"vLLM {options.asked} starts ranks on several nodes by Ray only (--nnodes came with {since})"
+        remedy = f"set {request.variable('executor')}: ray or a version from {since} on"
+        yield fail("no-native-multi-node", request.variable("version"), message, remedy)
+
+
+def _program(request: Request, options: VersionCatalog) -> tuple[str, ...]:
+    """Before 0.10 the positional model belongs to ``vllm serve`` itself, not to the parser behind it."""
+    own = () if options.lookup("model_tag") or not request.model else (request.model,)
+    return ("vllm", "serve", *own)
+
+
+def _native_args(request: Request, options: VersionCatalog, port: int) -> dict[str, Given]:
+    if request.nnodes == 1 or not options.lookup("nnodes"):
+        return {}
+    args = present(
+        nnodes=(request.nnodes, "nnodes"),
+        node_rank=(request.rank, "rank"),
+        master_addr=(request.head_address, "head_address"),
+        master_port=(port, "rendezvous_port"),
+    )
+    return args if request.is_head else args | present(headless=(True, "rank above 0 serves no HTTP"))
+
+
+def _ray_env(options: VersionCatalog, folder: str) -> dict[str, Given]:
+    """Where the list of per-host variables lies; and the second Ray executor where it exists but is not yet the default
+    (vllm/envs.py: there from 0.20.0, default from 0.24.0 at the latest), since the first one asserts (ray#57587)."""
+    env = present(VLLM_CONFIG_ROOT=(folder, "per-host variables stay on their host"))
+    if Version("0.20") <= Version(options.version) < Version("0.24"):
+        env |= present(VLLM_USE_RAY_V2_EXECUTOR_BACKEND=("1", "the first Ray executor asserts"))
+    return env

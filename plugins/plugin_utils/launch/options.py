@@ -1,0 +1,75 @@
+"""The engine's command line of a launch: first-class variables and ``engine_args``, each checked against the flag
+catalog.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import Option, snake
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked options in the order they are written, where each came from, and what is wrong with them."""
+
+    pairs: list[tuple[Option, Any]]
+    origins: dict[str, str]
+    findings: list[Finding]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Option, by its canonical name in snake case → value."""
+        return {option.key: value for option, value in self.pairs}
+
+
+def engine_options(request: Request, call: Call, options: VersionCatalog) -> Settings:
+    """Bring both sources together; an option that a first-class variable owns is refused in ``engine_args``."""
+    own = options.check({name: given.value for name, given in call.args.items()}, "")
+    findings = [_at_variable(one, request, call) for one in own.findings if one["severity"] == "fail"]
+    origins = {}
+    by_option = {option.name: name for name in call.args if (option := options.lookup(name))}
+    for option, _unused in own.options:
+        origins[option.name] = request.origin(call.args[by_option[option.name]].origin)
+
+    where = request.variable("engine_args")
+    owners = {option.name: owner for name, owner in call.owned.items() if (option := options.lookup(name))}
+    theirs = options.check(request.engine_args, where)
+    findings += theirs.findings
+    pairs = list(own.options)
+    left_out = call.head_only if not request.is_head else ()
+    for option, value in theirs.options:
+        if option.key in left_out:
+            continue
+        if option.name in owners or option.name in origins:
+            given = _written(option, request, options)
+            findings.append(_owned(option, request, owners.get(option.name, ""), f"{where}.{given}"))
+        else:
+            origins[option.name] = f"{where}.{option.key}"
+            pairs.append((option, value))
+    return Settings(pairs, origins, findings)
+
+
+def _at_variable(one: Finding, request: Request, call: Call) -> Finding:
+    """A finding about a generated option, at the variable it was generated from."""
+    given = call.args[snake(one["where"].removeprefix("."))]
+    return one | {"where": request.origin(given.origin)}
+
+
+def _written(option: Option, request: Request, options: VersionCatalog) -> str:
+    """The name under which the user gave an option, which may be an older or a shorter one."""
+    for name, value in request.engine_args.items():
+        if any(found.name == option.name for found, _unused in options.check({name: value}, "").options):
+            return str(name)
+    return option.key
+
+
+def _owned(option: Option, request: Request, owner: str, where: str) -> Finding:
+    variable = request.variable(owner) if owner else "the variables of this launch"
+    message = f"{option.name} is written from {variable}"
+    return fail("option-owned", where, message, f"set {variable} and leave it out here")

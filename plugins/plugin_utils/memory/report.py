@@ -1,0 +1,150 @@
+"""``memory_fit``: the estimate as a plain dictionary, for people and programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import FRACTION, engine
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, Wish, fit
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel, parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import fp8_refused
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search import Nodes, smallest_nodes
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
+    MIB,
+    at_least_one,
+    gib,
+    mapping,
+    whole,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import weights
+
+
+def question(
+    model: Any, hardware: Any, engine_name: Any, *, version: Any = None, args: Any = None, wish: Wish | None = None
+) -> tuple[Question, list[Finding]]:
+    """Everything that is asked but the parallel sizes, and what could not be read."""
+    shape, found = architecture(mapping(model).get("config"))
+    loaded = weights(model, shape)
+    card, which = gpu(hardware), engine(engine_name, version, args)
+    found += loaded.findings
+    if which.name not in FRACTION:
+        message = f"the memory of engine {str(engine_name)!r} is counted like vLLM's"
+        found.append(finding("fail", "engine-unknown", "engine", message, f"one of {', '.join(FRACTION)}"))
+    if not card.memory_mib:
+        message = f"the memory of {card.name!r} is not known"
+        remedy = "give memory_mib as nvidia-smi prints it (memory.total)"
+        found.append(finding("fail", "gpu-unknown", "hardware.gpu", message, remedy))
+    return Question(loaded, card, which, wish or Wish()), found
+
+
+def wish(context_length: Any, max_concurrency: Any, kv_dtype: Any) -> Wish:
+    """Read what the deployment shall hold."""
+    return Wish(whole(context_length), at_least_one(max_concurrency), str(kv_dtype or ""))
+
+
+def nodes(hardware: Any) -> Nodes:
+    """Read ``nodes``, ``gpus_per_node``, ``nvlink_domain`` and ``rdma`` of declared or gathered hardware."""
+    given = mapping(hardware)
+    gpus = min(at_least_one(given.get("gpus_per_node") or given.get("gpus") or 8), 64)
+    return Nodes(
+        count=at_least_one(given.get("nodes")),
+        gpus=gpus,
+        nvlink=min(gpus, at_least_one(given.get("nvlink_domain") or gpus)),
+        rdma=given.get("rdma") is not False,
+    )
+
+
+def in_16_bit(model: Any, asked: Question) -> Question:
+    """The same question after conversion of the checkpoint to BF16."""
+    shape, _unused = architecture(mapping(model).get("config"))
+    return replace(asked, loaded=weights({**mapping(model), "dtype": "bfloat16"}, shape))
+
+
+def cost_of_16_bit(model: Any, asked: Question, hardware: Any) -> str:
+    """What the checkpoint would need in BF16: bytes, and the fewest GPUs of this kind that hold it."""
+    converted = in_16_bit(model, asked)
+    total = converted.loaded.total
+    if not total:
+        return "twice the bytes"
+    text = f"{total} bytes instead of {asked.loaded.total}"
+    smallest = smallest_nodes(converted, nodes(hardware)) if converted.answerable else None
+    if not smallest:
+        return text
+    used = smallest.sizes.tp * smallest.sizes.pp
+    return f"{text}, at least {used} of these GPUs per replica"
+
+
+def memory_fit(
+    model: Any,
+    hardware: Any,
+    parallel_sizes: Any = None,
+    engine_name: Any = "sglang",
+    *,
+    engine_version: Any = None,
+    engine_args: Any = None,
+    context_length: Any = None,
+    max_concurrency: Any = 1,
+    kv_dtype: Any = None,
+) -> dict[str, Any]:
+    """Estimate the memory of one deployment; see the filter ``fullrank.serving.memory_fit`` for every key.
+
+    Never raises: what is missing or senseless is a finding, and the verdict is then ``unknown``.
+    """
+    asked, found = question(
+        model,
+        hardware,
+        engine_name,
+        version=engine_version,
+        args=engine_args,
+        wish=wish(context_length, max_concurrency, kv_dtype),
+    )
+    sizes = parallel(parallel_sizes, asked.engine.name)
+    refused = fp8_refused(asked.loaded.shape, asked.gpu, asked.engine)
+    answer = fit(asked, sizes, cost_of_16_bit(model, asked, hardware) if refused else "")
+    present = mapping(hardware).get("nodes") and nodes(hardware)
+    if present and sizes.gpus > present.count * present.gpus:
+        there = f"{present.count} nodes of {present.gpus} GPUs"
+        message = f"{sizes.gpus} GPUs are asked for, there are {there}"
+        found.append(finding("fail", "gpus-too-few", "parallel", message, "smaller tp, pp or dp"))
+    return as_dict(asked, sizes, replace(answer, findings=(*found, *answer.findings)))
+
+
+def as_dict(asked: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
+    """The answer with the names that the filters document."""
+    return {
+        "verdict": answer.verdict,
+        "summary": _summary(asked, sizes, answer),
+        "gpu_memory_bytes": asked.gpu.memory_mib * MIB,
+        "gpus": sizes.gpus,
+        "parallel": asdict(sizes),
+        "engine": asked.engine.name,
+        "fraction": answer.budget.fraction,
+        "weights_bytes": asked.loaded.total,
+        "weights_per_gpu_bytes": answer.weights,
+        "replicated_per_gpu_bytes": answer.replicated,
+        "kv_bytes_per_token": answer.kv_per_token,
+        "kv_bytes_per_token_per_gpu": answer.kv_per_token_per_gpu,
+        "kv_pool_bytes": answer.budget.kv,
+        "overhead_bytes": answer.budget.overhead,
+        "context_length": answer.context,
+        "tokens_that_fit": answer.tokens,
+        "tokens_that_fit_in_all": answer.tokens * sizes.dp,
+        "max_full_length_sequences": answer.tokens // answer.context if answer.context else 0,
+        "arithmetic": list(answer.arithmetic),
+        "findings": list(answer.findings),
+    }
+
+
+def _summary(asked: Question, sizes: Parallel, answer: Fit) -> str:
+    """One sentence for a report."""
+    if answer.verdict == "unknown":
+        return "unknown: " + "; ".join(one["message"] for one in answer.findings if one["severity"] == "fail")
+    return (
+        f"{answer.verdict}: {gib(answer.weights)} of weights on each of {sizes.gpus} x {asked.gpu.name}"
+        f" ({asked.gpu.memory_mib / 1024:.1f} GiB), {gib(answer.budget.kv)} for KV:"
+        f" {answer.tokens} tokens, {answer.tokens // max(1, answer.context)} x {answer.context}"
+    )

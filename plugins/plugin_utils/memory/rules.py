@@ -1,0 +1,129 @@
+"""What a model and its GPUs allow, whatever the memory: divisibility and compute capability.
+
+Sources of the rules
+--------------------
+* Attention heads by tensor parallel, KV heads whole or replicated: both engines assert it when they build the layers.
+* FP8 blocks: ``validate_block_quant_shapes`` in sglang/srt/layers/quantization/fp8.py and its twin in vLLM refuse a
+  shard that is no multiple of the block. Seen: vllm#17569, vllm#25292, sglang#4791, THUDM/slime#1796; shared experts
+  in spite of expert parallel: sglang#26107; GatedDeltaNet: sglang#19045.
+* INT4 groups: a shard of the inputs must hold whole groups (vLLM: "The input size is not aligned with the quantized
+  weight shape").
+* FP8 needs compute capability 8.9: deepseek-ai/DeepSeek-R1#588, vllm#15336, ktransformers#1978.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import Engine
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import Gpu
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import parts
+
+MARLIN = "marlin"
+"""Weight-only kernels that compute FP8 weights in 16 bit; they run on compute capability 8.0."""
+
+
+def divisibility(shape: Architecture, sizes: Parallel) -> list[Finding]:
+    """Findings on sizes that do not divide the model; empty when all of them do."""
+    return [*_heads(shape, sizes), *_shards(shape, sizes), *_layers_and_experts(shape, sizes)]
+
+
+def shard_widths(shape: Architecture, sizes: Parallel) -> list[tuple[str, int, int]]:
+    """What tensor parallel cuts: name, width, number of shards. Routed experts stay whole under expert parallel."""
+    tp, attention = sizes.tp, sizes.attention_tp
+    expert = shape.moe_intermediate if shape.experts and sizes.ep == 1 else 0
+    cuts = [
+        ("intermediate_size", shape.intermediate if shape.dense_layers or not shape.experts else 0, tp),
+        ("moe_intermediate_size", expert, sizes.expert_shards),
+        ("shared experts", shape.shared_intermediate, tp),
+        ("queries", shape.heads * shape.head_dim, attention),
+        ("attention output", shape.heads * shape.v_head_dim, attention),
+    ]
+    if not shape.mla:
+        cuts += [("keys and values", shape.kv_heads * shape.head_dim, min(attention, max(shape.kv_heads, 1)))]
+    if not any(name in shape.quantization.kept for name in ("in_proj_b", "in_proj_a", "linear_attn")):
+        cuts += [("linear_num_value_heads (GatedDeltaNet)", shape.linear_value_heads, attention)]
+    return [(name, width, shards) for name, width, shards in cuts if width and shards > 1]
+
+
+def _heads(shape: Architecture, sizes: Parallel) -> list[Finding]:
+    found = []
+    attention = sizes.attention_tp
+    if sizes.dp_attention and sizes.tp % sizes.dp:
+        message = f"{sizes.tp} tensor parallel ranks do not divide into {sizes.dp} attention groups"
+        found.append(finding("fail", "dp-attention-indivisible", "parallel.dp", message, "a dp that divides tp"))
+    if shape.heads and shape.heads % attention:
+        message = f"{shape.heads} attention heads do not divide by tensor parallel {attention}"
+        found.append(finding("fail", "heads-indivisible", "parallel.tp", message, _smaller(shape.heads, attention)))
+    few, many = sorted((max(shape.kv_heads, 1), attention))
+    if not shape.mla and shape.heads and many % few:
+        message = f"{shape.kv_heads} KV heads neither divide by tensor parallel {attention} nor divide it"
+        found.append(
+            finding("fail", "kv-heads-indivisible", "parallel.tp", message, _smaller(shape.kv_heads, attention))
+        )
+    return found
+
+
+def _shards(shape: Architecture, sizes: Parallel) -> list[Finding]:
+    found = []
+    unit = shape.quantization.block or shape.quantization.group
+    kind = "FP8 block" if shape.quantization.block else "quantization group"
+    for name, width, shards in shard_widths(shape, sizes) if unit else []:
+        inputs = name in ("intermediate_size", "moe_intermediate_size", "shared experts", "attention output")
+        if width % shards or (width // shards % unit and (shape.quantization.block or inputs)):
+            shard = f"{width} / {shards} = {width / shards:g}"
+            remedy = _smaller(width // unit, shards) + ", with pipeline parallel for the rest"
+            if name == "moe_intermediate_size":
+                remedy += "; or expert parallel, which keeps experts whole"
+            code = "fp8-block-indivisible" if shape.quantization.block else "group-indivisible"
+            message = f"{name}: {shard} is no multiple of the {kind} {unit}"
+            found.append(finding("fail", code, "parallel.tp", message, remedy))
+    return found
+
+
+def _layers_and_experts(shape: Architecture, sizes: Parallel) -> list[Finding]:
+    found = []
+    if shape.layers and sizes.pp > shape.layers:
+        message = f"{sizes.pp} pipeline stages for {shape.layers} layers"
+        found.append(finding("fail", "stages-empty", "parallel.pp", message, f"at most {shape.layers}"))
+    elif shape.layers and shape.layers % sizes.pp:
+        largest = parts(shape.layers, sizes.pp)
+        message = (
+            f"{shape.layers} layers over {sizes.pp} stages: the fullest holds {largest}, and the others wait for it"
+        )
+        found.append(finding("warn", "layers-uneven", "parallel.pp", message, "counted with the fullest stage"))
+    if sizes.ep > 1 and not shape.experts:
+        message = "expert parallel for a model without experts"
+        found.append(finding("fail", "no-experts", "parallel.ep", message, "leave ep at 1"))
+    elif sizes.ep > 1 and shape.experts % sizes.ep:
+        message = f"{shape.experts} experts do not divide by expert parallel {sizes.ep}"
+        found.append(finding("fail", "experts-indivisible", "parallel.ep", message, _smaller(shape.experts, sizes.ep)))
+    return found
+
+
+def fp8_refused(shape: Architecture, gpu: Gpu, engine: Engine) -> bool:
+    """The checkpoint is FP8, the GPU has no FP8, and no weight-only kernel was asked for."""
+    return shape.quantization.fp8 and gpu.lacks_fp8 and MARLIN not in str(engine.args.get("quantization", "")).lower()
+
+
+def capability_findings(shape: Architecture, gpu: Gpu, engine: Engine, cost: str) -> list[Finding]:
+    """Findings on dtypes that the GPU cannot compute; ``cost`` says what 16 bit would need."""
+    if gpu.capability is None:
+        return []
+    has = f"{gpu.name} has compute capability {gpu.capability[0]}.{gpu.capability[1]}"
+    if fp8_refused(shape, gpu, engine):
+        remedy = (
+            f"convert to BF16 and drop quantization_config from config.json ({cost}); or take an INT8 or AWQ"
+            " checkpoint; or a weight-only FP8 kernel (quantization: a marlin variant) where engine and model have one"
+        )
+        return [finding("fail", "fp8-unsupported", "hardware.gpu", f"{has}, FP8 needs 8.9", remedy)]
+    if gpu.lacks_bf16 and not shape.quantization.method and shape.dtype_bytes == 2:
+        return [finding("warn", "bf16-unsupported", "hardware.gpu", f"{has}, bfloat16 needs 8.0", "dtype: float16")]
+    return []
+
+
+def _smaller(count: int, wanted: int) -> str:
+    """The largest part of ``wanted`` that divides ``count``, as advice."""
+    best = next((size for size in range(min(wanted, count), 0, -1) if count % size == 0 == wanted % size), 1)
+    return f"{best} divides"

@@ -1,0 +1,182 @@
+"""What the weights weigh, in all and on one GPU. All sizes in bytes.
+
+The size comes from the files or the index, never from parameters x dtype for a quantized checkpoint: the
+``torch_dtype`` of an FP8 or INT4 checkpoint says bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture, Quantization
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, mapping, parts, whole
+
+DTYPE_BYTES: Mapping[str, float] = {
+    # safetensors' own dtype names: https://huggingface.co/docs/safetensors/index
+    **dict.fromkeys(("F64", "I64", "U64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("BF16", "F16", "I16", "U16"), 2),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"), 1),
+    "F4": 0.5,
+}
+WIDE = ("bfloat16", "bf16", "float16", "fp16", "half")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The checkpoint as it will be loaded."""
+
+    total: int
+    """Bytes of all tensors; 0 when unknown."""
+    shape: Architecture
+    """The architecture, with the quantization that is left after a conversion."""
+    arithmetic: list[Line] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def weights(model: Any, shape: Architecture) -> Weights:
+    """Size of ``model``: ``files``, ``index``, ``total_size`` or ``parameters`` (by dtype), converted to ``dtype``."""
+    given = mapping(model)
+    stored, lines, found = _stored(given, shape)
+    dtype = str(given.get("dtype") or "").lower()
+    if dtype not in WIDE or not stored:
+        if dtype and dtype not in (*WIDE, "auto"):
+            found.append(
+                finding("warn", "dtype-unknown", "model.dtype", f"no way to {dtype!r} is known", "write bfloat16")
+            )
+        return Weights(stored, shape, lines, found)
+    if not shape.quantization.method:
+        converted = parts(stored * 2, shape.dtype_bytes)
+        if converted != stored:
+            lines += [line("weights in 16 bit", f"{stored} x 2 / {shape.dtype_bytes}", converted, "bytes")]
+    elif shape.quantization.fp8:
+        converted, more = _fp8_to_16_bit(given, shape, stored)
+        lines += more
+    else:
+        converted = max(stored, 2 * shape.parameters)
+        lines += [line("weights in 16 bit", f"{shape.parameters} parameters by config.json x 2", converted, "bytes")]
+        found.append(
+            finding(
+                "warn",
+                "conversion-estimated",
+                "model.dtype",
+                f"the size of a {shape.quantization.method} checkpoint in 16 bit is only estimated from config.json",
+                "take the original checkpoint and its index instead",
+            )
+        )
+    return Weights(converted, replace(shape, quantization=Quantization(), dtype_bytes=2), lines, found)
+
+
+def _stored(given: Mapping[str, Any], shape: Architecture) -> tuple[int, list[Line], list[Finding]]:
+    """Bytes of the checkpoint as published, from the best source there is."""
+    index = mapping(given.get("index"))
+    listed = set(map(str, mapping(index.get("weight_map")).values()))
+    files = given.get("files")
+    entries = [mapping(entry) for entry in files] if isinstance(files, list) else []
+    sizes = {str(entry.get("path")): whole(entry.get("size")) for entry in entries}
+    # beside the sharded files some repositories hold the same weights once more: only what the index lists is loaded
+    chosen = {
+        name: size for name, size in sizes.items() if (name in listed if listed else name.endswith(".safetensors"))
+    }
+    if sum(chosen.values()) and listed <= set(chosen):
+        total = sum(chosen.values())
+        return total, [line("weights", f"sum of {len(chosen)} safetensors files", total, "bytes")], []
+    declared = whole(mapping(index.get("metadata")).get("total_size"))
+    if declared:
+        return declared, [line("weights", "total_size of model.safetensors.index.json", declared, "bytes")], []
+    declared = whole(given.get("total_size"))
+    if declared:
+        return declared, [line("weights", "total_size as declared", declared, "bytes")], []
+    counts = _counts(given)
+    if counts:
+        total = int(sum(count * DTYPE_BYTES[dtype] for dtype, count in counts.items()))
+        formula = " + ".join(f"{count} x {DTYPE_BYTES[dtype]} ({dtype})" for dtype, count in counts.items())
+        return total, [line("weights", formula, total, "bytes")], []
+    if shape.quantization.method or not shape.parameters:
+        message = "the weights' size is unknown"
+        if shape.quantization.method:
+            message += f", and parameters x dtype says nothing about a {shape.quantization.method} checkpoint"
+        remedy = "give model.safetensors.index.json, the list of files with sizes, or total_size in bytes"
+        return 0, [], [finding("fail", "weights-size-unknown", "model.index", message, remedy)]
+    total = shape.parameters * shape.dtype_bytes
+    guess = finding(
+        "warn",
+        "weights-size-estimated",
+        "model.index",
+        "the weights' size is estimated from config.json",
+        "give model.safetensors.index.json or the list of files",
+    )
+    return total, [line("weights", f"{shape.parameters} parameters x {shape.dtype_bytes}", total, "bytes")], [guess]
+
+
+def _counts(given: Mapping[str, Any]) -> dict[str, int]:
+    """Parameters by dtype, as the hub's API gives them in ``safetensors.parameters``; unknown dtypes are left out."""
+    counts = {str(dtype): whole(count) for dtype, count in mapping(given.get("parameters")).items()}
+    return {dtype: count for dtype, count in counts.items() if count and dtype in DTYPE_BYTES}
+
+
+def _fp8_to_16_bit(given: Mapping[str, Any], shape: Architecture, stored: int) -> tuple[int, list[Line]]:
+    """Each FP8 weight doubles, scales go, what was 16 bit stays.
+
+    Without counts by dtype, what was kept in 16 bit is taken as embeddings, output head and routers; for DeepSeek-R1
+    that differs from the exact count by 0.02 %.
+    """
+    counts = _counts(given)
+    narrow = sum(count for dtype, count in counts.items() if dtype.startswith("F8"))
+    if narrow:
+        kept = sum(counts.get(dtype, 0) for dtype in ("BF16", "F16"))
+        formula = f"2 x ({narrow} FP8 + {kept} 16 bit parameters)"
+    else:
+        kept = min(shape.embedding_parameters + shape.router_parameters, stored // 2)
+        scale = 4 / shape.quantization.block**2 if shape.quantization.block else 0  # one float32 per block
+        narrow = int((stored - 2 * kept) / (1 + scale))
+        formula = f"2 x (({stored} - 2 x {kept}) / {1 + scale:.6f} + {kept})"
+    total = max(stored, 2 * (narrow + kept))
+    return total, [line("weights in 16 bit", formula, total, "bytes")]
+
+
+def replicated(shape: Architecture, sizes: Parallel) -> int:
+    """Bytes that one GPU holds beyond its even share, over all layers.
+
+    Routers and the down-projections of MLA are whole on every tensor parallel rank; KV projections with fewer heads
+    than ranks are held once per rank; with attention data parallelism each group holds all attention.
+    """
+    spare = 1 - 1 / sizes.tp
+    width = 1 if shape.quantization.bits == 8 else 2
+    total = 2 * shape.router_parameters * spare
+    layers = shape.layers
+    if shape.mla:
+        total += layers * shape.hidden * (shape.q_lora_rank + shape.kv_lora_rank + shape.qk_rope) * width * spare
+    elif shape.kv_heads < sizes.attention_tp:
+        missing = 1 - shape.kv_heads / sizes.attention_tp
+        total += layers * 2 * shape.hidden * shape.head_dim * width * missing
+    if sizes.dp_attention:
+        total += layers * shape.attention_parameters * width * (1 / sizes.attention_tp - 1 / sizes.tp)
+    return int(total)
+
+
+def per_gpu(loaded: Weights, sizes: Parallel) -> tuple[int, int, list[Line]]:
+    """Bytes on the fullest GPU, the part of them beyond an even share, and the arithmetic."""
+    shape = loaded.shape
+    stage = parts(shape.layers, sizes.pp) / shape.layers if shape.layers else 1 / sizes.pp
+    share = min(1.0, shape.expert_parameters / shape.parameters) if shape.parameters else 0.0
+    experts = int(loaded.total * share) if sizes.expert_shards > sizes.tp else 0
+    even = int(stage * ((loaded.total - experts) / sizes.tp + experts / sizes.expert_shards))
+    extra = int(stage * replicated(shape, sizes))
+    formula = f"{loaded.total} / {sizes.tp}"
+    if experts:
+        formula = f"{loaded.total - experts} / {sizes.tp} + {experts} of experts / {sizes.expert_shards}"
+    if sizes.pp > 1:
+        formula = f"({formula}) x {parts(shape.layers, sizes.pp)} of {shape.layers} layers"
+    return (
+        even + extra,
+        extra,
+        [
+            line("weights per GPU, even share", formula, even, "bytes"),
+            line("weights replicated on each GPU", "routers and projections that are not sharded", extra, "bytes"),
+        ],
+    )

@@ -1,0 +1,95 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is decided for all ranks of a deployment together: fabric settings and memory fit. Pure; private."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, WARN, Finding, unique
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.env import nccl_env
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What is known of a deployment before it starts. The lists are in rank order, one item for each of ``hosts``."""
+
+    hosts: Sequence[str]
+    rendezvous: Sequence[Facts]
+    gpu_facts: Sequence[Facts]
+    rdma_facts: Sequence[Facts]
+    engine: str
+    engine_version: str
+    nccl: Facts = field(default_factory=dict)
+    model_info: Facts = field(default_factory=dict)
+    hardware: Facts = field(default_factory=dict)
+    engine_args: Facts = field(default_factory=dict)
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    data_parallel_size: int = 1
+    gpus: Sequence[int] | None = None
+    fit_required: bool = True
+
+
+def decide(given: Deployed) -> dict[str, Any]:
+    """``nccl``, ``fit``, ``proposal`` and ``findings``, as `deployment_plan` documents them."""
+    nccl = _nccl(given)
+    fit, proposal = _memory(given)
+    findings = [*nccl.get("findings", []), *(_softened(fit.get("findings", []), given.fit_required))]
+    return {"nccl": nccl, "fit": fit, "proposal": proposal, "findings": unique(findings)}
+
+
+def _nccl(given: Deployed) -> dict[str, Any]:
+    """The environment of each rank; nothing when a rank was not asked, because rails are a matter of all of them."""
+    asked = [("hcas" in rdma and "gpus" in gpu) for rdma, gpu in zip(given.rdma_facts, given.gpu_facts, strict=True)]
+    if not asked or not all(asked):
+        return {}
+    facts = {
+        host: {**rdma, **gpu, "rendezvous": {"interface": place["interface"], "address": place["address"]}}
+        for host, rdma, gpu, place in zip(given.hosts, given.rdma_facts, given.gpu_facts, given.rendezvous, strict=True)
+    }
+    return nccl_env(facts, given.nccl)
+
+
+def _memory(given: Deployed) -> tuple[dict[str, Any], dict[str, Any]]:
+    nodes: list[dict[str, Any]] = [hardware(given, facts) for facts in given.gpu_facts]
+    if not given.model_info.get("config") or not all(node.get("gpu") for node in nodes):
+        return {}, {}
+    same = {"engine_version": given.engine_version, "engine_args": dict(given.engine_args)}
+    sizes = {"tp": given.tensor_parallel_size, "pp": given.pipeline_parallel_size, "dp": given.data_parallel_size}
+    sizes["ep"] = int(given.engine_args.get("expert_parallel_size") or given.engine_args.get("ep_size") or 1)
+    smallest: dict[str, Any] = min(nodes, key=_memory_mib)
+    smallest = {**smallest, "nodes": len(nodes)}
+    fit = memory_fit(given.model_info, smallest, sizes, given.engine, **same)
+    return fit, parallel_plan(given.model_info, nodes, given.engine, **same)
+
+
+def _memory_mib(node: Mapping[str, Any]) -> int:
+    return int(node.get("memory_mib") or 0)
+
+
+def hardware(given: Deployed, facts: Facts) -> dict[str, Any]:
+    """One node as the memory utils take it: what it says itself, and what was declared where it was not asked."""
+    gpus = facts.get("gpus") or []
+    if given.gpus is not None:
+        gpus = [gpu for gpu in gpus if gpu.get("index") in given.gpus]
+    if not gpus:
+        return dict(given.hardware)
+    seen = {
+        "gpu": gpus[0].get("name"),
+        "memory_mib": min((gpu.get("memory_total_mib") or 0 for gpu in gpus), default=0) or None,
+        "compute_capability": gpus[0].get("compute_capability"),
+        "gpus_per_node": len(gpus),
+    }
+    return {**given.hardware, **{name: value for name, value in seen.items() if value}}
+
+
+def _softened(findings: Sequence[Finding], required: bool) -> list[Finding]:
+    """The findings of the estimate; as warnings where the user takes the estimate's failures on himself."""
+    return [one if required or one["severity"] != FAIL else {**one, "severity": WARN} for one in findings]

@@ -1,0 +1,110 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a deployment as data for programs, and as a page for people. Pure; private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, lines, unique
+
+SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+
+
+def plan_data(
+    deployment: str, hosts: Sequence[str], results: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything known of a deployment before it starts.
+
+    hosts: in rank order. results: per host what the role registered (``__engine_facts``, ``__engine_rendezvous``,
+    ``__engine_rendered``; on the head also ``__engine_plan``). settings: ``engine``, ``engine_version``, ``model``,
+    ``endpoint`` and the parallel sizes.
+    """
+    shared = results[0].get("__engine_plan", {})
+    ranks = [_rank(rank, host, said, shared) for rank, (host, said) in enumerate(zip(hosts, results, strict=True))]
+    found: list[Finding] = [*results[0].get("__engine_rendezvous", {}).get("findings", []), *shared.get("findings", [])]
+    for said in results:
+        found += said.get("__engine_rendered", {}).get("launch", {}).get("findings", [])
+    return {
+        "deployment": deployment,
+        **settings,
+        "ranks": ranks,
+        "fit": shared.get("fit") or {},
+        "proposal": shared.get("proposal") or {},
+        "findings": unique(found),
+    }
+
+
+def _rank(rank: int, host: str, said: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    launch = said.get("__engine_rendered", {}).get("launch", {})
+    place = said.get("__engine_rendezvous", {})
+    nccl = (shared.get("nccl") or {}).get("ranks", {}).get(host, {})
+    return {
+        "rank": rank,
+        "host": host,
+        "asked": "candidates" in said.get("__engine_facts", {}),
+        "address": place.get("address", ""),
+        "interface": place.get("interface", ""),
+        "argv": launch.get("argv", []),
+        "env": launch.get("env", {}),
+        "command": launch.get("lines", {}).get("docker" if launch.get("container") else "process", ""),
+        "spec_hash": launch.get("spec_hash", ""),
+        "nccl": {"env": nccl.get("env", {}), "reasons": nccl.get("reasons", {}), "unset": nccl.get("unset", {})},
+    }
+
+
+def plan_page(plan: Mapping[str, Any]) -> list[str]:
+    """The plan as lines of text: what stands in the way first, the exact commands last."""
+    sizes = ", ".join(f"{name}: {plan[name]}" for name in SIZES if plan.get(name))
+    page = [
+        f"{plan['deployment']}: {plan['model']} by {plan['engine']} {plan['engine_version']} at {plan['endpoint']}",
+        sizes,
+    ]
+    for severity, heading in (("fail", "Keeps it from starting"), ("warn", "Warnings"), ("info", "Notes")):
+        if found := lines(plan["findings"], severity):
+            page += ["", f"{heading}:", *(f"  {line}" for line in found)]
+    page += ["", *_fit(plan), "", "Ranks:", *_ranks(plan["ranks"]), "", *_fabric(plan["ranks"]), "", "Commands:"]
+    for rank in plan["ranks"]:
+        page += [f"  rank {rank['rank']} ({rank['host']})", f"    {rank['command']}"]
+    return page
+
+
+def _fit(plan: Mapping[str, Any]) -> list[str]:
+    fit, proposal = plan["fit"], plan["proposal"]
+    if not fit:
+        return [
+            "Memory: not judged; model or GPUs are not known: set engine_model_info (config.json, size) and engine_hardware"
+        ]
+    page = [f"Memory {fit['summary']}"]
+    page += [f"  {one['label']}: {one['formula']} = {one['value']} {one['unit']}" for one in fit["arithmetic"]]
+    if proposal.get("ok"):
+        chosen = ", ".join(f"{name}: {value}" for name, value in proposal["engine_args"].items())
+        page += [f"  we would choose {chosen or 'no parallelism'} with {proposal['replicas']} replica(s):"]
+        page += [f"    {reason}" for reason in proposal["why"]]
+    return page
+
+
+def _ranks(ranks: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"  {one['rank']}  {one['host']}  {one['address'] or '-'}  "
+        + (one["interface"] or ("-" if one["asked"] else "(not asked: the address is the declared one)"))
+        for one in ranks
+    ]
+
+
+def _fabric(ranks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The NCCL environment with its reasons; ranks with the same one share an entry."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for one in ranks:
+        if one["nccl"]["env"]:
+            groups.setdefault(str(sorted(one["nccl"]["env"].items())), []).append(one)
+    if not groups:
+        return ["NCCL: decided at the start, from the machines (no GPUs, or nodes were not asked)"]
+    page = ["NCCL environment:"]
+    for same in groups.values():
+        nccl = same[0]["nccl"]
+        page.append(f"  rank {', '.join(str(one['rank']) for one in same)}")
+        page += [f"    {name}={value}: {nccl['reasons'].get(name, '')}" for name, value in sorted(nccl["env"].items())]
+        page += [f"    {name} left unset: {why}" for name, why in sorted(nccl["unset"].items())]
+    return page

@@ -1,0 +1,131 @@
+"""What is said of a door, from what it answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks
+
+KEY = "sk-right"
+
+
+class Engine:
+    """A stand-in of an engine: what it answers is its attributes."""
+
+    def __init__(self) -> None:
+        self.model, self.key, self.streams, self.broken = "tiny", KEY, True, False
+
+    def ask(self, url: str, body: dict[str, Any] | None, key: str | None) -> checks.Answer:
+        if self.key and key != self.key:
+            return checks.Answer(401, "no")
+        if url.endswith("/v1/models"):
+            return checks.Answer(200, json.dumps({"data": [{"id": self.model}]}))
+        assert body is not None
+        if self.broken:
+            return checks.Answer(500, "EngineDeadError")
+        if body.get("stream"):
+            return checks.Answer(200, chunks=("{}", "{}"), ended=self.streams, error="" if self.streams else "cut")
+        return checks.Answer(200, json.dumps({"choices": [{}]}))
+
+
+def found(engine: Engine, **door: Any) -> list[tuple[str, str]]:
+    one = checks.Door(**{"name": "tiny", "url": "http://x", "model": "tiny", "api_key": KEY} | door)
+    return [(check["id"], check["status"]) for check in checks.look(one, engine.ask)]
+
+
+WELL = [
+    ("model-name", "pass"),
+    ("key-required", "pass"),
+    ("key-required", "pass"),
+    ("completion", "pass"),
+    ("streaming", "pass"),
+]
+
+
+def test_a_door_that_is_as_it_should_be() -> None:
+    assert found(Engine()) == WELL
+
+
+def test_another_model() -> None:
+    assert found(Engine(), model="big")[0] == ("model-name", "fail")
+
+
+def test_a_key_that_nobody_asks_for() -> None:
+    engine = Engine()
+    engine.key = ""
+    assert found(engine)[1:3] == [("key-required", "fail")] * 2
+
+
+def test_a_deployment_without_a_key_is_said_to_be_open() -> None:
+    engine = Engine()
+    engine.key = ""
+    assert ("key-required", "warn") in found(engine, api_key=None)
+
+
+def test_a_wrong_key_in_the_inventory_is_one_finding() -> None:
+    assert found(Engine(), api_key="sk-old") == [("door-answers", "fail")]
+
+
+def test_an_engine_that_is_dead_behind_its_health() -> None:
+    engine = Engine()
+    engine.broken = True
+    assert found(engine)[-2:] == [("completion", "fail"), ("streaming", "fail")]
+
+
+def test_a_stream_that_breaks_off() -> None:
+    engine = Engine()
+    engine.streams = False
+    assert found(engine)[-2:] == [("completion", "pass"), ("streaming", "fail")]
+
+
+def test_a_rank_that_must_not_serve() -> None:
+    assert found(Engine(), serves=False) == [("door-silent", "fail")]
+    engine = Engine()
+    engine.broken = True
+    assert found(engine, serves=False) == [("door-silent", "pass")]
+
+
+def test_the_key_is_not_in_what_is_said() -> None:
+    one = checks.Door("tiny", "http://x", True, "tiny", KEY)
+    assert KEY not in repr(one) + json.dumps(checks.look(one, Engine().ask))
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A real server that streams: two events, and an end only where the body asks for one token more than two."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'data: {"a": 1}\n\ndata: {"a": 2}\n\n' + (b"data: [DONE]\n\n" if body["end"] else b""))
+
+        def do_GET(self) -> None:
+            self.send_response(418)
+            self.end_headers()
+            self.wfile.write(b"a teapot")
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_asking_by_http(server: str) -> None:
+    ask = checks.asker(5)
+    whole = ask(server, {"stream": True, "end": True}, None)
+    assert (whole.status, whole.chunks, whole.ended) == (200, ('{"a": 1}', '{"a": 2}'), True)
+    assert ask(server, {"stream": True, "end": False}, None).error == "the stream ended without [DONE]"
+    assert checks.asker(5, most_events=1)(server, {"stream": True, "end": True}, None).chunks == ('{"a": 1}',)
+    assert ask(server, None, None) == checks.Answer(418, "a teapot")
+    assert ask("http://127.0.0.1:1", None, None).status == 0

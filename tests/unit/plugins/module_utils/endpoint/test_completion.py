@@ -1,0 +1,82 @@
+"""Asking for one token, against an endpoint on loopback that behaves in every way endpoints do."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
+
+GOOD = json.dumps({"choices": [{"text": "x"}]})
+ANSWERS = {
+    "good": (200, GOOD),
+    "no-choices": (200, '{"choices": []}'),
+    "no-json": (200, "<html>"),
+    "a-list": (200, "[1]"),
+    "loading": (503, "still loading"),
+    "dead": (500, "EngineCore encountered an issue"),
+}
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if asked["model"] == "slow":
+            time.sleep(1)
+            return
+        status, body = ANSWERS.get(asked["model"], (200, GOOD))
+        if asked["model"] == "guarded" and self.headers.get("Authorization") != "Bearer right":
+            status, body = 401, '{"error": "Unauthorized"}'
+        if asked["max_tokens"] != 1 or self.path != "/v1/completions":
+            status, body = 400, "one token, please"
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *arguments: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "status", "error"),
+    [
+        ("good", None, 200, ""),
+        ("guarded", "right", 200, ""),
+        ("guarded", "wrong", 401, "HTTP 401: {"),
+        ("no-choices", None, 200, "an answer without choices"),
+        ("no-json", None, 200, "Expecting value"),
+        ("a-list", None, 200, "'list' object"),
+        ("loading", None, 503, "HTTP 503: still loading"),
+        ("dead", None, 500, "HTTP 500: EngineCore"),
+    ],
+)
+def test_ready_is_a_completion_and_nothing_less(url: str, model: str, key: str | None, status: int, error: str) -> None:
+    answer = completion.ask(url, model, key, timeout=5)
+    assert answer["status"] == status
+    assert answer["ready"] is (error == "")
+    assert answer["error"].startswith(error)
+    assert bool(answer["error"]) is not answer["ready"]
+
+
+def test_an_endpoint_that_hangs_is_not_ready(url: str) -> None:
+    answer = completion.ask(url, "slow", None, timeout=0.2)
+    assert (answer["ready"], answer["error"]) == (False, "timed out")
+
+
+def test_nobody_there() -> None:
+    answer = completion.ask("http://127.0.0.1:1", "good", None, timeout=1)
+    assert (answer["ready"], answer["status"]) == (False, 0)
+    assert "refused" in answer["error"]

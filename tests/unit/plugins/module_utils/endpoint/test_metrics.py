@@ -1,0 +1,100 @@
+"""Load from metrics, with the names of the engines' versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import metrics
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.modules.rank_info import gpu_memory, written_engine
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import status
+from places import DATA
+from recorded import write
+
+# one sample for each name, as the versions write them (names: data/metrics/SOURCES.md)
+VLLM_085 = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="m"} 3.0
+vllm:num_requests_waiting{engine="0",model_name="m"} 2.0
+vllm:gpu_cache_usage_perc{engine="0",model_name="m"} 0.25
+vllm:generation_tokens_total{engine="0",model_name="m"} 100.0
+"""
+VLLM_NEW_TWO_ENGINES = """\
+vllm_num_requests_running{engine="0"} 1.0
+vllm_num_requests_running{engine="1"} 4.0
+vllm_num_requests_waiting{engine="0"} 0.0
+vllm_kv_cache_usage_perc{engine="0"} 0.1
+vllm_kv_cache_usage_perc{engine="1"} 0.7
+vllm_generation_tokens_total{engine="0"} 1e3 1795377378123
+vllm_generation_tokens_total{engine="1"} 1.0
+"""
+SGLANG = """\
+sglang:num_running_reqs{engine_type="unified",model_name="m",tp_rank="0"} 5.0
+sglang:num_queue_reqs{engine_type="unified",model_name="m",tp_rank="0"} 1.0
+sglang:token_usage{engine_type="unified",model_name="m",tp_rank="0"} 0.5
+sglang:generation_tokens_total{model_name="m"} 7.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (VLLM_085, {"running": 3, "waiting": 2, "generated": 100, "kv_usage": 0.25}),
+        (VLLM_NEW_TWO_ENGINES, {"running": 5, "waiting": 0, "generated": 1001, "kv_usage": 0.7}),
+        (SGLANG, {"running": 5, "waiting": 1, "generated": 7, "kv_usage": 0.5}),
+        ("", {"running": None, "waiting": None, "generated": None, "kv_usage": None}),
+        (
+            "no metrics\nnan_metric{} NaN\nx y z",
+            {"running": None, "waiting": None, "generated": None, "kv_usage": None},
+        ),
+    ],
+)
+def test_names_over_versions(text: str, expected: dict[str, Any]) -> None:
+    assert metrics.summary(metrics.parse(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rate"), [(100, 150, 25.0), (100, 100, 0.0), (100, 5, None), (None, 5, None)]
+)
+def test_tokens_per_second(before: float | None, after: float | None, rate: float | None) -> None:
+    rest: dict[str, float | None] = {"running": 1, "waiting": 0, "kv_usage": 0.1}
+    said = metrics.busy({**rest, "generated": before}, {**rest, "generated": after}, 2.0)
+    assert said == {**rest, "tokens_per_s": rate}
+
+
+def test_an_engine_without_metrics_says_why() -> None:
+    assert "refused" in metrics.ask("http://127.0.0.1:9", None, 1.0)["error"].lower()
+
+
+ROW = {"deployment": "a", "replica": 0, "rank": 0, "host": "n1", "health": "ready"}
+
+
+def test_only_columns_with_something_in_them_are_shown() -> None:
+    assert status.columns([ROW]) == ([], [[]])
+    info = {
+        "engine": "vllm 0.32.0",
+        "gpus": [{"memory_used_mib": 70000, "memory_total_mib": 81920}] * 2,
+        "metrics": {"running": 3.0, "waiting": 0.0, "kv_usage": 0.25, "tokens_per_s": 41.25, "error": ""},
+    }
+    headings, cells = status.columns([{**ROW, **status.load(info)}, ROW])
+    assert headings == ["ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE"]
+    assert cells == [["vllm 0.32.0", "137/160 GiB", "41.2", "3", "0", "25%"], ["-"] * 6]
+
+
+def test_what_does_not_serve() -> None:
+    rows = [ROW, {**ROW, "rank": 1, "health": "stopped"}, {**ROW, "rank": 2, "health": "down"}]
+    assert status.not_ready(rows) == ["a rank 2 (n1): down"]
+    rows = [ROW, {**ROW, "replica": 1, "health": "down"}]
+    assert status.not_ready(rows) == ["a replica 1 rank 0 (n1): down"]
+
+
+def test_version_and_gpus_of_a_recorded_node(tmp_path: Path) -> None:
+    assert written_engine({"exists": True, "description": "tiny: rank 0 of 2, vllm 0.32.0"}) == "vllm 0.32.0"
+    assert written_engine({"exists": False, "description": "fullrank-tiny.service"}) == ""
+    assert gpu_memory(Host(str(tmp_path))) == []
+    write(tmp_path, "commands/nvidia-smi -q -x", (DATA / "nvidia_smi/rtx-pro-6000-v13.xml").read_text())
+    (first, *_) = gpu_memory(Host(str(tmp_path)))
+    assert first["index"] == 0 and 0 <= first["memory_used_mib"] < first["memory_total_mib"]

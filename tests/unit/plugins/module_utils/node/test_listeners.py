@@ -1,0 +1,96 @@
+"""What is read off a node: listeners, routes, the running launch. Recordings are from Debian 13 nodes of the test ground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_routes, listeners
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state
+
+TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1001 1 0000000000000000 100 0 0 10 0
+   1: 0B004D0A:733C 0C004D0A:C35A 01 00000000:00000000 00:00000000 00000000     0        0 1002 1 0000000000000000 20 4 30 10 -1
+"""
+TCP6 = """\
+  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid
+   0: 00000000000000000000000000000000:1F40 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1003 1 0 100 0 0 10 0
+"""  # noqa: E501
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    """sshd on 22 (IPv4) and an engine on 8000 (IPv6), whose connection from port 29500 is no listener."""
+    proc = tmp_path / "proc"
+    (proc / "net").mkdir(parents=True)
+    (proc / "net/tcp").write_text(TCP)
+    (proc / "net/tcp6").write_text(TCP6)
+    for pid, inode, command, unit in (
+        (100, 1001, "sshd\n", "ssh.service"),
+        (200, 1003, "vllm\n", "fullrank-tiny.service"),
+    ):
+        (proc / f"{pid}/fd").mkdir(parents=True)
+        (proc / f"{pid}/fd/0").symlink_to("/dev/null")
+        (proc / f"{pid}/fd/3").symlink_to(f"socket:[{inode}]")
+        (proc / f"{pid}/comm").write_text(command)
+        (proc / f"{pid}/cgroup").write_text(f"0::/system.slice/{unit}\n")
+        (proc / f"{pid}/environ").write_bytes(b"PATH=/bin\0FULLRANK_SPEC_HASH=abc\0")
+    return tmp_path
+
+
+def test_listeners_are_found_with_their_owners(node: Path) -> None:
+    assert listeners.holders(Host(str(node)), [22, 8000, 29500]) == [
+        {"port": 22, "pid": 100, "command": "sshd", "unit": "ssh.service"},
+        {"port": 8000, "pid": 200, "command": "vllm", "unit": "fullrank-tiny.service"},
+    ]
+
+
+def test_a_listener_whose_owner_is_hidden_is_still_one(node: Path) -> None:
+    (node / "proc/200/fd/3").unlink()
+    assert listeners.holders(Host(str(node)), [8000]) == [{"port": 8000, "pid": 0, "command": "", "unit": ""}]
+
+
+def test_the_launch_that_a_process_was_started_with(node: Path) -> None:
+    assert state.running_spec_hash(200, node / "proc") == "abc"
+    assert state.running_spec_hash(999, node / "proc") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        (
+            '[{"dst":"10.77.0.12","dev":"eth0","prefsrc":"10.77.0.11","flags":[],"uid":0,"cache":[]}]',
+            ("eth0", "10.77.0.11"),
+        ),
+        ('[{"dst":"10.1.2.3","gateway":"10.77.0.2","dev":"bond0","prefsrc":"10.77.0.11"}]', ("bond0", "10.77.0.11")),
+    ],
+)
+def test_the_way_to_a_peer(text: str, way: tuple[str, str]) -> None:
+    assert ip_routes.route(text) == {"interface": way[0], "address": way[1]}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '[{"type":"unreachable","dst":"10.9.9.9"}]'])
+def test_no_way_to_a_peer(text: str) -> None:
+    assert ip_routes.route(text) == {}
+
+
+ADDRESSES = """[{"ifname":"lo","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8}]},
+ {"ifname":"eth0","addr_info":[{"family":"inet","local":"192.0.2.7","prefixlen":24},{"family":"inet6","local":"fe80::1"}]},
+ {"ifname":"eth1","addr_info":[{"family":"inet","local":"10.0.0.7","prefixlen":16}]}, {"ifname":"eth2"}]"""
+
+
+def test_the_address_inside_a_network() -> None:
+    assert ip_routes.within(ADDRESSES, "10.0.0.0/16") == [{"interface": "eth1", "address": "10.0.0.7"}]
+    assert ip_routes.within(ADDRESSES, "172.16.0.0/12") == []
+
+
+def test_a_network_must_be_one() -> None:
+    with pytest.raises(ValueError, match="host bits set"):
+        ip_routes.within(ADDRESSES, "10.0.0.7/16")
+
+
+def test_a_timestamp_of_systemctl() -> None:
+    assert state.seconds_since_epoch("@1795377378") == 1795377378
+    assert state.seconds_since_epoch("") == 0

@@ -1,0 +1,101 @@
+"""The systemd unit of a rank: exactly the words of the launch, whatever they hold."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def unquote(text: str, *, variables: bool) -> list[str]:
+    """systemd's own reading, written down again from systemd.syntax(7): words, C escapes, ``%%`` and (in commands) ``$$``."""
+    words = []
+    for plain, quoted in re.findall(r'([^\s"]+)|"((?:[^"\\]|\\.)*)"', text):
+        word = plain or re.sub(r"\\x([0-9a-f]{2})|\\(.)", lambda m: chr(int(m[1], 16)) if m[1] else m[2], quoted)
+        word = word.replace("%%", "%")
+        words.append(word.replace("$$", "$") if variables else word)
+    return words
+
+
+# NUL cannot stand in an argument; systemd reads everything else back
+words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+
+
+@given(st.lists(words, min_size=1, max_size=5))
+def test_a_command_line_reads_back_as_the_same_words(argv: list[str]) -> None:
+    assert unquote(" ".join(unit_text.quote(word) for word in argv), variables=True) == argv
+
+
+@given(words)
+def test_a_variable_keeps_its_dollar_signs(value: str) -> None:
+    text = unit_text.quote(f"NAME={value}", variables=False)
+    assert unquote(text, variables=False) == [f"NAME={value}"]
+
+
+def rendered(**changes: object) -> str:
+    given: dict[str, object] = {
+        "deployment": "tiny",
+        "description": "tiny: 100% of it",
+        "argv": ["/opt/venv/bin/vllm", "serve", "--x", '{"a": 1}'],
+        "env": {"B": "2", "A": "a b"},
+        "spec_hash": "abc",
+        "environment_file": "",
+        "load_credential": "",
+        "stop_timeout": 60,
+        "dynamic_user": False,
+    }
+    return units.render_unit(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_the_unit_holds_command_environment_and_hash() -> None:
+    lines = rendered().splitlines()
+    assert 'ExecStart=/opt/venv/bin/vllm serve --x "{\\"a\\": 1}"' in lines
+    assert [line for line in lines if line.startswith("Environment=")] == [
+        'Environment="A=a b"',
+        "Environment=B=2",
+        "Environment=FULLRANK_SPEC_HASH=abc",
+    ]
+    assert "Description=tiny: 100%% of it" in lines
+    assert "User=root" in lines
+    assert not any(line.startswith("EnvironmentFile=") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"environment_file": "/etc/fullrank/tiny.secret.env"}, "EnvironmentFile=/etc/fullrank/tiny.secret.env"),
+        ({"load_credential": "secret.yaml:/etc/x.yaml"}, "LoadCredential=secret.yaml:/etc/x.yaml"),
+        ({"dynamic_user": True}, "DynamicUser=yes"),
+        ({"stop_timeout": 5}, "TimeoutStopSec=5"),
+    ],
+)
+def test_what_the_caller_chooses_is_in_the_unit(changes: dict[str, object], line: str) -> None:
+    assert line in rendered(**changes).splitlines()
+
+
+def test_nothing_of_a_container_outlives_its_unit() -> None:
+    text = rendered(container={"runtime": "docker", "name": "fullrank-tiny"}, argv=["docker", "run"], env={"A": "1"})
+    lines = text.splitlines()
+    start = lines.index("ExecStart=docker run")
+    assert lines[start - 1 : start + 3] == [
+        "ExecStartPre=-docker rm --force fullrank-tiny",
+        "ExecStart=docker run",
+        "ExecStop=/bin/sh -c 'test -z \"$$MAINPID\" || exec docker stop -t 60 fullrank-tiny'",
+        "ExecStopPost=-docker rm --force fullrank-tiny",
+    ]
+    assert "TimeoutStopSec=90" in lines, "the runtime gets time to remove the container after the engine's own"
+    assert "After=network-online.target docker.service" in lines
+    assert "Environment=A=1" not in lines, "docker inspect shows it, the unit need not"
+
+
+def test_podman_has_no_daemon_to_wait_for() -> None:
+    text = rendered(container={"runtime": "podman", "name": "fullrank-tiny"})
+    assert "After=network-online.target\n" in text
+
+
+def test_show_output_is_read_to_the_first_equals_sign() -> None:
+    assert unit_text.parse_show("A=1\nEnvironment=B=2\n\nC=\n") == {"A": "1", "Environment": "B=2", "C": ""}

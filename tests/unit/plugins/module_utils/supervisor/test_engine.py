@@ -1,0 +1,80 @@
+"""What a supervisor sees of its engine, through a stand-in of systemctl."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine import LocalEngine, lacks
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalEngine:
+    one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
+    monkeypatch.setattr(one, "_systemctl", lambda *words: subprocess.CompletedProcess(words, 0, SHOWN[0], ""))
+    return one
+
+
+RUNS = "ActiveState=active\nResult=success\nExecMainStatus=0\nInvocationID=abc\nControlGroup=\n"
+SHOWN = [RUNS]
+
+
+def test_a_moment_without_an_answer_of_systemd_is_not_the_end_of_the_engine(engine: LocalEngine) -> None:
+    SHOWN[0] = RUNS
+    before = engine.look(1.0, False)
+    assert before.state == decisions.RUNNING
+    SHOWN[0] = ""
+    assert engine.look(2.0, False) == before
+    SHOWN[0] = RUNS.replace("=active", "=failed")
+    assert engine.look(3.0, False).state == decisions.STOPPED
+
+
+def test_an_engine_whose_main_process_has_ended_says_how(engine: LocalEngine, tmp_path: Path) -> None:
+    (tmp_path / "memory").write_text("7 abc\n")
+    SHOWN[0] = RUNS.replace("=active", "=deactivating").replace("=success", "=signal").replace("Status=0", "Status=9")
+    seen = engine.look(1.0, False)
+    assert (seen.state, seen.epoch, seen.fault) == (
+        decisions.STOPPING,
+        7,
+        "its unit is deactivating (signal, exit status 9)",
+    )
+
+
+def test_without_any_answer_nothing_is_taken_for_running(engine: LocalEngine) -> None:
+    SHOWN[0] = ""
+    assert engine.look(1.0, False).state == decisions.STOPPED
+
+
+def test_the_launch_that_was_ready_is_noted_once_it_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "ready_mark", lambda name: str(tmp_path / f"var/{name}.ready"))
+    one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
+    process = subprocess.Popen(["sleep", "60"], env={unit_text.SPEC_HASH_VARIABLE: "abc"})
+    try:
+        for pid, told in (("0", False), (str(process.pid), True)):
+            monkeypatch.setattr(
+                one, "_systemctl", lambda *words, pid=pid: subprocess.CompletedProcess(words, 0, pid, "")
+            )
+            assert one.note_ready() is told
+    finally:
+        process.kill()
+        process.wait()
+    assert (tmp_path / "var/tiny.ready").read_text() == "abc\n"
+
+
+def test_weights_whose_ready_belongs_to_another_manifest_are_not_served(tmp_path: Path) -> None:
+    ready = str(tmp_path / manifest.READY)
+    assert "is not there" in lacks([ready], [])
+    folder.write_manifest(tmp_path, manifest.build({"hub": "path", "repo": "r", "revision": "1"}, []))
+    folder.mark_ready(tmp_path)
+    assert lacks([ready], []) == ""
+    (tmp_path / manifest.MANIFEST).write_bytes(
+        manifest.render(manifest.build({"hub": "path", "repo": "r", "revision": "2"}, []))
+    )
+    assert "belongs to another manifest" in lacks([ready], [])

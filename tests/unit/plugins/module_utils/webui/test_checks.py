@@ -1,0 +1,90 @@
+"""What is said of a web chat, from what it answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.checks import Answer
+from ansible_collections.fullrank.serving.plugins.module_utils.webui import checks as webui_checks
+
+PASSWORD, TOKEN = "correct-horse", "token-of-the-session"
+CHAT = webui_checks.Chat("Open WebUI (chat)", "http://x", "admin@example.com", PASSWORD)
+
+
+def backend(*models: str, error: str = "") -> dict[str, Any]:
+    return {"name": "", "url": "http://gpu1:8000/v1", "models": list(models), "error": error}
+
+
+class OpenWebui:
+    """A stand-in: what it answers is its attributes."""
+
+    def __init__(self) -> None:
+        self.models = ["tiny", "other", "made-in-the-web"]
+        self.health, self.sign_in, self.stranger = 200, 200, 401
+        self.events = ('{"choices": [{}]}',)
+
+    def ask(self, url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
+        path = url.removeprefix(CHAT.url)
+        if path == "/health":
+            return Answer(self.health, error="" if self.health else "refused")
+        if path == "/api/v1/auths/signin":
+            assert body == {"email": CHAT.email, "password": PASSWORD}
+            return Answer(self.sign_in, json.dumps({"token": TOKEN} if self.sign_in == 200 else {"detail": "no"}))
+        if key != TOKEN:
+            return Answer(self.stranger, "{}")
+        if path == "/api/models":
+            return Answer(200, json.dumps({"data": [{"id": name} for name in self.models]}))
+        assert path == "/api/chat/completions" and body
+        assert body["model"] == "tiny" and body["stream"]
+        return Answer(200, chunks=self.events)
+
+
+def found(
+    one: OpenWebui, *backends: dict[str, Any], required: bool = True, only_bad: bool = True
+) -> list[tuple[str, str]]:
+    checks = webui_checks.look(CHAT, backends or [backend("tiny"), backend("other")], required, one.ask)
+    assert PASSWORD not in json.dumps(checks) and TOKEN not in json.dumps(checks)
+    return [(check["id"], check["status"]) for check in checks if not only_bad or check["status"] != "pass"]
+
+
+def test_a_chat_that_is_as_it_should_be() -> None:
+    names = [name for name, status in found(OpenWebui(), only_bad=False) if status == "pass"]
+    assert names == ["chat-answers", "login-required", "chat-models", "chat-streaming"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("health", 503, [("chat-answers", "fail")]),
+        ("health", 0, [("chat-answers", "fail")]),
+        ("stranger", 200, [("login-required", "fail")]),
+        ("models", ["tiny"], [("chat-models", "fail")]),
+        ("events", ('{"error": {"detail": "EngineDeadError"}}',), [("chat-streaming", "fail")]),
+        ("events", (), [("chat-streaming", "fail")]),
+        ("sign_in", 500, [("chat-models", "fail")]),
+        # changed in the web, switched off, or asked too often
+        ("sign_in", 400, [("chat-models", "warn")]),
+        ("sign_in", 403, [("chat-models", "warn")]),
+        ("sign_in", 429, [("chat-models", "warn")]),
+    ],
+)
+def test_what_is_wrong_is_one_finding(name: str, value: Any, said: list[tuple[str, str]]) -> None:
+    one = OpenWebui()
+    setattr(one, name, value)
+    assert found(one) == said
+
+
+@pytest.mark.parametrize(("required", "status"), [(True, "fail"), (False, "warn")])
+def test_a_backend_that_does_not_answer_is_as_bad_as_the_inventory_says(required: bool, status: str) -> None:
+    behind = [backend("tiny"), backend(error="HTTP 401: its key is refused")]
+    assert found(OpenWebui(), *behind, required=required) == [("chat-backend", status)]
+
+
+def test_a_chat_with_nothing_behind_it_is_asked_for_nothing() -> None:
+    assert found(OpenWebui(), backend(error="timed out")) == [("chat-backend", "fail")]
+
+
+def test_the_password_is_not_in_what_is_said_of_a_chat() -> None:
+    assert PASSWORD not in repr(CHAT)

@@ -1,0 +1,358 @@
+"""The controller's side of the chain: inventory, rendezvous, waiting, reports."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.action.deployments import checked_variables
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import bring_up, status, tables, waiting
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import rendezvous, shape
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import Deployment
+
+
+def codes(findings: list[dict[str, str]]) -> list[tuple[str, str]]:
+    return [(one["code"], one["where"]) for one in findings]
+
+
+@pytest.mark.parametrize(
+    ("deployments", "expected"),
+    [
+        (None, [("no-deployment", "group deployments")]),
+        ([], [("no-deployment", "group deployments")]),
+        ([Deployment("a", ("n1", "n2"))], []),
+        ([Deployment("a", ()), Deployment("b", ("n1",))], [("empty-deployment", "group a")]),
+        ([Deployment("a", ("n1",)), Deployment("b", ("n1",))], [("host-in-two-deployments", "host n1")]),
+    ],
+)
+def test_the_shape_of_the_inventory(deployments: list[Deployment] | None, expected: list[tuple[str, str]]) -> None:
+    assert codes(shape.check(deployments, {})) == expected
+
+
+@pytest.mark.parametrize("deployments", [None, []])
+def test_nodes_can_be_prepared_without_a_deployment(deployments: list[Deployment] | None) -> None:
+    assert shape.check(deployments, {}, required=False) == []
+
+
+def test_two_heads_on_one_machine_need_ports_of_their_own() -> None:
+    two = [Deployment("a", ("n1a", "n2")), Deployment("b", ("n1b",))]
+    same = {
+        "n1a": {
+            "ansible_host": "192.0.2.1",
+            "engine_port": 8000,
+            "engine_rendezvous_port": 29500,
+            "engine_gpus": [0, 1],
+        },
+        "n1b": {
+            "ansible_host": "192.0.2.1",
+            "engine_port": 8000,
+            "engine_rendezvous_port": 29501,
+            "engine_gpus": [2, 3],
+        },
+        "n2": {"ansible_host": "192.0.2.2", "engine_port": 8000},
+    }
+    assert codes(shape.check(two, same)) == [("port-used-twice", "engine_port of b")]
+    same["n1b"]["engine_port"] = 8001
+    assert shape.check(two, same) == []
+    same["n1b"]["engine_port"] = "eighty"
+    assert shape.check(two, same) == []  # the argument specification refuses it
+    same["n1b"] |= {"engine_port": 8001, "engine_group_port": 29600}
+    assert codes(shape.check(two, same)) == [("port-used-twice", "engine_group_port of b")]
+
+
+def test_supervisors_listen_on_every_rank_and_each_replica_has_a_head() -> None:
+    two = [Deployment("a", ("n1", "n2")), Deployment("b", ("m1", "m2"))]
+    same: dict[str, dict[str, Any]] = {
+        host: {"ansible_host": f"192.0.2.{host[1]}", "engine_device": "cpu", "engine_rendezvous_port": port}
+        for host, port in (("n1", 29500), ("n2", 29500), ("m1", 29700), ("m2", 29700))
+    }
+    assert shape.check(two, same) == []
+    for host, one in same.items():
+        one["engine_port"] = 8000 if host in ("n1", "n2") else 8000 + int(host[1]) - 1
+    assert codes(shape.check(two, same)) == [("port-used-twice", "engine_port of b")]  # m1 and n1
+    for host in ("m1", "m2"):
+        same[host] |= {"engine_port": 8001, "engine_group_port": 29600}
+    # said once for both machines
+    assert codes(shape.check(two, same)) == [("port-used-twice", "engine_group_port of b")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (None, [1], "it is not said which GPUs are whose"),
+        ([0, 1], [1, 2], "GPU 1 of 192.0.2.1 is also used by a"),
+    ],
+)
+def test_two_deployments_on_one_machine_share_no_gpu(first: Any, second: Any, words: str) -> None:
+    given = {
+        "x": {"ansible_host": "192.0.2.1", "engine_gpus": first},
+        "y": {"ansible_host": "192.0.2.1", "engine_gpus": second},
+    }
+    (found,) = shape.check([Deployment("a", ("x",)), Deployment("b", ("y",))], given)
+    assert found["code"] == "gpus-used-twice" and words in found["message"]
+
+
+def test_the_shape_is_checked_with_what_the_inventory_says_whatever_the_specifications() -> None:
+    """A role that stands around deployments asks for them without the engine's specification."""
+    machine = {"ansible_host": "192.0.2.1", "engine_gpus": [0], "engine_port": 8000, "engine_rendezvous_port": 29500}
+    given = {"x": machine, "y": machine | {"engine_port": 8001, "engine_rendezvous_port": 29501}}
+    two = [Deployment("a", ("x",)), Deployment("b", ("y",))]
+    variables: dict[str, dict[str, Any]] = {}
+    for one in two:
+        values, mistakes = checked_variables(one, given, {})
+        assert not mistakes
+        variables |= values
+    (found,) = shape.check(two, variables)
+    assert found["message"] == "GPU 0 of 192.0.2.1 is also used by a"
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([2, 2, 2, 2], []),
+        ([4, 4, 4, 4], []),
+        ([3, 3, 3, 3], [("replicas-uneven", "engine_replicas of a")]),
+        ([0, 0, 0, 0], [("replicas-uneven", "engine_replicas of a")]),
+        ([2, 2, 2, 1], [("replicas-differ", "engine_replicas of a")]),
+        (["two"] * 4, []),  # the argument specification refuses it
+    ],
+)
+def test_replicas_are_equal_and_known_to_all_hosts(counts: list[Any], expected: list[tuple[str, str]]) -> None:
+    given = {f"n{rank}": {"engine_replicas": count} for rank, count in enumerate(counts)}
+    found = shape.check([Deployment("a", tuple(given))], given)
+    assert codes(found) == expected
+    assert not found or "1, 2, 4" in found[0]["remedy"] or "write it once" in found[0]["remedy"]
+
+
+def test_a_machine_holds_one_rank_of_a_deployment() -> None:
+    given = {"x": {"ansible_host": "192.0.2.1"}, "y": {"ansible_host": "192.0.2.1"}}
+    found = shape.check(
+        [Deployment("a", ("x", "y"))], {name: one | {"engine_device": "cpu"} for name, one in given.items()}
+    )
+    assert codes(found) == [("machine-twice", "group a")]
+
+
+def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> dict[str, Any]:
+    ways = [{"interface": interface, "address": address}] if address else []
+    return {"candidates": ways, "unreachable": [], "listeners": [], "missing": [], "incomplete": [], **more}
+
+
+OWN = ("fullrank-tiny.service", "fullrank-tiny-group.service")
+
+
+def agree(*said: dict[str, Any], network: str = "") -> tuple[list[rendezvous.Place], list[dict[str, str]]]:
+    hosts = [f"n{i + 1}" for i in range(len(said))]
+    return rendezvous.agree("tiny", OWN, network, hosts, said)
+
+
+def test_ranks_follow_the_order_of_the_hosts_and_names_may_differ_per_node() -> None:
+    places, findings = agree(facts("10.0.0.1", "eth0"), facts("10.0.0.2", "bond0"))
+    assert findings == []
+    assert places == [rendezvous.Place("n1", 0, "eth0", "10.0.0.1"), rendezvous.Place("n2", 1, "bond0", "10.0.0.2")]
+
+
+def test_one_rank_meets_nobody() -> None:
+    assert agree(facts("")) == ([rendezvous.Place("n1", 0)], [])
+
+
+LISTENER = {"port": 29500, "pid": 7, "command": "python3 -m http.server 29500", "unit": "web.service"}
+
+
+@pytest.mark.parametrize(
+    ("said", "network", "expected", "words"),
+    [
+        ({"unreachable": True, "msg": "No route to host"}, "", "rank-unreachable", "No route to host"),
+        ({}, "", "rank-unreachable", "it was not asked in this run"),
+        (facts("", unreachable=["10.0.0.1"]), "", "no-route", "no route to 10.0.0.1"),
+        (facts(""), "10.9.0.0/16", "rendezvous-network", "10.9.0.0/16 and has none"),
+        (
+            facts(candidates=[{"interface": "a", "address": "1"}, {"interface": "b", "address": "2"}]),
+            "",
+            "several-rendezvous-interfaces",
+            "a 1, b 2",
+        ),
+        (facts("10.0.0.2", listeners=[LISTENER]), "", "port-in-use", "port 29500 is in use by pid 7"),
+        (facts("10.0.0.2", listeners=[{**LISTENER, "pid": 0, "unit": ""}]), "", "port-in-use", "could not be seen"),
+        (facts("10.0.0.2", missing=["/m/config.json"]), "", "missing-file", "/m/config.json does not exist"),
+        (
+            facts("10.0.0.2", incomplete=["a.safetensors", "b.safetensors"]),
+            "",
+            "incomplete-weights",
+            "a.safetensors of its weights is not there or not whole, and 1 more",
+        ),
+        (facts("10.0.0.1"), "", "same-address", "10.0.0.1 of rank 0 (n1)"),
+    ],
+)
+def test_what_stands_in_the_way(said: dict[str, Any], network: str, expected: str, words: str) -> None:
+    _, findings = agree(facts(), said, network=network)
+    assert codes(findings) == [(expected, "tiny rank 1 (n2)")]
+    assert words in findings[0]["message"]
+    assert findings[0]["remedy"]
+
+
+def test_a_misspelt_variable_is_refused_and_the_users_own_is_not() -> None:
+    roles = {"engine": ["engine_version", "engine_port"], "docker": ["docker_data_root"]}
+    given = ["engine_versoin", "engine_port", "docker_data_rot", "engine_room_of_ours", "ansible_host", "engin_port"]
+    found = shape.misspelt(given, roles, "group_vars of a")
+    assert [(one["message"], one["remedy"].split(",")[0]) for one in found] == [
+        ("nothing reads docker_data_rot", "write docker_data_root"),
+        ("nothing reads engine_versoin", "write engine_version"),
+    ]
+
+
+@pytest.mark.parametrize("unit", OWN)
+def test_the_deployments_own_ports_are_in_nobodys_way(unit: str) -> None:
+    own = {**LISTENER, "unit": unit}
+    assert agree(facts(listeners=[own]), facts("10.0.0.2"))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["(EngineCore pid=226) INFO 11-22 19:54:22 [core.py:144] Loading shard 1/3"], "Loading shard 1/3"),
+        (["[2026-11-22 19:54:22 TP0] Load weight begin."], "Load weight begin."),
+        (
+            ["\x1b[32mINFO\x1b[0m:     Application startup complete.", "", "   "],
+            "INFO:     Application startup complete.",
+        ),
+        (["x" * 200], "x" * 89 + "…"),
+        (
+            ["Loading shard 1/3", "W1122 20:12:26.309000 710 torch/x.py:53] Triton not available", "  return func()"],
+            "Loading shard 1/3",
+        ),
+        (["Started fullrank-tiny.service - tiny: rank 0 of 2, vllm 0.32.0."], ""),
+        (["(APIServer pid=1) WARNING 11-22 19:54:22 [a.py:1] Found ulimit of 20000"], ""),
+        ([], ""),
+    ],
+)
+def test_the_last_words_of_a_rank(lines: list[str], words: str) -> None:
+    assert waiting.last_words(lines) == words
+
+
+def info(active: str = "active", **more: Any) -> dict[str, Any]:
+    state = {"exists": True, "active": active, "enabled": True, "since": 1000, "pid": 7}
+    supervisor = {"exists": True, "active": "active", "enabled": True, "result": "exit-code", "exit_status": 1}
+    group = {"ready": True, "says": "ready", "failure": None}
+    return {
+        "rank_state": state,
+        "supervisor": {**supervisor, **more.pop("supervisor", {})},
+        "group": {**group, **more.pop("group", {})},
+        **more,
+    }
+
+
+def test_who_waits_gives_up_at_the_first_failure_and_without_a_supervisor() -> None:
+    assert waiting.given_up(info(group={"ready": False})) == ""
+    assert waiting.given_up(info(supervisor={"active": "activating"})) == ""
+    assert waiting.given_up(info(group={"failure": {"rank": 1, "why": "its unit is failed"}})) == "its unit is failed"
+    ended = info(supervisor={"active": "failed"})
+    assert waiting.given_up(ended) == "its supervisor is failed (exit-code, exit status 1)"
+
+
+def test_status_rows_and_their_table() -> None:
+    infos = {
+        "n1": info(completion={"ready": True, "error": ""}),
+        "n2": info(group={"ready": False, "says": "backoff 40 s"}),
+        "n3": info("inactive", supervisor={"active": "inactive"}),
+        "n4": {"unreachable": True},
+        "n5": info(completion={"ready": False, "error": "timed out"}),
+        "n6": info("inactive", supervisor={"active": "inactive", "enabled": False}),
+        "n7": info("inactive", supervisor={"active": "inactive", "enabled": False, "exists": False}),
+        "n8": {**info(), "group": {}},
+    }
+    others = ["n5", "n6", "n7", "n8"]
+    rows = status.status_rows({"tiny": [["n1", "n2", "n3", "n4"]], "other": [others]}, infos, 4661.5)
+    assert [(r["rank"], r["unit"], r["since"], r["health"]) for r in rows] == [
+        (0, "active", 3661, "ready"),
+        (1, "active", 3661, "backoff 40 s"),
+        (2, "inactive", None, "down"),
+        (3, "unreachable", None, "unknown"),
+        (0, "active", 3661, "not ready: timed out"),
+        (1, "inactive", None, "stopped"),
+        (2, "inactive", None, "not installed"),
+        (3, "active", 3661, "its supervisor does not move"),
+    ]
+    lines = status.table(rows)
+    assert lines[0] == "DEPLOYMENT  RANK  HOST  UNIT         SINCE  PID  HEALTH"
+    assert lines[4] == "tiny        3     n4    unreachable  -      -    unknown"
+    rows = status.status_rows({"tiny": [["n1", "n2"], ["n3", "n4"]]}, infos, 4661.5)
+    assert [(row["replica"], row["rank"], row["host"]) for row in rows] == [
+        (0, 0, "n1"),
+        (0, 1, "n2"),
+        (1, 0, "n3"),
+        (1, 1, "n4"),
+    ]
+    assert status.table(rows)[3] == "tiny        1        0     n3    inactive     -      7    down"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (59, "0m59s"), (3661, "1h01m"), (90061, "1d01h")])
+def test_ages(seconds: int | None, text: str) -> None:
+    assert status.age(seconds) == text
+
+
+bring_up_report = partial(bring_up.bring_up_report, tables.failures())
+
+
+def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
+    results = [
+        {
+            "__engine_started": {"changed": True},
+            "__engine_ready": {"failed": True, "msg": "stopped waiting"},
+            "__engine_stopped": {"log": ["loading", "waiting"]},
+        },
+        {
+            "__engine_started": {"changed": True},
+            "__engine_ready": {"failed": True, "msg": "its unit is failed"},
+            "__engine_stopped": {"log": []},
+        },
+        {"__engine_started": {"changed": True}, "__engine_ready": {"unreachable": True, "msg": "no route"}},
+        {"__engine_stopped": {"log": ["of another day"]}},
+    ]
+    hosts = ["n1", "n2", "n3", "n4"]
+    report = bring_up_report("tiny", "n1", hosts, results)
+    assert report.splitlines() == [
+        "tiny did not come up, and was stopped on all nodes that answer.",
+        "== rank 0 (n1): stopped waiting",
+        "   loading",
+        "   waiting",
+        "== rank 1 (n2): its unit is failed",
+        "   (it wrote nothing)",
+        "== rank 2 (n3): no route",
+        "   (the node no longer answers: its log is in its journal)",
+        "== rank 3 (n4): no failure of its own",
+        "   (it was not started)",
+        "The whole log of a rank: journalctl -u fullrank-tiny, on its node",
+    ]
+    called = bring_up_report("tiny", "n2", hosts, results, label="tiny replica 1")
+    assert called == "tiny replica 1 did not come up: see rank 0 (n1)"
+    assert bring_up_report("tiny", "n2", hosts, results) == "tiny did not come up: see rank 0 (n1)"
+    lost_head = [{}, *results[1:]]
+    assert bring_up_report("tiny", "n2", hosts, lost_head).startswith("tiny did not come up, and was stopped")
+
+
+def test_the_report_begins_with_the_likely_cause() -> None:
+    followed = {
+        "failed": True,
+        "msg": "tiny rank 0 (n1): stopped waiting, because tiny rank 1 (n2): its unit is failed",
+    }
+    oom = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    head = {
+        "__engine_started": {"changed": True},
+        "__engine_ready": followed,
+        "__engine_stopped": {"log": [oom, *["later"] * 30, "RuntimeError: Connection closed by peer"]},
+    }
+    other = {
+        "__engine_started": {"changed": True},
+        "__engine_ready": {"failed": True, "msg": "its unit is failed"},
+        "__engine_stopped": {"log": [oom]},
+    }
+    lines = bring_up_report("tiny", "n1", ["n1", "n2"], [head, other]).splitlines()
+    assert lines[1] == "Likely cause: A GPU ran out of memory."
+    assert lines[2] == f"   rank 1 (n2): {oom}"  # it failed first
+    assert lines[3] == "   also rank 0 (n1)"
+    assert lines[4].startswith("   What to do: ")
+    assert sum(line.startswith("   ") for line in lines[5:]) == bring_up.SHOWN_LINES + 1
+    other["__engine_stopped"]["log"] = head["__engine_stopped"]["log"] = ["ValueError: the moon is full"]
+    report = bring_up_report("tiny", "n1", ["n1", "n2"], [head, other])
+    assert "No cause that is known. The last error of rank 1 (n2): ValueError: the moon is full" in report

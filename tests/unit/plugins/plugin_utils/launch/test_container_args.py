@@ -1,0 +1,38 @@
+"""Which further words a container runtime is given."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import container_args
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+
+PUBLISH = "publish-with-host-network"
+
+
+def checked(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    request = Request(engine="sglang", engine_version="0.5.5", container_args=tuple(words))
+    remaining, findings = container_args.check(request)
+    return remaining, [(found["severity"], found["code"]) for found in findings]
+
+
+@pytest.mark.parametrize(
+    ("words", "remaining", "findings"),
+    [
+        (["--cpus", "8", "--label=a=b"], ["--cpus", "8", "--label=a=b"], []),
+        (["--privileged"], [], [("warn", "privileged")]),
+        (["--privileged=true", "--cpus", "8"], ["--cpus", "8"], [("warn", "privileged")]),
+        (["-p", "30000:30000", "--cpus=8"], ["--cpus=8"], [("warn", PUBLISH)]),
+        (["--publish=80:80"], [], [("warn", PUBLISH)]),
+        (["--shm-size", "32g"], [], [("warn", "shm-size-with-host-ipc")]),
+        (["--gpus", "all"], [], [("warn", "gpus-flag")]),
+        (["--pid=host"], [], [("warn", "host-pid")]),
+        (["-d", "--cpus=8"], ["--cpus=8"], [("fail", "detached")]),
+        (["-it"], [], [("warn", "no-terminal"), ("warn", "no-terminal")]),
+        (["-tdP", "--cpus=8"], ["--cpus=8"], [("warn", "no-terminal"), ("fail", "detached"), ("warn", PUBLISH)]),
+        (["--restart", "always"], [], [("fail", "restart-twice")]),
+        (["--entrypoint", "/bin/bash"], [], [("fail", "container-arg-owned")]),
+        (["--rm", "--name=x"], [], [("fail", "container-arg-owned"), ("fail", "container-arg-owned")]),
+    ],
+)
+def test_words(words: list[str], remaining: list[str], findings: list[tuple[str, str]]) -> None:
+    assert checked(words) == (remaining, findings)

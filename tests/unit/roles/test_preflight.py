@@ -1,0 +1,58 @@
+"""The preflight role takes what it needs from the deployment's variables, with the engine role's own defaults."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.fullrank.serving.plugins.modules.preflight import OPTIONS
+from places import CHECKOUT
+
+ROLES = CHECKOUT / "roles"
+FILES = ("defaults/main.yml", "vars/main.yml", "tasks/precheck.yml")
+TEXT = "".join((ROLES / "preflight" / name).read_text() for name in FILES)
+
+
+def options(role: str) -> dict[str, Any]:
+    found = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    return dict(found)
+
+
+@pytest.mark.parametrize(("name", "default"), sorted(set(re.findall(r"(engine_\w+) \| default\(([\w'./]+)\)", TEXT))))
+def test_a_default_is_that_of_the_engine_role(name: str, default: str) -> None:
+    said = options("engine")[name].get("default")
+    if said is None:
+        assert default in ("omit", "''", "0")
+    else:
+        assert str(said) == default.strip("'")
+
+
+def test_the_engine_role_knows_every_variable_that_is_used() -> None:
+    assert set(re.findall(r"\bengine_\w+", TEXT)) - {"engine_venv"} <= set(options("engine"))
+
+
+def test_every_variable_is_used_and_described() -> None:
+    used = set(re.findall(r"\b(?<!_)preflight_[a-z_]+", TEXT + (ROLES / "preflight/tasks/report.yml").read_text()))
+    assert used - {"preflight_report"} == set(options("preflight"))
+
+
+def test_defaults_are_those_that_are_described() -> None:
+    said = yaml.safe_load((ROLES / "preflight/defaults/main.yml").read_text())
+    for name, option in options("preflight").items():
+        if "default" in option:
+            assert said[name] == option["default"], name
+
+
+def test_every_option_of_the_module_is_given() -> None:
+    """But for what the module finds by itself here, and what only tests need."""
+    (task,) = [
+        t for t in yaml.safe_load((ROLES / "preflight/tasks/precheck.yml").read_text()) if "preflight" in str(t)
+    ][1:]
+    given = set(task["fullrank.serving.preflight"])
+    assert set(OPTIONS) - given == {"address", "own", "root"}
+    paths = options("preflight")["preflight_paths"]["options"]
+    assert {name: option.get("default") for name, option in paths.items()} == {
+        name: option.get("default") for name, option in OPTIONS["paths"]["options"].items()
+    }

@@ -1,0 +1,40 @@
+"""The packages of the utils: all arrows point downward, and an arrow that does not is found."""
+
+from __future__ import annotations
+
+import pytest
+from places import CHECKOUT
+
+from tools.package_graph import PREFIX, faults, imports, sources
+
+
+def test_all_arrows_of_the_collection_point_downward() -> None:
+    files = sources(CHECKOUT / "plugins")
+    assert sum(len(targets) for targets in imports(files).values()) > 300, "the imports are read"
+    assert faults(files) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "fault"),
+    [
+        ({"module_utils/node/a": "module_utils.router import b", "module_utils/router/b": ""}, "which is above it"),
+        ({"module_utils/node/a": "plugin_utils.common.b import c", "plugin_utils/common/b": ""}, "travels to nodes"),
+        (
+            {"module_utils/node/a": "module_utils.node import b", "module_utils/node/b": "module_utils.node import a"},
+            "circle",
+        ),
+        (
+            {
+                "module_utils/weights/a": "module_utils.weights.fetch import b",
+                "module_utils/weights/fetch/b": "module_utils.weights import c",
+                "module_utils/weights/c": "",
+            },
+            "circle: module_utils/weights -> module_utils/weights/fetch",
+        ),
+        ({"module_utils/loose": ""}, "lies beside the packages"),
+        ({"module_utils/unknown/a": ""}, "is not in ORDER"),
+    ],
+)
+def test_a_fault_is_named(files: dict[str, str], fault: str) -> None:
+    found = faults({path: f"from {PREFIX}{line}" if line else "" for path, line in files.items()})
+    assert [line for line in found if fault in line], found
