@@ -122,6 +122,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import service
 from ansible_collections.fullrank.serving.plugins.module_utils.webui import backup as webui_backup
 from ansible_collections.fullrank.serving.plugins.module_utils.webui import client
@@ -201,7 +202,7 @@ class Webui:
     def refuse(self) -> None:
         """What cannot be, before anything changes."""
         version, before = self.given["version"], self.known.get("version", "")
-        if before and webui_unit.older(version, before):
+        if before and numbers(version) < numbers(before):
             self.module.fail_json(
                 msg=f"Open WebUI {before} used {self.data}, and {version} is older: its database cannot go back. Keep "
                 f"webui_version: {before}, or bring back a backup from {self.backups} first"

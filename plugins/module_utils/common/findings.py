@@ -49,27 +49,6 @@ def size(count: float) -> str:
     return f"{value:.1f} TiB"
 
 
-def version(text: str | None) -> tuple[int, ...]:
-    """The numbers a version begins with, for comparison; () for none.
-
-    >>> version("5.15.0-130-generic") >= version("5.12")
-    True
-    """
-    numbers: list[int] = []
-    for part in (text or "").split("."):
-        digits = ""
-        for char in part:
-            if not (char.isascii() and char.isdigit()):
-                break
-            digits += char
-        if not digits:
-            break
-        numbers.append(int(digits))
-        if len(digits) < len(part):
-            break
-    return tuple(numbers)
-
-
 def report(problems: Sequence[Check]) -> str:
     """Failed checks as one message, a line each: what, where it was set, what to write instead."""
     head = f"{len(problems)} finding{'s' if len(problems) > 1 else ''}, nothing was changed"

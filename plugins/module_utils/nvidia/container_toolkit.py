@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, version
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import CommandResult, Host
 from ansible_collections.fullrank.serving.plugins.module_utils.node.system import os_release
 
@@ -105,7 +106,7 @@ def toolkit_version(text: str) -> str:
 
 def plan(facts: dict[str, Any], wanted: str, mirror: str, fingerprint: str, runtime: str) -> dict[str, Any]:
     """The plan; its keys are documented as those of ``fullrank.serving.container_toolkit_plan``."""
-    own_units = facts["toolkit"] and version(facts["toolkit"]) < (1, 18)
+    own_units = facts["toolkit"] and numbers(facts["toolkit"]) < (1, 18)
     unit = OWN_UNIT if own_units else VENDOR_UNIT
     return {
         "skip": "" if facts["driver_found"] else "there is no driver (nvidia-smi) on this node",
@@ -157,7 +158,7 @@ def findings(facts: dict[str, Any], runtime: str) -> list[Check]:
         message = f"{runtime} {there['message']}"
         remedy = "install and start it first (role docker), or set it to none"
         found.append(failed("runtime", "nvidia_container_toolkit_runtime", message, remedy))
-    elif there and version(there["version"]) < version(first):
+    elif there and numbers(there["version"]) < numbers(first):
         message = f"{runtime} {there['version']} knows no CDI devices, {first} is the first that does"
         found.append(failed("runtime-cdi", runtime, message, _NEWER[runtime]))
     for path in facts["other_specs"]:

@@ -10,7 +10,7 @@ PRIVATE to this collection.
 
 from __future__ import annotations
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import version
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 
 # the first driver, on Linux, under which anything of that major release runs at all
 MAJOR_MINIMUM = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
@@ -38,7 +38,7 @@ def required(cuda: str) -> tuple[str | None, str | None]:
     >>> required("12.8.1")
     ('525.60.13', '570.26')
     """
-    numbers = version(cuda)
-    if not numbers:
+    release = numbers(cuda)
+    if not release:
         return None, None
-    return MAJOR_MINIMUM.get(numbers[0]), TOOLKIT_DRIVER.get(".".join(str(number) for number in numbers[:2]))
+    return MAJOR_MINIMUM.get(release[0]), TOOLKIT_DRIVER.get(".".join(str(number) for number in release[:2]))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, version, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import boards
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.installed import installed_version, installed_way
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.wanted import (
@@ -34,7 +35,7 @@ def findings(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabric: str
 
 def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> list[Check]:
     found = []
-    if not version(wanted.version):
+    if not numbers(wanted.version):
         message = f"{wanted.version or 'nothing'} is no version"
         return [
             failed("driver-version", VERSION, message, "write one (580.95.05), or a branch (580) to take its newest")
@@ -46,7 +47,7 @@ def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> l
         message = f"{wanted.runfile_sha256 or 'nothing'} is no sha256"
         remedy = "write that of the file, 64 hexadecimal digits; NVIDIA publishes it beside the file"
         found.append(failed("runfile-sha256", "nvidia_driver_runfile_sha256", message, remedy))
-    for name, rule in boards.unsupported(gpus, version(wanted.version)[0]).items():
+    for name, rule in boards.unsupported(gpus, numbers(wanted.version)[0]).items():
         message = f"driver {wanted.version} does not drive the {name}: {rule}"
         found.append(failed("driver-branch", VERSION, message, "choose a branch that does"))
     kind, not_driven = boards.kernel_modules(gpus, wanted.modules, better_modules(facts, wanted))

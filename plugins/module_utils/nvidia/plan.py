@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import version
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import boards, packages
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.findings import findings
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.installed import (
@@ -159,6 +159,6 @@ def runfile_arguments(wanted: Wanted, kind: str) -> list[str]:
     """Options of the .run file; --kernel-module-type came with branch 555 (NVIDIA/nvidia-installer), -m is its name before."""
     if wanted.way != "runfile":
         return []
-    if version(wanted.version) >= (555,):
+    if numbers(wanted.version) >= (555,):
         return ["--silent", "--dkms", f"--kernel-module-type={kind}"]
     return ["--silent", "--dkms", f"-m={'kernel-open' if kind == boards.OPEN else 'kernel'}"]

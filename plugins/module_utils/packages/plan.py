@@ -83,7 +83,7 @@ def choose(rows: list[Candidate], one: dict[str, Any], wanted: str) -> tuple[Can
     if (
         chosen
         and one["at_least"]
-        and packages_versions.version_key(chosen.upstream) < packages_versions.version_key(one["at_least"])
+        and packages_versions.debian_key(chosen.upstream) < packages_versions.debian_key(one["at_least"])
     ):
         message = f"{chosen.name} {chosen.upstream} is offered, {one['at_least']} is needed"
         remedy = "add the repository that has it"

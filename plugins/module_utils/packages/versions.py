@@ -90,7 +90,7 @@ def newest(candidates: Iterable[Candidate]) -> Candidate | None:
     """The candidate with the highest version; the first of several that are equal."""
     best: Candidate | None = None
     for candidate in candidates:
-        if best is None or version_key(candidate.version) > version_key(best.version):
+        if best is None or debian_key(candidate.version) > debian_key(best.version):
             best = candidate
     return best
 
@@ -110,9 +110,7 @@ def resolve(
         if best:
             return best, []
     called = " or ".join(names)
-    there = sorted(
-        {one for one in offered if one.name in names}, key=lambda one: version_key(one.version), reverse=True
-    )
+    there = sorted({one for one in offered if one.name in names}, key=lambda one: debian_key(one.version), reverse=True)
     shown = list(dict.fromkeys(f"{one.name} {one.version}" for one in there))
     if not shown:
         message = f"no repository of this node has {called}"
@@ -141,7 +139,7 @@ def resolve_together(
     if leader is None:
         checks = resolve(offered, names[:1], wanted, where)[1]
         if not checks:
-            versions = ", ".join(sorted(shared, key=version_key, reverse=True)[:_SHOWN]) or "none"
+            versions = ", ".join(sorted(shared, key=debian_key, reverse=True)[:_SHOWN]) or "none"
             message = f"{', '.join(names)} are not all offered in one version {wanted}; in common they have: {versions}"
             remedy = f"set {where} to one of these, or wait until the mirror is complete"
             checks = [failed("package-version", where, message, remedy, names=list(names), candidates=sorted(shared))]
@@ -150,20 +148,21 @@ def resolve_together(
     return {name: best for name in names if (best := newest(one for one in same if one.name == name))}, []
 
 
-def version_key(version: str) -> tuple[object, ...]:
-    """Sort key in Debian's order (Debian Policy, 5.6.12): numbers as numbers, ``~`` before the end, letters before the
-    rest. For rpm it is the same as long as versions differ in numbers only, as those of drivers do.
+def debian_key(version: str) -> tuple[object, ...]:
+    """Sort key of a package version in Debian's order (Debian Policy, 5.6.12): numbers as numbers, ``~`` before the end,
+    letters before the rest. For rpm it is the same as long as versions differ in numbers only, as those of drivers do.
 
-    >>> sorted(["1:1.0", "580.105.08-1", "580.95.05-1", "590~rc1-1", "590-1"], key=version_key)
+    >>> sorted(["1:1.0", "580.105.08-1", "580.95.05-1", "590~rc1-1", "590-1"], key=debian_key)
     ['580.95.05-1', '580.105.08-1', '590~rc1-1', '590-1', '1:1.0']
+    >>> debian_key("0") == debian_key("0-0")
+    True
     """
     epoch, separator, rest = version.partition(":")
     if not separator:
         epoch, rest = "0", version
-    upstream, dash, revision = rest.rpartition("-")
-    if not dash:
-        upstream, revision = rest, ""
-    return (int(epoch) if epoch.isdigit() else 0, _part_key(upstream), _part_key(revision))
+    upstream, _dash, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
+    # no revision is the revision 0
+    return (int(epoch) if epoch.isdigit() else 0, _part_key(upstream), _part_key(revision or "0"))
 
 
 def _part_key(text: str) -> tuple[object, ...]:

@@ -14,9 +14,9 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
     failed,
     passed,
     skipped,
-    version,
     warned,
 )
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import cuda as nvidia_cuda
@@ -63,11 +63,11 @@ def _cuda(driver: str, cuda: str | None) -> Check:
         return skipped(
             id, where, f"no table entry for CUDA {cuda}" if cuda else "the image's CUDA is not known", **data
         )
-    if version(driver) < version(minimum):
+    if numbers(driver) < numbers(minimum):
         message = f"driver {driver} is too old for CUDA {cuda}, which needs {minimum}"
         remedy = f"install driver {own or minimum} or newer, or an image of an older CUDA"
         return failed(id, where, message, remedy, **data)
-    if own and version(driver) < version(own):
+    if own and numbers(driver) < numbers(own):
         message = f"driver {driver} serves CUDA {cuda} by minor version compatibility only; its own driver is {own}"
         remedy = f"install driver {own} or newer if kernels fail with `unsupported toolchain`"
         return warned(id, where, message, remedy, **data)
@@ -115,7 +115,7 @@ def _capability(gpus: list[dict[str, Any]], minimum: str | None) -> Check:
 
 
 def _below(gpu: dict[str, Any], minimum: str) -> bool:
-    return version(gpu["compute_capability"]) < version(minimum)
+    return numbers(gpu["compute_capability"]) < numbers(minimum)
 
 
 def _health(gpus: list[dict[str, Any]]) -> list[Check]:
@@ -185,7 +185,7 @@ def check_gpudirect(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -
     if not wanted["rdma"] or not facts["gpus"]:
         return [skipped(id, where, "no RDMA between GPUs is asked for")]
     kernel = host.read("/proc/sys/kernel/osrelease") or ""
-    if facts["kernel_module"]["kind"] == "open" and version(kernel) >= version(DMA_BUF_KERNEL):
+    if facts["kernel_module"]["kind"] == "open" and numbers(kernel) >= numbers(DMA_BUF_KERNEL):
         return [passed(id, "dma-buf", f"open kernel modules on kernel {kernel}")]
     if host.exists("/sys/module/nvidia_peermem"):
         return [passed(id, where, "nvidia_peermem is loaded")]

@@ -15,9 +15,9 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
     passed,
     size,
     skipped,
-    version,
     warned,
 )
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host, natural_key
 from ansible_collections.fullrank.serving.plugins.module_utils.node.system import (
     CAP_SYS_RESOURCE,
@@ -61,7 +61,7 @@ def check_kernel(host: Host, wanted: dict[str, Any]) -> list[Check]:
     if not kernel:
         return [skipped("kernel-version", where, "the running kernel could not be read")]
     checks = []
-    if wanted["kernel_min"] and version(kernel) < version(wanted["kernel_min"]):
+    if wanted["kernel_min"] and numbers(kernel) < numbers(wanted["kernel_min"]):
         message = f"kernel {kernel}, but {wanted['kernel_min']} is needed"
         checks.append(failed("kernel-version", where, message, "install a newer kernel and reboot", kernel=kernel))
     else:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, version, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import natural_key
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import stack
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma.node import VENDOR_MELLANOX, Node, overriding
@@ -260,7 +261,7 @@ def conflicts(node: Node, source: str) -> list[Check]:
 
 def decide_gpudirect(node: Node, wished: str, source: str) -> tuple[str, list[Check]]:
     """How cards reach GPU memory, and what is wrong with it: ``dma-buf`` needs nothing loaded, ``peermem`` a module."""
-    where, new_enough = "rdma_gpudirect", version(node.kernel) >= version(DMA_BUF_KERNEL)
+    where, new_enough = "rdma_gpudirect", numbers(node.kernel) >= numbers(DMA_BUF_KERNEL)
     if wished == NONE or not node.gpus:
         return NONE, []
     if wished != PEERMEM and not node.driver_kind:

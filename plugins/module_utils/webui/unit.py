@@ -159,8 +159,3 @@ def door(unit: str) -> tuple[str, int] | None:
     """Host and port where the service of a unit, rendered by this or an earlier version, listens."""
     found = re.search(r"--host (\S+) --port (\d+)", unit) or re.search(r"HOST=(\S+) --env PORT=(\d+)", unit)
     return (found[1], int(found[2])) if found else None
-
-
-def older(version: str, than: str) -> bool:
-    """Whether ``version`` comes before ``than``; both are numbers with dots (``0.12.4``)."""
-    return [int(one) for one in version.split(".")] < [int(one) for one in than.split(".")]

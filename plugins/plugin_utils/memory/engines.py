@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
@@ -26,7 +27,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values imp
     line,
     mapping,
     number,
-    version,
     whole,
 )
 
@@ -110,7 +110,7 @@ class Budget:
 def engine(name: Any, number_of_release: Any = None, args: Any = None) -> Engine:
     """Read an engine; option names with dashes are the same as with underscores."""
     given = {str(key).lstrip("-").replace("-", "_"): value for key, value in mapping(args).items()}
-    return Engine(str(name or "").lower(), version(number_of_release), given)
+    return Engine(str(name or "").lower(), numbers(number_of_release), given)
 
 
 def budget(which: Engine, load: Load, fraction: float = 0.0) -> Budget:

@@ -57,13 +57,3 @@ def line(label: str, formula: str, value: float, unit: str) -> Line:
 def gib(size: float) -> str:
     """Bytes as people read them: ``79.7 GiB``."""
     return f"{size / GIB:.1f} GiB"
-
-
-def version(text: Any) -> tuple[int, ...]:
-    """``0.5.6.post1`` as ``(0, 5, 6)``: what the tables here compare. Anything else is the empty tuple."""
-    numbers: list[int] = []
-    for part in str(text or "").lstrip("v").split("."):
-        if not part.isascii() or not part.isdigit():
-            break
-        numbers.append(int(part[:9]))
-    return tuple(numbers[:3])

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import Version, parse_version
 
 IPV4_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
@@ -189,10 +190,6 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(t for t in map(_text, _list(value)) if t)
 
 
-def _capability(value: Any) -> tuple[int, ...]:
-    return tuple(int(p) for p in str(value).split(".") if p.isascii() and p.isdigit())
-
-
 def _state(value: Any) -> str:
     """sysfs writes ``4: ACTIVE``; the facts carry the word."""
     return _text(value).rpartition(":")[2].strip().upper()
@@ -278,7 +275,7 @@ def read_node(host: str, facts: Any) -> Node:
                 name=_text(g.get("name")),
                 pci_path=_texts(g.get("pci_path")),
                 numa_node=_number(g.get("numa_node"), -1),
-                compute_capability=_capability(g.get("compute_capability")),
+                compute_capability=numbers(g.get("compute_capability")),
             )
             for g in _dicts(raw.get("gpus"))
         ),

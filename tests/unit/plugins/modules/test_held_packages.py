@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import dkms, manager, plan
 from ansible_collections.fullrank.serving.plugins.module_utils.packages.manager import Apt, Dnf, Outlook, PackageError
-from ansible_collections.fullrank.serving.plugins.module_utils.packages.versions import Candidate, version_key
+from ansible_collections.fullrank.serving.plugins.module_utils.packages.versions import Candidate, debian_key
 from ansible_collections.fullrank.serving.plugins.modules import held_packages, node_files
 
 
@@ -75,7 +75,7 @@ class Archive:
         for name, version in wanted.items():
             for other in self.depends.get(name, []):
                 there = self.packages.get(other, "0")
-                if other not in full and version_key(there) < version_key(version):
+                if other not in full and debian_key(there) < debian_key(version):
                     full[other] = self.offered([other])[0].version  # the newest comes first
         return Outlook(full)
 

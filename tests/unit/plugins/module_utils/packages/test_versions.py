@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import versions
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from places import CHECKOUT
 
@@ -116,10 +116,18 @@ VERSIONS = st.from_regex(r"[0-9](:[0-9])?[0-9a-z.+~]{0,8}(-[0-9][a-z0-9.+~]{0,4}
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="compares with dpkg")
+@example("0", "0-0")
+@example("0", "0-1")
+@example("1.0-00", "1.0")
+@example("1~-0", "1~")
 @given(VERSIONS, VERSIONS)
 def test_the_order_is_that_of_dpkg(one: str, other: str) -> None:
-    done = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False)
-    assert (versions.version_key(one) < versions.version_key(other)) == (done.returncode == 0)
+    for word, holds in (
+        ("lt", versions.debian_key(one) < versions.debian_key(other)),
+        ("eq", versions.debian_key(one) == versions.debian_key(other)),
+    ):
+        done = subprocess.run(["dpkg", "--compare-versions", one, word, other], check=False)
+        assert holds == (done.returncode == 0)
 
 
 def apt(root: Path, *command: str) -> subprocess.CompletedProcess[str]:

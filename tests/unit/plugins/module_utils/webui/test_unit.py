@@ -80,14 +80,6 @@ def test_a_changed_secret_or_setting_is_another_service() -> None:
     assert found(PROCESS, "S=1") == found(PROCESS, "S=1")
 
 
-@pytest.mark.parametrize(
-    ("version", "than", "is_older"),
-    [("0.12.3", "0.12.4", True), ("0.12.10", "0.12.9", False), ("1.0.0", "1.0.0", False), ("0.9.9", "0.12.0", True)],
-)
-def test_which_version_is_older(version: str, than: str, is_older: bool) -> None:
-    assert webui_unit.older(version, than) is is_older
-
-
 def test_the_database_is_reached_without_a_word_on_a_command_line() -> None:
     url = "postgresql://me:p%40ss%2Fword@db.example:6543/chats?sslmode=require"
     assert backup.connection(url) == {
