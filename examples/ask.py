@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Ask a deployment a question and print the answer as it comes: ``ask.py http://HEAD:8000/v1 MODEL "question"``.
 
 Standard library only; the key, where one is needed, is read from the environment variable OPENAI_API_KEY.

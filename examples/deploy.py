@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Deploy from Python, follow the run, ask the model: ``examples/deploy.py INVENTORY DEPLOYMENT "question"``.
 
 Needs ``pip install --group examples`` (ansible-runner and the OpenAI client). The key of a deployment that wants one is read from

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """For all scenarios: the ground's nodes by testinfra, and playbooks by ansible-runner, as other programs call them."""
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The dashboard of Grafana: what an operator asks at a glance, as a table of panels.
 
     python -m tools.dashboard          writes roles/monitoring/files/dashboard.json

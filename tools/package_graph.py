@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The packages of the utils and what they import of each other: ``python -m tools.package_graph``.
 
 Prints the graph in Mermaid's words and ends with 1 and a line for each fault: an arrow that points upward, a circle between files

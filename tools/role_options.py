@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the roles' ``meta/argument_specs.yml`` say, as a page per role and as a JSON schema for group_vars.
 
     python -m tools.role_options          writes docs/roles/*.md and docs/group_vars.schema.json

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The complete list of packages of one Open WebUI version, with hashes, as the role webui installs it on a node.
 
     python -m tools.webui_lock 0.12.4 requirements-slim.txt    writes roles/webui/files/open-webui-0.12.4.txt

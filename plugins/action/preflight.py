@@ -1,5 +1,6 @@
-# Copyright: the fullrank authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: the fullrank authors
 
 """Runs the module on the node, and reads the controller's clock before and after: between them lies the node's own time."""
 

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Seconds to render all 1,024 ranks of one deployment on one core, and whether the cost per rank grows with them.
 
 Prints one JSON object: ``seconds`` (1,024 ranks), ``per_rank_ms`` at 64 and at 1,024 ranks, and ``growth``, their ratio

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the chain costs beyond the engine itself, on the two nodes of a running test ground (`make bench`).
 
 Three times of one run: the engine's own start (both ranks by systemctl, at once, until a completion), the chain from nodes

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What converting FP8 to BF16 costs, against reading and writing the same bytes and against a loop over tensors (`make bench`).
 
 In turns, several times: a plain copy (reads the checkpoint, writes as many bytes as the result has, on the same disk), the

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How long until every node has a verified copy, as a multiple of one copy's time, where every link is limited.
 
     distribute.py [--nodes 2,4,8] [--rate 200] [--megabytes 400]

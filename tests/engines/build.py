@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Build engines' CPU environments once, for tests and for all nodes of the test ground: ``build.py ENGINE...``.
 
 The result lies in ``.cache/opt`` and is seen by nodes (and by ``in-opt``) as ``/opt/fullrank/<engine>``. It brings its own

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Quantize a model to FP8 with scales of 128 x 128 blocks, as DeepSeek and Qwen publish it: ``fp8_model.py MODEL DIRECTORY``.
 
 A stand-in for a published FP8 checkpoint. Two shards; scales are spread over both, so that some are in another file than their

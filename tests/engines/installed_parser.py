@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Run by an engine's own interpreter: describes its real command line parser, then asks it.
 
 ``python installed_parser.py FILE_OF_describe.py ENGINE`` writes one line of JSON: the version and the options. It answers

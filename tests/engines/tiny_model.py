@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Make a tiny chat model with random weights, for tests and the demo: ``tiny_model.py DIRECTORY [SEED]``.
 
 It answers nonsense, but it is a real model in the real format: every step from weights to a streamed answer is the engine's own.

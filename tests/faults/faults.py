@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Faults of a running group on two nodes of the test ground, at random moments, under a light load of clients.
 
     faults.py [--engine vllm|standin] [--times N] [--only FAULT …] [--json FILE]

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The root file system that all nodes of the test ground share, read-only: a Debian (or Ubuntu) with systemd, sshd and Python.
 
 Made once by mmdebstrap and kept; made anew when anything it is made of changes (``recipe``).

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The test ground: N nodes with real systemd, apt and ssh on one Linux machine, as root, without images from anywhere.
 
     ground.py up N [--bind-ro SOURCE:TARGET ...]   make them (or what is missing of them) and wait until ssh answers

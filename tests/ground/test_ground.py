@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The test ground itself: made, limited, cut, crashed, and gone without a trace. A ground of its own, beside any other."""
 
 from __future__ import annotations

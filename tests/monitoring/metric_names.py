@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Metrics with the recorded names of an engine's version: as input of promtool's tests, and as text that an exporter serves."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The dashboard: what Grafana's own types make of it, and that it asks what it should. There is no Grafana here."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every command that the pages show: it is there, and Ansible or make accept it.
 
 What runs for real on the test ground is in the molecule scenarios. Here each ``ansible-playbook`` of the pages is parsed with its

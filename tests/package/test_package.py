@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The collection as its users get it: built, installed from the file into a fresh place, used by its full names."""
 
 from __future__ import annotations
@@ -33,6 +35,25 @@ all:
 """
 
 
+# what a user may have beside the tracked files: inventories of their own, keys, vaults, leftovers of runs
+PRIVATE_TEXT = "of-one-site-only"
+PRIVATE = (
+    *("inventories/mine/hosts.yml", "inventories/production/hosts.yml", "inventories/prod2/group_vars/all/x.yml"),
+    *(
+        "inventories/localhost",
+        "inventories/pro/hosts.yml",
+        "inventories/lo/hosts.yml",
+        "inventories/h20-old/hosts.yml",
+    ),
+    *("inventories/p", "inventories/pro-berlin.yml", "inventories/h200/hosts.yml", "inventories/l40s/hosts.yml"),
+    *("inventories/loc", "inventories/h2", "inventories/Prod/hosts.yml", "inventories/.hidden"),
+    *("inventories/prod/group_vars/deepseek_r1.key.yml", "inventories/prod/group_vars/all/vault.yml"),
+    *("inventories/prod/group_vars/all/my_vault/x.yml", "inventories/local/group_vars/tiny.key.yml"),
+    *("inventories/prod/tls/site.pem", "inventories/prod/tls/site.key", "site.retry", "inventories/prod/hosts.retry"),
+    *(".vault_password", ".env", ".idea/workspace.xml", "examples/endpoint.key.yml"),
+)
+
+
 def run(*command: str, cwd: Path, **env: str) -> str:
     """A command that sees neither the checkout nor its configuration."""
     clean = {
@@ -48,13 +69,16 @@ def run(*command: str, cwd: Path, **env: str) -> str:
 
 @pytest.fixture(scope="module")
 def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a clean copy of what git tracks, as a release is."""
+    """Built from a copy of what git tracks, beside which a user keeps private files."""
     folder = tmp_path_factory.mktemp("build")
     copy = folder / "serving"
     tracked = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
     for name in tracked.splitlines():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(CHECKOUT / name, copy / name, follow_symlinks=False)
+    for name in PRIVATE:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text(PRIVATE_TEXT)
     run(str(BIN / "ansible-galaxy"), "collection", "build", "--output-path", str(folder), cwd=copy)
     return next(folder.glob("fullrank-serving-*.tar.gz"))
 
@@ -95,6 +119,22 @@ def test_the_tarball_holds_the_collection_and_nothing_else(tarball: Path) -> Non
         "site.yml",
         "tests",
     }
+
+
+def test_the_tarball_holds_the_shipped_inventories_and_no_private_file(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        files = {one.name: archive.extractfile(one) for one in archive.getmembers() if one.isfile()}
+        private = [
+            name for name, file in files.items() if file and PRIVATE_TEXT in file.read().decode(errors="replace")
+        ]
+        folders = {one.name for one in archive.getmembers() if one.isdir()}
+    assert private == []
+    assert {name.split("/")[1] for name in files if name.startswith("inventories/")} == {"h20", "local", "prod"}
+    tracked = subprocess.run(
+        ["git", "ls-files", "inventories"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert {name for name in files if name.startswith("inventories/")} == set(tracked.stdout.split())
+    assert not {name for name in folders if name.startswith(".")}
 
 
 def test_every_plugin_is_documented_by_its_full_name(place: Path) -> None:

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A release can be made at any time: one version everywhere, and notes out of the fragments (docs/decisions/091)."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A signed apt repository of stand-in packages, in the place of a vendor's that tests do not reach.
 
     with SigningKey() as key:

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Loopback stand-ins of the Hugging Face Hub and of ModelScope: what their download clients ask, and faults on demand.
 
 One server answers for both. It shows what the *clients* do; what only the real hubs do (xet, redirects to a CDN, gated

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """monitoring_vendor.py FOLDER: stand-ins of what monitoring takes from NVIDIA and Grafana, for nodes that reach neither.
 
 FOLDER/cuda with datacenter-gpu-manager-exporter (names as in NVIDIA/dcgm-exporter, folder packaging), FOLDER/grafana with grafana

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Stand-in of NVIDIA's repository of the container toolkit, and of a driver that answers in containers.
 
     nvidia_toolkit.py FOLDER

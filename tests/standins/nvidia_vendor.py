@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Stand-ins of NVIDIA's repository, of a .run file and of machines with GPUs, for scenarios on nodes that have none.
 
     nvidia_vendor.py FOLDER KERNEL

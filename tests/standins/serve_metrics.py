@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """serve_metrics.py PORT FILE [--certificate PEM] [MORE ...]: a stand-in of an exporter or an engine, in front of Prometheus.
 
 Serves FILE, Prometheus' text format, at /metrics; samples of counters and histograms grow by one each second from when it was

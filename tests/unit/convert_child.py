@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Runs in an engine's environment for test_convert_numbers.py: converts the tensors it is told of, a JSON line each.
 
 argv: the path of convert_worker.py. It goes the worker's whole way, from a file to a file, with pieces as small as asked.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for a published FP8 checkpoint, in the real format, written without any library.
 
 Random codes, block scales, tensors that stay in 16 bit, scales in another file than their weights, and what else lies there.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Faults to plant in the good node of ``preflight_node``.
 
 One each: (check, its status, a part of its message or remedy, what plants it).

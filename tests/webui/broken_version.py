@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in of a newer Open WebUI that cannot start, as a wheel: ``broken_version.py FOLDER``.
 
 It does the worst that an upgrade can do: it changes the database, says so in the journal, and ends.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the collection importable from the checkout, so that the tests can run the node's program as the collection has it."""
 
 from __future__ import annotations

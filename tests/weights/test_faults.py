@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What goes wrong on the way, with processes on loopback: every copy is exact in the end, and little comes twice."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where only ssh may pass: whole files by rsync, from the node before, with the same promises. ssh is a stand-in here."""
 
 from __future__ import annotations

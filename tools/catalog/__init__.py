@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Writes the flag catalogs from the parsers in the engines' published wheels: no GPU, no engine installed.
 
 index      which versions there are, and single files out of remote wheels (pip's own index settings, HTTP ranges)

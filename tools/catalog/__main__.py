@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """``python -m tools.catalog --engine sglang``: add the versions that the catalog does not have yet.
 
 ``--version V``: extract this version (again); may be given several times. ``--all``: extract every version again.

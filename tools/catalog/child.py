@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One extraction in a fresh process: ``python -m tools.catalog.child ENGINE VERSION``.
 
 Reads from standard input a JSON list of further modules that must be real. Writes the options and the origins of the

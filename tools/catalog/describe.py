@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A captured parser as plain data: what the records are made of, and which stubs leaked into it.
 
 Pure apart from trying out actions of the parser. The tests also run `argparse_options` inside installed engines, so

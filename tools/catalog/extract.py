@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Extractions, repeated with more real modules until no stub of the engine's own package decides or leaks anything."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Versions and wheels of a project as pip is configured to see them, and single files out of those wheels.
 
 pip has no public interface that lists a project's files, so this uses the finder behind ``pip index versions``: index,

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Imports a few modules of a wheel for real and everything heavy as stubs.
 
 A stub takes every use that import-time code makes of it: attributes, calls, indexing, arithmetic, subclassing,

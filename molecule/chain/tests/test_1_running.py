@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """After converge: a deployment of two ranks that answers, and what its callers and operators see of it."""
 
 from __future__ import annotations

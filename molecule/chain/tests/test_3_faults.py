@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What goes wrong is said: one clear message, before anything changes where that is possible, and the group stopped where not.
 
 Runs after stop: the deployment is installed and down.

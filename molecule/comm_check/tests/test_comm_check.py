@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The gate lets good nodes pass, names the one that is not, and leaves nothing behind."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A deployment of two ranks in containers of docker: what runs, what outlives what, and where the key is not."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A start, watched (a stand-in says what a real engine said), status at one glance, and a bundle without the planted secrets."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Docker of the distribution, for real: configured key by key, restarted when it may be, its data moved and brought back."""
 
 from __future__ import annotations

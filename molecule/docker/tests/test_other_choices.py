@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Docker's own repository, by a stand-in with packages that are no docker; podman of the distribution; and nerdctl, a stand-in on
 the distribution's containerd."""
 

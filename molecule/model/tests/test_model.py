@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One node fetches by the real client; a second run asks nobody; damage is found; only what is unused is removed."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A model converted on a node: what the engine's libraries make of it, and what a second run does."""
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for a faulty wire: passes connections on and flips one bit in some of the pieces that come back.
 
 flip.py LISTEN_PORT TARGET_ADDRESS TARGET_PORT FLIPS

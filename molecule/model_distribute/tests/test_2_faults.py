@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What goes wrong on the way: the others finish, or stop with a clear word, and the next run brings the rest."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The run is interrupted at ten moments: the run after it completes every copy, and only what was on its way comes twice.
 
 Takes minutes: `make test-all` runs it, `make test` does not (FULLRANK_TEST_ALL).

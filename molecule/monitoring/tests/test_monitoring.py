@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A real Prometheus reads the real engine: every target, rule and panel has data, faults are seen, wrong files are refused."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Containers see the GPUs. Docker (on Debian 12 podman), its CDI devices and the containers are real; driver, toolkit and
 repository are stand-ins (tests/standins/nvidia_toolkit.py)."""
 

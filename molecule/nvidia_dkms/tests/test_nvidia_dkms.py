@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Debian's packages, installed and held by the role, and a kernel module that DKMS built from them.
 
 The module is not loaded, and nvidia-smi does not work here: there is no GPU, and the kernel that runs is not Debian's."""

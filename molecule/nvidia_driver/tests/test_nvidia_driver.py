@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the role picks, holds and refuses. Hardware, repository and .run file are stand-ins (tests/standins/nvidia_vendor.py);
 apt, dpkg, systemd and the reboots are real."""
 

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The nodes are well after converge. More than ten faults, planted at once, are found in one run; healed, they are gone."""
 
 from __future__ import annotations

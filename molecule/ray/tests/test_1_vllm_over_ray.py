@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """vLLM over a Ray cluster of two nodes: what a rank is, who is let in, what happens when a part of it dies, and what is left."""
 
 from __future__ import annotations

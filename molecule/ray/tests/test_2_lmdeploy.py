@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """LMDeploy, as far as there is no GPU: its real command line under the units of a rank, on one node, and over Ray on two.
 
 What serves behind it is a stand-in (tests/standins/lmdeploy_without_gpu), which uses LMDeploy's own way into the Ray cluster.

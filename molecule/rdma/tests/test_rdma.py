@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The whole life of the role on one node, in the order of the file: skipped, inbox, refused, MLNX_OFED, DOCA, reboot, removed.
 
 NVIDIA's packages and the hardware are stand-ins; apt, systemd and the reboot are real.

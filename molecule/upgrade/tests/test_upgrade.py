@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Upgrades that work and that do not, and the way back; one replica at a time; and the made key, which is nowhere to be seen."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """In a container of a real docker. The image is a stand-in: the system of the node, with a start.sh where the published image has
 its own, which starts the environment that the role made on the node.
 """

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Removed: nothing runs or listens any more, and the chats are still there, until they are not wanted."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Folders with all that is in them: how large, what exactly, and emptied. For copies that must keep everything.
 
 PRIVATE to this collection.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Docker's daemon.json with several owners: each owner's keys are laid over what the user wrote, and can be lifted off again.
 
 A *record* says what one owner did at one place, so that it can be undone. Lifting off the old records and laying the wanted

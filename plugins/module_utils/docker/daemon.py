@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The docker daemon of a node: its daemon.json with who owns what in it, its unit, and what it runs.
 
 The one place that reads and writes these; what to write is decided in ``docker_config``.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where docker and containerd keep their data, and whether that can be moved. Pure; private to this collection."""
 
 from __future__ import annotations

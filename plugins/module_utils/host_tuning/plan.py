@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the role host_tuning does to a node: facts and wishes → values, files, commands and findings. Pure.
 
 PRIVATE to this collection.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Who holds a port or a GPU: from a socket to its process, from a process to its systemd unit or container.
 
 PRIVATE to this collection.

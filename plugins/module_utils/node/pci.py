@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """PCI devices as sysfs shows them: addresses, the chain of bridges above a device, its NUMA node.
 
 PRIVATE to this collection.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The one place where facts are read from a node: files below a root, and outputs of commands.
 
 Everything else in the fact and preflight code is a function of what this reader returns. With another root than ``/``

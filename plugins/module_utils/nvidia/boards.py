@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What an NVIDIA GPU is by its PCI device id, and what follows for the driver: kernel modules, branches, fabric.
 
 Sources: the PCI ID Repository (pci.ids, vendor 10de) for ids and chips; NVIDIA Driver Installation Guide, "Kernel Modules"

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a node needs so that containers see its GPUs: facts → plan. Functions from values to values.
 
 Source: NVIDIA Container Toolkit, Installation Guide and "Support for Container Device Interface"

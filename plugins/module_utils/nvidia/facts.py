@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a node is to a driver installation: its GPUs by PCI, its kernel, and which driver is there already.
 
 Everything is read through ``Host``. The hardware has a reader of its own, so that a test can give a node other GPUs.

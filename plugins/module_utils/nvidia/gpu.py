@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The GPUs of a node: nvidia-smi's outputs joined with what sysfs and /proc say about the same devices.
 
 PRIVATE to this collection.

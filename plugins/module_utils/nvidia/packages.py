@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which packages make a node's driver.
 
 Names are alternatives, because they change with the branch and the distribution; which of them exists, and in which

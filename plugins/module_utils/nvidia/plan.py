@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Facts of a node and what is wanted of it → the plan of its driver: packages, files, services, and what forbids it.
 
 PRIVATE to this collection.

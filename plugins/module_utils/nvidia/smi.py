@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What nvidia-smi prints, as values. Text in, plain dicts out; nothing here runs a command.
 
 Three outputs are read: ``nvidia-smi -q -x`` (schemas v11 to v13, drivers 510 to 590), ``nvidia-smi topo -m`` and

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """apt and dnf behind one face: what is offered, installed and held; install exact versions, hold, remove.
 
 Commands are run by the caller's function. dnf's commands are written from its documentation and tested for their words.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The fingerprints of the keys in an OpenPGP public key file, without gpg: a minimal server has none.
 
 RFC 9580: armor in section 6, packets in section 4, fingerprints of version 4 keys in section 5.5.4.2.

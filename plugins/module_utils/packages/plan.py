@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which packages to install and hold: what is installed and offered → targets. Functions from values to values.
 
 PRIVATE to this collection.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Files that name package repositories, of apt (one line or deb822) and of dnf: who names an address, and without whom.
 
 PRIVATE to this collection.

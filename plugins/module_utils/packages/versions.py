@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which version of a package a repository offers, as ``apt-cache madison`` and ``dnf repoquery`` tell.
 
 An exact version is chosen here and installed by that name (``name=version``), because a glob or a bare name follows the

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Preflight: which address of this node, and which of each peer, is meant.
 
 People write ``ansible_host``: a name, or an address that a cloud translates and that no interface of the node has. What

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Preflight: GPUs, driver, NVLink fabric, GPUDirect, PCI settings.
 
 Each function takes the node, its GPU facts and what is wanted (the module's options) and answers with checks.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Preflight: rendezvous interface, MTU, ports, the way to every other rank, RDMA ports.
 
 Each function takes the node, its network facts and what is wanted (the module's options) and answers with checks.

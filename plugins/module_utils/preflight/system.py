@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Preflight: operating system, kernel, Secure Boot, memory limits, disk space.
 
 Each function takes the node and what is wanted (the module's options) and answers with checks.

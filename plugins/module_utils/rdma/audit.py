@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What is set on a node's fabric cards, the PCI tree and the stack, judged. Findings, never changes.
 
 PRIVATE to this collection.

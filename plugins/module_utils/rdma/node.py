@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a node says about its RDMA hardware and software, for the role rdma. Reads only; decides nothing.
 
 The hardware (sysfs, the kernel, its modules) can be a recorded one; software is always that of the node.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """``ib_write_bw`` of perftest: its command line and its table. Pure; private to this collection."""
 
 from __future__ import annotations

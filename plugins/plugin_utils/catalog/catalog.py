@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Flag catalogs: which options an engine's command line has in which version, and what became of the others.
 
 The data is written by ``tools/catalog`` from the parsers in the engines' published wheels. Everything here is a

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One option of an engine's command line: which values it takes, and how a value is written on the command line."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A rank in a container: one spec, and the same spec as words of docker, podman and nerdctl and as a compose document.
 
 The container shares the host's network (ranks meet on the rendezvous interface by address) and the host's IPC

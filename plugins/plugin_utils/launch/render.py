@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """From the options of `engine_command` to the launch of one rank. Pure: the caller reads the catalog, the caller
 writes files.
 """

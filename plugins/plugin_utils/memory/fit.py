@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Does a model fit on these GPUs, with this engine and these sizes? The sum of the other memory modules.
 
 The verdict:

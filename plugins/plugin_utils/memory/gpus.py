@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What GPUs hold and can compute, by the name that ``nvidia-smi`` prints.
 
 Used when a plan is made from declared hardware; a fact (``memory_mib``, ``compute_capability``) always wins.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What one token costs in the KV cache. Bytes per token.
 
 Sources: grouped-query attention keeps a key and a value per KV head and layer; multi-head latent attention keeps one

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A model's shape, read from the ``config.json`` that its authors publish.
 
 Field names differ between families; every spelling read here stands in a published config.json. What cannot be read is

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """``parallel_plan``: the parallel sizes that we would choose for these nodes, and why.
 
 As many replicas as fit, because they serve more and fail apart; each replica as small as it fits, but with that number

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which parallel sizes to try on so many nodes, in which order, and which of them is the first that fits.
 
 Order of preference, and why:

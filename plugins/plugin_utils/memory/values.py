@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Numbers and lines of arithmetic that every part of the memory estimate shares.
 
 A ``config.json`` comes from anybody: every reader here takes any value and answers with a number or the default.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the weights weigh, in all and on one GPU. All sizes in bytes.
 
 The size comes from the files or the index, never from parameters x dtype for a quantized checkpoint: the

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How far a NIC is from a GPU, in the words of ``nvidia-smi topo -m``.
 
 PIX: at most one PCIe switch between them. PXB: several switches, no host bridge. PHB: through the CPU's host bridge.

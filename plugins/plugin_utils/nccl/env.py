@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Facts of all ranks and the site's policy in, one environment per rank out: ``nccl_env``.
 
 Order of precedence, weakest first: what is derived from facts, the site profile, the user's own environment. The rules

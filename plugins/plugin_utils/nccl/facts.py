@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What ``rdma_facts`` and ``gpu_facts`` report of one node, as values the rules can trust.
 
 The reader never raises: a fact that is missing or of another type than documented becomes its empty value. Whether that

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The RoCE GID of one node's ports: rule R8 of docs/nccl.md."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """NCCL's list grammar for HCAs and interfaces: ``[^][=]name[:port[:rail[:plane]]],…``.
 
 Source: NVIDIA/nccl src/misc/utils.cc, parseStringList and matchIfList; one leading ``^`` excludes, one ``=`` after it

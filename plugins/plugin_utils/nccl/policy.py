@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the site decides about NCCL, as far as facts cannot: the second argument of ``nccl_env``."""
 
 from __future__ import annotations

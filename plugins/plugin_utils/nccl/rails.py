@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Whether the rails of all nodes fit together: rule R7 of docs/nccl.md.
 
 Rail *i* is the *i*-th port of a node's selection. Everything is compared with rank 0, and reported at the rank that

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which HCA ports carry the GPU traffic of one node: rules R2 to R6 of docs/nccl.md."""
 
 from __future__ import annotations

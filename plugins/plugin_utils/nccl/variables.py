@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """NCCL's environment variables as data: since when, which values, which defaults.
 
 Source of every row: NCCL user guide, docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html (read at 2.30), and

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How far a node's clock is off, as far as one question to it can tell. Pure.
 
 A question leaves at ``sent`` and its answer arrives at ``received`` (controller's clock); in between the node works from

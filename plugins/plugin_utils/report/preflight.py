@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One report out of the answers of all nodes to ``fullrank.serving.preflight``.
 
 Pure: answers in, report out. The comparisons between nodes are made here, because no node can make them: equal MTU,

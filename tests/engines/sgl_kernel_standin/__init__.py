@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Stand-in for ``sgl_kernel`` on a machine without CUDA: every name can be imported, and raises when it is called.
 
 SGLang imports its kernels by name at start, also for ``--device cpu --attention-backend torch_native``, which calls none of them.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Stand-in: LMDeploy without a GPU. Its command line, parser, key and use of Ray are its own; what serves is this file.
 
 Python reads it at its start where this folder is in PYTHONPATH. It takes the place of LMDeploy's server before that is imported,

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Stand-in: a vLLM platform plugin by which vLLM's CPU build runs over Ray, which it refuses as published (0.32).
 
 The executor asks Ray for one GPU per process: the nodes are told to have a logical one (``--num-gpus``), and no GPU is

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """docs/sizing.md says what the code computes. ``python tests/unit/test_sizing_page.py`` fills the tables anew."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The preflight role takes what it needs from the deployment's variables, with the engine role's own defaults."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The generator's pure parts: a parser as data, data as records, records as a file and back; what stubs put up with."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Options of one engine that exclude each other, as a table: known only to the checks behind the engine's parser."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """LMDeploy: ``lmdeploy serve api_server``; on several nodes the PyTorch backend over a Ray group.
 
 Sources: lmdeploy/cli/serve.py and cli/utils.py (0.7.1, 0.18.0), lmdeploy/pytorch/ray.py. The key has an option only;

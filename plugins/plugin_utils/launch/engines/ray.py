@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Ray: the group under vLLM's Ray executor and under LMDeploy on several nodes, or a bare one.
 
 Under an engine rank 0 is three commands, one after the other: ``ray start --head``, `ray_gate`, and in its place the engine.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The routers in front of several servers: sglang-router (0.3.2 is its last release) and its successor smg.
 
 Sources: sglang_router/launch_router.py and router_args.py (0.3.2), smg/cli.py and router_args.py (1.13.0).

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """How the API key reaches the engine: from a file that only root can read, past units, containers and shell lines."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """SGLang: one ``sglang.launch_server`` per rank; rank 0 serves HTTP.
 
 Sources: sglang/srt/server_args.py (0.4.3.post2 to 0.5.23), sglang/srt/utils (SGLANG_HOST_IP),

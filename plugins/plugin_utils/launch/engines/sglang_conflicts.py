@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What SGLang asserts after parsing: ``ServerArgs.check_server_args`` and ``__post_init__``, read in 0.4.3.post2,
 0.4.8.post1, 0.5.2, 0.5.5 and 0.5.23 (there arg_groups/validation_hook.py). Between two versions that were read, a
 check counts from the older one that has it to the newer one that still has it.

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """vLLM: native multi-node tensor and pipeline parallel, or the server on the head of a Ray group.
 
 Sources: vllm/engine/arg_utils.py and vllm/config/parallel.py (0.11.1, 0.33.0), vllm/envs.py (0.8.5.post1 to 0.33.0:

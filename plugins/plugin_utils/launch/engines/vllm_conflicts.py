@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What vLLM checks after parsing, read in 0.8.5.post1, 0.11.1 and 0.33.0."""
 
 from __future__ import annotations

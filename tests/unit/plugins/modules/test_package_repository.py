@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A vendor's repository: the key by its fingerprint, and no second source of the same address."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Programs for nodes stand alone: without the collection, without what Ansible brings, for the oldest Python of a node."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What is in a folder, exactly: a copy that lacks anything that layers of images consist of is told from a whole one."""
 
 from __future__ import annotations

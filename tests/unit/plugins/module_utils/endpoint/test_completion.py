@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Asking for one token, against an endpoint on loopback that behaves in every way endpoints do."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Exact versions of the packages that the roles docker and rdma name, from what the package managers of each distribution print.
 
 data/repositories/SOURCES.md says where the listings are from.

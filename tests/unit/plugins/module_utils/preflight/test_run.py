@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The checks of one node: a good one passes them all, each planted fault is found, ten at once too."""
 
 from __future__ import annotations

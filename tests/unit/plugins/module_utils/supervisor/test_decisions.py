@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The supervisors' decisions, played with engines, nodes and a network that do anything at any moment.
 
 What must hold whatever happens: engines of two epochs never run at once, a group is never called ready that was not whole a

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A model's folder: its manifest, what is wrong with its files, and when it is ready."""
 
 from __future__ import annotations

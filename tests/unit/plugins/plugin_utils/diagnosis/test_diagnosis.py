@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The node's side of a diagnosis on a recorded node, and the one answer of all ranks."""
 
 from __future__ import annotations

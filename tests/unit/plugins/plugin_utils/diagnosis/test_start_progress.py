@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What a rank does while it starts: recorded lines, whole logs, and who waits for whom."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Launches of operator field notes, from small variables files, corrected where the notes are wrong."""
 
 from __future__ import annotations

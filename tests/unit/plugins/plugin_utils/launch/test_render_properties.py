@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Whatever valid options go in: the engine's parser reads the same values back, and the key is nowhere to be seen."""
 
 from __future__ import annotations

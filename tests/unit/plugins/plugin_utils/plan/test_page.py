@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What is decided for all ranks together, and the page that says so. DeepSeek-R1 in BF16 on 4 x 8 A100 is the example."""
 
 from __future__ import annotations

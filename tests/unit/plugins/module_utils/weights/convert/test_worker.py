@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """FP8 times scale, bit by bit, against exact arithmetic: the worker in the engine's PyTorch, the reference in integers here."""
 
 from __future__ import annotations
