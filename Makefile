@@ -88,7 +88,7 @@ test-ground: setup host-packages ## the test ground itself: made, cut, crashed, 
 
 .PHONY: test-chain
 test-chain: setup host-packages engines ## the chain on two nodes of the test ground, and what goes wrong (molecule)
-	molecule test -s chain
+	molecule test
 
 .PHONY: test-preflight
 test-preflight: setup host-packages engines ## planted faults on three nodes, all of them in one report (molecule)
@@ -228,6 +228,9 @@ $(VENV)/.stamp: pyproject.toml | host-packages
 	$(PYTHON) -m venv $(VENV)
 	@tests/heartbeat "pip" python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	@tests/heartbeat "Python packages of pyproject.toml into $(VENV)" python -m pip install -qq --group dev
+	@# molecule's own default for this folder, stated, so that it does not advise another folder at each start
+	@cd $(VENV)/lib/python*/site-packages && \
+		echo 'import os; os.environ.setdefault("MOLECULE_GLOB", "molecule/*/molecule.yml")' > molecule_glob.pth
 	@touch $@
 
 .PHONY: host-packages

@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from rule_files import CHECKOUT, EVERY_S, FILES
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 PROMTOOL = CHECKOUT / ".cache/monitoring/usr/bin/promtool"
-FILES = CHECKOUT / "roles/monitoring/files"
-EVERY_S = 15
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from conftest import FILES
+from rule_files import FILES
 
 RANK = 'job="node",instance="n1:9100",node="n1",deployment="d",head="n1",rank="0"'
 GPU = 'job="gpu",instance="n1:9400",node="n1",gpu="0",UUID="GPU-1"'

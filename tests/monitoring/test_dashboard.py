@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import CHECKOUT, FILES
+from rule_files import CHECKOUT, FILES
 
 from tools import dashboard
 

@@ -10,7 +10,7 @@ from typing import Any
 import metric_names
 import pytest
 import yaml
-from conftest import EVERY_S, FILES
+from rule_files import EVERY_S, FILES
 
 SCRAPED = 'job="engine",instance="n1:8000",deployment="d",engine_name="{engine}",head="n1",node="n1",rank="0"'
 OF_MODEL = {

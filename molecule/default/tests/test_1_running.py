@@ -112,7 +112,7 @@ def test_the_role_alone_in_somebodys_play_sees_that_all_is_well(
     nodes: dict[str, Host], play: Callable[..., Any]
 ) -> None:
     before = pids(nodes)
-    run = play("molecule/chain/role_alone.yml")
+    run = play("molecule/default/role_alone.yml")
     assert (run.rc, run.changed) == (0, 0)
     assert run.outcome["deployments"]["tiny"]["endpoint"] == ENDPOINT
     assert pids(nodes) == before
