@@ -24,8 +24,8 @@ positional: _input, policy
 options:
   _input:
     description:
-      - Host to facts, in rank order. The facts of one host are the results of M(fullrank.serving.rdma_facts) and
-        M(fullrank.serving.gpu_facts) merged, plus C(rendezvous) with C(interface) and C(address).
+      - Host to facts, in rank order. The facts of one host are the results of M(fullrank.serving.rdma_info) and
+        M(fullrank.serving.gpu_info) merged, plus C(rendezvous) with C(interface) and C(address).
       - Optional keys are C(nccl_version) (of this rank's image) and C(vendor_scripts) (paths of vendor profile scripts
         found in the image).
     type: dict

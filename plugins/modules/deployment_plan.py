@@ -32,12 +32,12 @@ options:
     elements: dict
     required: true
   gpu_facts:
-    description: The result of M(fullrank.serving.gpu_facts) on each of O(hosts); an item without C(gpus) was not asked.
+    description: The result of M(fullrank.serving.gpu_info) on each of O(hosts); an item without C(gpus) was not asked.
     type: list
     elements: dict
     default: []
   rdma_facts:
-    description: The result of M(fullrank.serving.rdma_facts) on each of O(hosts); an item without C(hcas) was not asked.
+    description: The result of M(fullrank.serving.rdma_info) on each of O(hosts); an item without C(hcas) was not asked.
     type: list
     elements: dict
     default: []

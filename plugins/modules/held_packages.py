@@ -11,8 +11,8 @@ version_added: 0.1.0
 description:
   - Resolves each package's exact version from the repositories of the node, installs all of them together, and holds them.
   - What is installed and is what was asked for stays as it is; then no repository is asked and the module costs little. A
-    newer version in the repository is taken with O(state=upgraded) only.
-  - Holds are lifted for the change and set again after it. When it fails, the versions of before are installed and held
+    newer version in the repository is taken with O(state=latest) only.
+  - Holds are released for the change and set again after it. When it fails, the versions of before are installed and held
     again, and the module fails with the package manager's words.
   - Where DKMS could not build a kernel module, the message quotes what its log says is wrong, and the log is kept in
     C(/var/log/fullrank), because going back removes it.
@@ -20,10 +20,10 @@ options:
   state:
     description:
       - V(present) installs what is missing or of another version.
-      - V(upgraded) also takes the newest version of a branch that is installed already.
+      - V(latest) also takes the newest version of a branch that is installed already.
       - V(absent) removes every installed package that O(packages) names or O(family) matches, with its configuration.
     type: str
-    choices: [present, upgraded, absent]
+    choices: [present, latest, absent]
     default: present
   packages:
     description: The packages, in the order in which their versions are settled.
@@ -118,7 +118,7 @@ EXAMPLES = r"""
 
 - name: Upgrade within the branch
   fullrank.serving.held_packages:
-    state: upgraded
+    state: latest
     packages:
       - {names: [docker-ce], version: "28"}
 """
@@ -183,7 +183,7 @@ class Change:
     def __init__(self, module: AnsibleModule, manager: Apt | Dnf) -> None:
         self.module = module
         self.manager = manager
-        self.given: dict[str, Any] = module.params
+        self.params: dict[str, Any] = module.params
         self.installed = manager.installed()
         self.held = manager.held()
 
@@ -191,36 +191,38 @@ class Change:
         self.module.fail_json(msg=report(problems), findings=problems)
 
     def present(self) -> None:
-        upgrade = self.given["state"] == "upgraded"
+        upgrade = self.params["state"] == "latest"
         try:
-            targets = plan.settle(self.given["packages"], self.installed, self.offered, upgrade)
+            targets = plan.settle(self.params["packages"], self.installed, self.offered, upgrade)
         except PackageError as error:
             self.module.fail_json(msg=f"nothing was changed: {error}")
         if targets.problems:
-            if self.module.check_mode and (self.given["unresolved_ok"] or self.manager.unread()):
-                self.foretell([one["data"]["names"] for one in targets.problems])
+            if self.module.check_mode and (self.params["unresolved_ok"] or self.manager.unread()):
+                self.predict([one["data"]["names"] for one in targets.problems])
             self.fail(targets.problems)
         differ = {name: new for name, new in targets.versions.items() if self.installed.get(name) != new}
         try:
             asked, outlook = self.with_family(differ, targets)
         except PackageError as error:
             self.module.fail_json(msg=f"these packages cannot be installed together, nothing was changed: {error}")
-        strays = [name for name in outlook.install if self.given["refused"] and re.search(self.given["refused"], name)]
-        if strays:
-            self.module.fail_json(msg=f"{', '.join(strays)} would come along and must not; nothing was changed")
+        unwanted = [
+            name for name in outlook.install if self.params["refused"] and re.search(self.params["refused"], name)
+        ]
+        if unwanted:
+            self.module.fail_json(msg=f"{', '.join(unwanted)} would come along and must not; nothing was changed")
         after = {
             name: version
             for name, version in {**self.installed, **outlook.install}.items()
             if name not in outlook.remove
         }
-        hold = {*targets.hold, *plan.members(after, self.given["family"], targets.leader)}
+        hold = {*targets.hold, *plan.members(after, self.params["family"], targets.leader)}
         if differ and not self.module.check_mode:
-            lifted = self.install(asked, targets.first, hold)
+            released = self.install(asked, targets.first, hold)
             after = self.manager.installed()
             hold = {
                 *targets.hold,
-                *plan.members(after, self.given["family"], targets.leader),
-                *lifted & after.keys(),
+                *plan.members(after, self.params["family"], targets.leader),
+                *released & after.keys(),
             }
         missing_holds = hold - (set() if differ else self.held)
         if missing_holds and not self.module.check_mode:
@@ -234,11 +236,11 @@ class Change:
             version=targets.leader,
         )
 
-    def foretell(self, missing: list[list[str]]) -> None:
+    def predict(self, missing: list[list[str]]) -> None:
         """A check run that cannot know versions yet, because a repository is added or read by the real run first."""
         reason = (
             "from a repository that would be added first"
-            if self.given["unresolved_ok"]
+            if self.params["unresolved_ok"]
             else "by lists that would be read first"
         )
         rows = "".join(f"{' or '.join(names)}, {reason}\n" for names in missing)
@@ -249,32 +251,32 @@ class Change:
     def offered(self, names: list[str]) -> list[Candidate]:
         """Ask the repositories, by fresh lists: reading them is no change of the node, but takes seconds."""
         if not self.module.check_mode:
-            self.manager.refresh(self.given["sources"])
+            self.manager.refresh(self.params["sources"])
         return self.manager.offered(names)
 
     def with_family(self, differ: dict[str, str], targets: plan.Targets) -> tuple[dict[str, str], Outlook]:
         """What to ask the package manager for, with dependencies of the family at the family's version; and what that does."""
-        asked, strangers = dict(differ), []
+        asked, mismatched = dict(differ), []
         rows: list[Candidate] = []
         for _unused in range(MOST_ROUNDS if differ else 0):
             outlook = self.manager.outlook(asked)
-            strangers = plan.strangers(outlook.install, self.given["family"], targets.leader)
+            mismatched = plan.mismatched(outlook.install, self.params["family"], targets.leader)
             # asked for once each: what is offered does not change in between
-            rows.extend(self.manager.offered([name for name in strangers if name not in {row.name for row in rows}]))
-            strangers = [name for name in strangers if plan.follows(rows, name, targets.leader)]
-            if not strangers:
+            rows.extend(self.manager.offered([name for name in mismatched if name not in {row.name for row in rows}]))
+            mismatched = [name for name in mismatched if plan.follows(rows, name, targets.leader)]
+            if not mismatched:
                 return asked, outlook
-            entries = [{**_plain_entry(name), "version": targets.leader} for name in strangers]
+            entries = [{**_plain_entry(name), "version": targets.leader} for name in mismatched]
             settled = plan.settle_by(entries, [], rows)
             if settled.problems:
                 self.fail(settled.problems)
             asked.update(settled.versions)
-        if strangers:
-            raise PackageError(f"{', '.join(strangers)} would come in another version than {targets.leader}")
+        if mismatched:
+            raise PackageError(f"{', '.join(mismatched)} would come in another version than {targets.leader}")
         return asked, Outlook()
 
     def install(self, asked: dict[str, str], first: list[str], hold: set[str]) -> set[str]:
-        """Lift holds, install, and go back to what was there when that fails. Returns the packages that were held."""
+        """Release holds, install, and restore the versions of before when that fails. Returns the packages that were held."""
         touched = {name for name in self.held if name in asked or name in hold or re.search(self.family, name)}
         if touched:
             self.manager.unhold(touched)
@@ -284,17 +286,17 @@ class Change:
                 self.manager.install(ahead)
             self.manager.install(asked)
         except PackageError as error:
-            quoted, kept = failed_build(error.said, KEPT_LOGS)
-            state = self.back(touched)
-            said = f"{error}\n{quoted}{state}"
-            self.module.fail_json(msg=said, rolled_back="again" in state, **({"build_log": kept} if kept else {}))
+            quoted, kept = failed_build(error.output, KEPT_LOGS)
+            state = self.roll_back(touched)
+            message = f"{error}\n{quoted}{state}"
+            self.module.fail_json(msg=message, rolled_back="again" in state, **({"build_log": kept} if kept else {}))
         return touched
 
     @property
     def family(self) -> str:
-        return self.given["family"] or "$^"
+        return self.params["family"] or "$^"
 
-    def back(self, touched: set[str]) -> str:
+    def roll_back(self, touched: set[str]) -> str:
         """Install the versions of before, remove what came new, hold again; says how that went."""
         now = self.manager.installed()
         before = {name: old for name, old in self.installed.items() if now.get(name) != old}
@@ -313,7 +315,7 @@ class Change:
         return "the versions of before are installed and held again"
 
     def absent(self) -> None:
-        named = {name for one in self.given["packages"] for name in one["names"]}
+        named = {name for one in self.params["packages"] for name in one["names"]}
         gone = sorted(name for name in self.installed if name in named or re.search(self.family, name))
         if gone and not self.module.check_mode:
             self.manager.unhold(gone)
@@ -333,10 +335,10 @@ class Change:
         self.module.exit_json(changed=changed, removed=removed, **result)
 
 
-def failed_build(said: str, folder: Path) -> tuple[str, str]:
+def failed_build(output: str, folder: Path) -> tuple[str, str]:
     """What dkms complained of with the lines of its log that tell, and where all of that log is kept; "" twice where dkms built
     everything."""
-    errors, log = dkms.complaints(said)
+    errors, log = dkms.complaints(output)
     if not errors:
         return "", ""
     lines, kept = [f"dkms: {'; '.join(errors)}"], ""
@@ -365,7 +367,7 @@ def _listing(versions: dict[str, str], held: set[str]) -> str:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["present", "upgraded", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
             "packages": {"type": "list", "elements": "dict", "default": [], "options": ENTRY},
             "family": {"type": "str", "default": ""},
             "sources": {"type": "list", "elements": "path", "default": []},

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: node_files
-short_description: A list of small configuration files, written or put aside in one step
+short_description: Write or remove a list of small configuration files in one task
 version_added: 0.1.0
 description:
-  - Writes files whose whole content belongs to the caller, each in one step. One task for a list, because each task costs
-    a node about half a second.
-  - Our files begin with a line that says so. A file without it is somebody else's; before it is replaced it is copied to
+  - Writes files whose whole content belongs to the caller, each atomically. It takes a list, because every task and every
+    item of a loop costs a node about half a second (decision 095 compares it with M(ansible.builtin.copy)).
+  - A managed file begins with a header line. A file without it is foreign; before it is replaced or removed it is kept as
     C(<path>.save), a name that apt, modprobe and systemd do not read.
 options:
   files:
@@ -21,11 +21,11 @@ options:
     required: true
     suboptions:
       path:
-        description: Where.
+        description: Absolute path of the file.
         type: path
         required: true
       content:
-        description: The text below the first line. Needed for O(files[].state=present).
+        description: The text below the header line. Required with O(files[].state=present).
         type: str
       mode:
         description: Permissions, as four octal digits.
@@ -36,21 +36,20 @@ options:
         type: str
         default: "#"
       ours:
-        description: The file is ours although its format has no place for the first line, such as a keyring.
+        description: Write no header line and treat the file as managed, for formats that have no comments, such as a keyring.
         type: bool
         default: false
       state:
         description:
-          - V(absent) removes a file of ours, and renames somebody else's to C(<path>.save).
+          - V(absent) removes a managed file, and renames a foreign one to C(<path>.save).
         type: str
         choices: [present, absent]
         default: present
   validate:
     description:
-      - A command that refuses wrong files before any of them replaces what is there. It runs in a folder of its own, which
-        holds all O(files) as they would be, by the last part of their paths, so that files that name each other are checked
-        together.
-      - Nothing is asked while the first word of it, a path, is not on the node and the module runs in check mode.
+      - A command that checks the new files before any of them replaces an old one. It runs in a temporary folder that holds
+        all O(files) under their base names, so that files that include each other are checked together.
+      - In check mode it is skipped when its program, given as a path, is not installed yet.
     type: list
     elements: str
     default: []
@@ -82,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_paths:
-  description: The files that were written or put aside, or would be.
+  description: Paths of the files that were written or removed, or would be.
   returned: always
   type: list
   elements: str
@@ -94,78 +93,23 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
-
-OURS = "Written by Ansible (fullrank.serving); changes are overwritten."
-OPTIONS = {
-    "path": {"type": "path", "required": True},
-    "content": {"type": "str"},
-    "mode": {"type": "str", "default": "0644"},
-    "comment": {"type": "str", "default": "#"},
-    "ours": {"type": "bool", "default": False},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-}
-
-
-def read(path: Path) -> tuple[str, int] | None:
-    """Content and permissions; None where there is no such file."""
-    try:
-        return path.read_text(errors="replace"), path.stat().st_mode & 0o7777
-    except FileNotFoundError:
-        return None
-
-
-def put_aside(path: Path, move: bool) -> None:
-    aside = path.with_name(f"{path.name}.save")
-    if move:
-        path.replace(aside)
-    else:
-        aside.write_bytes(path.read_bytes())
-
-
-def wanted(entry: dict[str, Any]) -> tuple[str, int] | None:
-    """Content and permissions that a file shall have; None for one that shall not be."""
-    if entry["state"] == "absent":
-        return None
-    head = "" if entry["ours"] else f"{entry['comment']} {OURS}\n"
-    return head + entry["content"], int(entry["mode"], 8)
-
-
-def bring(entry: dict[str, Any]) -> None:
-    """Make the file what is wanted."""
-    path, after, before = Path(entry["path"]), wanted(entry), read(Path(entry["path"]))
-    own = entry["ours"] or (before is not None and OURS in before[0].partition("\n")[0])
-    if before is not None and not own:
-        put_aside(path, move=after is None)
-    elif after is None:
-        path.unlink()
-    if after is not None:
-        write(path, *after)
+from ansible_collections.fullrank.serving.plugins.module_utils.node import managed_files
 
 
 def validate(module: AnsibleModule) -> None:
-    """Fail with the command's own words where it refuses the files."""
+    """Fail with the command's output where it refuses the files."""
     command = module.params["validate"]
     if module.check_mode and not Path(command[0]).exists():
-        return  # comes with a package that would have been installed before
+        return  # its package would be installed by an earlier task
     with tempfile.TemporaryDirectory(dir=module.tmpdir) as folder:
         for entry in module.params["files"]:
-            if (content := wanted(entry)) is not None:
+            if (content := managed_files.wanted(entry)) is not None:
                 write(Path(folder) / Path(entry["path"]).name, *content)
         code, output, error = module.run_command(command, cwd=folder)
     if code:
         names = ", ".join(entry["path"] for entry in module.params["files"])
-        said = f"{output}\n{error}".strip()
-        module.fail_json(msg=f"{' '.join(command)} refuses {names}, nothing was changed:\n{said}")
-
-
-def diff_of(path: str, before: tuple[str, int] | None, after: tuple[str, int] | None) -> dict[str, str]:
-    old, new = before or ("", 0), after or ("", 0)
-    return {
-        "before_header": f"{path} (mode {old[1]:04o})" if before else path,
-        "after_header": f"{path} (mode {new[1]:04o})" if after else f"{path} (removed)",
-        "before": old[0],
-        "after": new[0],
-    }
+        details = f"{output}\n{error}".strip()
+        module.fail_json(msg=f"{' '.join(command)} refuses {names}, nothing was changed:\n{details}")
 
 
 def main() -> None:
@@ -175,26 +119,21 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": OPTIONS,
+                "options": managed_files.OPTIONS,
                 "required_if": [("state", "present", ["content"])],
             },
             "validate": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
-    if module.params["validate"] and any(read(Path(one["path"])) != wanted(one) for one in module.params["files"]):
+    changed = managed_files.differing(module.params["files"])
+    if module.params["validate"] and changed:
         validate(module)
-    changed, diffs = [], []
-    for entry in module.params["files"]:
-        before, after = read(Path(entry["path"])), wanted(entry)
-        if before == after:
-            continue
-        changed.append(entry["path"])
-        diffs.append(diff_of(entry["path"], before, after))
-        if not module.check_mode:
-            bring(entry)
-    result: dict[str, Any] = {"diff": diffs} if module._diff else {}
-    module.exit_json(changed=bool(changed), changed_paths=changed, **result)
+    result: dict[str, Any] = {"diff": [managed_files.diff(entry) for entry in changed]} if module._diff else {}
+    if not module.check_mode:
+        for entry in changed:
+            managed_files.apply(entry)
+    module.exit_json(changed=bool(changed), changed_paths=[entry["path"] for entry in changed], **result)
 
 
 if __name__ == "__main__":

@@ -190,8 +190,8 @@ extends_documentation_fragment:
 seealso:
   - plugin: fullrank.serving.preflight_report
     plugin_type: filter
-  - module: fullrank.serving.gpu_facts
-  - module: fullrank.serving.rdma_facts
+  - module: fullrank.serving.gpu_info
+  - module: fullrank.serving.rdma_info
 author:
   - The fullrank authors (@fullrank)
 """

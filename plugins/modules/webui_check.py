@@ -32,7 +32,9 @@ options:
     type: str
     required: true
   backends:
-    description: What is behind it, as RV(fullrank.serving.openai_models#module:endpoints) says.
+    description:
+      - The endpoints that it serves models of, as found beforehand. Each has C(name), C(url), C(models) (a list of their ids) and
+        C(error), which is empty where the endpoint answers.
     type: list
     elements: dict
     required: true
@@ -51,18 +53,14 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Ask what is served
-  fullrank.serving.openai_models:
-    endpoints: [{url: "http://gpu1:8000/v1", key: "{{ vault_key }}"}]
-  register: served
-
-- name: Ask the chat for it
+- name: Check the chat
   fullrank.serving.webui_check:
     name: chat
     url: http://127.0.0.1:8080
     email: admin@example.com
     password: "{{ vault_password }}"
-    backends: "{{ served.endpoints }}"
+    backends:
+      - {name: tiny, url: "http://gpu1:8000/v1", models: [tiny], error: ""}
 """
 
 RETURN = r"""

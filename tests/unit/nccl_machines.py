@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the facts of a machine from a short description, in the shape rdma_facts and gpu_facts report.
+"""Builds the facts of a machine from a short description, in the shape rdma_info and gpu_info report.
 
 A port is described by ``hca`` (a name, or ``mlx5_1..mlx5_4``), ``rate`` in Gbit/s, and optionally ``layer``, ``gpu``
 (the GPU on the same PCIe switch) or ``gpu_from`` (that of the first, the next port has the next), ``default_route``,

@@ -33,6 +33,7 @@ TOUCH_THE_WORLD = {
     "module_utils/endpoint/checks.py": "HTTP",
     "module_utils/endpoint/completion.py": "HTTP",
     "module_utils/endpoint/metrics.py": "HTTP",
+    "module_utils/node/managed_files.py": "compares, writes and removes configuration files of a node",
     "module_utils/node/links.py": "sysfs",
     "module_utils/node/reader.py": "files, commands and connections of a node",
     "module_utils/rank/ray_gate.py": "Ray, inside the gate's own process",

@@ -116,7 +116,13 @@ def _check(where: str, key: str, value: Any, known: Mapping[str, settings.Settin
 
 
 def make(facts: Facts, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan; see ``fullrank.serving.host_tuning_plan`` for its keys."""
+    """The plan that ``fullrank.serving.host_tuning`` applies.
+
+    ``values``: path in /proc/sys or /sys → new value; ``before``: the same paths → present value. ``first``: the record of what
+    was found before the first change. ``commands``: lists of words, run after that. ``files``: entries of `node.managed_files`.
+    ``pending``: whether values, commands or the record differ. ``reload_pending``: systemd has other limits than its files;
+    ``reload_ok``: no rank runs. ``findings``: `common.findings.Check`; with a failed one everything else is empty.
+    """
     findings = check_wishes(wanted)
     if findings:
         return {**_EMPTY, "findings": findings}
@@ -171,7 +177,7 @@ _EMPTY: dict[str, Any] = {
 
 
 def unmake(facts: Facts) -> dict[str, Any]:
-    """The plan that restores what was found at first."""
+    """The plan that restores the values recorded before the first change; keys as in `make`."""
     values = dict(facts.first.get("values", {}))
     commands = []
     if facts.first.get("swap"):

@@ -107,7 +107,7 @@ def toolkit_version(text: str) -> str:
 
 
 def plan(facts: dict[str, Any], wanted: str, mirror: str, fingerprint: str, runtime: str) -> dict[str, Any]:
-    """The plan; its keys are documented as those of ``fullrank.serving.container_toolkit_plan``."""
+    """The plan; its keys are documented as those of ``fullrank.serving.container_toolkit_info``."""
     own_units = facts["toolkit"] and numbers(facts["toolkit"]) < (1, 18)
     unit = OWN_UNIT if own_units else VENDOR_UNIT
     return {

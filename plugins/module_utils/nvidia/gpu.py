@@ -21,7 +21,7 @@ _VIRTUAL_PRODUCTS = ("kvm", "qemu", "virtual machine", "vmware", "virtualbox", "
 
 
 def collect(host: Host) -> dict[str, Any]:
-    """Everything ``fullrank.serving.gpu_facts`` returns; see its documentation for the keys. Decides nothing."""
+    """Everything ``fullrank.serving.gpu_info`` returns; see its documentation for the keys. Decides nothing."""
     query, topology, capabilities = host.run_all(
         [
             ("nvidia-smi", "-q", "-x"),

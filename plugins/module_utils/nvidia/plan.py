@@ -52,7 +52,7 @@ FABRIC_SERVICES: dict[str, list[str]] = {
 
 
 def plan(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
-    """The plan for a node; its keys are documented as those of ``fullrank.serving.nvidia_driver_plan``."""
+    """The plan for a node; its keys are documented as those of ``fullrank.serving.nvidia_driver_info``."""
     gpus = sorted(facts["gpus"].values())
     fabric = boards.fabric(gpus, facts["nvswitches"], len(facts["subnet_managers"]))
     kind, _unused = boards.kernel_modules(gpus, wanted.modules, better_modules(facts, wanted))

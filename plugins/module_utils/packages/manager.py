@@ -25,11 +25,11 @@ Run = Callable[..., "tuple[int, str, str]"]
 
 
 class PackageError(Exception):
-    """The package manager could not do what it was asked for; the message holds its own last words, ``said`` all of them."""
+    """The package manager could not do what it was asked for; the message holds its own last words, ``output`` all of it."""
 
-    def __init__(self, message: str, said: str = "") -> None:
+    def __init__(self, message: str, output: str = "") -> None:
         super().__init__(message)
-        self.said = said or message
+        self.output = output or message
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Apt:
         code, output, error = self._run(["apt-get", *self._options, *words], environ_update=env)
         if code:
             # what dpkg and the packages' scripts say comes by a terminal of apt's, as output
-            said = output if "Sub-process" in error or not error.strip() else ""
-            last = "\n".join([*said.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]])
-            raise PackageError(last, said=f"{output}\n{error}")
+            details = output if "Sub-process" in error or not error.strip() else ""
+            last = "\n".join([*details.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]])
+            raise PackageError(last, output=f"{output}\n{error}")
         return output
 
     def refresh(self, sources: Sequence[str]) -> None:

@@ -96,7 +96,7 @@ def choose(rows: list[Candidate], one: dict[str, Any], wanted: str) -> tuple[Can
     return chosen, problems
 
 
-def strangers(outlook: dict[str, str], family: str, leader: str) -> list[str]:
+def mismatched(outlook: dict[str, str], family: str, leader: str) -> list[str]:
     """Packages of the family that an installation would bring in another version than the leader's."""
     if not family or not leader:
         return []

@@ -30,7 +30,7 @@ _RTF_REJECT = 0x0200  # include/uapi/linux/route.h
 
 
 def collect(host: Host) -> dict[str, Any]:
-    """Everything ``fullrank.serving.rdma_facts`` returns; see its documentation for the keys."""
+    """Everything ``fullrank.serving.rdma_info`` returns; see its documentation for the keys."""
     addresses, problems = _addresses(host)
     defaults = default_route_interfaces(host.read("/proc/net/route") or "", host.read("/proc/net/ipv6_route") or "")
     return {

@@ -26,7 +26,7 @@ VENDOR_MELLANOX = "0x15b3"
 CLASS_NETWORK = ("0x0200", "0x0207")  # Ethernet, InfiniBand (PCI Code and ID Assignment Specification)
 _UNINSTALLERS = ("/usr/sbin/ofed_uninstall.sh",)
 # names that say which stack is there, or that are known to stand in the way of one (nodes.md of the vendor guides: see
-# rdma_plan.CONFLICTS)
+# rdma.plan.CONFLICTS)
 _LOOKED_FOR = (
     "rdma-core", "libibverbs1", "dkms", "mft", "openmpi-bin", "openmpi", "pmix", "libpmix2", "doca-ofed", "doca-ofed-generic",
     "doca-ofed-generic-hwe", "mlnx-ofed-all", "mlnx-ofed-all-user-only", "mlnx-ofed-kernel-dkms", "perftest",
@@ -35,7 +35,7 @@ _LOOKED_FOR = (
 
 @dataclass(frozen=True)
 class Node:
-    """The facts. ``hcas``: as the module rdma_facts returns them."""
+    """The facts. ``hcas``: as the module rdma_info returns them."""
 
     release: dict[str, str]
     machine: str

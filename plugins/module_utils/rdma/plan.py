@@ -65,7 +65,7 @@ CONFLICTS = (
 
 
 def make(node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The plan; see the documentation of ``fullrank.serving.rdma_plan`` for its keys."""
+    """The plan; see the documentation of ``fullrank.serving.rdma_stack_info`` for its keys."""
     family = stack.family(node.release)
     skip = (
         "" if node.pci_functions or node.hcas else "no RDMA device: no Mellanox card on the PCI bus, nothing in sysfs"

@@ -28,7 +28,8 @@ class Chat:
 def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask: Ask) -> list[Check]:
     """All that can be said of a chat.
 
-    backends: what was found behind it, as ``openai_models`` returns it. required: whether each of them must answer.
+    backends: its endpoints as found beforehand, each with name, url, models (ids) and error (empty where it answers).
+    required: whether each of them must answer.
     """
     behind = _backends(chat, backends, required)
     health = ask(f"{chat.url}/health", None, None)

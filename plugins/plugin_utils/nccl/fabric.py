@@ -42,7 +42,7 @@ def set_fabric(
     elif not node.has_rdma_facts:
         _leave_all(draft, "the facts say nothing about RDMA devices")
         severity = INFO if alone else FAIL
-        draft.find(severity, "facts-missing", "hcas", "no RDMA facts of this node", "run the module rdma_facts first")
+        draft.find(severity, "facts-missing", "hcas", "no RDMA facts of this node", "run the module rdma_info first")
     elif chosen.refused:
         _leave_all(draft, chosen.refused)
     elif chosen.ports:

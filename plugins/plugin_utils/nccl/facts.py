@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``rdma_facts`` and ``gpu_facts`` report of one node, as values the rules can trust.
+"""What ``rdma_info`` and ``gpu_info`` report of one node, as values the rules can trust.
 
 The reader never raises: a fact that is missing or of another type than documented becomes its empty value. Whether that
 is a problem is for the rules to say.
@@ -208,7 +208,7 @@ def _unfit(raw: Mapping[str, Any]) -> str:
 
 
 def _topology(value: Any) -> dict[str, tuple[str, ...]]:
-    """The ``links`` of gpu_facts' ``topology``, turned round: HCA → distances in GPU order."""
+    """The ``links`` of gpu_info's ``topology``, turned round: HCA → distances in GPU order."""
     links = value.get("links") if isinstance(value, Mapping) else None
     if not isinstance(links, Mapping):
         return {}
@@ -262,7 +262,7 @@ def _netdev(raw: Mapping[str, Any]) -> Netdev:
 
 
 def read_node(host: str, facts: Any) -> Node:
-    """The facts of one node. ``facts``: the merged results of ``rdma_facts`` and ``gpu_facts`` plus ``rendezvous``."""
+    """The facts of one node. ``facts``: the merged results of ``rdma_info`` and ``gpu_info`` plus ``rendezvous``."""
     raw: Mapping[str, Any] = facts if isinstance(facts, Mapping) else {}
     rendezvous = raw.get("rendezvous") if isinstance(raw.get("rendezvous"), Mapping) else {}
     hcas = [h for h in _dicts(raw.get("hcas")) if _text(h.get("name"))]

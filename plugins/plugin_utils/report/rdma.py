@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One report out of what ``fullrank.serving.rdma_audit`` found on all nodes, with the comparisons between them. Pure.
+"""One report out of what ``fullrank.serving.rdma_audit_info`` found on all nodes, with the comparisons between them. Pure.
 
 PRIVATE to this collection.
 """

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages in exact versions: what is asked of apt and dnf, what happens when they fail; and the files beside them."""
+"""Packages in exact versions: what is asked of apt and dnf, what happens when they fail."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.packages import dkms, manager, plan
-from ansible_collections.fullrank.serving.plugins.module_utils.packages.manager import Apt, Dnf, Outlook, PackageError
+from ansible_collections.fullrank.serving.plugins.module_utils.packages import dkms
+from ansible_collections.fullrank.serving.plugins.module_utils.packages.manager import Apt, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages.versions import Candidate, debian_key
-from ansible_collections.fullrank.serving.plugins.modules import held_packages, node_files
+from ansible_collections.fullrank.serving.plugins.modules import held_packages
 
 
 class Ended(Exception):
@@ -128,7 +128,7 @@ def test_what_fits_stays_and_nothing_is_asked() -> None:
     archive.holds = set(archive.packages)
     assert run(archive)["changed"] is False
     assert archive.log == []
-    upgraded = run(archive, state="upgraded")
+    upgraded = run(archive, state="latest")
     assert upgraded["changed"] and archive.packages["fm"] == "580.105-1"
     assert archive.holds == archive.packages.keys()
 
@@ -170,7 +170,7 @@ def test_a_failure_goes_back() -> None:
     archive = Archive([*OFFERS, "drv-580=580.119-1", "fm=580.119-1", "libdrv=580.119-1"], NEEDS, fails="fm=580.119-1")
     archive.packages = {"drv-580": "580.95-1", "fm": "580.95-1", "libdrv": "580.95-1"}
     archive.holds = set(archive.packages)
-    result = run(archive, state="upgraded")
+    result = run(archive, state="latest")
     assert result["failed"] and result["rolled_back"]
     assert "dpkg: error processing package\nthe versions of before are installed and held again" in result["msg"]
     assert archive.packages == {"drv-580": "580.95-1", "fm": "580.95-1", "libdrv": "580.95-1"}
@@ -235,20 +235,6 @@ def test_a_build_without_a_log_or_without_words_in_it(tmp_path: Path) -> None:
     assert dkms.telling("\n".join([*many, "make: *** [a] Error 1"])) == [*many[:10], many[-1], "make: *** [a] Error 1"]
 
 
-def test_what_the_scripts_of_packages_say_is_in_the_message() -> None:
-    """apt gives dpkg a terminal of its own, and says itself only that it failed."""
-    answers = {
-        "install": (
-            100,
-            "Setting up d (1)\nError! Bad return status\n",
-            "E: Sub-process /usr/bin/dpkg returned an error code (1)",
-        )
-    }
-    apt = Apt(lambda words, **_: answers["install"], 1)
-    with pytest.raises(PackageError, match=r"(?s)Bad return status.*returned an error code"):
-        apt.install({"d": "1"})
-
-
 def test_what_goes_first_is_installed_alone_before() -> None:
     archive = Archive([*OFFERS, "pin=1-1"], NEEDS)
     pin = {"names": ["pin"], "first": True, "optional": True, "hold": False}
@@ -301,103 +287,3 @@ def test_a_hold_of_somebody_else_is_set_again() -> None:
     run(archive)
     assert "drv-extra" in archive.holds
     assert run(archive)["changed"] is False
-
-
-def test_strangers_are_those_of_another_version() -> None:
-    outlook = {"libdrv": "590.1-1", "drv": "580.1-1", "libc6": "2-1"}
-    assert plan.strangers(outlook, "drv", "580.1") == ["libdrv"]
-    assert plan.members(outlook, "drv", "580.1") == ["drv"]
-
-
-# --- words for the package managers
-
-
-class Commands:
-    """Remembers the command lines and answers by their beginning."""
-
-    def __init__(self, answers: dict[str, tuple[int, str, str]] | None = None) -> None:
-        self.answers, self.lines = answers or {}, []
-
-    def __call__(self, argv: list[str], **_: Any) -> tuple[int, str, str]:
-        self.lines.append(" ".join(argv))
-        return next((answer for begin, answer in self.answers.items() if begin in self.lines[-1]), (0, "", ""))
-
-
-def test_words_for_dnf() -> None:
-    listing = "nvidia-open-3:580.95.05-1.el9.*\ndkms-0:3.2.1-1.el9.*\n"
-    commands = Commands(
-        {"versionlock list": (0, listing, ""), "rpm -qa": (0, "bash|0:5.1-9.el9\nnvidia-open|3:580.95.05-1.el9\n", "")}
-    )
-    dnf = Dnf(commands, 60)
-    assert dnf.held() == {"nvidia-open", "dkms"}
-    assert dnf.installed() == {"bash": "5.1-9.el9", "nvidia-open": "3:580.95.05-1.el9"}
-    dnf.install({"nvidia-open": "3:580.95.05-1.el9"})
-    dnf.hold({"nvidia-open": "3:580.95.05-1.el9"})
-    dnf.unhold(["nvidia-open"])
-    assert commands.lines[2:] == [
-        "dnf -q -y --allowerasing --setopt=install_weak_deps=False install nvidia-open-3:580.95.05-1.el9",
-        "dnf -q versionlock add nvidia-open-3:580.95.05-1.el9",
-        "dnf -q versionlock delete nvidia-open",
-    ]
-
-
-def test_words_for_apt() -> None:
-    commands = Commands({"showhold": (0, "fm\nlibc6:amd64\n", ""), "-y purge": (0, "", "")})
-    apt = Apt(commands, 60)
-    assert apt.held() == {"fm", "libc6"}
-    apt.install({"fm": "580.95-1"})
-    assert commands.lines[-1].endswith(
-        "--no-install-recommends --allow-downgrades --allow-change-held-packages install fm=580.95-1"
-    )
-    apt.refresh(["/etc/apt/sources.list.d/x.sources"])
-    assert "APT::Update::Error-Mode=any -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/x.sources" in commands.lines[-1]
-    failing = Apt(Commands({"apt-get": (100, "", "E: The repository is not signed.\n")}), 60)
-    with pytest.raises(PackageError, match="not signed"):
-        failing.refresh([])
-
-
-def test_a_simulation_with_a_removal() -> None:
-    text = (
-        "Remv nvidia-driver-pinning-580 [580-1]\n"
-        "Inst nvidia-utils-580 [580.95.05-1] (580.105.08-1 fullrank tests:flat [all]) []\n"
-        "Inst nvlsm (2025.10.14-1 fullrank tests:flat [all])\nConf nvlsm (2025.10.14-1 x [all])\n"
-    )
-    found = manager.parse_simulation(text)
-    assert found.install == {"nvidia-utils-580": "580.105.08-1", "nvlsm": "2025.10.14-1"}
-    assert found.remove == ("nvidia-driver-pinning-580",)
-
-
-# --- files
-
-
-def file(path: Path, **more: Any) -> dict[str, Any]:
-    return {
-        "path": str(path),
-        "content": "a\n",
-        "mode": "0644",
-        "comment": "#",
-        "ours": False,
-        "state": "present",
-        **more,
-    }
-
-
-def test_a_file_of_ours_is_replaced_and_removed(tmp_path: Path) -> None:
-    path = tmp_path / "d/x.conf"
-    node_files.bring(file(path))
-    assert path.read_text() == f"# {node_files.OURS}\na\n"
-    assert node_files.read(path) == node_files.wanted(file(path)), "a second run changes nothing"
-    node_files.bring(file(path, content="b\n", mode="0600"))
-    assert (path.read_text().splitlines()[1], path.stat().st_mode & 0o777) == ("b", 0o600)
-    node_files.bring(file(path, state="absent"))
-    assert list(path.parent.iterdir()) == []
-
-
-def test_somebody_elses_file_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "cuda.list"
-    path.write_text("deb http://x /\n")
-    node_files.bring(file(path, state="absent"))
-    assert (tmp_path / "cuda.list.save").read_text() == "deb http://x /\n" and not path.exists()
-    path.write_text("mine\n")
-    node_files.bring(file(path))
-    assert (tmp_path / "cuda.list.save").read_text() == "mine\n" and node_files.OURS in path.read_text()

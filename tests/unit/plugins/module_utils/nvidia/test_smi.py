@@ -243,7 +243,7 @@ def test_the_module_runs_the_nvidia_smi_of_the_path(tmp_path: Path) -> None:
         f'#!/bin/sh\n[ "$1" = -q ] && exec cat "{recorded.DATA}/nvidia_smi/rtx-pro-6000-v13.xml"\nexit 0\n'
     )
     stand_in.chmod(0o755)
-    done = run_module("gpu_facts", {"_ansible_check_mode": True}, path=str(tmp_path))
+    done = run_module("gpu_info", {"_ansible_check_mode": True}, path=str(tmp_path))
     assert done["changed"] is False
     assert done["driver_version"] == "590.44.01"
     assert done["gpus"][0]["compute_capability"] == "12.0"

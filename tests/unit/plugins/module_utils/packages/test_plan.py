@@ -165,3 +165,9 @@ def test_rdma_of_ubuntu_as_far_as_its_listings_go() -> None:
     ):
         targets = plan.settle_by([entry(names[name], {})], [], offered(listing))
         assert targets.versions == {name: version}
+
+
+def test_mismatched_are_those_of_another_version() -> None:
+    outlook = {"libdrv": "590.1-1", "drv": "580.1-1", "libc6": "2-1"}
+    assert plan.mismatched(outlook, "drv", "580.1") == ["libdrv"]
+    assert plan.members(outlook, "drv", "580.1") == ["drv"]

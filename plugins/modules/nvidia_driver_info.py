@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: nvidia_driver_plan
+module: nvidia_driver_info
 short_description: What a node's GPUs need of a driver, what is there, and what stands in the way
 version_added: 0.1.0
 description:
@@ -74,14 +74,14 @@ extends_documentation_fragment:
   - fullrank.serving.attributes
 seealso:
   - module: fullrank.serving.held_packages
-  - module: fullrank.serving.gpu_facts
+  - module: fullrank.serving.gpu_info
 author:
   - The fullrank authors (@fullrank)
 """
 
 EXAMPLES = r"""
 - name: Know what this node needs
-  fullrank.serving.nvidia_driver_plan:
+  fullrank.serving.nvidia_driver_info:
     source: repository
     version: 580.95.05
   register: plan

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: gpu_facts
+module: gpu_info
 short_description: The NVIDIA GPUs of a node, as they are
 version_added: 0.1.0
 description:
@@ -29,14 +29,14 @@ options:
 extends_documentation_fragment:
   - fullrank.serving.attributes
 seealso:
-  - module: fullrank.serving.rdma_facts
+  - module: fullrank.serving.rdma_info
 author:
   - The fullrank authors (@fullrank)
 """
 
 EXAMPLES = r"""
 - name: Know the GPUs
-  fullrank.serving.gpu_facts:
+  fullrank.serving.gpu_info:
   register: gpu
 
 - name: Say what there is

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: rdma_plan
+module: rdma_stack_info
 short_description: What a node's RDMA cards need of software, what is there, and what stands in the way
 version_added: 0.1.0
 description:
@@ -14,11 +14,10 @@ description:
   - Fails with all findings at once when the stack cannot be installed as it is wanted. A node without RDMA cards is an
     answer.
 options:
-  state:
-    description: Plan to bring the stack into service, or to take away what was brought.
-    type: str
-    choices: [present, absent]
-    default: present
+  removal:
+    description: Return what removes the installed stack instead of what installs the wanted one. Other options are ignored then.
+    type: bool
+    default: false
   source:
     description: Where the software comes from - the distribution, DOCA-OFED, or MLNX_OFED.
     type: str
@@ -62,15 +61,15 @@ options:
 extends_documentation_fragment:
   - fullrank.serving.attributes
 seealso:
-  - module: fullrank.serving.rdma_facts
-  - module: fullrank.serving.rdma_audit
+  - module: fullrank.serving.rdma_info
+  - module: fullrank.serving.rdma_audit_info
 author:
   - The fullrank authors (@fullrank)
 """
 
 EXAMPLES = r"""
 - name: Know what this node needs
-  fullrank.serving.rdma_plan:
+  fullrank.serving.rdma_stack_info:
     source: doca
     version: 3.2.1
     repository_url: https://linux.mellanox.com/public/repo/doca
@@ -175,7 +174,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.rdma import node 
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import plan as rdma_plan
 
 OPTIONS = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "removal": {"type": "bool", "default": False},
     "source": {"type": "str", "choices": ["inbox", "doca", "mlnx_ofed"], "default": "inbox"},
     "version": {"type": "str", "default": ""},
     "repository_url": {"type": "str", "default": ""},
@@ -192,7 +191,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     given = module.params
     node = rdma_node.collect(Host(given["hardware_root"]), Host())
-    plan = rdma_plan.make(node, given) if given["state"] == "present" else rdma_plan.unmake(node)
+    plan = rdma_plan.unmake(node) if given["removal"] else rdma_plan.make(node, given)
     failures = [one for one in plan["findings"] if one["status"] == "fail"]
     if failures:
         module.fail_json(msg=report(failures), **plan)

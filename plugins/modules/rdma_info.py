@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: rdma_facts
+module: rdma_info
 short_description: The RDMA devices and network interfaces of a node, as they are
 version_added: 0.1.0
 description:
@@ -23,14 +23,14 @@ options:
 extends_documentation_fragment:
   - fullrank.serving.attributes
 seealso:
-  - module: fullrank.serving.gpu_facts
+  - module: fullrank.serving.gpu_info
 author:
   - The fullrank authors (@fullrank)
 """
 
 EXAMPLES = r"""
 - name: Know the fabric
-  fullrank.serving.rdma_facts:
+  fullrank.serving.rdma_info:
   register: rdma
 
 - name: Show the ports that are up

@@ -5,17 +5,21 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: host_tuning_plan
-short_description: What it takes to bring a node's settings to what engines want, or back
+module: host_tuning
+short_description: Kernel settings, limits, huge pages, swap, clock and firewall of a node
 version_added: 0.1.0
 description:
-  - Reads kernel settings, limits, swap, time synchronisation and the firewall, and says which values, files and commands
-    are missing. It changes nothing.
-  - Knows a list of settings, each with its reason and source; another key, or a value that a setting does not take, is
-    refused, all of them at once.
+  - Brings the settings of a node to the given values, in the running kernel and for the next boot, and restores the values of
+    before with O(state=absent).
+  - Knows a table of settings, each with its reason and source. Another key, or a value that a setting does not take, is refused;
+    all such findings are reported together, before anything changes.
+  - Before its first change it records the present values in C(/var/lib/fullrank/host_tuning.json). A setting that is no longer
+    wanted gets its recorded value back.
+  - Writes drop-in files of its own only. A file that another administrator wrote and that is read later wins; this is a finding.
+  - Tells systemd to read its settings again, except while ranks run, whose containers can lose their GPUs by it.
 options:
   state:
-    description: V(present) plans towards the options, V(absent) back to what was found before the first change.
+    description: V(present) applies the options, V(absent) restores what was recorded before the first change.
     type: str
     choices: [present, absent]
     default: present
@@ -58,74 +62,70 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - fullrank.serving.attributes
-seealso:
-  - module: fullrank.serving.host_tuning_apply
+attributes:
+  check_mode:
+    description: Returns the same values without changing anything.
+    support: full
+  diff_mode:
+    description: Shows values and files before and after, and the commands.
+    support: full
+  idempotent:
+    description: Values, files and services that are as wanted are not touched.
+    support: full
 author:
   - The fullrank authors (@fullrank)
 """
 
 EXAMPLES = r"""
-- name: Know what is missing
-  fullrank.serving.host_tuning_plan:
+- name: Tune the node
+  fullrank.serving.host_tuning:
     sysctl: {net.core.somaxconn: 8192}
     limits: {nofile: 1048576}
-  register: plan
+
+- name: Restore the values of before
+  fullrank.serving.host_tuning:
+    state: absent
 """
 
 RETURN = r"""
 pending:
-  description: Whether M(fullrank.serving.host_tuning_apply) has something to do.
+  description: Whether anything differs from the wish; after a run without check mode, whether anything did.
   returned: always
   type: bool
 values:
-  description: Path in C(/proc/sys) or C(/sys) to the value to write.
+  description: Path in C(/proc/sys) or C(/sys) to the value that was written, or would be.
   returned: always
   type: dict
-before:
-  description: The same paths to what they hold.
-  returned: always
-  type: dict
-first:
-  description: What was found before the first change, to be recorded.
-  returned: always
-  type: dict
+  sample: {/proc/sys/net/core/somaxconn: "8192"}
 commands:
-  description: Commands to run after that.
+  description: Commands that were run, or would be, each as a list of words.
   returned: always
   type: list
   elements: list
-files:
-  description: For M(fullrank.serving.node_files).
+changed_paths:
+  description: Files that were written or removed, or would be.
   returned: always
   type: list
-  elements: dict
-reload_ok:
-  description: Whether systemd may be told to read its settings again. Not while ranks run.
-  returned: always
-  type: bool
-reload_pending:
-  description: Whether systemd has other limits than its files say.
-  returned: always
-  type: bool
+  elements: str
 findings:
-  description: What stands in the way, or deserves a look.
+  description: What prevents the change, or deserves attention - C(id), C(status), C(where), C(message), C(remedy).
   returned: always
   type: list
   elements: dict
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning import firewall
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning import plan as host_tuning_plan
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning.settings import LIMITS
-from ansible_collections.fullrank.serving.plugins.module_utils.node import system
+from ansible_collections.fullrank.serving.plugins.module_utils.node import managed_files, system
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 
 RECORD = "/var/lib/fullrank/host_tuning.json"
@@ -196,15 +196,85 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
+class Tuning:
+    """One plan and its application to the node."""
+
+    def __init__(self, module: AnsibleModule, facts: host_tuning_plan.Facts, plan: Mapping[str, Any]) -> None:
+        self.module = module
+        self.plan = plan
+        self.restores = module.params["state"] == "absent"
+        self.files = managed_files.differing(plan["files"])
+        self.paths = [entry["path"] for entry in self.files]
+        self.reloads = bool(self.files or plan["reload_pending"]) and plan["reload_ok"]
+        clocks = {host_tuning_plan.CHRONY_FILE, host_tuning_plan.TIMESYNCD_FILE}.intersection(self.paths)
+        active = [name for name, state in facts.units.items() if state.get("ActiveState") == "active"]
+        self.restarts = [name for name in active if name in host_tuning_plan.TIME_UNITS] if clocks else []
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.plan["pending"] or self.files)
+
+    def apply(self) -> None:
+        if self.restores:  # the commands disable units whose files go next
+            self.write_values()
+            Path(RECORD).unlink(missing_ok=True)
+            self.write_files()
+        else:  # the record first: it must hold what was found before any change
+            write(Path(RECORD), json.dumps(self.plan["first"], indent=2, sort_keys=True) + "\n", 0o644)
+            self.write_files()
+            self.write_values()
+        if self.restarts:
+            self.module.run_command(["systemctl", "try-restart", *self.restarts], check_rc=True)
+
+    def write_files(self) -> None:
+        for entry in self.files:
+            managed_files.apply(entry)
+        if self.reloads:
+            self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
+
+    def write_values(self) -> None:
+        for path, value in self.plan["values"].items():
+            self.set(path, value)
+        for command in self.plan["commands"]:
+            self.module.run_command(command, check_rc=True)
+
+    def set(self, path: str, value: str) -> None:
+        """Write one value and read it back. The kernel sets aside fewer huge pages without an error when memory is short."""
+        try:
+            Path(path).write_text(f"{value}\n")
+        except OSError as error:
+            self.module.fail_json(msg=f"{path}: the kernel refuses {value!r}: {error.strerror}")
+        held = host_tuning_plan.current(Path(path).read_text())
+        if held != value:
+            self.module.fail_json(msg=f"{path}: {value!r} was written, but the kernel holds {held!r}")
+
+    def diff(self) -> list[dict[str, str]]:
+        before = "".join(f"{path} = {value}\n" for path, value in self.plan["before"].items())
+        after = "".join(f"{path} = {value}\n" for path, value in self.plan["values"].items())
+        after += "".join(f"run {' '.join(words)}\n" for words in self.plan["commands"])
+        return [*map(managed_files.diff, self.files), {"before": before, "after": after}]
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     given = module.params
     facts = collect(Host(), given)
     plan = host_tuning_plan.make(facts, given) if given["state"] == "present" else host_tuning_plan.unmake(facts)
-    failures = [one for one in plan["findings"] if one["status"] == "fail"]
-    if failures:
-        module.fail_json(msg=report(failures), **plan)
-    module.exit_json(changed=False, **plan)
+    findings = plan["findings"]
+    if failures := [one for one in findings if one["status"] == "fail"]:
+        module.fail_json(msg=report(failures), findings=findings)
+    tuning = Tuning(module, facts, plan)
+    result = {
+        "pending": tuning.changed or tuning.reloads,
+        "values": plan["values"],
+        "commands": plan["commands"],
+        "changed_paths": tuning.paths,
+        "findings": findings,
+        **({"diff": tuning.diff()} if module._diff else {}),
+    }
+    if result["pending"] and not module.check_mode:
+        tuning.apply()
+    module.exit_json(changed=tuning.changed, **result)
 
 
 if __name__ == "__main__":

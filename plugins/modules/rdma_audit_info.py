@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: rdma_audit
+module: rdma_audit_info
 short_description: Whether a node's RDMA stack is as it was wanted, and what else is set on its fabric
 version_added: 0.1.0
 description:
@@ -35,7 +35,7 @@ options:
 extends_documentation_fragment:
   - fullrank.serving.attributes
 seealso:
-  - module: fullrank.serving.rdma_plan
+  - module: fullrank.serving.rdma_stack_info
   - plugin: fullrank.serving.rdma_report
     plugin_type: filter
 author:
@@ -44,7 +44,7 @@ author:
 
 EXAMPLES = r"""
 - name: Look at the fabric of each node
-  fullrank.serving.rdma_audit:
+  fullrank.serving.rdma_audit_info:
     source: inbox
   register: audit
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: container_toolkit_plan
+module: container_toolkit_info
 short_description: What a node needs so that containers see its GPUs
 version_added: 0.1.0
 description:
@@ -44,7 +44,7 @@ author:
 
 EXAMPLES = r"""
 - name: Know what this node needs
-  fullrank.serving.container_toolkit_plan:
+  fullrank.serving.container_toolkit_info:
     version: "1.18"
     repository: https://nvidia.github.io/libnvidia-container
   register: plan
