@@ -11,6 +11,9 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding
@@ -55,7 +58,7 @@ class ActionModule(ControllerAction):
             ),
         ]
         for one, expected, prefix in checked:
-            hosts = {host: _Complete(self._templar, task_vars["hostvars"], host) for host in one.hosts}
+            hosts = {host: _Complete(self._loader, task_vars["hostvars"], host) for host in one.hosts}
             values, mistakes = checked_variables(one, hosts, expected)
             variables = values | variables
             findings += mistakes
@@ -79,9 +82,9 @@ class _Complete(Mapping[str, Any]):
     addresses, their keys) are made of those of other hosts.
     """
 
-    def __init__(self, templar: Any, hostvars: Any, host: str) -> None:
+    def __init__(self, loader: DataLoader, hostvars: HostVars, host: str) -> None:
         self._raw = hostvars.raw_get(host)
-        self._templar = templar.copy_with_new_env(available_variables={**self._raw, "hostvars": hostvars})
+        self._templar = Templar(loader=loader, variables={**self._raw, "hostvars": hostvars})
 
     def __getitem__(self, name: str) -> Any:
         return self._templar.template(self._raw[name])

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
-from ansible.parsing.vault import EncryptedString, VaultedValue
+from ansible.parsing.vault import VaultHelper
 from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures, tables
@@ -71,10 +71,10 @@ def keep(folder: Path, files: dict[str, str]) -> None:
 
 def vaulted(value: Any) -> list[str]:
     """All strings in a tree of variables that came out of a vault."""
-    if isinstance(value, EncryptedString):
+    if VaultHelper.get_ciphertext(value, with_tags=False) is not None:
         return [str(value)]
     if isinstance(value, dict):
         return [secret for one in value.values() for secret in vaulted(one)]
     if isinstance(value, (list, tuple)):
         return [secret for one in value for secret in vaulted(one)]
-    return [str(value)] if isinstance(value, str) and VaultedValue.is_tagged_on(value) else []
+    return []

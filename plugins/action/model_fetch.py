@@ -69,6 +69,7 @@ class ActionModule(ActionBase):
     def _send(self, given: dict[str, Any]) -> None:
         """Put into the partial folder what the node does not have: whole files, as the connection plugins know no parts."""
         arrived = f"{given['path'].rstrip('/')}/{plan.ARRIVED}"
+        temporary = ""  # of one file after the other; Ansible removes its folder when the task ends
         for number, one in enumerate(given["files"], 1):
             final = f"{given['path'].rstrip('/')}/{one['path']}"
             if one["sha256"] in (self._checksum(final), self._checksum(f"{arrived}/{one['path']}")):
@@ -81,15 +82,13 @@ class ActionModule(ActionBase):
                 f"sending {one['path']} ({fetch_progress.amount(one['size'])}), {number} of {len(given['files'])} files"
             )
             Display().display(f"  {self.task_vars['inventory_hostname']}: {text}")
-            temporary = self._connection._shell.join_path(self._make_tmp_path(), "file")
+            temporary = temporary or f"{self._make_tmp_path()}/file"
             self._connection.put_file(str(Path(given["repo"]) / one["path"]), temporary)
             self._execute_module(
                 "ansible.builtin.copy",
                 {"src": temporary, "dest": f"{arrived}/{one['path']}", "remote_src": True, "mode": "0644"},
                 task_vars=self.task_vars,
             )
-            self._remove_tmp_path(self._connection._shell.tmpdir, force=True)
-            self._connection._shell.tmpdir = None
 
     def _checksum(self, path: str) -> str:
         told = self._execute_module(

@@ -117,7 +117,6 @@ def test_the_tarball_holds_the_collection_and_nothing_else(tarball: Path) -> Non
         "plugins",
         "roles",
         "site.yml",
-        "tests",
     }
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+from ansible.plugins.loader import init_plugin_loader
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-_AnsibleCollectionFinder(paths=[str(CHECKOUT / "collections")])._install()
+init_plugin_loader([str(CHECKOUT / "collections")])

@@ -22,16 +22,15 @@ Run = Callable[..., "tuple[int, str, str]"]
 
 
 def run_module(name: str, args: dict[str, object], path: str = "") -> dict[str, object]:
-    """The module as a program of its own, with its arguments on stdin, as on a node."""
+    """The result of the module, run as a program of its own, as on a node. path: folders before the system's own in its PATH."""
     code = (
         f"import sys; sys.path.insert(0, {str(CHECKOUT / 'collections')!r})\n"
-        "from ansible.module_utils import basic\n"
-        "basic._ANSIBLE_PROFILE = 'legacy'\n"
-        f"from ansible_collections.fullrank.serving.plugins.modules.{name} import main\nmain()"
+        "from ansible.module_utils.testing import patch_module_args\n"
+        f"from ansible_collections.fullrank.serving.plugins.modules.{name} import main\n"
+        f"with patch_module_args({args!r}):\n    main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": args}),
         env={"PATH": f"{path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+from ansible.plugins.loader import init_plugin_loader
 
-_AnsibleCollectionFinder(paths=[str(Path(__file__).resolve().parents[2] / "collections")])._install()
+init_plugin_loader([str(Path(__file__).resolve().parents[2] / "collections")])
 
 from chains import SIZES, Chain
 

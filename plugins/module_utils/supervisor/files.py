@@ -76,7 +76,7 @@ def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
         Path(units.group_config(name)): (as_config(config), 0o644, False),
         Path(units.group_secret(name)): (json.dumps(secret) + "\n", 0o600, True),
         **{program / file: (text, 0o644, False) for file, text in payload.files(agent, units.GROUP_PACKAGE).items()},
-        CHECK: (payload.text(check), 0o755, False),
+        CHECK: (f"#!/usr/bin/python3\n{payload.text(check)}", 0o755, False),
     }
 
 

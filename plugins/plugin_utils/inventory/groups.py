@@ -27,9 +27,12 @@ def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
     """The deployments in the inventory's order; None when there is no group ``deployments``.
 
     Ansible gives plugins the hosts of every group (``groups``), but not which group is whose child: that only the inventory
-    behind ``hostvars`` knows. This is the one place that looks there (docs/decisions/001).
+    behind ``hostvars`` knows. This is the one private attribute of ansible-core that the collection reads (docs/decisions/001).
     """
-    parent = task_vars["hostvars"]._inventory.groups.get(PARENT)
+    try:
+        parent = task_vars["hostvars"]._inventory.groups.get(PARENT)
+    except AttributeError as error:
+        raise RuntimeError(f"this version of ansible-core hides the child groups of {PARENT!r}: {error}") from None
     if parent is None:
         return None
     hosts = task_vars["groups"]

@@ -101,6 +101,11 @@ def test_a_file_has_its_mode_whatever_the_umask_and_leaves_nothing_beside_it(tmp
     assert [p.name for p in target.parent.iterdir()] == ["x.env"]
 
 
+def test_the_check_is_a_program_of_the_systems_python() -> None:
+    text, mode, _ = supervisor_files.supervisor_files(given(), "")[supervisor_files.CHECK]
+    assert (text.splitlines()[0], mode) == ("#!/usr/bin/python3", 0o755)
+
+
 def test_two_who_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
     """Two deployments of a machine share the program fullrank-check."""
     target = tmp_path / "check"
