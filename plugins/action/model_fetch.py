@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report import fetch_progress
@@ -62,7 +63,7 @@ class ActionModule(ActionBase):
         root = Path(given["repo"])
         include, exclude = given.get("include") or [], given.get("exclude") or []
         sizes = {path: size for path, size in weights_folder.sizes(root).items() if plan.chosen(path, include, exclude)}
-        Display().display(f"  reading {fetch_progress.amount(sum(sizes.values()))} below {root} on the controller")
+        Display().display(f"  reading {human.decimal(sum(sizes.values()))} below {root} on the controller")
         sums = weights_folder.hash_files(root, sorted(sizes))
         return [{"path": path, "size": sizes[path], "sha256": sums[path]} for path in sorted(sizes)]
 
@@ -78,9 +79,7 @@ class ActionModule(ActionBase):
             self._execute_module(
                 "ansible.builtin.file", {"path": folder, "state": "directory", "mode": "0755"}, task_vars=self.task_vars
             )
-            text = (
-                f"sending {one['path']} ({fetch_progress.amount(one['size'])}), {number} of {len(given['files'])} files"
-            )
+            text = f"sending {one['path']} ({human.decimal(one['size'])}), {number} of {len(given['files'])} files"
             Display().display(f"  {self.task_vars['inventory_hostname']}: {text}")
             temporary = temporary or f"{self._make_tmp_path()}/file"
             self._connection.put_file(str(Path(given["repo"]) / one["path"]), temporary)

@@ -268,7 +268,7 @@ def test_too_little_space_is_said_before_anything_is_fetched(fetch: Fetcher, hub
     (small_disk / "filler").write_bytes(bytes(30 << 20))
     fetch.into(small_disk / "model")
     told = fetch()
-    assert told["phase"] == "failed" and "GB free" in told["error"]
+    assert told["phase"] == "failed" and "free, and" in told["error"]
     assert hub.sent == 0
 
 

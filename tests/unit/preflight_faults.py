@@ -60,7 +60,7 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
     "full disk": (
         "disk-space",
         "fail",
-        "100.0 GiB free, 740.0 GiB needed: /data/models/r1 (weights: 700.0 GiB) + /data/docker",
+        "100 GiB free, 740 GiB needed: /data/models/r1 (weights: 700 GiB) + /data/docker",
         lambda root, wanted: node.space(root, data=100 * GIB, shm=100 * GIB),
     ),
     "disk with no room to work": (
@@ -79,7 +79,7 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
     "disk too small for a conversion": (
         "disk-space",
         "fail",
-        "800.0 GiB free, 840.0 GiB needed",
+        "800 GiB free, 840 GiB needed",
         lambda root, wanted: wanted["paths"][0].update(bytes=400 * GIB, copies=2),
     ),
     "dead NFS mount": (
@@ -193,7 +193,7 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
     "memlock of logins": (
         "memlock-login",
         "warn",
-        "8.0 MiB",
+        "8 MiB",
         write("proc/self/limits", "Max locked memory         8388608              unlimited            bytes"),
     ),
     "no driver": ("driver", "fail", "8 NVIDIA GPUs are on the bus", without(f"commands/{node.QUERY}")),

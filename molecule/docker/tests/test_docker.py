@@ -203,7 +203,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_stops(move: Role, n
     run = move("/small/docker")
     n1("umount /small")
     assert run.rc != 0 and run.changed == 0
-    assert "are needed at /small/docker, 1.0 MiB are free" in run.text
+    assert "are needed at /small/docker, 1 MiB are free" in run.text
     assert process(n1) == pid
 
 

@@ -37,20 +37,6 @@ def skipped(id: str, where: str, message: str, remedy: str = "", **data: Any) ->
     return check(id, SKIPPED, where, message, remedy, **data)
 
 
-def size(count: float) -> str:
-    """Bytes for people, in binary units.
-
-    >>> size(689 * 2**30)
-    '689.0 GiB'
-    """
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
-
-
 def report(problems: Sequence[Check]) -> str:
     """Failed checks as one message, a line each: what, where it was set, what to write instead."""
     head = f"{len(problems)} finding{'s' if len(problems) > 1 else ''}, nothing was changed"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, size
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
 
 CONTAINERD_ROOT = "/var/lib/containerd"
 # overlayfs, the storage of both, takes its upper layer from none of these (kernel: Documentation/filesystems/overlayfs.rst)
@@ -87,7 +88,7 @@ def _space(moves: Sequence[Move], places: Mapping[str, Place]) -> list[Check]:
     target, where = " and ".join(move.target for move in moves), moves[0].where
     remedy = "free some, choose another folder, or remove images that nobody needs (docker system prune)"
     if place.free_bytes < bytes_wanted:
-        message = f"{size(bytes_wanted)} are needed at {target}, {size(place.free_bytes)} are free"
+        message = f"{human.binary(bytes_wanted)} are needed at {target}, {human.binary(place.free_bytes)} are free"
         return [failed("root-space", where, message, remedy, needed=bytes_wanted, free=place.free_bytes)]
     if place.free_inodes is not None and place.free_inodes < inodes_wanted:
         message = f"{inodes_wanted} inodes are needed at {target}, {place.free_inodes} are free"

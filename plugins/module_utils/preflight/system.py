@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
     Check,
     failed,
     passed,
-    size,
     skipped,
     warned,
 )
@@ -121,15 +121,15 @@ def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Check]:
     if granted is None:
         return [skipped(id, "/proc/1/limits", "the limits of PID 1 could not be read")]
     may_raise = bool(parse_capabilities(host.read("/proc/1/status") or "") & 1 << CAP_SYS_RESOURCE)
-    asked = "unlimited" if needed < 0 else size(needed)
+    asked = "unlimited" if needed < 0 else human.binary(needed)
     if not _enough(granted[1], needed) and not may_raise:
-        message = f"{asked} is needed, but PID 1 has {size(granted[1])} at most and may not raise it"
+        message = f"{asked} is needed, but PID 1 has {human.binary(granted[1])} at most and may not raise it"
         remedy = "give the machine or container CAP_SYS_RESOURCE, or raise its own limit from outside"
         return [failed(id, "/proc/1/limits", message, remedy, hard_bytes=granted[1])]
     checks = [passed(id, "/proc/1/limits", f"systemd can grant {asked}")]
     login = parse_memlock(host.read("/proc/self/limits") or "")
     if login is not None and not _enough(login[0], needed):
-        message = f"a login has {size(login[0])}, {asked} is needed for what is started by hand or by a task"
+        message = f"a login has {human.binary(login[0])}, {asked} is needed for what is started by hand or by a task"
         remedy = "write `* - memlock unlimited` and `root - memlock unlimited` to /etc/security/limits.d/fullrank.conf"
         checks.append(warned("memlock-login", "/proc/self/limits", message, remedy, soft_bytes=login[0]))
     return checks
@@ -200,17 +200,17 @@ def _nothing_needed(entry: dict[str, Any]) -> Check:
 
 def _volume(target: str, volume: dict[str, Any], entries: list[dict[str, Any]], read_only: bool) -> Check:
     id, free, needed = "disk-space", volume["avail"], sum(entry["needed"] for entry in entries)
-    what = " + ".join(f"{entry['path']} ({entry['purpose']}: {size(entry['needed'])})" for entry in entries)
+    what = " + ".join(f"{entry['path']} ({entry['purpose']}: {human.binary(entry['needed'])})" for entry in entries)
     data = {"target": target, "free_bytes": free, "needed_bytes": needed, "paths": [entry["path"] for entry in entries]}
     if read_only:
         return failed(id, target, f"mounted read-only, but will be written: {what}", "mount it read-write", **data)
     if free < needed:
-        message = f"{size(free)} free, {size(needed)} needed: {what}"
+        message = f"{human.binary(free)} free, {human.binary(needed)} needed: {what}"
         return failed(id, target, message, "free space, or set these paths to a larger file system", **data)
     if free < needed * ROOM_TO_WORK:
-        message = f"{size(free)} free, {size(needed)} needed, which leaves no room to work: {what}"
+        message = f"{human.binary(free)} free, {human.binary(needed)} needed, which leaves no room to work: {what}"
         return warned(id, target, message, "free some space", **data)
-    return passed(id, target, f"{size(free)} free, {size(needed)} needed", **data)
+    return passed(id, target, f"{human.binary(free)} free, {human.binary(needed)} needed", **data)
 
 
 def _shm(host: Host, volume: dict[str, Any], wanted: dict[str, Any]) -> Check:
@@ -218,10 +218,10 @@ def _shm(host: Host, volume: dict[str, Any], wanted: dict[str, Any]) -> Check:
     if volume["fstype"] != "tmpfs":
         return failed(id, where, f"is no tmpfs but {volume['fstype']}", "mount a tmpfs there", **volume)
     if volume["avail"] >= needed:
-        return passed(id, where, f"{size(volume['avail'])} free", **volume)
+        return passed(id, where, f"{human.binary(volume['avail'])} free", **volume)
     if volume["size"] >= needed and _runs(host, wanted["own"]):
-        return passed(id, where, f"{size(volume['avail'])} free beside our own engine", **volume)
-    message = f"{size(volume['avail'])} free of {size(volume['size'])}, {size(needed)} needed"
+        return passed(id, where, f"{human.binary(volume['avail'])} free beside our own engine", **volume)
+    message = f"{human.binary(volume['avail'])} free of {human.binary(volume['size'])}, {human.binary(needed)} needed"
     total = needed + volume["size"] - volume["avail"]
     remedy = (
         f"remove what dead engines left there, or mount -o remount,size={total} /dev/shm, and the same in /etc/fstab"

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
+
 Run = Callable[..., "tuple[int, str, str]"]
 
 NOT_COPIED = ("cache", "static")
@@ -60,7 +62,7 @@ def room(data: Path, folder: Path) -> str:
     needed, free = size(data), shutil.disk_usage(there).free
     if needed <= free:
         return ""
-    return f"a backup of {data} takes {needed >> 20} MiB, and {there} has {free >> 20} MiB left"
+    return f"a backup of {data} takes {human.binary(needed)}, and {there} has {human.binary(free)} left"
 
 
 def save(run: Run, data: Path, folder: Path, database_url: str, about: dict[str, Any]) -> None:

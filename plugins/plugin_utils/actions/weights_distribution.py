@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import total_bytes, wrong_sizes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 
@@ -114,8 +115,8 @@ def room(path: str, host: str, manifest: Mapping[str, Any], copy: Copy) -> list[
     needed = sum(one["size"] for one in manifest["files"] if one["path"] in missing) - copy["partial_bytes"]
     if missing and needed + RESERVE_BYTES > copy["free_bytes"]:
         message = (
-            f"{needed / 1e9:.1f} GB of {total_bytes(manifest) / 1e9:.1f} GB are missing, and {copy['free_bytes'] / 1e9:.1f} GB "
-            f"are free; {RESERVE_BYTES / 1e9:.1f} GB must stay so"
+            f"{human.binary(needed)} of {human.binary(total_bytes(manifest))} are missing, and "
+            f"{human.binary(copy['free_bytes'])} are free; {human.binary(RESERVE_BYTES)} must stay so"
         )
         return [fail("disk-full", f"{path} on {host}", message, "make room, or move model_path to a larger disk")]
     return []

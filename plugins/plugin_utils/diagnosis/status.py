@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common import text_table
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import label
 
@@ -59,18 +60,6 @@ def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
     return {"unit": unit, "since": since, "pid": state["pid"], "health": health}
 
 
-def age(seconds: int | None) -> str:
-    """``3661`` as ``1h01m``."""
-    if seconds is None:
-        return "-"
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{days}d{hour:02d}h"
-    return f"{hours}h{minute:02d}m" if hours else f"{minutes}m{second:02d}s"
-
-
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows as lines of a table, a heading first; without the replica where no deployment has several."""
     headings, details = columns(rows)
@@ -82,7 +71,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             str(row["rank"]),
             str(row["host"]),
             str(row["unit"]),
-            age(row["since"]),
+            human.age(row["since"]),
             str(row["pid"] or "-"),
             str(row["health"]),
             *more,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import (
     CONTEXT,
@@ -33,7 +34,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.kv_cache i
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import capability_findings, divisibility
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import GIB, Line, gib, line
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import GIB, MIB, Line, line
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import Weights, per_gpu
 
 FEWEST_TOKENS = 2048
@@ -144,9 +145,10 @@ def _verdict_findings(question: Question, answer: Fit, most: Budget, wanted: int
     engine, per_token = question.engine, answer.kv_per_token_per_gpu
     option = FRACTION.get(engine.name, "gpu_memory_utilization")
     where = f"engine_args.{option}"
-    room = f"weights take {gib(answer.weights)} of {question.gpu.memory_mib / 1024:.1f} GiB on each {question.gpu.name}"
+    memory = human.binary(question.gpu.memory_mib * MIB)
+    room = f"weights take {human.binary(answer.weights)} of {memory} on each {question.gpu.name}"
     if answer.verdict == "does not fit":
-        beside = f"{gib(most.kv)} are left" if most.kv >= 0 else f"{gib(-most.kv)} are missing"
+        beside = f"{human.binary(most.kv)} are left" if most.kv >= 0 else f"{human.binary(-most.kv)} are missing"
         message = f"{room}; {beside} at {option} {most.fraction:g}"
         remedy = "more GPUs per replica, larger GPUs or a smaller (quantized) checkpoint"
         return [finding("fail", "does-not-fit", "parallel", message, remedy)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Question
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
@@ -30,7 +31,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search imp
     smallest_nodes,
     tried,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import gib, mapping, whole
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import mapping, whole
 
 SAME = ("gpu", "memory_mib", "compute_capability", "gpus")
 
@@ -172,7 +173,7 @@ def _reasons(asked: Question, there: Nodes, chosen: Choice, replicas: int, fewes
     sizes, shape = chosen.sizes, asked.loaded.shape
     group = sizes.tp * sizes.pp
     reasons = [
-        f"{gib(asked.loaded.total)} of weights and {asked.wish.concurrency} x {asked.context} tokens of KV want"
+        f"{human.binary(asked.loaded.total)} of weights and {asked.wish.concurrency} x {asked.context} tokens of KV want"
         f" {group} x {asked.gpu.name} per replica"
     ]
     if sizes.tp > there.nvlink:

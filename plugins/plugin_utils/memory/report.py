@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import FRACTION, engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, Wish, fit
@@ -18,7 +19,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
     MIB,
     at_least_one,
-    gib,
     mapping,
     whole,
 )
@@ -146,7 +146,7 @@ def _summary(asked: Question, sizes: Parallel, answer: Fit) -> str:
     if answer.verdict == "unknown":
         return "unknown: " + "; ".join(one["message"] for one in answer.findings if one["severity"] == "fail")
     return (
-        f"{answer.verdict}: {gib(answer.weights)} of weights on each of {sizes.gpus} x {asked.gpu.name}"
-        f" ({asked.gpu.memory_mib / 1024:.1f} GiB), {gib(answer.budget.kv)} for KV:"
+        f"{answer.verdict}: {human.binary(answer.weights)} of weights on each of {sizes.gpus} x {asked.gpu.name}"
+        f" ({human.binary(asked.gpu.memory_mib * MIB)}), {human.binary(answer.budget.kv)} for KV:"
         f" {answer.tokens} tokens, {answer.tokens // max(1, answer.context)} x {answer.context}"
     )

@@ -54,8 +54,3 @@ def parts(total: int, count: int) -> int:
 def line(label: str, formula: str, value: float, unit: str) -> Line:
     """One line of arithmetic. Bytes stay whole, everything else keeps three decimals."""
     return {"label": label, "formula": formula, "value": int(value) if unit != "GiB" else round(value, 3), "unit": unit}
-
-
-def gib(size: float) -> str:
-    """Bytes as people read them: ``79.7 GiB``."""
-    return f"{size / GIB:.1f} GiB"

@@ -7,21 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-
-def size(count: int) -> str:
-    """``65536`` as ``64 KiB``."""
-    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
-        if count >= 1 << power:
-            return f"{count / (1 << power):g} {unit}"
-    return f"{count} B"
-
-
-def duration(seconds: float) -> str:
-    """``0.00025`` as ``250 us``."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e6:.0f} us"
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 
 
 def _count(number: int, noun: str) -> str:
@@ -39,13 +25,13 @@ def lines(deployment: str, result: Mapping[str, Any], networks: Sequence[Mapping
     if result["all_reduce"]:
         text.append(f"{'ALL-REDUCE':<24}{'TIME':>10}{'BUS BANDWIDTH':>18}")
         text += [
-            f"{size(int(one['bytes'])):<24}{duration(one['seconds']):>10}{one['bus_gbps']:>11.3f} Gbit/s"
+            f"{human.binary(int(one['bytes'])):<24}{human.duration(one['seconds']):>10}{one['bus_gbps']:>11.3f} Gbit/s"
             for one in result["all_reduce"]
         ]
     if result["pairs"]:
         text.append(f"{'PAIR':<24}{'LATENCY':>10}{'EACH WAY':>18}")
         text += [
-            f"{' - '.join(one['nodes']):<24}{duration(one['latency_us'] / 1e6):>10}{one['gbps']:>11.3f} Gbit/s"
+            f"{' - '.join(one['nodes']):<24}{human.duration(one['latency_us'] / 1e6):>10}{one['gbps']:>11.3f} Gbit/s"
             for one in result["pairs"]
         ]
     return text

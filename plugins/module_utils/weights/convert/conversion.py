@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import fp8_checkpoint
@@ -188,7 +189,7 @@ def lacking_space(target: Path, shards: Sequence[Mapping[str, Any]]) -> str:
     need = sum(shard["size"] for shard in shards) + SPARE_BYTES
     if need <= free:
         return ""
-    return f"{target}: the conversion needs {need / GIB:.1f} GiB, {free / GIB:.1f} GiB are free on {place}"
+    return f"{target}: the conversion needs {human.binary(need)}, {human.binary(free)} are free on {place}"
 
 
 def write_job(work: Work, target: Path, shards: Sequence[Mapping[str, Any]], program: str, **options: Any) -> Path:

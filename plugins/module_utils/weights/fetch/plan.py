@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
+
 RUN = "/run/fullrank"
 """Where the program, its request and its progress lie while a fetch runs; gone with a reboot, as the unit is."""
 REQUEST = ".fullrank/request.json"
@@ -68,7 +70,7 @@ def lacking_space(path: str, needed: int, free: int) -> str:
     """Why the file system of ``path`` is too small for ``needed`` bytes more; empty when it is not."""
     if needed <= 0 or needed + SPARE_BYTES <= free:
         return ""
-    return f"the file system of {path} has {free / 1e9:.2f} GB free, and {needed / 1e9:.2f} GB are still to come"
+    return f"the file system of {path} has {human.binary(free)} free, and {human.binary(needed)} are still to come"
 
 
 def key(path: str) -> str:

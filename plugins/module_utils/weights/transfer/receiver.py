@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.server import CRC_HEADER
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.slices import (
     CHECKING,
@@ -281,10 +282,10 @@ class Receiver(Bringing):
         """Leave the node that gives ``rate`` bytes per second when another would give much more to each stream."""
         probed, each = self._probe(other, buffer), rate / self.streams
         name = other.upstream.name
-        say(f"{name} would give {probed / 1e6:.1f} MB/s, {current.name} gives {each / 1e6:.1f} MB/s to each stream")
+        say(f"{name} would give {human.rate(probed)}, {current.name} gives {human.rate(each)} to each stream")
         if probed <= FASTER * each:
             return False
-        self.route.leave(current, f"it is slow: {rate / 1e6:.1f} MB/s", MOST_HOLD_S)
+        self.route.leave(current, f"it is slow: {human.rate(rate)}", MOST_HOLD_S)
         return True
 
     def _probe(self, line: Line, buffer: memoryview) -> float:

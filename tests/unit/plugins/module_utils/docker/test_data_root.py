@@ -49,7 +49,7 @@ def test_two_moves_to_one_disk_need_room_for_both() -> None:
     other = Move("containerd", "/var/lib/containerd", "/data/containerd", "docker_containerd_root", 90 * GIB, 1)
     places = {MOVE.target: ROOM, other.target: ROOM}
     [problem] = data_root.check([MOVE, other], places, MOUNTS)
-    assert "/data/docker and /data/containerd" in problem["message"] and "100.0 GiB are free" in problem["message"]
+    assert "/data/docker and /data/containerd" in problem["message"] and "100 GiB are free" in problem["message"]
     assert data_root.check([MOVE, other], {**places, other.target: replace(ROOM, device=2)}, MOUNTS) == []
 
 

@@ -117,9 +117,9 @@ def test_shm_that_our_own_engine_holds_is_no_fault(root: Path) -> None:
     [
         (700 * GIB, 1, "pass", "nothing to be written: weights"),
         (670 * GIB, 2, "pass", "nothing to be written: weights"),  # people round sizes up
-        (650 * GIB, 1, "pass", "800.0 GiB free, 50.0 GiB needed"),
-        (0, 1, "pass", "800.0 GiB free, 700.0 GiB needed"),
-        (500 * GIB, 2, "fail", "800.0 GiB free, 900.0 GiB needed"),
+        (650 * GIB, 1, "pass", "800 GiB free, 50 GiB needed"),
+        (0, 1, "pass", "800 GiB free, 700 GiB needed"),
+        (500 * GIB, 2, "fail", "800 GiB free, 900 GiB needed"),
     ],
 )
 def test_weights_that_are_there_need_no_space(present: int, copies: int, status: str, part: str, root: Path) -> None:
@@ -249,14 +249,6 @@ def test_driver_of_a_cuda_version(cuda: str, expected: tuple[str | None, str | N
 def test_every_toolkit_driver_serves_its_major_release() -> None:
     for cuda, driver in nvidia_cuda.TOOLKIT_DRIVER.items():
         assert numbers(driver) >= numbers(nvidia_cuda.MAJOR_MINIMUM[int(cuda.split(".")[0])])
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [(0, "0 B"), (1023, "1023 B"), (8388608, "8.0 MiB"), (740 * GIB, "740.0 GiB"), (5 * 1024 * GIB, "5.0 TiB")],
-)
-def test_size(count: int, expected: str) -> None:
-    assert findings.size(count) == expected
 
 
 @pytest.mark.parametrize(

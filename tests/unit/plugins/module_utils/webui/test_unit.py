@@ -142,7 +142,7 @@ def test_a_backup_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "data/webui.db").write_bytes(b"x" * 2_000_000)
     assert backup.room(tmp_path / "data", tmp_path / "not/there/yet") == ""
     monkeypatch.setattr(backup.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
-    assert "takes 1 MiB" in backup.room(tmp_path / "data", tmp_path / "backups")
+    assert "takes 1.9 MiB, and" in backup.room(tmp_path / "data", tmp_path / "backups")
 
 
 def test_the_role_brings_the_list_of_its_default_version() -> None:

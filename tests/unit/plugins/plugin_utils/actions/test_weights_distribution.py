@@ -93,7 +93,7 @@ def test_all_that_stands_against_it_comes_at_once() -> None:
         ("same-address", "model_distribute_address of n3"),
         ("disk-full", f"{PATH} on n4"),
     ]
-    assert "4.0 GB of 4.0 GB are missing, and 4.0 GB are free" in findings[2]["message"]
+    assert "3.7 GiB of 3.7 GiB are missing, and 3.7 GiB are free; 1 GiB must stay so" in findings[2]["message"]
 
 
 def test_without_one_right_copy_nothing_is_guessed() -> None:

@@ -288,11 +288,6 @@ def test_status_rows_and_their_table() -> None:
     assert status.table(rows)[3] == "tiny        1        0     n3    inactive     -      7    down"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (59, "0m59s"), (3661, "1h01m"), (90061, "1d01h")])
-def test_ages(seconds: int | None, text: str) -> None:
-    assert status.age(seconds) == text
-
-
 bring_up_report = partial(bring_up.bring_up_report, tables.failures())
 
 

@@ -252,19 +252,3 @@ def test_numbers_for_programs_and_for_people() -> None:
         ["n1", "-", "n3", "200", "us", "0.050", "Gbit/s"]
     ]
     assert len(lines) == 1 + 2 + 4
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (comm_text.size(1023), "1023 B"),
-        (comm_text.size(2**10), "1 KiB"),
-        (comm_text.size(2**26), "64 MiB"),
-        (comm_text.size(2**30), "1 GiB"),
-        (comm_text.duration(0.000012), "12 us"),
-        (comm_text.duration(0.0342), "34.2 ms"),
-        (comm_text.duration(2.5), "2.5 s"),
-    ],
-)
-def test_sizes_and_durations_read_well(text: str, expected: str) -> None:
-    assert text == expected
