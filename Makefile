@@ -35,7 +35,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	ansible-playbook playbooks/status.yml -i inventories/local | grep -A3 DEPLOYMENT
 	@echo
 	@echo "Look around:   $(GROUND) list"
-	@echo "               $(GROUND) exec n1 journalctl -u fullrank-tiny -f"
+	@echo "               $(GROUND) exec n1 journalctl -u fullrank-rank@tiny -f"
 	@echo "               . $(VENV)/bin/activate; ansible-playbook site.yml -i inventories/local    (changes nothing)"
 	@echo "Tear down:     make down"
 

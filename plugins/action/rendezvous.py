@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.rank.units import (
-    container_name,
-    group_unit_name,
-    unit_name,
-)
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.rendezvous import agree, planned
@@ -33,7 +29,7 @@ class ActionModule(ControllerAction):
 
     def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         deployment, hosts = given["deployment"], given["hosts"]
-        own = (unit_name(deployment), container_name(deployment), group_unit_name(deployment))
+        own = (names.rank_unit(deployment), names.rank_container(deployment), names.supervisor_unit(deployment))
         label = given["label"] or deployment
         places, findings = agree(label, own, given["network"], hosts, given["facts"])
         if given["declared"]:

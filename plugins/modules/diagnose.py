@@ -95,7 +95,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact, snapshot
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 COMMAND_S = 20.0
@@ -123,14 +123,14 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    unit = units.unit_name(given["deployment"])
-    names = given["units"] or [unit, unit.replace(".service", "-group.service")]
-    states = [systemd_state.state(module.run_command, name) for name in names]
+    unit = names.rank_unit(given["deployment"])
+    wanted = given["units"] or [unit, names.supervisor_unit(given["deployment"])]
+    states = [systemd_state.state(module.run_command, name) for name in wanted]
     there = [state for state in states if state["exists"]]
     since = min((state["since"] for state in there if state["since"]), default=0)
     files = snapshot.collect(
         Host(timeout_s=COMMAND_S),
-        [state["unit"] for state in there] or names[:1],
+        [state["unit"] for state in there] or wanted[:1],
         since,
         given["log_lines"],
         given["venv"],

@@ -127,6 +127,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning impor
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning.settings import LIMITS
 from ansible_collections.fullrank.serving.plugins.module_utils.node import managed_files, system
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.state import engine_units
 
 RECORD = "/var/lib/fullrank/host_tuning.json"
 OPTIONS = {
@@ -158,7 +159,7 @@ def collect(host: Host, wanted: dict[str, Any]) -> host_tuning_plan.Facts:
             ("systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", *units),
             ("swapon", "--show=NAME", "--noheadings", "--raw"),
             ("systemctl", "show", *(f"--property={one}" for one, _unused in LIMITS.values())),
-            ("systemctl", "list-units", "--state=active", "--plain", "--no-legend", "fullrank-*.service"),
+            ("systemctl", "list-units", "--state=active", "--plain", "--no-legend", *engine_units()),
             ("nft", "-j", "list", "ruleset"),
             ("ufw", "status"),
             ("firewall-cmd", "--state"),

@@ -12,8 +12,8 @@ version_added: 0.1.0
 short_description: Remove a copy of weights, or the old revisions beside it
 description:
   - Removes only folders that hold a manifest or the beginnings of a fetch, so that a mistyped path costs nothing.
-  - Never removes what a unit of ours uses - a rank's C(fullrank-DEPLOYMENT.service) that names the folder, running or not, or a
-    fetch that runs.
+  - Never removes what a unit of ours uses - a rank's C(fullrank-rank@DEPLOYMENT.service) that names the folder, running or not,
+    or a fetch that runs.
 options:
   path:
     description: The folder to remove. It fails when the folder is in use. A fetch that runs into it must be stopped before.
@@ -71,17 +71,16 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, state
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import usage
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
 
-UNITS = Path("/etc/systemd/system")
-
 
 def unit_texts() -> dict[str, str]:
-    return {file.name: file.read_text() for file in UNITS.glob("fullrank-*.service")}
+    found = (file for one in state.engine_units() for file in Path(names.UNITS).glob(one))
+    return {file.name: file.read_text() for file in found}
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ module: rank
 version_added: 0.1.0
 short_description: Manage one rank of a deployment as systemd units, its engine and its supervisor
 description:
-  - Writes the launch of a rank, as M(fullrank.serving.engine_command) renders it, into C(fullrank-DEPLOYMENT.service). The
+  - Writes the launch of a rank, as M(fullrank.serving.engine_command) renders it, into C(fullrank-rank@DEPLOYMENT.service). The
     command of this unit is the engine in the foreground; logs are in the journal.
-  - Writes the rank's supervisor, C(fullrank-DEPLOYMENT-group.service), and starts, stops or removes it. The supervisors of all
-    ranks start the engines together, in rank order, and again when one of them is lost.
+  - Writes the rank's supervisor, C(fullrank-supervisor@DEPLOYMENT.service), and starts, stops or removes it. The supervisors of
+    all ranks start the engines together, in rank order, and again when one of them is lost.
   - C(fullrank-check DEPLOYMENT) on the node tells by its exit status whether the deployment is ready.
   - Tells whether what runs is what was written, so that callers restart a group only when they must.
 options:
@@ -192,6 +192,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common import cha
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import engine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 REMOVALS = 3
@@ -220,9 +221,9 @@ class Rank:
         self.module = module
         self.given: dict[str, Any] = module.params
         self.name: str = self.given["deployment"]
-        self.unit = units.unit_name(self.name)
-        self.group_unit = units.group_unit_name(self.name)
-        self.kept = Path(units.kept_launch(self.name))
+        self.unit = names.rank_unit(self.name)
+        self.supervisor_unit = names.supervisor_unit(self.name)
+        self.kept = Path(names.previous_launch(self.name))
         self.files = changes.Changes(module.check_mode)
         self.changed = False
         self.launch: dict[str, Any] = {}
@@ -232,7 +233,7 @@ class Rank:
         return state | {"enabled": self.supervisor()["enabled"]}
 
     def supervisor(self) -> dict[str, Any]:
-        return systemd_state.state(self.module.run_command, self.group_unit)
+        return systemd_state.state(self.module.run_command, self.supervisor_unit)
 
     def log(self, since: int, lines: int) -> list[str]:
         """The engine's last lines since the supervisor's start, which may have started it more than once."""
@@ -251,12 +252,12 @@ class Rank:
             return
         code, _unused, error = self.module.run_command(["systemctl", *words])
         if code:
-            lines = systemd_state.log(self.module.run_command, self.group_unit, self.supervisor()["since"], 20)
+            lines = systemd_state.log(self.module.run_command, self.supervisor_unit, self.supervisor()["since"], 20)
             self.module.fail_json(msg=f"systemctl {' '.join(words)}: {error.strip()}", log=lines)
 
     def written(self) -> list[Path]:
         """Every file of the rank that the last run wrote, but the supervisor's program."""
-        config, _unused = changes.read(Path(units.group_config(self.name)))
+        config, _unused = changes.read(Path(names.supervisor_config(self.name)))
         return supervisor_files.own_files(self.name, config)
 
     def present(self) -> None:
@@ -265,13 +266,13 @@ class Rank:
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.given["group"]["spec"]}
         self.launch["before"] = units.engine_of(before)
         self.keep(supervisor_files.spec_hash(before), launch["spec_hash"])
-        secret, _unused = changes.read(Path(units.group_secret(self.name)))
+        secret, _unused = changes.read(Path(names.supervisor_secret(self.name)))
         key = self.given["group_key"] or (json.loads(secret)["group_key"] if secret else "")
         self.bring(supervisor_files.engine_files(self.given, key) | supervisor_files.supervisor_files(self.given, key))
 
     def keep(self, old_hash: str, new_hash: str) -> None:
         """A launch that was ready once is kept when another one takes its place: the way back."""
-        good, _unused = changes.read(Path(units.ready_mark(self.name)))
+        good, _unused = changes.read(Path(names.ready_mark(self.name)))
         if not old_hash or old_hash == new_hash or good.strip() != old_hash:
             return
         files = {path: changes.read(path) for path in self.written() if path.exists()}
@@ -304,11 +305,11 @@ class Rank:
         if before := supervisor_files.before(text):
             self.files.write(self.kept, before, 0o600, f"{self.kept}: what was kept before\n")
         else:
-            self.files.remove([self.kept], Path(units.CONFIG))
+            self.files.remove([self.kept], Path(names.CONFIG))
 
     def bring(self, files: supervisor_files.Files) -> None:
         """These files and none of an earlier launch; a supervisor that runs reads them."""
-        touched = self.files.remove([path for path in self.written() if path not in files], Path(units.CONFIG))
+        touched = self.files.remove([path for path in self.written() if path not in files], Path(names.CONFIG))
         for path, (content, mode, secret) in files.items():
             ours = (
                 f"{path}: the supervisor's program, of another version\n" if supervisor_files.is_program(path) else ""
@@ -319,24 +320,24 @@ class Rank:
             self.systemctl("daemon-reload")
         read_by_it = [path for path in touched if supervisor_files.is_of_supervisor(self.name, path)]
         if read_by_it and self.supervisor()["active"] == "active":
-            self.systemctl("reload", self.group_unit)
+            self.systemctl("reload", self.supervisor_unit)
 
     def started(self) -> None:
         state = self.supervisor()
         if not state["exists"]:
-            self.module.fail_json(msg=f"{self.group_unit} is not there: run site.yml, which writes it")
+            self.module.fail_json(msg=f"{self.supervisor_unit} is not there: run site.yml, which writes it")
         if not self.module.check_mode:
-            Path(units.drain_mark(self.name)).unlink(missing_ok=True)
+            Path(names.drain_mark(self.name)).unlink(missing_ok=True)
         if not state["enabled"]:
-            self.systemctl("enable", "--quiet", self.group_unit)
+            self.systemctl("enable", "--quiet", self.supervisor_unit)
         if state["active"] not in ("active", "activating", "reloading"):
-            self.systemctl("start", self.group_unit)
+            self.systemctl("start", self.supervisor_unit)
 
     def stopped(self) -> None:
         state = self.supervisor()
         if state["enabled"]:
-            self.systemctl("disable", "--quiet", self.group_unit)
-        for unit in (self.group_unit, self.unit):
+            self.systemctl("disable", "--quiet", self.supervisor_unit)
+        for unit in (self.supervisor_unit, self.unit):
             if systemd_state.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
                 self.remove_containers()
@@ -346,7 +347,7 @@ class Rank:
 
     def remove_containers(self) -> None:
         """The unit on disk may be of another runtime than what ran, and then has stopped nothing."""
-        name = units.container_name(self.name)
+        name = names.rank_container(self.name)
         for runtime in ("docker", "podman", "nerdctl"):
             program = self.module.get_bin_path(runtime)
             if program and not self.module.check_mode:
@@ -370,11 +371,11 @@ class Rank:
 
     def absent(self) -> None:
         self.stopped()
-        files = [*self.written(), self.kept, Path(units.ready_mark(self.name))]
-        if not [one for one in Path(units.CONFIG).glob("*.group.json") if one not in files]:
+        files = [*self.written(), self.kept, Path(names.ready_mark(self.name))]
+        if not [one for one in Path(names.CONFIG).glob("*.supervisor.json") if one not in files]:
             files.append(supervisor_files.CHECK)
-        removed = self.files.remove(files, Path(units.CONFIG))
-        self.files.remove_folder(Path(units.group_program(self.name)))
+        removed = self.files.remove(files, Path(names.CONFIG))
+        self.files.remove_folder(Path(names.supervisor_program(self.name)))
         if removed:
             self.systemctl("daemon-reload")
 

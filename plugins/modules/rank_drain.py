@@ -59,8 +59,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import metrics
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check, decisions
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 
 NOTICED_S = 3.0
 """Routers ask the supervisor every second."""
@@ -103,8 +103,10 @@ def main() -> None:
         module.exit_json(changed=False)
     if module.check_mode:
         module.exit_json(changed=True)
-    config, secret = (json.loads(Path(file(name)).read_text()) for file in (units.group_config, units.group_secret))
-    Path(units.drain_mark(name)).touch()
+    config, secret = (
+        json.loads(Path(file(name)).read_text()) for file in (names.supervisor_config, names.supervisor_secret)
+    )
+    Path(names.drain_mark(name)).touch()
     began = time.monotonic()
     time.sleep(NOTICED_S)
     while (requests := left(config, secret["api_key"])) != 0 and time.monotonic() - began < module.params["timeout"]:

@@ -107,7 +107,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_routes, listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import shards
 
 
@@ -164,7 +164,7 @@ def main() -> None:
         listeners=listeners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
         incomplete=shards.not_whole(Path(given["weights"])) if given["weights"] else [],
-        group_key_digest=key_digest(Path(units.group_secret(given["deployment"]))) if given["deployment"] else "",
+        group_key_digest=key_digest(Path(names.supervisor_secret(given["deployment"]))) if given["deployment"] else "",
     )
 
 

@@ -111,8 +111,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion, metrics
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import smi
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 
@@ -149,9 +149,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    unit = units.unit_name(given["deployment"])
+    unit = names.rank_unit(given["deployment"])
     state = systemd_state.state(module.run_command, unit)
-    supervisor = systemd_state.state(module.run_command, units.group_unit_name(given["deployment"]))
+    supervisor = systemd_state.state(module.run_command, names.supervisor_unit(given["deployment"]))
     result: dict[str, Any] = {
         "rank_state": state,
         "engine": written_engine(state),

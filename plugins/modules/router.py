@@ -11,7 +11,7 @@ module: router
 version_added: 0.1.0
 short_description: Manage the routers of a node, one systemd unit for each deployment
 description:
-  - Writes C(fullrank-router-NAME.service), an nginx of its own with its configuration in C(/etc/fullrank/router), and the watcher
+  - Writes C(fullrank-router@NAME.service), an nginx of its own with its configuration in C(/etc/fullrank/router), and the watcher
     that tells it which replicas are ready. The nginx of the distribution and its sites are not touched.
   - What changes is taken over without an end to the requests that are being answered.
 options:
@@ -86,6 +86,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners as node_listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.router import files
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 UNITS = Path("/etc/systemd/system")
@@ -110,7 +111,7 @@ def obstacles(routes: list[dict[str, Any]], listeners: list[dict[str, Any]]) -> 
     for route in routes:
         for port, variable in ports(route).items():
             holder = holders.get(port)
-            if holder and holder["unit"] != files.unit_name(route["name"]):
+            if holder and holder["unit"] != names.router_unit(route["name"]):
                 who = f"{holder['command'] or 'a process that could not be seen'} (pid {holder['pid']}"
                 who += f", {holder['unit']})" if holder["unit"] else ")"
                 message = f"port {port} is in use by {who}"
@@ -185,17 +186,17 @@ class Routers:
             return
         program = self.write(files.program(), shown=False)
         differed = {name: self.write(files.files(route)) for name, route in self.routes.items()}
-        units = {name for name, paths in differed.items() if any(path.endswith(".service") for path in paths)}
-        if units:
+        rewritten = {name for name, paths in differed.items() if any(path.endswith(".service") for path in paths)}
+        if rewritten:
             self.systemctl("daemon-reload")
         for name, paths in differed.items():
-            unit = files.unit_name(name)
+            unit = names.router_unit(name)
             state = systemd_state.state(self.module.run_command, unit)
             if not state["enabled"]:
                 self.systemctl("enable", "--quiet", unit)
             if state["active"] not in ("active", "activating", "reloading"):
                 self.systemctl("start", unit)
-            elif name in units:
+            elif name in rewritten:
                 self.systemctl("restart", unit)
             elif paths or program:
                 self.systemctl("reload", unit)
@@ -204,9 +205,9 @@ class Routers:
         """The routes whose files are here."""
         return sorted(path.stem for path in Path(files.CONFIG).glob("*.json"))
 
-    def remove(self, names: list[str]) -> None:
-        for name in names:
-            unit = files.unit_name(name)
+    def remove(self, routes: list[str]) -> None:
+        for name in routes:
+            unit = names.router_unit(name)
             state = systemd_state.state(self.module.run_command, unit)
             if state["exists"] and state["enabled"]:
                 self.systemctl("disable", "--quiet", unit)
@@ -220,7 +221,7 @@ class Routers:
                     )
                     if not self.module.check_mode:
                         path.unlink()
-        if names:
+        if routes:
             self.systemctl("daemon-reload")
 
     def absent(self) -> None:
@@ -236,9 +237,8 @@ class Routers:
 
     def status(self, name: str) -> dict[str, Any]:
         """What the watcher says; empty when it says nothing."""
-        unit = files.unit_name(name).removesuffix(".service")
         try:
-            said: dict[str, Any] = json.loads(Path(f"/run/{unit}/status.json").read_text())
+            said: dict[str, Any] = json.loads(Path(files.run_folder(name), "status.json").read_text())
         except (OSError, ValueError):
             return {}
         return said
@@ -254,7 +254,7 @@ class Routers:
                 said = self.status(name)
             if said.get("config") != wanted or said["error"]:
                 why = said.get("error") or "it does not take over its configuration"
-                self.fail(files.unit_name(name), f"router of {name}: {why}")
+                self.fail(names.router_unit(name), f"router of {name}: {why}")
 
     def say(self) -> dict[str, Any]:
         """How each router is."""

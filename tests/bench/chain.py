@@ -28,7 +28,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 GROUND = str(CHECKOUT / "tests/ground/ground.py")
 RESULTS = CHECKOUT / ".cache/bench/chain.json"
 ENDPOINT = "http://10.77.0.11:8000/v1/completions"
-UNIT = "fullrank-tiny.service"
+UNIT = "fullrank-rank@tiny.service"
 LIMIT_S = 300
 
 

@@ -38,7 +38,7 @@ COMPLETIONS = f"http://{HEAD}:8000/v1/completions"
 NOTICE_S = float(os.environ.get("FAULTS_NOTICE_S", "10"))
 BACK_S = float(os.environ.get("FAULTS_BACK_S", "900"))
 CUT_S = 20
-UNIT = "fullrank-tiny.service"
+UNIT = "fullrank-rank@tiny.service"
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

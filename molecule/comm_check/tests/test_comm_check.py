@@ -80,11 +80,11 @@ def test_check_mode_sends_nothing_and_says_so(play: Callable[..., Any]) -> None:
 
 
 def test_a_deployment_that_serves_is_left_alone(play: Callable[..., Any], ground: Callable[..., str]) -> None:
-    ground("exec", "n2", "systemd-run --quiet --collect --unit=fullrank-wires sleep 300")
+    ground("exec", "n2", "systemd-run --quiet --collect --unit=fullrank-rank@wires sleep 300")
     try:
         run = play(PLAYBOOK)
     finally:
-        ground("exec", "n2", "systemctl stop fullrank-wires")
+        ground("exec", "n2", "systemctl stop fullrank-rank@wires")
     assert (run.rc, check(run)) == (0, {})
     assert "wires: the communication is not checked: it serves" in run.text
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-UNIT = "fullrank-boxed.service"
-NAME = "fullrank-boxed"
+UNIT = "fullrank-rank@boxed.service"
+NAME = "fullrank-rank-boxed"
 KEY = "sk-boxed-0123456789abcdef"
 
 
@@ -39,7 +39,7 @@ def inspected(host: Host, runtime: str = "docker") -> dict[str, Any]:
 def test_a_rank_is_a_container_in_the_foreground_of_its_unit(nodes: dict[str, Host], node: str) -> None:
     host = nodes[node]
     assert host.service(UNIT).is_running
-    assert host.service("fullrank-boxed-group.service").is_enabled  # which starts it
+    assert host.service("fullrank-supervisor@boxed.service").is_enabled  # which starts it
     assert containers(host) == [NAME]
     settings = inspected(host)["HostConfig"]
     assert (settings["NetworkMode"], settings["IpcMode"], settings["Privileged"]) == ("host", "host", False)
@@ -69,7 +69,7 @@ def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host], no
     assert KEY not in host.file(f"/etc/systemd/system/{UNIT}").content_string
     found = host.run(f"grep -rlF {KEY} /etc /run /var/lib/fullrank").stdout.split()
     # of the engine, and of the supervisor, which asks for completions
-    files = ["/etc/fullrank/boxed.group.secret.json", "/etc/fullrank/boxed.secret.env"] if node == "n1" else []
+    files = ["/etc/fullrank/boxed.supervisor.secret.json", "/etc/fullrank/boxed.secret.env"] if node == "n1" else []
     assert sorted(found) == files
     assert all(host.file(path).mode == 0o600 for path in found)
 

@@ -20,8 +20,8 @@ import pytest
 from testinfra.host import Host
 
 NET = os.environ.get("GROUND_NET", "10.77.0")
-UNIT = "fullrank-tiny.service"
-SUPERVISOR = "fullrank-tiny-group.service"
+UNIT = "fullrank-rank@tiny.service"
+SUPERVISOR = "fullrank-supervisor@tiny.service"
 HEAD, OTHER = f"{NET}.11", f"{NET}.12"
 ENDPOINT = f"http://{HEAD}:8000/v1"
 

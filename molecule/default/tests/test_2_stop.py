@@ -9,7 +9,7 @@ from typing import Any
 
 from testinfra.host import Host
 
-SUPERVISOR = "fullrank-tiny-group.service"
+SUPERVISOR = "fullrank-supervisor@tiny.service"
 
 
 def test_stop_ends_the_last_rank_first_and_only_once(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
@@ -34,6 +34,6 @@ def test_status_of_a_stopped_deployment(play: Callable[..., Any]) -> None:
 
 def test_what_was_stopped_stays_stopped_over_a_boot(nodes: dict[str, Host]) -> None:
     for host in nodes.values():
-        assert host.run("systemctl is-enabled fullrank-tiny-group").stdout.strip() == "disabled"
-        assert host.run("systemctl is-enabled fullrank-tiny").stdout.strip() == "static"
+        assert host.run("systemctl is-enabled fullrank-supervisor@tiny").stdout.strip() == "disabled"
+        assert host.run("systemctl is-enabled fullrank-rank@tiny").stdout.strip() == "static"
         assert host.run("fullrank-check tiny").rc == 2

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-UNIT = "fullrank-tiny.service"
+UNIT = "fullrank-rank@tiny.service"
 # what these tests are about comes after preflight and the gate between the ranks
 NO_GATE = {"comm_check_gate": False}
 STANDIN = {"engine_venv": "/opt/standins", "engine_dynamic_user": False, **NO_GATE}

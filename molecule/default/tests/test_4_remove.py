@@ -9,10 +9,10 @@ from typing import Any
 
 from testinfra.host import Host
 
-UNIT = "/etc/systemd/system/fullrank-tiny.service"
+UNIT = "/etc/systemd/system/fullrank-rank@tiny.service"
 OURS = (
     UNIT,
-    "/etc/systemd/system/fullrank-tiny-group.service",
+    "/etc/systemd/system/fullrank-supervisor@tiny.service",
     "/usr/local/lib/fullrank/tiny",
     "/usr/local/bin/fullrank-check",
 )
@@ -31,7 +31,7 @@ def test_remove_says_what_it_would_do_does_it_and_has_then_nothing_to_do(
     for host in nodes.values():
         assert not [path for path in OURS if host.file(path).exists]
         assert not host.check_output("find /etc/fullrank -name 'tiny.*'")
-        assert host.run("systemctl is-enabled fullrank-tiny").rc != 0
+        assert host.run("systemctl is-enabled fullrank-rank@tiny").rc != 0
 
     again = play("playbooks/remove.yml")
     assert (again.rc, again.changed) == (0, 0)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-UNIT = "fullrank-tiny.service"
+UNIT = "fullrank-rank@tiny.service"
 NO_GATE = {"comm_check_gate": False}
 STANDIN = {"engine_venv": "/opt/standins", "engine_dynamic_user": False, "engine_ready_timeout": 60, **NO_GATE}
 

@@ -37,13 +37,16 @@ def web(image: None, n1: Any) -> str:
 def rank(n1: Any) -> Iterator[None]:
     """A unit that runs in docker as a rank does."""
     needs = "--network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
-    words = f"docker run --rm --name fullrank-tiny {DEAF} {needs} tiny:1 busybox sleep 100000"
-    n1(f"systemd-run --quiet --collect --unit=fullrank-tiny --property=Restart=always {words}")
-    n1("for i in $(seq 60); do docker ps --format '{{.Names}}' | grep -qx fullrank-tiny && exit; sleep 1; done; exit 1")
+    words = f"docker run --rm --name fullrank-rank-tiny {DEAF} {needs} tiny:1 busybox sleep 100000"
+    n1(f"systemd-run --quiet --collect --unit=fullrank-rank@tiny --property=Restart=always {words}")
+    n1(
+        "for i in $(seq 60); do docker ps --format '{{.Names}}' | grep -qx fullrank-rank-tiny && exit; sleep 1; done; exit 1"
+    )
     yield
     # the container is deaf, and systemd would wait for it for a minute and a half
     n1(
-        "systemctl stop --no-block fullrank-tiny; docker rm --force fullrank-tiny || true; systemctl stop fullrank-tiny || true"
+        "systemctl stop --no-block fullrank-rank@tiny; docker rm --force fullrank-rank-tiny || true;"
+        " systemctl stop fullrank-rank@tiny || true"
     )
 
 
@@ -178,9 +181,9 @@ def test_docker_is_not_restarted_under_a_rank(docker: Role, n1: Any) -> None:
     for _ in range(2):  # the second run must still know it
         run = docker(docker_log_opts={"max-size": "5m"})
         assert run.rc == 0 and process(n1) == pid
-        assert "would end fullrank-tiny.service" in run.text
+        assert "would end fullrank-rank@tiny.service" in run.text
     run = docker(docker_data_root="/data/elsewhere")
-    assert run.rc != 0 and "would end fullrank-tiny.service" in run.text and process(n1) == pid
+    assert run.rc != 0 and "would end fullrank-rank@tiny.service" in run.text and process(n1) == pid
     run = docker(docker_log_opts={"max-size": "5m"}, docker_restart_ok=True)
     assert run.rc == 0 and process(n1) != pid
     assert docker(docker_log_opts={"max-size": "5m"}).changed == 0

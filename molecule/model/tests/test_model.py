@@ -232,7 +232,7 @@ def test_git_lfs_where_there_is_no_hub(play: Callable[..., Any], n1: Host, repos
 
 
 def test_retention_leaves_what_is_kept_and_what_is_used(play: Callable[..., Any], n1: Host) -> None:
-    unit = "/etc/systemd/system/fullrank-someone.service"
+    unit = "/etc/systemd/system/fullrank-rank@someone.service"
     n1.check_output("printf '[Service]\\nExecStart=/bin/true --model /data/models/m-hf\\n' > %s", unit)
     run = play(PLAYBOOK, model_room="retention", model_retention_below="/data/models")
     assert run.rc == 0
@@ -240,7 +240,7 @@ def test_retention_leaves_what_is_kept_and_what_is_used(play: Callable[..., Any]
     assert "m-1111111" in left and "m-hf" in left and "m-private" not in left and "m-left" not in left
     assert "m-sent" in left  # another source
     run = play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf")
-    assert run.rc != 0 and "is in use by fullrank-someone.service" in run.text
+    assert run.rc != 0 and "is in use by fullrank-rank@someone.service" in run.text
     n1.check_output("rm %s", unit)
     assert play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf").changed == 1
     assert play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf").changed == 0

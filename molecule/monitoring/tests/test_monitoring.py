@@ -241,10 +241,10 @@ def test_secrets_are_kept(play: Play, nodes: dict[str, Host]) -> None:
 
 
 def test_a_rank_that_is_killed_and_cannot_come_back_is_seen(nodes: dict[str, Host]) -> None:
-    drop_in = "/run/systemd/system/fullrank-pair.service.d/broken.conf"
+    drop_in = "/run/systemd/system/fullrank-rank@pair.service.d/broken.conf"
     nodes["n2"].check_output(
         f"mkdir -p {Path(drop_in).parent} && printf '[Unit]\\nConditionPathExists=/nowhere\\n' > {drop_in}"
-        " && systemctl daemon-reload && systemctl kill --signal=KILL fullrank-pair"
+        " && systemctl daemon-reload && systemctl kill --signal=KILL fullrank-rank@pair"
     )
     try:
         (alert,) = wait_for(lambda: firing("RankDown", node="n2", deployment="pair", rank="1"), 120)

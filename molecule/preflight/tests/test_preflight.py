@@ -14,7 +14,7 @@ from faults import ALL_FOUND, FAULTS, planted
 from testinfra.host import Host
 
 PLAYBOOK = "playbooks/preflight.yml"
-UNIT = "/etc/systemd/system/fullrank-three.service"
+UNIT = "/etc/systemd/system/fullrank-rank@three.service"
 
 
 def seen(run: Any) -> set[tuple[str, str, str]]:

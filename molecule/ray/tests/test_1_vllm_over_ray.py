@@ -15,7 +15,7 @@ import pytest
 from testinfra.host import Host
 
 NAME = "clustered"
-UNIT = f"fullrank-{NAME}.service"
+UNIT = f"fullrank-rank@{NAME}.service"
 KEY = "sk-clustered-0123456789abcdef"
 TOKEN = f"/etc/fullrank/{NAME}.group.token"
 # in the unit's namespace: Ray's sockets lie in its own /tmp
@@ -55,7 +55,7 @@ def all_processes(host: Host) -> str:
 def test_a_rank_and_its_ray_are_one_unit(nodes: dict[str, Host], node: str) -> None:
     host = nodes[node]
     assert host.service(UNIT).is_running
-    assert host.service(f"fullrank-{NAME}-group.service").is_enabled
+    assert host.service(f"fullrank-supervisor@{NAME}.service").is_enabled
     assert host.run(f"fullrank-check {NAME}").rc == 0
     assert len(processes(host, "/raylet/raylet ")) == 1
     assert len(processes(host, "/gcs/gcs_server ")) == (1 if node == "n1" else 0)

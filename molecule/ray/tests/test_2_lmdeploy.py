@@ -46,7 +46,7 @@ def test_without_a_stand_in_it_comes_as_far_as_its_question_for_the_gpu(
     assert run.rc != 0
     assert "Torch not compiled with CUDA enabled" in run.said
     assert KEY not in run.text
-    assert not nodes["n1"].service("fullrank-alone.service").is_running
+    assert not nodes["n1"].service("fullrank-rank@alone.service").is_running
 
 
 def test_both_come_up_and_a_second_run_changes_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
@@ -71,7 +71,10 @@ def test_the_key_reaches_the_server_and_nobody_else(nodes: dict[str, Host], depl
     for host in nodes.values():
         assert KEY not in host.check_output("ps -eo args; journalctl --no-pager --boot")
     assert (
-        KEY not in nodes[PORTS[deployment][0]].file(f"/etc/systemd/system/fullrank-{deployment}.service").content_string
+        KEY
+        not in nodes[PORTS[deployment][0]]
+        .file(f"/etc/systemd/system/fullrank-rank@{deployment}.service")
+        .content_string
     )
 
 

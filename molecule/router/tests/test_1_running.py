@@ -32,7 +32,7 @@ def test_the_key_is_the_engines_matter_and_the_router_knows_none(nodes: dict[str
         assert ask(door, key="wrong")[0] == 401
     router = nodes["n3"]
     assert router.run(f"ps -eo args | grep -v grep | grep {KEY}").rc == 1
-    for folder in ("/etc/fullrank", "/run/fullrank-router-pair", "/run/fullrank-router-cached", "/var/cache/private"):
+    for folder in ("/etc/fullrank", "/run/fullrank-router/pair", "/run/fullrank-router/cached", "/var/cache/private"):
         assert router.run(f"test -d {folder} && ! grep -rl {KEY} {folder}").rc == 0
     assert router.run(f"journalctl --no-pager | grep -c {KEY}").stdout.strip() == "0"
 

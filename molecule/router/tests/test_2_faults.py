@@ -23,7 +23,7 @@ def test_a_killed_replica_costs_no_more_than_what_it_was_answering(
     with Load(door, CLIENTS) as load:
         until(lambda: load.answered("n1", 0) and load.answered("n2", 0))
         killed = time.monotonic()
-        assert nodes["n1"].run(f"systemctl kill --signal=SIGKILL fullrank-{unit}.service").rc == 0
+        assert nodes["n1"].run(f"systemctl kill --signal=SIGKILL fullrank-rank@{unit}.service").rc == 0
         noticed = until(lambda: not ready(door)["servers"][name])
         out = time.monotonic()
         back = until(lambda: ready(door)["servers"][name])
@@ -38,7 +38,7 @@ def test_a_killed_replica_costs_no_more_than_what_it_was_answering(
 def test_a_hung_replica_gets_no_requests(nodes: dict[str, Host]) -> None:
     with Load(PAIR, CLIENTS) as load:
         until(lambda: load.answered("n2", 0))
-        assert nodes["n2"].run("systemctl kill --signal=SIGSTOP fullrank-pair.service").rc == 0
+        assert nodes["n2"].run("systemctl kill --signal=SIGSTOP fullrank-rank@pair.service").rc == 0
         noticed = until(lambda: not ready(PAIR)["servers"]["n2"])
         until(lambda: ready(PAIR)["servers"]["n2"])
         back = time.monotonic()
@@ -52,7 +52,7 @@ def test_half_a_group_gets_no_requests_and_other_deployments_do_not_notice(nodes
     others = [supervisor(node, 29600)["epoch"] for node in (1, 2)]
     with Load(WIDE, CLIENTS) as load, Load(PAIR, CLIENTS) as beside:
         until(lambda: load.answered("n1", 0))
-        assert nodes["n2"].run("systemctl kill --signal=SIGKILL fullrank-wide.service").rc == 0
+        assert nodes["n2"].run("systemctl kill --signal=SIGKILL fullrank-rank@wide.service").rc == 0
         noticed = until(lambda: not ready(WIDE)["ready"])
         status, answer = ask(WIDE)
         assert status == 503 and answer["error"]["message"] == "no replica of wide is ready", answer
@@ -86,7 +86,7 @@ def test_a_node_that_is_gone_is_left_out(ground: Callable[..., str]) -> None:
 def test_the_router_comes_back_and_takes_over_changes_without_losing_anybody(
     nodes: dict[str, Host], signal: str
 ) -> None:
-    unit = "fullrank-router-cached.service"
+    unit = "fullrank-router@cached.service"
     before = nodes["n3"].run(f"systemctl show --property=MainPID {unit}").stdout
     with Load(CACHED, CLIENTS) as load:
         until(lambda: load.answered("n1", 0))

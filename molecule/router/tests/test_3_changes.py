@@ -64,7 +64,7 @@ def test_a_stopped_replica_gets_no_requests_until_it_is_started(play: Callable[.
 def test_what_is_no_longer_routed_is_removed(play: Callable[..., Any], nodes: dict[str, Host]) -> None:
     run = play("playbooks/router.yml", router_deployments=["pair"])
     assert run.rc == 0
-    assert not nodes["n3"].file("/etc/systemd/system/fullrank-router-wide.service").exists
+    assert not nodes["n3"].file("/etc/systemd/system/fullrank-router@wide.service").exists
     assert ask(WIDE)[0] == 0 and ask(PAIR)[0] == 200
 
 

@@ -22,7 +22,7 @@ def test_a_real_engine_behind_the_router(play: Callable[..., Any], scenario: Pat
     assert ask(PAIR, key=None)[0] == 401
     with Load(PAIR, CLIENTS) as load:
         until(lambda: len([one for one in load.requests if one.status == 200]) > 10)
-        assert nodes["n1"].run("systemctl kill --signal=SIGKILL fullrank-tiny.service").rc == 0
+        assert nodes["n1"].run("systemctl kill --signal=SIGKILL fullrank-rank@tiny.service").rc == 0
         noticed = until(lambda: not ready(PAIR)["servers"]["n1"])
         out = time.monotonic()
         until(lambda: len([one for one in load.since(out) if one.status == 200]) > 10)

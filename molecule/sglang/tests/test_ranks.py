@@ -18,7 +18,7 @@ from testinfra.host import Host
 NET = os.environ.get("GROUND_NET", "10.77.0")
 HEAD, OTHER = f"{NET}.11", f"{NET}.12"
 ENDPOINT = f"http://{HEAD}:8000/v1"
-UNIT = "fullrank-tiny.service"
+UNIT = "fullrank-rank@tiny.service"
 KEY = "sk-sglang-0123456789abcdef"
 BACK_S = 600
 
@@ -56,7 +56,7 @@ def test_a_rank_is_a_supervised_unit_with_its_place_in_the_group(nodes: dict[str
 
 def test_a_supervisor_comes_before_its_engine_when_time_is_short(nodes: dict[str, Host]) -> None:
     for host in nodes.values():
-        supervisor = host.check_output("systemctl show --value --property=MainPID fullrank-tiny-group.service")
+        supervisor = host.check_output("systemctl show --value --property=MainPID fullrank-supervisor@tiny.service")
         # a kernel without such groups has no such file
         assert host.run(f"grep -L 'nice -10' /proc/{supervisor}/autogroup").stdout == ""
 
@@ -85,7 +85,7 @@ def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host], no
     found = sorted(host.run(f"grep -rlF {KEY} /etc /run /var/lib/fullrank").stdout.split())
     # of the supervisor, which asks for completions, and of the engine
     assert [path.rpartition("/")[2] for path in found if "/credentials/" not in path] == (
-        ["tiny.group.secret.json", "tiny.secret.yaml"] if node == "n1" else []
+        ["tiny.supervisor.secret.json", "tiny.secret.yaml"] if node == "n1" else []
     )
     assert all(host.file(path).user == "root" or "/credentials/" in path for path in found)
     assert all(host.file(path).mode in (0o400, 0o440, 0o600) for path in found)

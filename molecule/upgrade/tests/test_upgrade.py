@@ -69,7 +69,9 @@ def released_while_draining(host: Host, answer: HTTPResponse) -> str:
 def runs(nodes: dict[str, Host], deployment: str) -> list[tuple[str, str]]:
     """Of each rank what runs: engine with its version as the unit says it, and its process."""
     shown = [
-        host.check_output(f"systemctl show --value --property=Description,MainPID fullrank-{deployment}").split("\n")
+        host.check_output(f"systemctl show --value --property=Description,MainPID fullrank-rank@{deployment}").split(
+            "\n"
+        )
         for host in nodes.values()
     ]
     return [
@@ -114,7 +116,7 @@ def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host]) ->
         )
         assert key() not in seen
         found = host.run(f"grep -rlF {key()} /etc /run /var/lib /usr/local").stdout.split()
-        assert sorted(found) == ["/etc/fullrank/twins.group.secret.json", "/etc/fullrank/twins.secret.env"]
+        assert sorted(found) == ["/etc/fullrank/twins.supervisor.secret.json", "/etc/fullrank/twins.secret.env"]
         assert {host.file(path).mode for path in found} == {0o600}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import CommandResult, Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import gpu
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import facts as rdma_facts
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import container_of
 
 FILE_BYTES = 256 << 10
 LOG_BYTES = 2 << 20
@@ -164,7 +165,7 @@ def inspected(containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _inspect(host: Host, units: list[str]) -> str:
-    names = [unit.partition(".")[0] for unit in units]
+    names = [container_of(unit) for unit in units]
     result = host.run("docker", "inspect", "--type=container", *names)
     if result is None or not result.stdout.strip().startswith("["):
         return ""

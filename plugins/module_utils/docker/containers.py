@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-ENGINE = "fullrank-"
-"""Units and containers of ranks begin with it (units.unit_name, containers.spec)."""
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 
 
 def runs_docker(exec_start: str) -> bool:
@@ -51,17 +50,19 @@ def stay_down(containers: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def engines(containers: Sequence[Mapping[str, Any]], units: Sequence[str]) -> list[str]:
     """Ranks that run in docker: units, and containers that nobody's unit of ours started (a compose file)."""
-    started = {unit.partition(".service")[0] for unit in units}
-    return sorted({*units, *(one for one in running(containers) if one.startswith(ENGINE) and one not in started)})
+    started = {names.container_of(unit) for unit in units}
+    ours = [one for one in running(containers) if one.startswith(names.ENGINE_CONTAINERS)]
+    return sorted({*units, *(one for one in ours if one not in started)})
 
 
 def together(engines: Sequence[str], containers: Sequence[str]) -> list[str]:
-    """Ranks and containers, each rank once: the container of a unit has its name.
+    """Ranks and containers, each rank once, as its unit where it has one.
 
-    >>> together(["fullrank-a.service"], ["fullrank-a", "job"])
-    ['fullrank-a.service', 'job']
+    >>> together(["fullrank-rank@a.service"], ["fullrank-rank-a", "job"])
+    ['fullrank-rank@a.service', 'job']
     """
-    return sorted({*engines, *(one for one in containers if f"{one}.service" not in engines)})
+    started = {names.container_of(unit) for unit in engines}
+    return sorted({*engines, *(one for one in containers if one not in started)})
 
 
 def _host(container: Mapping[str, Any]) -> Mapping[str, Any]:

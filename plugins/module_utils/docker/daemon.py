@@ -21,6 +21,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.files impo
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import config as docker_config
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import containers as docker_containers
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import parse_show
 
 # runs a command and gives (code, stdout, stderr): AnsibleModule.run_command
@@ -172,12 +173,12 @@ def engine_units(run: Run) -> list[str]:
         "--plain",
         "--no-legend",
         "--state=active,activating,reloading",
-        "fullrank-*.service",
+        *systemd_state.engine_units(),
     ]
     _code, output, _error = run(words, check_rc=True)
-    names = [line.split()[0] for line in output.splitlines() if line.strip()]
-    if not names:
+    active_units = [line.split()[0] for line in output.splitlines() if line.strip()]
+    if not active_units:
         return []
-    _code, output, _error = run(["systemctl", "show", "--property=Id,ExecStart", *names], check_rc=True)
+    _code, output, _error = run(["systemctl", "show", "--property=Id,ExecStart", *active_units], check_rc=True)
     shown = [parse_show(block) for block in output.split("\n\n")]
     return [one["Id"] for one in shown if docker_containers.runs_docker(one.get("ExecStart", ""))]

@@ -18,8 +18,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.preflight import 
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import gpu as preflight_gpu
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import network as preflight_network
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import system as preflight_system
-from ansible_collections.fullrank.serving.plugins.module_utils.rank.units import container_name
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import facts
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import rank_container, rank_unit
 
 SYSTEM = (
     preflight_system.check_os,
@@ -58,8 +58,9 @@ def run(host: Host, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_own_unit(wanted: dict[str, Any]) -> dict[str, Any]:
-    """What the deployment's own unit or container holds, which have one name, is no fault."""
-    own = [container_name(wanted["deployment"])] if wanted["deployment"] else []
+    """What the deployment's own unit or container holds is no fault."""
+    name = wanted["deployment"]
+    own = [rank_unit(name), rank_container(name)] if name else []
     return {**wanted, "own": [*wanted["own"], *own]}
 
 

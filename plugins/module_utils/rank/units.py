@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import SPEC_HASH_VARIABLE, quote
 
 _UNIT = """\
@@ -33,7 +34,7 @@ TasksMax=infinity
 {user}
 """
 
-_GROUP_UNIT = """\
+_SUPERVISOR_UNIT = """\
 # Written by fullrank.serving; a change made here is replaced by the next run.
 [Unit]
 Description={description}, supervisor
@@ -77,11 +78,8 @@ ExecStopPost=-{runtime} rm --force {name}
 """
 _REMOVAL_S = 30  # what the runtime is given to remove the container after the engine has ended
 _DAEMONS = {"docker": "docker.service", "nerdctl": "containerd.service"}  # podman has none
-GROUP_PACKAGE = "fullrank_supervisor"
+SUPERVISOR_PACKAGE = "fullrank_supervisor"
 """The supervisor's program on a node: a Python package of this name, in a folder of its own for each deployment."""
-
-PROGRAMS = "/usr/local/lib/fullrank"
-CONFIG = "/etc/fullrank"
 
 # An engine needs no account of its own and nothing but its state directory to write to (systemd.exec(5), DynamicUser=).
 _DYNAMIC_USER = """\
@@ -90,66 +88,21 @@ StateDirectory=fullrank/{deployment}
 Environment=HOME=%S/fullrank/{deployment}"""
 
 
-def unit_name(deployment: str) -> str:
-    """The unit of this node's rank in ``deployment``, e.g. ``fullrank-deepseek_r1.service``."""
-    return f"fullrank-{deployment}.service"
-
-
-def container_name(deployment: str) -> str:
-    """The container of this node's rank in ``deployment``, where it runs in one, e.g. ``fullrank-deepseek_r1``."""
-    return f"fullrank-{deployment}"
-
-
-def group_unit_name(deployment: str) -> str:
-    """The unit of this node's supervisor in ``deployment``, e.g. ``fullrank-deepseek_r1-group.service``."""
-    return f"fullrank-{deployment}-group.service"
-
-
-def group_program(deployment: str) -> str:
-    """The folder of the supervisor's program."""
-    return f"{PROGRAMS}/{deployment}"
-
-
-def group_config(deployment: str) -> str:
-    """The supervisor's configuration."""
-    return f"{CONFIG}/{deployment}.group.json"
-
-
-def group_secret(deployment: str) -> str:
-    """What of its configuration only root may read: the group's key, and on the head the API key."""
-    return f"{CONFIG}/{deployment}.group.secret.json"
-
-
-def kept_launch(deployment: str) -> str:
-    """The launch before the present one, where the deployment was ready with it; only root may read it."""
-    return f"{CONFIG}/{deployment}.previous.json"
-
-
-def ready_mark(deployment: str) -> str:
-    """The hash of the last launch with which the deployment was ready, as its supervisor noted it."""
-    return f"/var/lib/fullrank/{deployment}.ready"
-
-
-def drain_mark(deployment: str) -> str:
-    """While it is there the deployment is not ready for new requests. In /run: a boot ends it."""
-    return f"/run/fullrank/{deployment}.drain"
-
-
 def engine_of(unit: str) -> str:
     """``vllm 0.32.0`` of a unit's text, whose description says ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
     described = re.search(r"^Description=.*, ([^,\n]+)$", unit, re.MULTILINE)
     return described[1].replace("%%", "%") if described else ""
 
 
-def render_group_unit(*, deployment: str, description: str, stop_timeout: int) -> str:
+def render_supervisor_unit(*, deployment: str, description: str, stop_timeout: int) -> str:
     """The supervisor's unit file. ``stop_timeout``: of the engine, in seconds."""
-    return _GROUP_UNIT.format(
+    return _SUPERVISOR_UNIT.format(
         description=description.replace("%", "%%"),
-        package=GROUP_PACKAGE,
-        program=group_program(deployment),
-        config=group_config(deployment),
-        secret=group_secret(deployment),
-        identifier=group_unit_name(deployment).removesuffix(".service"),
+        package=SUPERVISOR_PACKAGE,
+        program=names.supervisor_program(deployment),
+        config=names.supervisor_config(deployment),
+        secret=names.supervisor_secret(deployment),
+        identifier=names.supervisor_unit(deployment).removesuffix(".service"),
         stop_timeout=stop_timeout + 30,
     )
 
@@ -194,7 +147,7 @@ def render_unit(
         behind=behind,
         exec_start=" ".join(quote(word) for word in argv),
         environment="\n".join(lines),
-        identifier=unit_name(deployment).removesuffix(".service"),
+        identifier=names.rank_unit(deployment).removesuffix(".service"),
         stop_timeout=stop_timeout + (_REMOVAL_S if container else 0),
         user=_DYNAMIC_USER.format(deployment=deployment) if dynamic_user else "User=root",
     )

@@ -21,6 +21,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.gpu import
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import manager as packages_manager
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import facts
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import stack as rdma_stack
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.state import engine_units
 
 VENDOR_MELLANOX = "0x15b3"
 CLASS_NETWORK = ("0x0200", "0x0207")  # Ethernet, InfiniBand (PCI Code and ID Assignment Specification)
@@ -84,7 +85,7 @@ def collect(hardware: Host, system: Host) -> Node:
             ("systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", "openibd.service"),
             ("systemctl", "show", "--property=DefaultLimitMEMLOCK"),
             ("uname", "-m"),
-            ("systemctl", "list-units", "--state=active", "--plain", "--no-legend", "fullrank-*.service"),
+            ("systemctl", "list-units", "--state=active", "--plain", "--no-legend", *engine_units()),
         ]
     )
     installed, held = _packages(system, rdma_stack.family(release))

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The watcher of a router: the program of ``fullrank-router-NAME.service``. Private to this collection.
+"""The watcher of a router: the program of ``fullrank-router@NAME.service``. Private to this collection.
 
 It asks the supervisor of each replica's head every second whether the replica is ready, and tells nginx (and smg, where that
 balances) which replicas get requests. Both are its children. SIGTERM: let requests end, and leave. SIGHUP: read program and

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.router import agent
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import router_unit
 
 CONFIG = "/etc/fullrank/router"
 PACKAGE = "fullrank_router"
@@ -30,7 +31,7 @@ Type=notify
 ExecStart=/usr/bin/python3 -m {package}.router.agent {config}
 ExecReload=/bin/kill -HUP $MAINPID
 Environment=PYTHONPATH={program} PYTHONDONTWRITEBYTECODE=1
-SyslogIdentifier={unit}
+SyslogIdentifier=fullrank-router@{name}
 Restart=always
 RestartSec=2
 WatchdogSec=20
@@ -40,9 +41,9 @@ TimeoutStopSec=40
 LimitNOFILE=65536
 # no account, nothing but these two folders to write to, and nothing secret to read
 DynamicUser=yes
-RuntimeDirectory={unit}
+RuntimeDirectory=fullrank-router/{name}
 RuntimeDirectoryMode=0755
-CacheDirectory={unit}
+CacheDirectory=fullrank-router/{name}
 {capabilities}
 [Install]
 WantedBy=multi-user.target
@@ -117,9 +118,9 @@ _NOT_FOUND = """
         }"""
 
 
-def unit_name(name: str) -> str:
-    """The unit of a route, e.g. ``fullrank-router-deepseek_r1.service``."""
-    return f"fullrank-router-{name}.service"
+def run_folder(name: str) -> str:
+    """Where the watcher writes what changes from moment to moment: its status, and the replicas for nginx."""
+    return f"/run/fullrank-router/{name}"
 
 
 def config_file(name: str) -> str:
@@ -136,7 +137,6 @@ def unit(route: Mapping[str, Any]) -> str:
     """The unit file."""
     return OURS + _UNIT.format(
         name=route["name"],
-        unit=unit_name(route["name"]).removesuffix(".service"),
         package=PACKAGE,
         config=config_file(route["name"]),
         program=PROGRAM,
@@ -146,7 +146,6 @@ def unit(route: Mapping[str, Any]) -> str:
 
 def nginx(route: Mapping[str, Any]) -> str:
     """nginx' configuration, without what changes from moment to moment."""
-    name = unit_name(route["name"]).removesuffix(".service")
     host = f"[{route['host']}]" if ":" in route["host"] else route["host"]
     words = {"name": route["name"], "timeout": route["timeout"]}
     if route["balancer"]:
@@ -154,8 +153,8 @@ def nginx(route: Mapping[str, Any]) -> str:
     else:
         locations = _LOCATION.format(match="/", **words)
     return OURS + _NGINX.format(
-        run=f"/run/{name}",
-        cache=f"/var/cache/{name}",
+        run=run_folder(route["name"]),
+        cache=f"/var/cache/fullrank-router/{route['name']}",
         listen=f"{host}:{route['port']}",
         max_body_mib=route["max_body_mib"],
         locations=locations,
@@ -165,7 +164,7 @@ def nginx(route: Mapping[str, Any]) -> str:
 def files(route: Mapping[str, Any]) -> dict[str, str]:
     """Path → text of everything that makes up one route, but the program."""
     return {
-        f"/etc/systemd/system/{unit_name(route['name'])}": unit(route),
+        f"/etc/systemd/system/{router_unit(route['name'])}": unit(route),
         nginx_file(route["name"]): nginx(route),
         config_file(route["name"]): json.dumps(dict(route), indent=1, sort_keys=True) + "\n",
     }

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisor of a rank: the program of ``fullrank-DEPLOYMENT-group.service``. Private to this collection.
+"""The supervisor of a rank: the program of ``fullrank-supervisor@DEPLOYMENT.service``. Private to this collection.
 
 It looks at its engine each second, talks to the supervisors of the other ranks, lets `group_core` decide, and does what
 was decided. SIGTERM: stop the engine and leave the group. SIGHUP: read program and configuration again; the engine stays.
@@ -24,7 +24,6 @@ from socketserver import TCPServer
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import (
     Engine,
@@ -37,6 +36,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine import LocalEngine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import Heart
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import BIGGEST, Wire
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import (
     keep_priority,
     notify,
@@ -131,7 +131,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 class Agent:
-    """This rank's supervisor. given: the configuration (units.group_config). secret: the group's key and the API key."""
+    """This rank's supervisor. given: the configuration (names.supervisor_config). secret: the group's key and the API key."""
 
     def __init__(self, given: dict[str, Any], secret: dict[str, Any]) -> None:
         self.given, self.secret = given, secret
@@ -257,7 +257,7 @@ class Agent:
     def _show(self, view: dict[str, Any], engine: Engine, act: str, clock: float) -> None:
         view |= {"deployment": self.deployment, "rank": self.rank, "ranks": len(self.addresses), "at": clock}
         view["engine"] = engine.state
-        if view["ready"] and Path(units.drain_mark(self.deployment)).exists():
+        if view["ready"] and Path(names.drain_mark(self.deployment)).exists():
             view |= {
                 "phase": "draining",
                 "ready": False,

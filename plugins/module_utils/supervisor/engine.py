@@ -12,11 +12,10 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import Engine
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
 
@@ -46,11 +45,11 @@ class LocalEngine:
     """
 
     def __init__(self, deployment: str, memory: Path, requires: Sequence[str], probe: Sequence[str], port: int) -> None:
-        self.unit = units.unit_name(deployment)
-        self._container = units.container_name(deployment)
+        self.unit = names.rank_unit(deployment)
+        self._container = names.rank_container(deployment)
         self._own = (self.unit, self._container)
         self._memory = memory
-        self._good = Path(units.ready_mark(deployment))
+        self._good = Path(names.ready_mark(deployment))
         self._requires, self._probe, self._port = requires, probe, port
         self._frozen: dict[str, float] = {}
         self._refused = ""

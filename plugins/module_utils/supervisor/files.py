@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent, check
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
 
 UNITS = Path("/etc/systemd/system")
 CHECK = Path("/usr/local/bin/fullrank-check")
@@ -44,7 +44,7 @@ def engine_files(given: Mapping[str, Any], key: str) -> Files:
         dynamic_user=given["dynamic_user"] and not launch["container"],
         container=launch["container"] or None,
     )
-    files = {UNITS / units.unit_name(given["deployment"]): (text, 0o644, False)}
+    files = {UNITS / names.rank_unit(given["deployment"]): (text, 0o644, False)}
     files |= {Path(file["path"]): (file["content"], 0o644, False) for file in launch["files"]}
     if launch["secret_file"]:
         files[Path(launch["secret_file"]["path"])] = (given["secret"], int(launch["secret_file"]["mode"], 8), True)
@@ -67,15 +67,18 @@ def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
         "probe": [launch["argv"][0], "image", "inspect", "--format", "ok", container["image"]] if container else [],
     }
     secret = {"group_key": key, "api_key": given["api_key"] or ""}
-    unit = units.render_group_unit(
+    unit = units.render_supervisor_unit(
         deployment=name, description=given["description"], stop_timeout=given["stop_timeout"]
     )
-    program = Path(units.group_program(name))
+    program = Path(names.supervisor_program(name))
     return {
-        UNITS / units.group_unit_name(name): (unit, 0o644, False),
-        Path(units.group_config(name)): (as_config(config), 0o644, False),
-        Path(units.group_secret(name)): (json.dumps(secret) + "\n", 0o600, True),
-        **{program / file: (text, 0o644, False) for file, text in payload.files(agent, units.GROUP_PACKAGE).items()},
+        UNITS / names.supervisor_unit(name): (unit, 0o644, False),
+        Path(names.supervisor_config(name)): (as_config(config), 0o644, False),
+        Path(names.supervisor_secret(name)): (json.dumps(secret) + "\n", 0o600, True),
+        **{
+            program / file: (text, 0o644, False)
+            for file, text in payload.files(agent, units.SUPERVISOR_PACKAGE).items()
+        },
         CHECK: (f"#!/usr/bin/python3\n{payload.text(check)}", 0o755, False),
     }
 
@@ -83,20 +86,20 @@ def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
 def own_files(deployment: str, config: str) -> list[Path]:
     """Every file of a rank but its supervisor's program. config: what the supervisor reads; may be empty."""
     rest = json.loads(config).get("files", []) if config else []
-    fixed = [UNITS / units.unit_name(deployment), UNITS / units.group_unit_name(deployment)]
-    fixed += [Path(units.group_config(deployment)), Path(units.group_secret(deployment))]
+    fixed = [UNITS / names.rank_unit(deployment), UNITS / names.supervisor_unit(deployment)]
+    fixed += [Path(names.supervisor_config(deployment)), Path(names.supervisor_secret(deployment))]
     return [*fixed, *(Path(path) for path in rest if Path(path) not in fixed)]
 
 
 def is_program(path: Path) -> bool:
     """Whether a path on a node is part of the supervisor's program: not worth a diff of thousand lines."""
-    return units.GROUP_PACKAGE in path.parts or path == CHECK
+    return units.SUPERVISOR_PACKAGE in path.parts or path == CHECK
 
 
 def is_of_supervisor(deployment: str, path: Path) -> bool:
     """Whether a file is read by the supervisor, and not by the engine or its unit."""
-    of_group = (units.group_unit_name(deployment), Path(units.group_config(deployment)).name)
-    return path.name in (*of_group, Path(units.group_secret(deployment)).name) or is_program(path)
+    of_group = (names.supervisor_unit(deployment), Path(names.supervisor_config(deployment)).name)
+    return path.name in (*of_group, Path(names.supervisor_secret(deployment)).name) or is_program(path)
 
 
 def spec_hash(unit: str) -> str:
@@ -137,7 +140,7 @@ def unpack(text: str, defaults: Mapping[str, Any]) -> tuple[Files, dict[str, Any
     defaults: of that configuration, whose program may be of a later version than what was kept.
     """
     kept = json.loads(text)
-    place = units.group_config(kept["deployment"])
+    place = names.supervisor_config(kept["deployment"])
     files: Files = {Path(one["path"]): (one["content"], one["mode"], one["mode"] == 0o600) for one in kept["files"]}
     config = {**defaults, **json.loads(files[Path(place)][0])}
     return files | {Path(place): (as_config(config), 0o644, False)}, config

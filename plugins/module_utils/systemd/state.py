@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import SPEC_HASH_VARIABLE, parse_show
 
 # runs a command and gives (code, stdout, stderr): AnsibleModule.run_command
@@ -72,3 +73,11 @@ def log(run: Run, unit: str, since: int, lines: int) -> list[str]:
     ]
     _code, output, _error = run(command, check_rc=True)
     return output.splitlines()
+
+
+def engine_units(root: Path = Path("/")) -> list[str]:
+    """What ``systemctl list-units`` takes for all engines of ours, with those that still run by their former name."""
+    etc, run = root / names.CONFIG.lstrip("/"), root / names.FORMER_UNITS.lstrip("/")
+    former = {names.former_rank_unit(path.name[: -len(".group.json")]) for path in etc.glob("*.group.json")}
+    former |= {path.name for path in run.glob("fullrank-*.service")}
+    return [names.ENGINE_UNITS, *sorted(former)]

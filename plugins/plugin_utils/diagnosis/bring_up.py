@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import rank_unit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures
 
 SHOWN_LINES = 20
@@ -39,7 +40,7 @@ def bring_up_report(
     for rank, (name, said) in ranks:
         lines.append(f"== rank {rank} ({name}): {_why(said)}")
         lines += [f"   {line}" for line in _last_lines(said)]
-    lines.append(f"The whole log of a rank: journalctl -u fullrank-{deployment}, on its node")
+    lines.append(f"The whole log of a rank: journalctl -u {rank_unit(deployment)}, on its node")
     return "\n".join(lines)
 
 

@@ -76,8 +76,8 @@ def search(signatures: Sequence[Signature], lines: Iterable[str]) -> list[dict[s
 
 
 # what systemd says when it is told to stop or start a unit of ours
-_STOPPED_BY_US = re.compile(r"^Stopping fullrank-")
-_STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-")
+_STOPPED_BY_US = re.compile(r"^Stopping fullrank-(?:rank|supervisor)@")
+_STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-(?:rank|supervisor)@")
 
 
 def _own_doing(lines: Iterable[str]) -> Iterator[tuple[int, float | None, str]]:

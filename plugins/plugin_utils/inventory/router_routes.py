@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from posixpath import basename
@@ -12,6 +11,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import address, servers, url, value
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import misnamed
 
 NGINX, SMG = "nginx", "smg"
 RUNTIMES = {"sglang": "sglang", "vllm": "vllm"}
@@ -29,8 +29,6 @@ OWN_VARIABLES = (
     "router_timeout",
 )
 """Variables of a deployment that are asked besides those of its endpoints."""
-
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,8 @@ def routes(
         if router.chosen and name not in router.chosen:
             continue
         own = variables[replicas[0][0]]
-        if not _NAME.fullmatch(name):
-            message = "it becomes part of names of units and files"
-            findings.append(fail("name-of-deployment", f"group {name}", message, "use letters, digits and _"))
+        if wrong := misnamed(name):
+            findings += wrong
             continue
         route, wrong = _route(router, name, own)
         where = url(address(router.name, variables[router.name], router.listens), route["port"])

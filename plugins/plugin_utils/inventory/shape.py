@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import LONGEST, refused
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 
@@ -59,6 +60,7 @@ def check(
             )
         ]
     return [
+        *(found for one in deployments for found in misnamed(one.name)),
         *_empty(deployments),
         *_several(deployments),
         *_uneven(deployments, variables),
@@ -66,6 +68,13 @@ def check(
         *_shared_ports(deployments, variables),
         *_shared_gpus(deployments, variables),
     ]
+
+
+def misnamed(deployment: str) -> list[Finding]:
+    """What is wrong with the name of a deployment."""
+    why = refused(deployment)
+    remedy = f"give the group another name: letters, digits and _, at most {LONGEST} of them"
+    return [fail("name-of-deployment", f"group {deployment}", why, remedy)] if why else []
 
 
 def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import rank_container
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.quoting import compose_word, yaml_lines
 
@@ -29,7 +30,7 @@ def spec(
     cuda = request.device == "cuda"
     return {
         "runtime": request.runtime,
-        "name": f"fullrank-{request.deployment}",
+        "name": rank_container(request.deployment),
         "image": request.image,
         "network": "host",
         "ipc": "host",

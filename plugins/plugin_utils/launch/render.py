@@ -141,8 +141,12 @@ def spec_hash(spec: Mapping[str, Any], key: str | None) -> str:
 
     The API key is the HMAC's key: a new key gives a new hash, and no digest of the key itself stands anywhere. (A short
     key can still be found by trial, as with any digest; a random one cannot.)
+
+    Names of units and containers are no part of what runs: they are hashed as the first versions wrote them, so that an engine
+    that runs by its former name is known to run the same launch.
     """
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), default=str)
+    text = text.replace("fullrank-rank@", "fullrank-").replace("fullrank-rank-", "fullrank-")
     return hmac.new((key or "").encode(), text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -33,14 +33,14 @@ def ranks(root: Path, now: float) -> Iterable[tuple[dict[str, str], dict[str, in
 
     ``head`` is the host of rank 0: it tells the groups of a deployment apart.
     """
-    for config in sorted((root / "etc/fullrank").glob("*.group.json")):
+    for config in sorted((root / "etc/fullrank").glob("*.supervisor.json")):
         given = _read(config)
         if not given:  # written or removed at this moment
             continue
         deployment = str(given["deployment"])
         said = _read(root / f"run/fullrank/{deployment}.json")
         moves = bool(said) and now - said["at"] <= MOVES_S
-        wants = root / f"etc/systemd/system/multi-user.target.wants/fullrank-{deployment}-group.service"
+        wants = root / f"etc/systemd/system/multi-user.target.wants/fullrank-supervisor@{deployment}.service"
         yield (
             {"deployment": deployment, "head": str(given["names"][0]), "rank": str(given["rank"])},
             {

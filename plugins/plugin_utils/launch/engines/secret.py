@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 
 CREDENTIAL = "secret.yaml"
@@ -22,7 +23,7 @@ MODULE = (
 
 def credential(deployment: str, name: str) -> str:
     """Where the unit of a rank finds what systemd has read for it (systemd.exec(5), LoadCredential=)."""
-    return f"/run/credentials/fullrank-{deployment}.service/{name}"
+    return f"/run/credentials/{names.rank_unit(deployment)}/{name}"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.common import changes, files
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.modules import rank, rank_drain
 
 SECRET = "sk-not-to-be-seen"
@@ -46,13 +46,13 @@ def given(**launch: Any) -> dict[str, Any]:
 
 
 def test_a_launch_without_a_key_is_one_unit() -> None:
-    assert list(supervisor_files.engine_files(given(), "k")) == [Path("/etc/systemd/system/fullrank-tiny.service")]
+    assert list(supervisor_files.engine_files(given(), "k")) == [Path("/etc/systemd/system/fullrank-rank@tiny.service")]
 
 
 def test_the_key_goes_to_a_file_of_its_own() -> None:
     secret_file = {"path": "/etc/fullrank/tiny.secret.env", "mode": "0600", "format": "VLLM_API_KEY=%s\n"}
     files = supervisor_files.engine_files(given(secret_file=secret_file, environment_file=secret_file["path"]), "k")
-    unit, mode, hidden = files[Path("/etc/systemd/system/fullrank-tiny.service")]
+    unit, mode, hidden = files[Path("/etc/systemd/system/fullrank-rank@tiny.service")]
     assert (mode, hidden) == (0o644, False)
     assert SECRET not in unit
     assert "EnvironmentFile=/etc/fullrank/tiny.secret.env" in unit
@@ -68,9 +68,9 @@ def test_the_token_of_a_group_is_one_on_all_ranks_and_does_not_tell_its_key() ->
 
 
 def test_the_environment_of_a_container_is_in_its_command() -> None:
-    unit, _, _ = supervisor_files.engine_files(given(container={"name": "fullrank-tiny", "runtime": "docker"}), "k")[
-        Path("/etc/systemd/system/fullrank-tiny.service")
-    ]
+    unit, _, _ = supervisor_files.engine_files(
+        given(container={"name": "fullrank-rank-tiny", "runtime": "docker"}), "k"
+    )[Path("/etc/systemd/system/fullrank-rank@tiny.service")]
     assert "Environment=A=1" not in unit
     assert "FULLRANK_SPEC_HASH=abc" in unit
 
@@ -123,7 +123,7 @@ def test_the_supervisors_configuration_holds_no_secret() -> None:
     files = supervisor_files.supervisor_files(given(), "the-shared-key")
     visible = "".join(text for text, _, secret in files.values() if not secret)
     assert SECRET not in visible and "the-shared-key" not in visible
-    content, mode, hidden = files[Path("/etc/fullrank/tiny.group.secret.json")]
+    content, mode, hidden = files[Path("/etc/fullrank/tiny.supervisor.secret.json")]
     assert (mode, hidden) == (0o600, True)
     assert json.loads(content) == {"group_key": "the-shared-key", "api_key": SECRET}
 
@@ -132,7 +132,7 @@ def test_a_container_is_not_started_without_its_image() -> None:
     container = {"name": "x", "runtime": "docker", "image": "docker.io/x@sha256:1"}
     launch = {"container": container, "argv": ["/usr/bin/docker", "run", "x"]}
     config = json.loads(
-        supervisor_files.supervisor_files(given(**launch), "")[Path("/etc/fullrank/tiny.group.json")][0]
+        supervisor_files.supervisor_files(given(**launch), "")[Path("/etc/fullrank/tiny.supervisor.json")][0]
     )
     assert config["probe"] == ["/usr/bin/docker", "image", "inspect", "--format", "ok", "docker.io/x@sha256:1"]
 
@@ -142,9 +142,9 @@ class Node:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.check_mode, self.failure = folder, False, ""
-        monkeypatch.setattr(units, "CONFIG", str(folder / "etc"))
-        monkeypatch.setattr(units, "PROGRAMS", str(folder / "lib"))
-        monkeypatch.setattr(units, "ready_mark", lambda name: str(folder / f"{name}.ready"))
+        monkeypatch.setattr(names, "CONFIG", str(folder / "etc"))
+        monkeypatch.setattr(names, "PROGRAMS", str(folder / "lib"))
+        monkeypatch.setattr(names, "ready_mark", lambda name: str(folder / f"{name}.ready"))
         monkeypatch.setattr(supervisor_files, "UNITS", folder / "units")
         monkeypatch.setattr(supervisor_files, "CHECK", folder / "check")
 
@@ -191,7 +191,7 @@ def test_a_key_that_is_taken_away_leaves_no_file(node: Node) -> None:
     node.present("two", **with_key(node))
     assert {name for name in node.files() if ".secret." in name} == {
         "etc/tiny.secret.env",
-        "etc/tiny.group.secret.json",
+        "etc/tiny.supervisor.secret.json",
     }
     told = node.present("three")
     assert "etc/tiny.secret.env" not in node.files()
@@ -216,7 +216,7 @@ def test_a_launch_that_was_ready_is_kept_and_written_again(node: Node) -> None:
     assert back.launch == {"spec_hash": "one", "spec": "of-the-group", "engine": "vllm 0.32.0"}
     after = node.files()
     del after["etc/tiny.previous.json"]
-    config = "etc/tiny.group.json"
+    config = "etc/tiny.supervisor.json"
     assert json.loads(after.pop(config)).items() >= json.loads(before.pop(config)).items()
     assert after == before
     again = node.bring("rolled_back")
@@ -239,8 +239,8 @@ def test_an_upgrade_that_is_undone_leaves_what_was_kept_before_it(node: Node) ->
     before = node.files()
     node.present("three")
     assert node.bring("rolled_back", undo=True).launch["spec_hash"] == "two"
-    assert {name: text for name, text in node.files().items() if "group.json" not in name} == {
-        name: text for name, text in before.items() if "group.json" not in name
+    assert {name: text for name, text in node.files().items() if "supervisor.json" not in name} == {
+        name: text for name, text in before.items() if "supervisor.json" not in name
     }
     assert node.bring("rolled_back").launch["spec_hash"] == "one"
     # written again after a rollback, the same launch is not kept behind itself
@@ -284,10 +284,10 @@ def test_nothing_of_a_rank_is_left_when_it_is_removed(node: Node) -> None:
     node.present("one", **with_key(node))
     node.ready("one")
     node.present("two", **with_key(node))
-    other = node.folder / "etc/tiny.other.group.json"
+    other = node.folder / "etc/tiny.other.supervisor.json"
     other.write_text("{}")
     node.bring("absent")
-    assert set(node.files()) == {"etc/tiny.other.group.json", "check"}
+    assert set(node.files()) == {"etc/tiny.other.supervisor.json", "check"}
 
 
 def test_a_supervisor_that_has_just_read_its_configuration_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

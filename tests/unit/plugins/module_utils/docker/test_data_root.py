@@ -90,17 +90,17 @@ def container(name: str, up: bool = True, policy: str = "no", remove: bool = Fal
 
 def test_who_is_harmed_by_a_stop() -> None:
     there = [
-        container("fullrank-a", remove=True),
-        container("fullrank-b"),
+        container("fullrank-rank-a", remove=True),
+        container("fullrank-rank-b"),
         container("web", policy="unless-stopped"),
         container("job"),
         container("gone", up=False),
     ]
-    assert containers.engines(there, ["fullrank-a.service"]) == ["fullrank-a.service", "fullrank-b"]
-    assert containers.vanishing(there) == ["fullrank-a"]
-    assert containers.together(["fullrank-a.service"], containers.vanishing(there)) == ["fullrank-a.service"]
-    assert containers.stay_down(there) == ["fullrank-a", "fullrank-b", "job"]
-    assert containers.running(there) == ["fullrank-a", "fullrank-b", "job", "web"]
+    assert containers.engines(there, ["fullrank-rank@a.service"]) == ["fullrank-rank-b", "fullrank-rank@a.service"]
+    assert containers.vanishing(there) == ["fullrank-rank-a"]
+    assert containers.together(["fullrank-rank@a.service"], containers.vanishing(there)) == ["fullrank-rank@a.service"]
+    assert containers.stay_down(there) == ["fullrank-rank-a", "fullrank-rank-b", "job"]
+    assert containers.running(there) == ["fullrank-rank-a", "fullrank-rank-b", "job", "web"]
 
 
 def test_a_copy_is_compared_entry_by_entry() -> None:

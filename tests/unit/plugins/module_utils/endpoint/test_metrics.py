@@ -95,7 +95,7 @@ def test_what_does_not_serve() -> None:
 
 def test_version_and_gpus_of_a_recorded_node(tmp_path: Path) -> None:
     assert written_engine({"exists": True, "description": "tiny: rank 0 of 2, vllm 0.32.0"}) == "vllm 0.32.0"
-    assert written_engine({"exists": False, "description": "fullrank-tiny.service"}) == ""
+    assert written_engine({"exists": False, "description": "fullrank-rank@tiny.service"}) == ""
     assert gpu_memory(Host(str(tmp_path))) == []
     write(tmp_path, "commands/nvidia-smi -q -x", (DATA / "nvidia_smi/rtx-pro-6000-v13.xml").read_text())
     (first, *_) = gpu_memory(Host(str(tmp_path)))

@@ -31,7 +31,7 @@ def node(tmp_path: Path) -> Path:
     (proc / "net/tcp6").write_text(TCP6)
     for pid, inode, command, unit in (
         (100, 1001, "sshd\n", "ssh.service"),
-        (200, 1003, "vllm\n", "fullrank-tiny.service"),
+        (200, 1003, "vllm\n", "fullrank-rank@tiny.service"),
     ):
         (proc / f"{pid}/fd").mkdir(parents=True)
         (proc / f"{pid}/fd/0").symlink_to("/dev/null")
@@ -45,7 +45,7 @@ def node(tmp_path: Path) -> Path:
 def test_listeners_are_found_with_their_owners(node: Path) -> None:
     assert listeners.holders(Host(str(node)), [22, 8000, 29500]) == [
         {"port": 22, "pid": 100, "command": "sshd", "unit": "ssh.service"},
-        {"port": 8000, "pid": 200, "command": "vllm", "unit": "fullrank-tiny.service"},
+        {"port": 8000, "pid": 200, "command": "vllm", "unit": "fullrank-rank@tiny.service"},
     ]
 
 

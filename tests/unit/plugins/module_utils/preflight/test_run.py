@@ -85,17 +85,19 @@ def test_ten_faults_are_found_in_one_run(root: Path) -> None:
 @pytest.mark.parametrize(
     ("cgroup", "own"),
     [
-        ("0::/system.slice/fullrank-r1.service", ["fullrank-r1"]),
-        ("0::/system.slice/fullrank-r1.service", ["fullrank-r1.service"]),
-        (f"0::/system.slice/docker-{node.CONTAINER}.scope", ["fullrank-r1"]),
-        (f"5:pids:/x\\n1:name=systemd:/docker/{node.CONTAINER}", ["fullrank-r1"]),
-        ("0::/system.slice/fullrank-r1.service", []),  # by the deployment's name alone
+        ("0::/system.slice/fullrank-rank@r1.service", ["fullrank-rank-r1"]),
+        ("0::/system.slice/fullrank-rank@r1.service", ["fullrank-rank@r1.service"]),
+        (f"0::/system.slice/docker-{node.CONTAINER}.scope", ["fullrank-rank-r1"]),
+        (f"5:pids:/x\\n1:name=systemd:/docker/{node.CONTAINER}", ["fullrank-rank-r1"]),
+        ("0::/system.slice/fullrank-rank@r1.service", []),  # by the deployment's name alone
         (f"0::/system.slice/docker-{node.CONTAINER}.scope", []),
     ],
 )
 def test_what_our_own_engine_holds_is_no_fault(cgroup: str, own: list[str], root: Path) -> None:
     recorded.command(
-        root, "docker ps --no-trunc --format {{.ID}} {{.Names}}", f"{'0' * 64} other\n{node.CONTAINER} fullrank-r1\n"
+        root,
+        "docker ps --no-trunc --format {{.ID}} {{.Names}}",
+        f"{'0' * 64} other\n{node.CONTAINER} fullrank-rank-r1\n",
     )
     node.listen(root, 8000)
     node.process(root, 77, "vllm", cgroup, inode=4242)
@@ -107,7 +109,7 @@ def test_what_our_own_engine_holds_is_no_fault(cgroup: str, own: list[str], root
 
 def test_shm_that_our_own_engine_holds_is_no_fault(root: Path) -> None:
     node.space(root, data=800 * GIB, shm=GIB)
-    recorded.command(root, "systemctl is-active fullrank-r1", "active\n")
+    recorded.command(root, "systemctl is-active fullrank-rank@r1.service fullrank-rank-r1", "active\n")
     assert node.trouble(node.ask(root)) == []
     assert node.trouble(node.ask(root, shm_bytes=600 * GIB)) != []
 
@@ -277,7 +279,7 @@ def test_established_connections_do_not_listen() -> None:
     ("text", "unit", "container"),
     [
         ("0::/user.slice/user@1000.service/app.slice/run-7.scope", "run-7.scope", None),
-        ("0::/system.slice/fullrank-r1.service", "fullrank-r1.service", None),
+        ("0::/system.slice/fullrank-rank@r1.service", "fullrank-rank@r1.service", None),
         (f"0::/system.slice/docker-{node.CONTAINER}.scope", f"docker-{node.CONTAINER}.scope", node.CONTAINER),
         (
             f"0::/machine.slice/libpod-{node.CONTAINER}.scope/container",
@@ -286,7 +288,7 @@ def test_established_connections_do_not_listen() -> None:
         ),
         (f"4:memory:/x\n1:name=systemd:/docker/{node.CONTAINER}", None, node.CONTAINER),
         # a node of the test ground on a machine with both versions of cgroups
-        ("9:name=systemd:/\n8:pids:/\n0::/system.slice/fullrank-tiny.service", "fullrank-tiny.service", None),
+        ("9:name=systemd:/\n8:pids:/\n0::/system.slice/fullrank-rank@tiny.service", "fullrank-rank@tiny.service", None),
         ("0::/", None, None),
         ("", None, None),
     ],

@@ -80,14 +80,16 @@ def test_what_the_caller_chooses_is_in_the_unit(changes: dict[str, object], line
 
 
 def test_nothing_of_a_container_outlives_its_unit() -> None:
-    text = rendered(container={"runtime": "docker", "name": "fullrank-tiny"}, argv=["docker", "run"], env={"A": "1"})
+    text = rendered(
+        container={"runtime": "docker", "name": "fullrank-rank-tiny"}, argv=["docker", "run"], env={"A": "1"}
+    )
     lines = text.splitlines()
     start = lines.index("ExecStart=docker run")
     assert lines[start - 1 : start + 3] == [
-        "ExecStartPre=-docker rm --force fullrank-tiny",
+        "ExecStartPre=-docker rm --force fullrank-rank-tiny",
         "ExecStart=docker run",
-        "ExecStop=/bin/sh -c 'test -z \"$$MAINPID\" || exec docker stop -t 60 fullrank-tiny'",
-        "ExecStopPost=-docker rm --force fullrank-tiny",
+        "ExecStop=/bin/sh -c 'test -z \"$$MAINPID\" || exec docker stop -t 60 fullrank-rank-tiny'",
+        "ExecStopPost=-docker rm --force fullrank-rank-tiny",
     ]
     assert "TimeoutStopSec=90" in lines, "the runtime gets time to remove the container after the engine's own"
     assert "After=network-online.target docker.service" in lines
@@ -95,7 +97,7 @@ def test_nothing_of_a_container_outlives_its_unit() -> None:
 
 
 def test_podman_has_no_daemon_to_wait_for() -> None:
-    text = rendered(container={"runtime": "podman", "name": "fullrank-tiny"})
+    text = rendered(container={"runtime": "podman", "name": "fullrank-rank-tiny"})
     assert "After=network-online.target\n" in text
 
 

@@ -209,7 +209,7 @@ def test_what_dnf_has_locked_is_held(node: rdma_node.Node, tmp_path: Path) -> No
 
 def test_systemd_is_not_reloaded_under_a_running_rank(node: rdma_node.Node) -> None:
     assert rdma_plan.make(node, wanted())["reload_ok"] is True
-    assert rdma_plan.make(replace(node, engines=["fullrank-r1.service"]), wanted())["reload_ok"] is False
+    assert rdma_plan.make(replace(node, engines=["fullrank-rank@r1.service"]), wanted())["reload_ok"] is False
 
 
 def test_a_reboot_is_needed_while_another_driver_is_loaded(node: rdma_node.Node) -> None:

@@ -132,7 +132,7 @@ def test_smg_is_told_what_it_lacks_and_what_to_forget() -> None:
 def test_the_files_of_a_route() -> None:
     texts = files.files(ROUTE)
     assert set(texts) == {
-        "/etc/systemd/system/fullrank-router-tiny.service",
+        "/etc/systemd/system/fullrank-router@tiny.service",
         "/etc/fullrank/router/tiny.json",
         "/etc/fullrank/router/tiny.nginx.conf",
     }
@@ -140,7 +140,7 @@ def test_the_files_of_a_route() -> None:
     assert conf.count("{") == conf.count("}")
     for line in ("listen 0.0.0.0:8080;", "proxy_buffering off;", "proxy_read_timeout 3600s;", "location / {"):
         assert line in conf
-    assert "CAP_NET_BIND_SERVICE" not in texts["/etc/systemd/system/fullrank-router-tiny.service"]
+    assert "CAP_NET_BIND_SERVICE" not in texts["/etc/systemd/system/fullrank-router@tiny.service"]
     assert "CAP_NET_BIND_SERVICE" in files.unit({**ROUTE, "port": 80})
     assert files.digest(ROUTE) != files.digest({**ROUTE, "timeout": 7})
     assert "listen [::]:8080;" in files.nginx({**ROUTE, "host": "::"})
@@ -165,7 +165,7 @@ def test_who_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
     route = {**ROUTE, "servers": [{"name": "n1", "url": "http://127.0.0.1:8000", "ready": ""}], "balancer": SMG}
     assert ports(route) == {8080: "router_port", 18080: "router_smg_port", 18081: "router_smg_port"}
-    own = {"port": 8080, "pid": 7, "command": "nginx", "unit": "fullrank-router-tiny.service"}
+    own = {"port": 8080, "pid": 7, "command": "nginx", "unit": "fullrank-router@tiny.service"}
     other = {"port": 18080, "pid": 8, "command": "python3", "unit": ""}
     (one,) = obstacles([route], [own, other])
     assert one["where"] == "router_smg_port of tiny" and "python3 (pid 8)" in one["message"]

@@ -8,10 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine import LocalEngine, lacks
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
 
 
@@ -55,7 +54,7 @@ def test_without_any_answer_nothing_is_taken_for_running(engine: LocalEngine) ->
 def test_the_launch_that_was_ready_is_noted_once_it_can_be_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(units, "ready_mark", lambda name: str(tmp_path / f"var/{name}.ready"))
+    monkeypatch.setattr(names, "ready_mark", lambda name: str(tmp_path / f"var/{name}.ready"))
     one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
     process = subprocess.Popen(["sleep", "60"], env={unit_text.SPEC_HASH_VARIABLE: "abc"})
     try:

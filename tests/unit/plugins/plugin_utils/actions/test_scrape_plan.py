@@ -114,12 +114,12 @@ def node(tmp_path: Path) -> Path:
     """A node with rank 1 of a deployment that is ready, as its supervisor said at 100 seconds after the boot."""
     for folder in ("etc/fullrank", "run/fullrank", "etc/systemd/system/multi-user.target.wants"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "etc/fullrank/tiny.group.json").write_text(
+    (tmp_path / "etc/fullrank/tiny.supervisor.json").write_text(
         json.dumps({"deployment": "tiny", "rank": 1, "names": ["n1", "n2"]})
     )
     (tmp_path / "run/fullrank/tiny.json").write_text(json.dumps({"at": 100.0, "ready": True, "engine": "running"}))
     (tmp_path / "run/fullrank/tiny.epoch").write_text("7 abc\n")
-    (tmp_path / "etc/systemd/system/multi-user.target.wants/fullrank-tiny-group.service").symlink_to("/nowhere")
+    (tmp_path / "etc/systemd/system/multi-user.target.wants/fullrank-supervisor@tiny.service").symlink_to("/nowhere")
     return tmp_path
 
 
@@ -147,7 +147,7 @@ def test_a_rank_whose_engine_ended(node: Path) -> None:
 
 def test_a_rank_that_the_operator_stopped(node: Path) -> None:
     (node / "run/fullrank/tiny.json").unlink()
-    (node / "etc/systemd/system/multi-user.target.wants/fullrank-tiny-group.service").unlink()
+    (node / "etc/systemd/system/multi-user.target.wants/fullrank-supervisor@tiny.service").unlink()
     assert values(node) == {**READY, "rank_wanted": 0, "supervisor_up": 0, "rank_up": 0, "deployment_ready": 0}
 
 

@@ -140,7 +140,12 @@ def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> di
     return {"candidates": ways, "unreachable": [], "listeners": [], "missing": [], "incomplete": [], **more}
 
 
-OWN = ("fullrank-tiny.service", "fullrank-tiny-group.service")
+@pytest.mark.parametrize("name", ["a b", "-a", "x" * 201, "webui"])
+def test_a_deployment_that_no_unit_can_be_called_after(name: str) -> None:
+    assert codes(shape.check([Deployment(name, ("x",))], {})) == [("name-of-deployment", f"group {name}")]
+
+
+OWN = ("fullrank-rank@tiny.service", "fullrank-supervisor@tiny.service")
 
 
 def agree(*said: dict[str, Any], network: str = "") -> tuple[list[rendezvous.Place], list[dict[str, str]]]:
@@ -223,7 +228,7 @@ def test_the_deployments_own_ports_are_in_nobodys_way(unit: str) -> None:
             ["Loading shard 1/3", "W1122 20:12:26.309000 710 torch/x.py:53] Triton not available", "  return func()"],
             "Loading shard 1/3",
         ),
-        (["Started fullrank-tiny.service - tiny: rank 0 of 2, vllm 0.32.0."], ""),
+        (["Started fullrank-rank@tiny.service - tiny: rank 0 of 2, vllm 0.32.0."], ""),
         (["(APIServer pid=1) WARNING 11-22 19:54:22 [a.py:1] Found ulimit of 20000"], ""),
         ([], ""),
     ],
@@ -319,7 +324,7 @@ def test_the_report_has_the_last_lines_of_every_rank_once() -> None:
         "   (the node no longer answers: its log is in its journal)",
         "== rank 3 (n4): no failure of its own",
         "   (it was not started)",
-        "The whole log of a rank: journalctl -u fullrank-tiny, on its node",
+        "The whole log of a rank: journalctl -u fullrank-rank@tiny.service, on its node",
     ]
     called = bring_up_report("tiny", "n2", hosts, results, label="tiny replica 1")
     assert called == "tiny replica 1 did not come up: see rank 0 (n1)"

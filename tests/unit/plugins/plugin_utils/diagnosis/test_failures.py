@@ -82,7 +82,7 @@ def test_the_log_of_a_real_failure(name: str, cause: str) -> None:
 ROOT = "misc/socket.cc:533 NCCL WARN socketPollConnect: Connect to 10.0.0.4<56849> returned 113(No route to host)"
 DEAD = "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue."
 LOST = "RuntimeError: [pair.cc:534] Connection closed by peer [10.0.0.2]:10895"
-KILLED = "fullrank-a.service: Main process exited, code=killed, status=9/KILL"
+KILLED = "fullrank-rank@a.service: Main process exited, code=killed, status=9/KILL"
 
 
 def causes(first_failed: int | None = None, **logs: list[str]) -> list[tuple[str, int]]:
@@ -106,7 +106,7 @@ def test_among_equals_the_first_to_fail_is_named_and_then_the_first_in_time() ->
     oom = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     assert causes(r0=[oom], r1=[oom])[0] == ("cuda-out-of-memory", 0)
     assert causes(1, r0=[oom], r1=[oom])[0] == ("cuda-out-of-memory", 1)
-    early, late = "1795377378.000001 n2 fullrank-a[7]: ", "1795377379.000001 n1 fullrank-a[7]: "
+    early, late = "1795377378.000001 n2 fullrank-rank@a[7]: ", "1795377379.000001 n1 fullrank-rank@a[7]: "
     assert causes(r0=[late + oom], r1=[early + oom])[0] == ("cuda-out-of-memory", 1)
     assert causes(r0=[late + oom], r1=[early + ROOT])[0] == ("nccl-connect-failed", 1)
 
@@ -139,15 +139,15 @@ def test_what_happens_while_a_rank_is_stopped_is_no_failure() -> None:
     """As the journal of a rank showed it that did not end within its time (vLLM 0.32 on a slow machine)."""
     oom = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
     stop = [
-        "Stopping fullrank-a.service - a: rank 0 of 2, vllm 0.32.0...",
+        "Stopping fullrank-rank@a.service - a: rank 0 of 2, vllm 0.32.0...",
         KILLED,
         "Error: gone",
-        "Stopped fullrank-a.service",
+        "Stopped fullrank-rank@a.service",
     ]
     assert found(*stop) == [] and failures.last_error(stop) == ""
     assert found(oom, *stop) == ["cuda-out-of-memory"]
     assert found(*[f"1795377378.123456 n1 systemd[1]: {line}" for line in stop]) == []
-    assert found(*stop, "Started fullrank-a.service - a: rank 0 of 2, vllm 0.32.0.", oom) == ["cuda-out-of-memory"]
+    assert found(*stop, "Started fullrank-rank@a.service - a: rank 0 of 2, vllm 0.32.0.", oom) == ["cuda-out-of-memory"]
     assert found(KILLED) == ["killed"]
 
 

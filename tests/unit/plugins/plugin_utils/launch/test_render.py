@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import inspect
 import json
 import shlex
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render, spec_hash
 
 TWO_NODES: dict[str, Any] = {
     "nnodes": 2,
@@ -203,7 +205,7 @@ def test_one_node_of_vllm_has_nothing_of_several() -> None:
 def test_sglang_takes_the_key_from_a_config_file_where_it_reads_one() -> None:
     rendered = launch("sglang", "0.5.5", {})
     assert rendered["secret_file"]["format"] % "sk" == 'api-key: "sk"\n'
-    assert rendered["argv"][-2:] == ["--config", "/run/credentials/fullrank-engine.service/secret.yaml"]
+    assert rendered["argv"][-2:] == ["--config", "/run/credentials/fullrank-rank@engine.service/secret.yaml"]
     assert rendered["load_credential"] == "secret.yaml:/etc/fullrank/engine.secret.yaml"
     assert rendered["environment_file"] == ""
     assert rendered["lines"]["process"].endswith("--config /etc/fullrank/engine.secret.yaml")
@@ -327,10 +329,10 @@ def test_ray_copies_nothing_that_a_rank_has_of_its_own() -> None:
 def test_over_ray_a_rank_is_one_container() -> None:
     box = OVER_RAY | {"runtime": "podman", "image": "engine:1"}
     head, other = (launch("vllm", "0.10.2", box | rank)["container"] for rank in ({}, RANK_1))
-    assert (head["name"], head["entrypoint"]) == ("fullrank-engine", "/bin/sh")
+    assert (head["name"], head["entrypoint"]) == ("fullrank-rank-engine", "/bin/sh")
     inner = head["command"][3:]
     assert inner[:2] == ["/bin/sh", "-c"] and ". /etc/fullrank/engine.secret.env" in inner[2]
-    assert (other["name"], other["entrypoint"]) == ("fullrank-engine", "ray")
+    assert (other["name"], other["entrypoint"]) == ("fullrank-rank-engine", "ray")
     mounted = {mount["source"] for mount in head["mounts"]}
     assert {"/etc/fullrank/engine.ray.py", "/etc/fullrank/engine.vllm/ray_non_carry_over_env_vars.json"} <= mounted
 
@@ -341,7 +343,7 @@ def test_only_who_has_the_token_of_the_group_is_heard_by_ray() -> None:
         process = launch("vllm", "0.10.2", OVER_RAY | rank)
         assert (process["group_token"], process["load_credential"]) == (file, f"group.token:{file}")
         assert process["env"]["RAY_AUTH_MODE"] == "token"
-        assert process["env"]["RAY_AUTH_TOKEN_PATH"] == "/run/credentials/fullrank-engine.service/group.token"
+        assert process["env"]["RAY_AUTH_TOKEN_PATH"] == "/run/credentials/fullrank-rank@engine.service/group.token"
         box = launch("vllm", "0.10.2", OVER_RAY | rank | {"runtime": "docker", "image": "engine:1"})
         assert (box["group_token"], box["load_credential"]) == (file, "")
         assert box["container"]["env"]["RAY_AUTH_TOKEN_PATH"] == file
@@ -388,3 +390,14 @@ def test_the_environment_of_a_virtual_environment() -> None:
     assert rendered["argv"][:2] == ["/opt/engine/bin/vllm", "serve"]
     assert rendered["env"]["PATH"].startswith("/opt/engine/bin:")
     assert launch("sglang", "0.5.5", {"venv": "/opt/engine"})["argv"][0] == "/opt/engine/bin/python"
+
+
+def test_a_launch_under_its_former_names_is_the_same_launch() -> None:
+    """So that an engine which was started by an earlier version is not restarted for its name."""
+
+    def spec(container: str, unit: str) -> dict[str, Any]:
+        return {"argv": ["docker", "run", "--name", container], "env": {"T": f"/run/credentials/{unit}/group.token"}}
+
+    text = json.dumps(spec("fullrank-tiny", "fullrank-tiny.service"), sort_keys=True, separators=(",", ":"))
+    now = spec_hash(spec("fullrank-rank-tiny", "fullrank-rank@tiny.service"), "key")
+    assert now == hmac.new(b"key", text.encode(), hashlib.sha256).hexdigest()

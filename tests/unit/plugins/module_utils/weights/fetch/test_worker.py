@@ -137,12 +137,12 @@ def test_what_is_there_needs_no_space() -> None:
 
 def test_a_unit_uses_the_folder_that_it_names_and_what_is_inside() -> None:
     units = {
-        "fullrank-a.service": "ExecStart=/x serve /data/m --port 1",
-        "fullrank-b.service": "ExecStart=/x serve /data/m-2\n",
-        "fullrank-c.service": "ExecStart=/x --file /data/m/config.json",
+        "fullrank-rank@a.service": "ExecStart=/x serve /data/m --port 1",
+        "fullrank-rank@b.service": "ExecStart=/x serve /data/m-2\n",
+        "fullrank-rank@c.service": "ExecStart=/x --file /data/m/config.json",
     }
-    assert usage.users("/data/m", units) == ["fullrank-a.service", "fullrank-c.service"]
-    assert usage.users("/data/m-2/", units) == ["fullrank-b.service"]
+    assert usage.users("/data/m", units) == ["fullrank-rank@a.service", "fullrank-rank@c.service"]
+    assert usage.users("/data/m-2/", units) == ["fullrank-rank@b.service"]
     assert usage.users("/data", units) == sorted(units)
 
 
