@@ -33,7 +33,9 @@ def decimal(count: float) -> str:
 
 
 def rate(bytes_per_second: float) -> str:
-    """>>> rate(412e6)
+    """A transfer's speed.
+
+    >>> rate(412e6)
     '412 MB/s'
     """
     return f"{decimal(bytes_per_second)}/s"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
+from ansible_collections.fullrank.serving.plugins.plugin_utils.common.text_table import table
 
 
 def _count(number: int, noun: str) -> str:
@@ -23,15 +24,17 @@ def lines(deployment: str, result: Mapping[str, Any], networks: Sequence[Mapping
         f"{deployment}: {result['backend']}{over}, {_count(nodes, 'node')} with {_count(processes, 'process')} each"
     ]
     if result["all_reduce"]:
-        text.append(f"{'ALL-REDUCE':<24}{'TIME':>10}{'BUS BANDWIDTH':>18}")
-        text += [
-            f"{human.binary(int(one['bytes'])):<24}{human.duration(one['seconds']):>10}{one['bus_gbps']:>11.3f} Gbit/s"
+        rows = [("ALL-REDUCE", "TIME", "BUS BANDWIDTH")]
+        rows += [
+            (human.binary(int(one["bytes"])), human.duration(one["seconds"]), f"{one['bus_gbps']:.3f} Gbit/s")
             for one in result["all_reduce"]
         ]
+        text += table(rows, right=(1, 2))
     if result["pairs"]:
-        text.append(f"{'PAIR':<24}{'LATENCY':>10}{'EACH WAY':>18}")
-        text += [
-            f"{' - '.join(one['nodes']):<24}{human.duration(one['latency_us'] / 1e6):>10}{one['gbps']:>11.3f} Gbit/s"
+        rows = [("PAIR", "LATENCY", "EACH WAY")]
+        rows += [
+            (" - ".join(one["nodes"]), human.duration(one["latency_us"] / 1e6), f"{one['gbps']:.3f} Gbit/s")
             for one in result["pairs"]
         ]
+        text += table(rows, right=(1, 2))
     return text
