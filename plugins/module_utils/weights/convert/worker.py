@@ -372,4 +372,4 @@ def run(job: dict[str, Any]) -> str:
 if __name__ == "__main__":
     if MISSING:
         raise SystemExit(f"{sys.executable}: {MISSING}; model_convert_python names an interpreter that has it")
-    sys.exit(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) or None)
+    raise SystemExit(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) or None)

@@ -17,9 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,
     Call,

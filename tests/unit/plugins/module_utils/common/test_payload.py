@@ -13,7 +13,6 @@ from types import ModuleType
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check import worker as comm_check_worker
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files, payload
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import ray_gate
 from ansible_collections.fullrank.serving.plugins.module_utils.router import agent as router_agent
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent as supervisor_agent
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check as supervisor_check
@@ -22,7 +21,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch imp
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer import peer
 
 PACKAGES = [supervisor_agent, router_agent, fetch_worker, peer]
-SINGLE_FILES = [supervisor_check, ray_gate, comm_check_worker, convert_worker]
+SINGLE_FILES = [supervisor_check, comm_check_worker, convert_worker]
 
 
 @pytest.mark.parametrize("entry", PACKAGES, ids=lambda entry: entry.__name__.split("module_utils.")[1])

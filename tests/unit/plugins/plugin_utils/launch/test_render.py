@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render, spec_hash
 
 TWO_NODES: dict[str, Any] = {

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.rank.ray_gate import missing
+from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray_gate
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ray_gate import missing
 
 RANKS = ["192.0.2.10", "192.0.2.11"]
 
@@ -49,3 +52,9 @@ def node(address: str, gpus: float | None, alive: bool = True) -> dict[str, Any]
 )
 def test_what_is_missing(nodes: list[dict[str, Any]], text: str, may_come: bool) -> None:
     assert missing(nodes, RANKS, 16) == (text, may_come)
+
+
+def test_the_gate_is_one_file_for_the_oldest_python_of_a_node() -> None:
+    text = payload.text(ray_gate)
+    ast.parse(text, feature_version=(3, 9))
+    assert "ansible_collections" not in text
