@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -17,11 +18,11 @@ import ansible_runner
 import pytest
 import testinfra
 import yaml
+from helpers import NET
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 GROUND = CHECKOUT / "tests/ground/ground.py"
-NET = os.environ.get("GROUND_NET", "10.77.0")
 LOCAL = CHECKOUT / "inventories/local"
 ADDRESSES = CHECKOUT / "molecule/shared/inventory/addresses.yml"
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
@@ -41,7 +42,7 @@ class Outcome:
     """As ansible-runner hands them to other programs."""
 
     @property
-    def said(self) -> str:
+    def printed(self) -> str:
         """What was printed, without the colours and line breaks that depend on the width of a terminal."""
         return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", self.text).split())
 
@@ -78,6 +79,12 @@ def nodes(node_count: int) -> dict[str, Host]:
 
 
 @pytest.fixture
+def node(nodes: dict[str, Host]) -> Host:
+    """The first node."""
+    return nodes["n1"]
+
+
+@pytest.fixture
 def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
     """Run a playbook; keyword arguments are extra variables. limit_s: seconds in which it must end."""
     usual = inventory
@@ -109,6 +116,12 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
         return Outcome(result.rc, stats, given, text, events)
 
     return run
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest, play: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """``play`` with the playbook that the file of the test names PLAYBOOK."""
+    return functools.partial(play, request.module.PLAYBOOK)
 
 
 @pytest.fixture

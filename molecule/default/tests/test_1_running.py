@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import NET, chat, reboot, until
 from testinfra.host import Host
 
-NET = os.environ.get("GROUND_NET", "10.77.0")
 UNIT = "fullrank-rank@tiny.service"
 SUPERVISOR = "fullrank-supervisor@tiny.service"
 HEAD, OTHER = f"{NET}.11", f"{NET}.12"
 ENDPOINT = f"http://{HEAD}:8000/v1"
+BACK_S = 240
 
 
 def shown(host: Host, name: str) -> str:
@@ -35,12 +33,7 @@ def pids(nodes: dict[str, Host]) -> dict[str, str]:
 
 
 def ask(text: str, **options: Any) -> dict[str, Any]:
-    body = {"model": "tiny", "messages": [{"role": "user", "content": text}], **options}
-    request = urllib.request.Request(
-        f"{ENDPOINT}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return dict(json.load(answer))
+    return chat(HEAD, text=text, **options)
 
 
 @pytest.mark.parametrize(("node", "rank"), [("n1", 0), ("n2", 1)])
@@ -118,21 +111,6 @@ def test_the_role_alone_in_somebodys_play_sees_that_all_is_well(
     assert pids(nodes) == before
 
 
-def booted_at(host: Host) -> str:
-    """When the node's systemd started; empty while it does not answer."""
-    try:
-        return str(host.check_output("systemctl show --value --property=UserspaceTimestampMonotonic"))
-    except (RuntimeError, AssertionError):
-        return ""
-
-
-def wait_for(what: str, come: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 240
-    while not come():
-        assert time.monotonic() < deadline, f"{what}: not within 240 s"
-        time.sleep(1)
-
-
 def answers() -> bool:
     try:
         return ask("Back?", max_tokens=1)["model"] == "tiny"
@@ -143,11 +121,8 @@ def answers() -> bool:
 def test_after_a_reboot_of_all_nodes_the_ranks_find_each_other(
     nodes: dict[str, Host], play: Callable[..., Any]
 ) -> None:
-    before = {name: booted_at(host) for name, host in nodes.items()}
-    for host in nodes.values():
-        host.check_output("systemd-run --quiet --on-active=1 systemctl reboot")  # after ssh has left
-    wait_for("the nodes", lambda: all(booted_at(host) not in ("", before[name]) for name, host in nodes.items()))
-    wait_for("an answer", answers)
+    reboot(*nodes.values())
+    until(answers, BACK_S, "an answer")
     run = play("site.yml")
     assert (run.rc, run.changed) == (0, 0)
 
@@ -194,12 +169,12 @@ def test_a_killed_rank_brings_the_whole_group_back_without_us(nodes: dict[str, H
     """What `make test-faults` measures, once and without a clock: noticed by the node's own check, and back."""
     before = pids(nodes)
     nodes["n2"].check_output(f"kill -9 {before['n2']}")
-    wait_for("a check that notices", lambda: nodes["n1"].run("fullrank-check tiny").rc == 1)
+    until(lambda: nodes["n1"].run("fullrank-check tiny").rc == 1, BACK_S, "a check that notices")
     # the supervisors are at it: whoever asks for the status gets the rows, and a failure
     status = play("playbooks/status.yml")
     assert (status.rc, len(status.outcome["status"])) == (2, 2)
     assert "not ready: tiny" in status.text
-    wait_for("the group", lambda: all(host.run("fullrank-check tiny").rc == 0 for host in nodes.values()))
+    until(lambda: all(host.run("fullrank-check tiny").rc == 0 for host in nodes.values()), BACK_S, "all ranks")
     after = pids(nodes)
     assert all(after[name] != before[name] for name in nodes)
     assert ask("Back?", max_tokens=1)["model"] == "tiny"
@@ -209,7 +184,7 @@ def test_a_supervisor_that_ends_finds_its_engine_again(nodes: dict[str, Host]) -
     before = pids(nodes)
     for host in nodes.values():
         host.check_output(f"systemctl kill --signal=KILL {SUPERVISOR}")
-    wait_for("the group", lambda: all(host.run("fullrank-check tiny").rc == 0 for host in nodes.values()))
+    until(lambda: all(host.run("fullrank-check tiny").rc == 0 for host in nodes.values()), BACK_S, "all ranks")
     assert pids(nodes) == before
 
 

@@ -58,20 +58,25 @@ def test_an_option_that_the_engine_does_not_know_is_refused_with_the_nearest(pla
     assert "engine_args.max_model_length" in run.text and "--max-model-len" in run.text
 
 
-def test_an_empty_deployment_is_refused(play: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        (
+            "children: {deployments: {children: {lonely: {hosts: {}}}}}",
+            "group lonely: the deployment has no hosts; name its hosts, rank 0 first",
+        ),
+        ("hosts: {n1: {}}", "group deployments: the inventory has no such group"),
+    ],
+    ids=["a deployment without hosts", "no deployments"],
+)
+def test_an_inventory_without_ranks_is_refused(
+    hosts: str, message: str, play: Callable[..., Any], tmp_path: Path
+) -> None:
     inventory = tmp_path / "hosts.yml"
-    inventory.write_text("all: {children: {deployments: {children: {lonely: {hosts: {}}}}}}\n")
+    inventory.write_text(f"all: {{{hosts}}}\n")
     run = play("site.yml", inventory=inventory)
     assert run.rc != 0
-    assert "group lonely: the deployment has no hosts; name its hosts, rank 0 first" in run.text
-
-
-def test_an_inventory_without_deployments_is_refused(play: Callable[..., Any], tmp_path: Path) -> None:
-    inventory = tmp_path / "hosts.yml"
-    inventory.write_text("all: {hosts: {n1: {}}}\n")
-    run = play("site.yml", inventory=inventory)
-    assert run.rc != 0
-    assert "group deployments: the inventory has no such group" in run.text
+    assert message in run.text
 
 
 @pytest.mark.usefixtures("untouched")

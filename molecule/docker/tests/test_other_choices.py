@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import NET
 
 from tests.standins.apt_repository import Deb, SigningKey, publish, serve
 
@@ -66,7 +66,7 @@ def repository(key: SigningKey, n2: Any, tmp_path_factory: pytest.TempPathFactor
     debs = [*release("28.4.0", codename), *release("28.5.2", codename), *release("29.1.0", codename)]
     publish(folder / "linux/debian", debs, key, suite=codename, component="stable")
     (folder / "linux/debian/gpg").write_text(key.public())
-    with serve(Path(folder), address=f"{os.environ.get('GROUND_NET', '10.77.0')}.1") as url:
+    with serve(Path(folder), address=f"{NET}.1") as url:
         yield {"mirrors": {"docker": url}, "target": "n2", "source": "docker-ce"}
 
 
@@ -179,7 +179,7 @@ def nerdctl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(NERDCTL), 0o755
             file.addfile(entry, io.BytesIO(NERDCTL.encode()))
-    with serve(folder, address=f"{os.environ.get('GROUND_NET', '10.77.0')}.1") as url:
+    with serve(folder, address=f"{NET}.1") as url:
         yield {
             "target": "n2",
             "docker_runtime": "nerdctl",

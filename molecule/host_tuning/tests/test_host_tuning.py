@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import reboot
 from testinfra.host import Host
 
 PLAYBOOK, REMOVE = "molecule/host_tuning/converge.yml", "molecule/host_tuning/remove.yml"
@@ -24,38 +24,12 @@ WANTED = {"net.core.somaxconn": "8192", "net.ipv4.ip_local_reserved_ports": "295
 SECURITY = Path(__file__).resolve().parents[3] / "docs/security.md"
 
 
-@pytest.fixture
-def node(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
-
-
-def said(run: Any) -> str:
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", run.text).split())
-
-
 def nothing_to_do(run: Any) -> bool:
     return (run.rc, run.changed) == (0, 0)
 
 
 def settings(node: Host, keys: dict[str, str]) -> dict[str, str]:
     return {key: node.check_output(f"sysctl -n {key}").strip() for key in keys}
-
-
-def booted_at(node: Host) -> str:
-    """When the node's systemd started; empty while it does not answer."""
-    try:
-        return str(node.check_output("systemctl show --value --property=UserspaceTimestampMonotonic"))
-    except (RuntimeError, AssertionError):
-        return ""
-
-
-def reboot(node: Host) -> None:
-    before = booted_at(node)
-    node.check_output("systemd-run --quiet --on-active=1 systemctl reboot")  # after ssh has left
-    deadline = time.monotonic() + 300
-    while booted_at(node) in ("", before):
-        assert time.monotonic() < deadline, "the node did not come back"
-        time.sleep(1)
 
 
 def test_applied_by_converge(node: Host) -> None:
@@ -79,7 +53,7 @@ def test_nodes_are_prepared_without_a_deployment(play: Callable[..., Any]) -> No
     """The playbook of the nodes, on an inventory that knows no deployment yet."""
     assert nothing_to_do(play("playbooks/nodes.yml", nodes_roles=["host_tuning"]))
     refused = play("playbooks/nodes.yml", nodes_roles=["host_tuning"], host_tuning_swp="off")
-    assert refused.rc != 0 and "nothing reads host_tuning_swp; write host_tuning_swap" in said(refused)
+    assert refused.rc != 0 and "nothing reads host_tuning_swp; write host_tuning_swap" in refused.printed
     assert play("site.yml").rc != 0, "the whole chain needs one"
 
 
@@ -90,7 +64,7 @@ def test_check_mode_tells_and_leaves(node: Host, play: Callable[..., Any]) -> No
     wish = {**machine, "net.core.somaxconn": 9000}
     run = play(PLAYBOOK, "--check", "--diff", host_tuning_sysctl=wish, host_tuning_swap="off")
     assert run.rc == 0 and run.changed > 0
-    assert "/proc/sys/net/core/somaxconn = 9000" in run.text and "run systemctl mask --quiet swap.target" in said(run)
+    assert "/proc/sys/net/core/somaxconn = 9000" in run.text and "run systemctl mask --quiet swap.target" in run.printed
     assert settings(node, machine) == before
     assert settings(node, WANTED) == WANTED
 
@@ -113,7 +87,7 @@ def test_everything_that_is_wrong_is_said_at_once(node: Host, play: Callable[...
         "host_tuning_hugepages.3Mi",
         "'head' is no address",
     ):
-        assert words in said(run)
+        assert words in run.printed
     assert node.check_output("find /etc /var/lib/fullrank -type f | xargs md5sum | md5sum") == before
 
 
@@ -123,7 +97,7 @@ def test_a_file_that_wins_is_said_and_left(node: Host, play: Callable[..., Any])
     try:
         run = play(PLAYBOOK)
         assert (run.rc, run.changed) == (0, 0)
-        assert "net.core.somaxconn = 1024 is read after ours (8192) and wins" in said(run)
+        assert "net.core.somaxconn = 1024 is read after ours (8192) and wins" in run.printed
         assert node.file(theirs).content_string == "net.core.somaxconn = 1024\n"
     finally:
         node.check_output(f"rm {theirs}")
@@ -133,7 +107,7 @@ def test_a_limit_that_would_lock_everybody_out_is_left_alone(node: Host, play: C
     hard = int(node.check_output("ulimit -Hn"))
     run = play(PLAYBOOK, host_tuning_limits={"nofile": 1 << 30})
     assert run.rc == 0
-    assert "logins would be refused" in said(run)
+    assert "logins would be refused" in run.printed
     assert str(1 << 30) not in node.run(f"cat {FILES[1]}").stdout
     assert int(node.check_output("ulimit -Hn")) >= min(hard, 4096)
     assert play(PLAYBOOK).rc == 0

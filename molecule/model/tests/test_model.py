@@ -17,20 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import NET
 from testinfra.host import Host
 
 HERE = Path(__file__).resolve().parents[1]
 PLAYBOOK = "molecule/model/converge.yml"
-HUB = f"http://{os.environ.get('GROUND_NET', '10.77.0')}.1:8099"
+HUB = f"http://{NET}.1:8099"
 PATH = "/data/models/m-1111111"
 SHARD = f"{PATH}/model-00002-of-00002.safetensors"
 CHECKOUT = HERE.parents[1]
 SERVED = CHECKOUT / ".cache/hub-clients/model"
-
-
-@pytest.fixture
-def n1(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
 
 
 def asked() -> list[dict[str, Any]]:
@@ -50,26 +46,26 @@ def faults(**wanted: Any) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
-def sha256(n1: Host, path: str) -> str:
-    return str(n1.check_output("sha256sum %s", path).split()[0])
+def sha256(node: Host, path: str) -> str:
+    return str(node.check_output("sha256sum %s", path).split()[0])
 
 
-def test_the_copy_is_exact_and_ready(n1: Host) -> None:
-    manifest = n1.file(f"{PATH}/.fullrank/manifest.json").content
-    assert n1.file(f"{PATH}/.fullrank/READY").content_string.strip() == hashlib.sha256(manifest).hexdigest()
+def test_the_copy_is_exact_and_ready(node: Host) -> None:
+    manifest = node.file(f"{PATH}/.fullrank/manifest.json").content
+    assert node.file(f"{PATH}/.fullrank/READY").content_string.strip() == hashlib.sha256(manifest).hexdigest()
     listed = json.loads(manifest)
     assert listed["source"] == {"hub": "modelscope", "repo": "o/m", "revision": "1" * 40}
     assert {one["path"]: one["sha256"] for one in listed["files"]} == {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in SERVED.iterdir()
     }
     for one in listed["files"]:
-        assert sha256(n1, f"{PATH}/{one['path']}") == one["sha256"]
+        assert sha256(node, f"{PATH}/{one['path']}") == one["sha256"]
 
 
-def test_nothing_is_left_beside_it(n1: Host) -> None:
-    assert n1.check_output("ls %s/.fullrank", PATH).split() == ["READY", "manifest.json", "request.json"]
-    assert n1.run("ls /run/fullrank").stdout.strip() == ""
-    assert n1.check_output("systemctl list-units --all --plain --no-legend 'fullrank-*'") == ""
+def test_nothing_is_left_beside_it(node: Host) -> None:
+    assert node.check_output("ls %s/.fullrank", PATH).split() == ["READY", "manifest.json", "request.json"]
+    assert node.run("ls /run/fullrank").stdout.strip() == ""
+    assert node.check_output("systemctl list-units --all --plain --no-legend 'fullrank-*'") == ""
 
 
 def test_a_second_run_changes_nothing_and_asks_nobody(play: Callable[..., Any]) -> None:
@@ -80,31 +76,31 @@ def test_a_second_run_changes_nothing_and_asks_nobody(play: Callable[..., Any]) 
     assert len(asked()) == before
 
 
-def test_check_mode_of_a_first_run_says_so_and_leaves_the_node_alone(play: Callable[..., Any], n1: Host) -> None:
+def test_check_mode_of_a_first_run_says_so_and_leaves_the_node_alone(play: Callable[..., Any], node: Host) -> None:
     run = play(PLAYBOOK, "--check", "--diff", model_path="/data/models/other")
     assert run.rc == 0 and run.changed > 0
-    assert not n1.file("/data/models/other").exists
+    assert not node.file("/data/models/other").exists
 
 
-def test_a_flipped_bit_is_found_named_and_repaired(play: Callable[..., Any], n1: Host) -> None:
-    good = sha256(n1, SHARD)
+def test_a_flipped_bit_is_found_named_and_repaired(play: Callable[..., Any], node: Host) -> None:
+    good = sha256(node, SHARD)
     flip = f"f=open('{SHARD}','r+b'); f.seek(4711); b=f.read(1); f.seek(4711); f.write(bytes([b[0]^1]))"
-    n1.check_output('python3 -c "%s"' % flip)  # noqa: UP031 - testinfra quotes its arguments, this one is quoted
+    node.check_output('python3 -c "%s"' % flip)  # noqa: UP031 - testinfra quotes its arguments, this one is quoted
     run = play(PLAYBOOK, "--check", model_room="verify", model_verify_depth="contents")
-    assert n1.file(f"{PATH}/.fullrank/READY").exists
+    assert node.file(f"{PATH}/.fullrank/READY").exists
     assert f"{Path(SHARD).name}: its content changed" in run.text or run.changed == 1
     run = play(PLAYBOOK, model_room="verify", model_verify_depth="contents")
     assert run.rc != 0 and f"{Path(SHARD).name}: its content changed" in run.text
     assert "00001-of-00002" not in run.text
-    assert not n1.file(f"{PATH}/.fullrank/READY").exists
+    assert not node.file(f"{PATH}/.fullrank/READY").exists
     before = len(asked())
     assert play(PLAYBOOK).rc == 0
-    assert sha256(n1, SHARD) == good
+    assert sha256(node, SHARD) == good
     fetched = [one["path"] for one in asked()[before:] if one["method"] == "GET" and "FilePath" in one["path"]]
     assert fetched and all("00002-of-00002" in one for one in fetched)
 
 
-def test_the_other_hub_with_faults_and_progress(play: Callable[..., Any], n1: Host) -> None:
+def test_the_other_hub_with_faults_and_progress(play: Callable[..., Any], node: Host) -> None:
     faults(drops=2, errors=1, flips=1, delay_s=0.02)
     try:
         run = play(PLAYBOOK, model_hub="huggingface", model_path="/data/models/m-hf")
@@ -113,11 +109,11 @@ def test_the_other_hub_with_faults_and_progress(play: Callable[..., Any], n1: Ho
     assert run.rc == 0
     assert "of 40.0 MB" in run.text and "left" in run.text
     for file in SERVED.iterdir():
-        assert sha256(n1, f"/data/models/m-hf/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert sha256(node, f"/data/models/m-hf/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_a_fetch_outlives_its_controller_and_the_next_run_watches_it(
-    play: Callable[..., Any], inventory: Path, n1: Host
+    play: Callable[..., Any], inventory: Path, node: Host
 ) -> None:
     path, before = "/data/models/m-left", sent()
     running = "systemctl is-active 'fullrank-fetch-m-left-*'"
@@ -130,12 +126,12 @@ def test_a_fetch_outlives_its_controller_and_the_next_run_watches_it(
             start_new_session=True,
         )
         for _ in range(120):
-            if n1.run(running).stdout.strip() == "active":
+            if node.run(running).stdout.strip() == "active":
                 break
             time.sleep(1)
         os.killpg(controller.pid, signal.SIGKILL)
         controller.wait()
-        assert n1.run(running).stdout.strip() == "active"
+        assert node.run(running).stdout.strip() == "active"
         run = play(PLAYBOOK, model_path=path)
     finally:
         faults()
@@ -143,13 +139,13 @@ def test_a_fetch_outlives_its_controller_and_the_next_run_watches_it(
     assert sent() - before == sum(file.stat().st_size for file in SERVED.glob("*.safetensors"))
 
 
-def test_a_branch_is_refused_with_its_commit(play: Callable[..., Any], n1: Host) -> None:
+def test_a_branch_is_refused_with_its_commit(play: Callable[..., Any], node: Host) -> None:
     run = play(PLAYBOOK, model_revision="master", model_path="/data/models/m-branch")
     assert run.rc != 0 and "is a branch or a tag, which can move; it is now at commit " + "1" * 40 in run.text
-    assert not n1.file("/data/models/m-branch").exists
+    assert not node.file("/data/models/m-branch").exists
 
 
-def test_what_nobody_could_fetch_is_refused_at_once(play: Callable[..., Any], n1: Host) -> None:
+def test_what_nobody_could_fetch_is_refused_at_once(play: Callable[..., Any], node: Host) -> None:
     before = len(asked())
     run = play(PLAYBOOK, model_repo="just-a-name", model_path="relative", model_venv="/opt/unneeded")
     assert run.rc != 0
@@ -157,7 +153,7 @@ def test_what_nobody_could_fetch_is_refused_at_once(play: Callable[..., Any], n1
     run = play(PLAYBOOK, model_repo="", model_path="/data/models/m-nothing", model_venv="/opt/unneeded")
     assert run.rc != 0 and "model_repo is empty" in run.text
     assert len(asked()) == before
-    assert not n1.file("/opt/unneeded").exists
+    assert not node.file("/opt/unneeded").exists
 
 
 def test_another_revision_needs_a_folder_of_its_own(play: Callable[..., Any]) -> None:
@@ -165,7 +161,7 @@ def test_another_revision_needs_a_folder_of_its_own(play: Callable[..., Any]) ->
     assert run.rc != 0 and "a folder of its own" in run.text
 
 
-def test_the_token_is_nowhere(play: Callable[..., Any], n1: Host) -> None:
+def test_the_token_is_nowhere(play: Callable[..., Any], node: Host) -> None:
     faults(private=True)
     try:
         run = play(
@@ -174,17 +170,17 @@ def test_the_token_is_nowhere(play: Callable[..., Any], n1: Host) -> None:
     finally:
         faults()
     assert run.rc == 0 and "stand-in-token" not in run.text
-    assert "stand-in-token" not in n1.check_output("journalctl --no-pager")
-    assert n1.run("grep -rlF stand-in-token /data /run/fullrank /root /etc /var/log").stdout == ""
+    assert "stand-in-token" not in node.check_output("journalctl --no-pager")
+    assert node.run("grep -rlF stand-in-token /data /run/fullrank /root /etc /var/log").stdout == ""
 
 
-def test_from_a_folder_of_the_controller(play: Callable[..., Any], n1: Host) -> None:
+def test_from_a_folder_of_the_controller(play: Callable[..., Any], node: Host) -> None:
     run = play(
         PLAYBOOK, model_hub="controller", model_repo=str(SERVED), model_revision="", model_path="/data/models/m-sent"
     )
     assert run.rc == 0
     for file in SERVED.iterdir():
-        assert sha256(n1, f"/data/models/m-sent/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert sha256(node, f"/data/models/m-sent/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
     assert (
         play(
             PLAYBOOK,
@@ -219,28 +215,28 @@ def repository() -> Iterator[tuple[str, str]]:
     shutil.rmtree(folder)
 
 
-def test_git_lfs_where_there_is_no_hub(play: Callable[..., Any], n1: Host, repository: tuple[str, str]) -> None:
+def test_git_lfs_where_there_is_no_hub(play: Callable[..., Any], node: Host, repository: tuple[str, str]) -> None:
     repo, commit = repository
     given = {"model_hub": "git-lfs", "model_repo": repo, "model_path": "/data/models/m-git"}
     run = play(PLAYBOOK, **given, model_revision="main")
-    assert run.rc != 0 and not n1.file("/data/models/m-git").exists
+    assert run.rc != 0 and not node.file("/data/models/m-git").exists
     assert play(PLAYBOOK, **given, model_revision=commit).rc == 0
     for file in SERVED.iterdir():
-        assert sha256(n1, f"/data/models/m-git/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert sha256(node, f"/data/models/m-git/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
     run = play(PLAYBOOK, **given, model_revision=commit)
     assert (run.rc, run.changed) == (0, 0)
 
 
-def test_retention_leaves_what_is_kept_and_what_is_used(play: Callable[..., Any], n1: Host) -> None:
+def test_retention_leaves_what_is_kept_and_what_is_used(play: Callable[..., Any], node: Host) -> None:
     unit = "/etc/systemd/system/fullrank-rank@someone.service"
-    n1.check_output("printf '[Service]\\nExecStart=/bin/true --model /data/models/m-hf\\n' > %s", unit)
+    node.check_output("printf '[Service]\\nExecStart=/bin/true --model /data/models/m-hf\\n' > %s", unit)
     run = play(PLAYBOOK, model_room="retention", model_retention_below="/data/models")
     assert run.rc == 0
-    left = n1.check_output("ls /data/models").split()
+    left = node.check_output("ls /data/models").split()
     assert "m-1111111" in left and "m-hf" in left and "m-private" not in left and "m-left" not in left
     assert "m-sent" in left  # another source
     run = play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf")
     assert run.rc != 0 and "is in use by fullrank-rank@someone.service" in run.text
-    n1.check_output("rm %s", unit)
+    node.check_output("rm %s", unit)
     assert play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf").changed == 1
     assert play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf").changed == 0

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from testinfra.host import Host
 
 PLAYBOOK = "molecule/model_convert/converge.yml"
@@ -18,70 +17,65 @@ FP8, BF16 = "/var/lib/models/tiny-fp8", "/var/lib/models/tiny-bf16"
 PYTHON = "/opt/fullrank/vllm/bin/python"
 
 
-@pytest.fixture
-def n1(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
+def sums(node: Host, folder: str) -> str:
+    return str(node.check_output(f"cd {folder} && find . -type f -print0 | sort -z | xargs -0 sha256sum"))
 
 
-def sums(n1: Host, folder: str) -> str:
-    return str(n1.check_output(f"cd {folder} && find . -type f -print0 | sort -z | xargs -0 sha256sum"))
-
-
-def test_the_engine_s_library_computes_the_same(n1: Host) -> None:
+def test_the_engine_s_library_computes_the_same(node: Host) -> None:
     script = (CHECKOUT / "tests/engines/fp8_model.py").read_text()
-    n1.run_expect([0], "cat > /root/fp8_model.py <<'EOF'\n" + script + "\nEOF")
-    told = n1.check_output(f"{PYTHON} /root/fp8_model.py compare /srv/models/tiny {FP8} {BF16} 2>/dev/null")
+    node.run_expect([0], "cat > /root/fp8_model.py <<'EOF'\n" + script + "\nEOF")
+    told = node.check_output(f"{PYTHON} /root/fp8_model.py compare /srv/models/tiny {FP8} {BF16} 2>/dev/null")
     answer = json.loads(told.splitlines()[-1])
     assert answer["equal"] and answer["same_tokens"]
     assert 0 < answer["to_original"] < 0.2 * answer["size"]  # quantization costs something, and not everything
 
 
-def test_nothing_of_fp8_is_left(n1: Host) -> None:
-    config = json.loads(n1.file(f"{BF16}/config.json").content)
+def test_nothing_of_fp8_is_left(node: Host) -> None:
+    config = json.loads(node.file(f"{BF16}/config.json").content)
     assert "quantization_config" not in config and config["dtype"] == "bfloat16"
-    index = json.loads(n1.file(f"{BF16}/model.safetensors.index.json").content)
+    index = json.loads(node.file(f"{BF16}/model.safetensors.index.json").content)
     assert not [name for name in index["weight_map"] if "scale" in name]
-    assert not n1.file(f"{BF16}/.fullrank/partial/convert").exists
+    assert not node.file(f"{BF16}/.fullrank/partial/convert").exists
 
 
-def test_a_second_run_changes_nothing(n1: Host, play: Callable[..., Any]) -> None:
-    before = sums(n1, BF16)
+def test_a_second_run_changes_nothing(node: Host, play: Callable[..., Any]) -> None:
+    before = sums(node, BF16)
     second = play(PLAYBOOK)
     assert second.rc == 0 and second.changed == 0
-    assert sums(n1, BF16) == before
+    assert sums(node, BF16) == before
     checked = play(PLAYBOOK, "--check", "--diff")
     assert checked.rc == 0 and checked.changed == 0
 
 
-def test_what_is_missing_is_made_again_and_nothing_else(n1: Host, play: Callable[..., Any]) -> None:
-    before = sums(n1, BF16)
-    kept = n1.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors")
-    n1.run_expect([0], f"rm {BF16}/model-00001-of-00002.safetensors")
+def test_what_is_missing_is_made_again_and_nothing_else(node: Host, play: Callable[..., Any]) -> None:
+    before = sums(node, BF16)
+    kept = node.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors")
+    node.run_expect([0], f"rm {BF16}/model-00001-of-00002.safetensors")
     checked = play(PLAYBOOK, "--check")
-    assert checked.changed and not n1.file(f"{BF16}/model-00001-of-00002.safetensors").exists
+    assert checked.changed and not node.file(f"{BF16}/model-00001-of-00002.safetensors").exists
     assert play(PLAYBOOK).rc == 0
-    assert sums(n1, BF16) == before
-    assert n1.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors") == kept
+    assert sums(node, BF16) == before
+    assert node.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors") == kept
 
 
-def test_what_was_fetched_may_go_when_it_was_converted(n1: Host, play: Callable[..., Any]) -> None:
-    before = sums(n1, BF16)
-    n1.run_expect([0], f"mv {FP8} {FP8}-kept")
+def test_what_was_fetched_may_go_when_it_was_converted(node: Host, play: Callable[..., Any]) -> None:
+    before = sums(node, BF16)
+    node.run_expect([0], f"mv {FP8} {FP8}-kept")
     try:
         for arguments in ((), ("--check", "--diff")):
             run = play(PLAYBOOK, *arguments)
             assert (run.rc, run.changed) == (0, 0)
-        assert not n1.file(FP8).exists and sums(n1, BF16) == before
+        assert not node.file(FP8).exists and sums(node, BF16) == before
         other = play(PLAYBOOK, "--check", model_revision="2" * 40)
         assert other.rc == 0 and other.changed
     finally:
-        n1.run_expect([0], f"mv {FP8}-kept {FP8}")
+        node.run_expect([0], f"mv {FP8}-kept {FP8}")
 
 
 def test_nodes_that_share_a_folder_convert_a_share_each(
-    n1: Host, nodes: dict[str, Host], play: Callable[..., Any]
+    node: Host, nodes: dict[str, Host], play: Callable[..., Any]
 ) -> None:
-    """By a network file system: n2 sees a folder of n1."""
+    """By a network file system: n2 sees a folder of node."""
     given = {
         "which": "sharing",
         "model_fetch_path": "/srv/shared/tiny-fp8",
@@ -97,11 +91,11 @@ def test_nodes_that_share_a_folder_convert_a_share_each(
         if event["event"] == "runner_on_ok" and "each node its share" in event["event_data"]["task"]
     }
     assert sorted(map(len, shares.values())) == [1, 1] and shares["n1"] != shares["n2"]
-    assert sums(n1, "/srv/shared/tiny-bf16") == sums(nodes["n2"], "/srv/shared/tiny-bf16") == sums(n1, BF16)
+    assert sums(node, "/srv/shared/tiny-bf16") == sums(nodes["n2"], "/srv/shared/tiny-bf16") == sums(node, BF16)
     assert play(PLAYBOOK, **given).changed == 0
 
 
-def test_in_an_image_it_gives_the_same_bytes_and_leaves_no_container(n1: Host, play: Callable[..., Any]) -> None:
+def test_in_an_image_it_gives_the_same_bytes_and_leaves_no_container(node: Host, play: Callable[..., Any]) -> None:
     other = "/var/lib/models/made-in-an-image"
     given = {
         "model_path": other,
@@ -110,22 +104,22 @@ def test_in_an_image_it_gives_the_same_bytes_and_leaves_no_container(n1: Host, p
         "model_convert_container_args": ["--volume", "/opt/fullrank:/opt/fullrank:ro"],
     }
     checked = play(PLAYBOOK, "--check", **given)
-    assert checked.rc == 0 and checked.changed and not n1.file(other).exists
+    assert checked.rc == 0 and checked.changed and not node.file(other).exists
     run = play(PLAYBOOK, **given)
     assert run.rc == 0, run.text
-    assert sums(n1, other) == sums(n1, BF16)
-    assert n1.check_output("docker ps --all --quiet") == ""
+    assert sums(node, other) == sums(node, BF16)
+    assert node.check_output("docker ps --all --quiet") == ""
     assert play(PLAYBOOK, **given).changed == 0
 
 
-def test_what_an_image_lacks_is_said(n1: Host, play: Callable[..., Any]) -> None:
+def test_what_an_image_lacks_is_said(node: Host, play: Callable[..., Any]) -> None:
     given = {"model_path": "/var/lib/models/other", "model_convert_image": "fullrank/engine:test"}
     run = play(PLAYBOOK, **given, model_convert_python="/usr/bin/python3")
     assert run.rc and "No module named 'torch'" in run.text
-    assert n1.check_output("docker ps --all --quiet") == ""
+    assert node.check_output("docker ps --all --quiet") == ""
 
 
-def test_a_program_that_cannot_run_is_named_once(n1: Host, play: Callable[..., Any]) -> None:
+def test_a_program_that_cannot_run_is_named_once(node: Host, play: Callable[..., Any]) -> None:
     failed = play(PLAYBOOK, model_path="/var/lib/models/other", model_convert_python="/usr/bin/python3")
     assert failed.rc and "No module named 'torch'" in failed.text
     assert (

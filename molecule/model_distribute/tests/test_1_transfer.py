@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import NET
 from transfers import CHECKOUT, PLAYBOOK, PORT, SIZES, SLICE, TOTAL, Model, in_network, on_the_wire
 
 NODES = ("n1", "n2", "n3", "n4")
@@ -88,7 +89,7 @@ def test_a_bit_that_flips_on_the_wire_is_caught_and_its_slice_comes_again(
 ) -> None:
     """A faulty wire between n1 and everybody: what arrives at n1's port passes a stand-in first."""
     net = f"--net=/run/netns/{os.environ.get('GROUND_NAME', 'fr')}-n1"
-    address = f"{os.environ.get('GROUND_NET', '10.77.0')}.11"
+    address = f"{NET}.11"
     for rule in (
         "table ip flip",
         "chain ip flip in { type nat hook prerouting priority -100 ; }",

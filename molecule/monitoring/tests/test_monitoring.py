@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers import NET
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-NET = os.environ.get("GROUND_NET", "10.77.0")
 HEAD, SERVER = f"http://{NET}.11:8000", f"http://{NET}.13:9090"
 PLAYBOOK = "playbooks/monitoring.yml"
 ETC = "/etc/fullrank/monitoring"

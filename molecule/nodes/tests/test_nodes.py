@@ -8,24 +8,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from testinfra.host import Host
 
-NODES = "playbooks/nodes.yml"
+PLAYBOOK = "playbooks/nodes.yml"
 OLD, NEW = "580.95.05", "580.105.08"
 RUNTIME = (
     "podman" if os.environ.get("GROUND_SUITE") == "bookworm" else "docker"
 )  # of Debian 12, docker has no CDI devices
-
-
-@pytest.fixture
-def node(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
-
-
-@pytest.fixture
-def run(play: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments, **variables: play(NODES, *arguments, **variables)
 
 
 def boots(node: Host) -> int:
@@ -73,13 +62,13 @@ def test_a_tag_is_one_role(run: Callable[..., Any]) -> None:
 def test_what_is_no_role_is_refused_and_what_is_missing_too(run: Callable[..., Any]) -> None:
     result = run(nodes_roles=["nvidia-driver", "docker"])
     assert result.rc != 0 and result.changed == 0
-    assert "nodes_roles: nvidia-driver is no role of nodes; write some of" in result.said
+    assert "nodes_roles: nvidia-driver is no role of nodes; write some of" in result.printed
 
 
 def test_the_next_driver_waits_for_permission_to_boot(node: Host, run: Callable[..., Any]) -> None:
     refused = run(nvidia_driver_version=NEW, nodes_reboot_ok=False)
     assert refused.rc != 0
-    assert "n1 must boot before nvidia_driver can be used" in refused.said
+    assert "n1 must boot before nvidia_driver can be used" in refused.printed
     assert boots(node) == 1
     assert seen_in_a_container(node) == 0, "until the boot nvidia-smi says: Driver/library version mismatch"
 
@@ -102,4 +91,4 @@ def test_a_reboot_that_does_not_help_stops_there(node: Host, run: Callable[..., 
     result = run(nvidia_driver_version=NEW)
     node.check_output(f"rm -r {drop_in}")
     assert result.rc != 0 and boots(node) == 3
-    assert "n1 booted, and still needs a reboot for nvidia_driver" in result.said
+    assert "n1 booted, and still needs a reboot for nvidia_driver" in result.printed

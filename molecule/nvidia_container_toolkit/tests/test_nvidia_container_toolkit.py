@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-ROLE = "molecule/nvidia_container_toolkit/role.yml"
+PLAYBOOK = "molecule/nvidia_container_toolkit/role.yml"
 PACKAGES = {
     "nvidia-container-toolkit",
     "nvidia-container-toolkit-base",
@@ -25,16 +25,6 @@ PACKAGES = {
 DAEMON = "/etc/docker/daemon.json"
 RUNTIME = "podman" if os.environ.get("GROUND_SUITE") == "bookworm" else "docker"
 of_docker = pytest.mark.skipif(RUNTIME != "docker", reason="Debian 12 has no docker with CDI devices")
-
-
-@pytest.fixture
-def node(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
-
-
-@pytest.fixture
-def run(play: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments, **variables: play(ROLE, *arguments, **variables)
 
 
 def installed(node: Host) -> dict[str, str]:
@@ -69,7 +59,7 @@ def test_dockers_cdi_feature_is_on(node: Host) -> None:
 def test_a_docker_without_cdi_is_refused(run: Callable[..., Any]) -> None:
     result = run(nvidia_container_toolkit_runtime="docker")
     assert result.rc != 0 and result.changed == 0
-    assert "knows no CDI devices, 25.0 is the first that does" in result.said
+    assert "knows no CDI devices, 25.0 is the first that does" in result.printed
 
 
 def test_check_mode_says_nothing_when_there_is_nothing(run: Callable[..., Any]) -> None:
@@ -105,7 +95,7 @@ def test_a_running_container_that_lost_its_gpus_is_named(node: Host, run: Callab
         node.check_output(f"nsenter -t {pid} -m mount --bind /dev/null /srv/hardware/proc/driver/nvidia/version")
         result = run()
         assert result.rc != 0
-        assert "container loser lost its GPUs (Failed to initialize NVML" in result.said
+        assert "container loser lost its GPUs (Failed to initialize NVML" in result.printed
     finally:
         node.check_output(f"{RUNTIME} rm -f loser")
 
@@ -116,7 +106,7 @@ def test_a_driver_that_does_not_answer_is_refused(node: Host, run: Callable[...,
     result = run()
     node.check_output(f"mv {version}.away {version}")
     assert result.rc != 0 and result.changed == 0
-    assert "Driver/library version mismatch; boot the node" in result.said
+    assert "Driver/library version mismatch; boot the node" in result.printed
 
 
 def test_upgrade_takes_the_newest_of_the_line(node: Host, run: Callable[..., Any]) -> None:
@@ -128,7 +118,7 @@ def test_upgrade_takes_the_newest_of_the_line(node: Host, run: Callable[..., Any
 def test_an_incomplete_mirror_and_another_key_are_refused(node: Host, run: Callable[..., Any]) -> None:
     before = installed(node)
     incomplete = run(nvidia_container_toolkit_version="1.20.0")
-    assert incomplete.rc != 0 and "no libnvidia-container1 of version 1.20.0" in incomplete.said
+    assert incomplete.rc != 0 and "no libnvidia-container1 of version 1.20.0" in incomplete.printed
     stranger = run(
         nvidia_container_toolkit_version="1.19", nvidia_container_toolkit_repository="file:///srv/mirrors/stranger"
     )

@@ -10,16 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from testinfra.host import Host
 
-ROLE = "molecule/nvidia_dkms/converge.yml"
+PLAYBOOK = "molecule/nvidia_dkms/converge.yml"
 MODULES = {f"nvidia-current{part}" for part in ("", "-drm", "-modeset", "-peermem", "-uvm")}
-
-
-@pytest.fixture
-def node(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
 
 
 def modules(node: Host) -> list[str]:
@@ -52,28 +46,30 @@ def test_everything_of_the_driver_is_held(node: Host) -> None:
 
 
 def test_a_second_run_changes_nothing(play: Callable[..., Any]) -> None:
-    result = play(ROLE)
+    result = play(PLAYBOOK)
     assert (result.rc, result.changed, result.outcome["reboot_required"]) == (0, 0, True)
 
 
 def test_remove(node: Host, play: Callable[..., Any]) -> None:
-    assert play(ROLE, tasks_from="remove").rc == 0
+    assert play(PLAYBOOK, tasks_from="remove").rc == 0
     assert modules(node) == []
-    assert play(ROLE, tasks_from="remove").changed == 0
+    assert play(PLAYBOOK, tasks_from="remove").changed == 0
 
 
 def test_a_module_that_is_not_built_is_explained(node: Host, play: Callable[..., Any]) -> None:
     """Debian's open modules call pci_resize_resource with three arguments, and its present kernels want four (decision 047;
     NVIDIA/open-gpu-kernel-modules issue 1272). Where Debian mends them they are built: that is right, too."""
     before = node.check_output("dpkg -l | grep nvidia || true")
-    result = play(ROLE, limit_s=3600, nvidia_driver_kernel_modules="open")
+    result = play(PLAYBOOK, limit_s=3600, nvidia_driver_kernel_modules="open")
     if result.rc == 0:
         assert modules(node), "built"
         return
-    assert re.search(r"dkms: Bad return status for module build on kernel: \d", result.said)
-    assert re.search(r"nv-pci\.c:\d+:\d+: error: too few arguments to function .pci_resize_resource", result.said)
-    assert "the versions of before are installed and held again" in result.said
-    kept = re.search(r"All of its log is kept in (/var/log/fullrank/nvidia-current-open-[\d.]+-make\.log)", result.said)
+    assert re.search(r"dkms: Bad return status for module build on kernel: \d", result.printed)
+    assert re.search(r"nv-pci\.c:\d+:\d+: error: too few arguments to function .pci_resize_resource", result.printed)
+    assert "the versions of before are installed and held again" in result.printed
+    kept = re.search(
+        r"All of its log is kept in (/var/log/fullrank/nvidia-current-open-[\d.]+-make\.log)", result.printed
+    )
     assert kept and "DKMS" in node.file(kept[1]).content_string
     assert node.check_output("dpkg -l | grep nvidia || true") == before
     assert modules(node) == []

@@ -12,20 +12,10 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-ROLE = "molecule/nvidia_driver/role.yml"
+PLAYBOOK = "molecule/nvidia_driver/role.yml"
 OLD, NEW, NEXT = "580.95.05", "580.105.08", "590.44.01"
 RUN = {"nvidia_driver_source": "runfile", "nvidia_driver_version": "535.230.02"}
 DEBIAN = "debian12" if os.environ.get("GROUND_SUITE") == "bookworm" else "debian13"
-
-
-@pytest.fixture
-def node(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
-
-
-@pytest.fixture
-def run(play: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments, **variables: play(ROLE, *arguments, **variables)
 
 
 @pytest.fixture
@@ -117,7 +107,7 @@ def test_another_version_needs_a_reboot_and_waits_for_permission(node: Host, run
 
     result = run(nvidia_driver_version=NEW)
     assert (result.rc, result.outcome["reboot_required"]) == (0, True)
-    assert f"the kernel has driver {OLD} loaded, and {NEW} is installed" in result.said
+    assert f"the kernel has driver {OLD} loaded, and {NEW} is installed" in result.printed
     assert installed(node)["nvidia-fabricmanager"] == installed(node)["nvidia-utils-580"] == f"{NEW}-1"
     assert f"nvidia-driver-pinning-{NEW}" in installed(node) and f"nvidia-driver-pinning-{OLD}" not in installed(node)
     assert {"nvidia-open-580", "nvidia-fabricmanager", "nvidia-utils-580"} <= held(node)
@@ -138,7 +128,7 @@ def test_a_version_that_is_not_offered_is_refused_with_those_that_are(node: Host
     before = installed(node)
     result = run(nvidia_driver_version="580.1")
     assert result.rc != 0
-    assert "no nvidia-open-580 or nvidia-open of version 580.1" in result.said
+    assert "no nvidia-open-580 or nvidia-open of version 580.1" in result.printed
     assert f"nvidia-open-580 {NEW}-1" in result.text
     assert installed(node) == before
 
@@ -168,7 +158,7 @@ def test_a_driver_is_not_swapped_under_somebodys_work(
     )
     result = run(**variables)
     node.check_output("mv /srv/hardware/nvidia-smi.xml.quiet /srv/hardware/nvidia-smi.xml")
-    assert result.rc != 0 and result.changed == 0 and "vllm uses the GPUs of this node" in result.said
+    assert result.rc != 0 and result.changed == 0 and "vllm uses the GPUs of this node" in result.printed
     assert installed(node) == before
 
 
@@ -177,8 +167,8 @@ def test_a_fabric_manager_of_another_version_is_refused(node: Host, run: Callabl
     before = installed(node)
     result = run(nvidia_driver_version="570.86.15")
     assert result.rc != 0
-    assert "no nvidia-fabricmanager or nvidia-fabricmanager-570 of version 570.86.15" in result.said
-    assert "nvidia-fabricmanager-570 570.124.06-1" in result.said
+    assert "no nvidia-fabricmanager or nvidia-fabricmanager-570 of version 570.86.15" in result.printed
+    assert "nvidia-fabricmanager-570 570.124.06-1" in result.printed
     assert installed(node) == before
 
 
@@ -233,14 +223,14 @@ def test_secure_boot_is_refused_with_the_choices(node: Host, run: Callable[..., 
     result = run()
     assert result.rc != 0 and result.changed == 0
     for words in ("Secure Boot is on", "mokutil --import", "nvidia_driver_source: distribution"):
-        assert words in result.said
+        assert words in result.printed
 
 
 @pytest.mark.usefixtures("bare")
 def test_a_rack_exchanges_memory_by_imex(node: Host, run: Callable[..., Any]) -> None:
     hardware(node, "gb200")
     alone = run(nvidia_driver_reboot_ok=True)
-    assert alone.rc == 0 and "nvidia-imex is not started" in alone.said
+    assert alone.rc == 0 and "nvidia-imex is not started" in alone.printed
     assert not node.service("nvidia-imex").is_running
     rack = {"nvidia_driver_imex_nodes": ["10.0.0.1", "10.0.0.2"]}
     assert run(**rack).rc == 0
@@ -260,7 +250,7 @@ def test_a_reboot_that_does_not_help_is_an_error(node: Host, run: Callable[..., 
     result = run(nvidia_driver_reboot_ok=True)
     node.check_output(f"rm -r {drop_in}")
     assert result.rc != 0
-    assert f"The node booted, and still: driver {OLD} is installed, and not loaded" in result.said
+    assert f"The node booted, and still: driver {OLD} is installed, and not loaded" in result.printed
 
 
 @pytest.mark.usefixtures("bare")
@@ -280,7 +270,7 @@ def test_a_run_file(node: Host, run: Callable[..., Any]) -> None:
 
     mixed = run()
     assert mixed.rc != 0 and mixed.changed == 0
-    assert "driver 535.230.02 is installed by runfile, and repository is wanted" in mixed.said
+    assert "driver 535.230.02 is installed by runfile, and repository is wanted" in mixed.printed
 
     newer = {**RUN, "nvidia_driver_version": "535.247.01"}
     swapped = run(nvidia_driver_runfile_sha256=sha256(node, newer), **newer)
@@ -296,7 +286,7 @@ def test_a_run_file_where_nouveau_drives_the_gpus(node: Host, run: Callable[...,
     nouveau, modprobe = "/srv/hardware/sys/module/nouveau", "/usr/local/sbin/modprobe"
     node.check_output(f"mkdir -p {nouveau}")
     keeps = run(nvidia_driver_runfile_sha256=sha256(node, RUN), **RUN)
-    assert keeps.rc != 0 and "boot this node, and run this again" in keeps.said
+    assert keeps.rc != 0 and "boot this node, and run this again" in keeps.printed
     assert "blacklist nouveau" in node.file("/etc/modprobe.d/fullrank-nouveau.conf").content_string
     node.check_output(f"printf '#!/bin/sh\\nrmdir {nouveau}\\n' > {modprobe} && chmod 755 {modprobe}")
     lets_go = run(nvidia_driver_runfile_sha256=sha256(node, RUN), **RUN)
@@ -309,7 +299,7 @@ def test_a_run_file_where_nouveau_drives_the_gpus(node: Host, run: Callable[...,
 def test_another_key_is_refused_before_anything_is_written(node: Host, run: Callable[..., Any]) -> None:
     result = run(nvidia_driver_repositories="file:///srv/mirrors/stranger")
     assert result.rc != 0 and result.changed == 0
-    assert "is refused, its fingerprint is" in result.said
+    assert "is refused, its fingerprint is" in result.printed
     assert node.check_output("find /etc -name 'fullrank-nvidia*'") == ""
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(CHECKOUT / "tests/unit"), str(CHECKOUT / "tests/standins")]
 import recorded
 from apt_repository import Deb, SigningKey, publish, serve
+from helpers import NET
 
 KERNEL = "6.8.0-60-generic"
 ROOT = "/opt/recorded"
@@ -102,7 +102,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         for source, deb in (("mlnx_ofed", MLNX), ("doca", DOCA), ("next", NEXT)):
             publish(folder / source, [deb, Deb("perftest", "99-1")], key)
         (folder / "key.asc").write_text(key.public())
-        with serve(folder, address=f"{os.environ.get('GROUND_NET', '10.77.0')}.1") as url:
+        with serve(folder, address=f"{NET}.1") as url:
             yield {
                 "mlnx_ofed": f"{url}/mlnx_ofed/",
                 "doca": f"{url}/doca/",

@@ -8,11 +8,10 @@ NVIDIA's packages and the hardware are stand-ins; apt, systemd and the reboot ar
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
+from helpers import reboot
 from testinfra.host import Host
 
 PLAYBOOK = "molecule/rdma/converge.yml"
@@ -23,16 +22,6 @@ OURS = {
 }
 MLNX = {"rdma_source": "mlnx_ofed", "rdma_version": "24.10-1.1.4.0"}
 DOCA = {"rdma_source": "doca", "rdma_version": "3.2.1"}
-
-
-@pytest.fixture
-def node(nodes: dict[str, Host]) -> Host:
-    return nodes["n1"]
-
-
-def said(run: Any) -> str:
-    """What was printed, without the colours and line breaks that depend on the width of a terminal."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", run.text).split())
 
 
 def ours(node: Host) -> set[str]:
@@ -52,14 +41,6 @@ def the_next(vendor: dict[str, str]) -> dict[str, str]:
     return {**from_vendor(vendor, DOCA), "rdma_version": "3.2.2", "rdma_repository_url": vendor["next"]}
 
 
-def booted_at(node: Host) -> str:
-    """When the node's systemd started; empty while it does not answer."""
-    try:
-        return str(node.check_output("systemctl show --value --property=UserspaceTimestampMonotonic"))
-    except (RuntimeError, AssertionError):
-        return ""
-
-
 def twice(play: Callable[..., Any], **variables: Any) -> Any:
     """Check mode tells of changes and makes none, the run makes them, a second run and check mode find nothing."""
     foretold = play(PLAYBOOK, "--check", "--diff", **variables)
@@ -75,14 +56,14 @@ def twice(play: Callable[..., Any], **variables: Any) -> Any:
 def test_a_node_without_cards_is_left_alone(node: Host, play: Callable[..., Any]) -> None:
     run = play(PLAYBOOK)
     assert (run.rc, run.changed) == (0, 0)
-    assert "RDMA is skipped: no RDMA device" in said(run)
+    assert "RDMA is skipped: no RDMA device" in run.printed
     assert ours(node) == set()
 
 
 def test_check_mode_writes_nothing(node: Host, play: Callable[..., Any], hardware: Callable[..., Any]) -> None:
     run = play(PLAYBOOK, "--check", "--diff", **hardware())
     assert run.rc == 0 and run.changed > 0
-    assert "+DefaultLimitMEMLOCK=infinity" in said(run)
+    assert "+DefaultLimitMEMLOCK=infinity" in run.printed
     # of what would be installed first nothing can be said yet; what is odd on the fabric is
     findings = run.outcome["rdma"]["findings"]
     assert {one["code"] for one in findings} >= {"roce-mtu"}
@@ -99,7 +80,7 @@ def test_inbox(node: Host, play: Callable[..., Any], hardware: Callable[..., Any
     assert node.file(OURS["modules"]).content_string.splitlines()[1:] == ["mlx5_ib", "ib_uverbs", "rdma_ucm", "ib_umad"]
     assert "DefaultLimitMEMLOCK=infinity" in node.check_output("systemctl show --property=DefaultLimitMEMLOCK")
     # this node cannot raise the limit: a line in limits.d would lock out every login
-    assert "limits.d is left alone" in said(run)
+    assert "limits.d is left alone" in run.printed
     assert not node.file("/etc/security/limits.d/90-fullrank-rdma.conf").exists
     assert {one["code"] for one in run.outcome["rdma"]["findings"]} <= {"roce-mtu", "roce-qos", "pci-acs", "iommu"}
 
@@ -126,14 +107,14 @@ def test_everything_that_stands_in_the_way_is_said_at_once(
         "install linux-headers-6.8.0-60-generic",
         "Secure Boot is on",
     ):
-        assert words in said(run)
+        assert words in run.printed
     assert node.check_output("dpkg -l | md5sum; find /etc -newer /etc/hostname -type f | sort | md5sum") == before
 
 
 def test_mlnx_ofed(node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]) -> None:
     refused = play(PLAYBOOK, **hardware(), **{**from_vendor(vendor, MLNX), "rdma_repository_fingerprint": "A" * 40})
     assert (refused.rc != 0, refused.changed) == (True, 0)
-    assert "is refused, its fingerprint is" in said(refused) and not node.file(OURS["sources"]).exists
+    assert "is refused, its fingerprint is" in refused.printed and not node.file(OURS["sources"]).exists
     twice(play, **hardware(), **from_vendor(vendor, MLNX))
     assert node.package("mlnx-ofed-all").version == "24.10-1.1.4.0"
     assert "mlnx-ofed-all" in node.check_output("apt-mark showhold")
@@ -150,7 +131,7 @@ def test_one_stack_does_not_slide_into_another(
     ):
         run = play(PLAYBOOK, **hardware(), **variables)
         assert (run.rc != 0, run.changed) == (True, 0)
-        assert words in said(run)
+        assert words in run.printed
     assert node.package("mlnx-ofed-all").is_installed
 
 
@@ -189,7 +170,7 @@ def test_a_driver_that_was_not_built_for_this_kernel_is_a_failure(
     changes = {"commands/modinfo -k 6.8.0-60-generic -F filename mlx5_core": "/lib/modules/x/kernel/mlx5_core.ko\n"}
     run = play(PLAYBOOK, **hardware(**changes), **the_next(vendor))
     assert run.rc != 0
-    assert "mlx5_core is the kernel's own" in said(run)
+    assert "mlx5_core is the kernel's own" in run.printed
 
 
 def test_a_setting_that_wins_over_ours_is_said(
@@ -202,18 +183,13 @@ def test_a_setting_that_wins_over_ours_is_said(
     finally:
         node.check_output(f"rm {theirs}")
     assert run.rc == 0
-    assert re.search("DefaultLimitMEMLOCK=8M.* is read after ours and wins", said(run))
+    assert re.search("DefaultLimitMEMLOCK=8M.* is read after ours and wins", run.printed)
 
 
 def test_it_is_all_there_after_a_reboot(
     node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
 ) -> None:
-    before = booted_at(node)
-    node.check_output("systemd-run --quiet --on-active=1 systemctl reboot")  # after ssh has left
-    deadline = time.monotonic() + 300
-    while booted_at(node) in ("", before):
-        assert time.monotonic() < deadline, "the node did not come back"
-        time.sleep(1)
+    reboot(node)
     assert "DefaultLimitMEMLOCK=infinity" in node.check_output("systemctl show --property=DefaultLimitMEMLOCK")
     assert node.service("openibd").is_running
     run = play(PLAYBOOK, **hardware(), **the_next(vendor))

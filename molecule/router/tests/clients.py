@@ -4,22 +4,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-NET = os.environ.get("GROUND_NET", "10.77.0")
+from helpers import NET
+from helpers import until as helpers_until
+
 ROUTER = f"{NET}.13"
 KEY = "planted-key-4711"
 PAIR, CACHED, WIDE = (f"http://{ROUTER}:{port}" for port in (8080, 8081, 8082))
+until = functools.partial(helpers_until, every=0.1)
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -63,15 +65,6 @@ def supervisor(node: int, port: int) -> dict[str, Any]:
     """What the supervisor of a head says."""
     said: dict[str, Any] = call(f"http://{NET}.{10 + node}:{port}/ready", key=None)[1]
     return said
-
-
-def until(what: Callable[[], Any], limit: float = 60) -> float:
-    """Wait until it is true; how long that took."""
-    started = time.monotonic()
-    while not what():
-        assert time.monotonic() - started < limit, f"not within {limit} s"
-        time.sleep(0.1)
-    return time.monotonic() - started
 
 
 @dataclass(frozen=True)

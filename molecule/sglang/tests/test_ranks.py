@@ -5,17 +5,13 @@
 from __future__ import annotations
 
 import json
-import os
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers import NET, assert_key_required, chat, until
 from testinfra.host import Host
 
-NET = os.environ.get("GROUND_NET", "10.77.0")
 HEAD, OTHER = f"{NET}.11", f"{NET}.12"
 ENDPOINT = f"http://{HEAD}:8000/v1"
 UNIT = "fullrank-rank@tiny.service"
@@ -24,26 +20,13 @@ BACK_S = 600
 
 
 def ask(key: str | None = KEY, address: str = HEAD) -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    body = {"model": "tiny", "messages": [{"role": "user", "content": "Are all ranks up?"}], "max_tokens": 8}
-    request = urllib.request.Request(
-        f"http://{address}:8000/v1/chat/completions", json.dumps(body | {"ignore_eos": True}).encode(), headers
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return dict(json.load(answer))
+    return chat(address, key, ignore_eos=True)
 
 
 def pids(nodes: dict[str, Host]) -> dict[str, str]:
     return {
         name: host.check_output(f"systemctl show --value --property=MainPID {UNIT}") for name, host in nodes.items()
     }
-
-
-def until(what: Callable[[], bool], limit: float) -> None:
-    deadline = time.monotonic() + limit
-    while not what():
-        assert time.monotonic() < deadline, f"not within {limit:.0f} s"
-        time.sleep(1)
 
 
 @pytest.mark.parametrize(("node", "rank"), [("n1", 0), ("n2", 1)])
@@ -69,10 +52,7 @@ def test_both_ranks_have_a_half_of_the_model(nodes: dict[str, Host]) -> None:
 
 
 def test_only_the_head_answers_and_only_who_has_the_key(nodes: dict[str, Host]) -> None:
-    for key in (None, "sk-another"):
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            ask(key)
-        assert refused.value.code == 401
+    assert_key_required(ask)
     with pytest.raises(OSError):  # its own server knows /health and nothing else, or is not there
         ask(address=OTHER)
 

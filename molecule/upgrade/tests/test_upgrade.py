@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 import urllib.error
@@ -19,9 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers import NET
 from testinfra.host import Host
 
-NET = os.environ.get("GROUND_NET", "10.77.0")
 PAIR = f"http://{NET}.11:8000/v1"
 TWINS = (f"http://{NET}.11:8100/v1", f"http://{NET}.12:8100/v1")
 KEY_FILE = Path(__file__).resolve().parents[3] / ".cache/upgrade-twins.key.yml"

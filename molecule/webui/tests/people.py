@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import time
 import urllib.error
@@ -13,9 +12,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from helpers import NET
 from playwright.sync_api import Page
 
-NET = os.environ.get("GROUND_NET", "10.77.0")
 URL = f"http://{NET}.12:8080"
 EMAIL, PASSWORD = "admin@example.com", "correct-horse-battery"
 SHOTS = Path(__file__).resolve().parents[3] / ".cache/webui/screenshots"

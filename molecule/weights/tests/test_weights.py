@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers import NET
 from testinfra.host import Host
 
 PLAYBOOK = "playbooks/weights.yml"
-HUB = f"http://{os.environ.get('GROUND_NET', '10.77.0')}.1:8099"
+HUB = f"http://{NET}.1:8099"
 PATH = "/data/models/m-1111111"
 
 
