@@ -74,6 +74,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 STAMP = ".fullrank-requirements"
 LIST = "requirements.txt"
+SYSTEM_PYTHON = "/usr/bin/python3"  # has pip; the environment needs none
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 _LINES = 8  # of what pip said, in a message
 
@@ -103,7 +104,7 @@ def install(module: AnsibleModule, path: Path, python: str, wanted: str) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     module.run_command([python, "-m", "venv", "--without-pip", str(path)], check_rc=True)
     (path / LIST).write_text(given["requirements"])
-    words = ["/usr/bin/python3", "-m", "pip", "--python", str(path / "bin/python"), "install", "--quiet", "--no-input"]
+    words = [SYSTEM_PYTHON, "-m", "pip", "--python", str(path / "bin/python"), "install", "--quiet", "--no-input"]
     words += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
     if given["index_url"]:
         words += ["--index-url", given["index_url"]]

@@ -81,12 +81,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.service import File, Service, diff
 
 UNITS = "/etc/systemd/system"
+RUNTIME = "/run"
 # a drop-in beside the unit, whose text is the caller's
 STAMP = """\
 # Written by fullrank.serving; a change made here is replaced by the next run.
 [Service]
 RuntimeDirectory={name}
-ExecStartPost=/bin/sh -c 'echo {hash} >/run/{name}/spec-hash'
+ExecStartPost=/bin/sh -c 'echo {hash} >{runtime}/{name}/spec-hash'
 """
 LOG_LINES = 15
 SETTLED_S = 2  # what cannot bind its port ends within it
@@ -127,9 +128,9 @@ def main() -> None:
     unit = given["unit"] or ""
     wanted = digest(unit, files, given["watch"])
     name = given["name"]
-    stamp = File(f"{path}.d/fullrank-spec-hash.conf", STAMP.format(name=name, hash=wanted))
+    stamp = File(f"{path}.d/fullrank-spec-hash.conf", STAMP.format(name=name, hash=wanted, runtime=RUNTIME))
     files = [*files, File(path, unit), stamp]
-    service = Service(module.run_command, f"{name}.service", files, wanted, f"/run/{name}/spec-hash")
+    service = Service(module.run_command, f"{name}.service", files, wanted, f"{RUNTIME}/{name}/spec-hash")
 
     if absent:
         there = [one for one in service.before.values() if one is not None]
