@@ -12,6 +12,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.packages import d
 from ansible_collections.fullrank.serving.plugins.module_utils.packages.manager import Apt, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages.versions import Candidate, debian_key
 from ansible_collections.fullrank.serving.plugins.modules import held_packages
+from module_runner import call
 
 
 class Ended(Exception):
@@ -287,3 +288,14 @@ def test_a_hold_of_somebody_else_is_set_again() -> None:
     run(archive)
     assert "drv-extra" in archive.holds
     assert run(archive)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"state": "upgraded"}, "value of state must be one of: present, latest, absent"),
+        ({"packages": [{"version": "1"}]}, "missing required arguments: names found in packages"),
+    ],
+)
+def test_wrong_arguments_are_refused(args: dict[str, Any], message: str) -> None:
+    assert message in call(held_packages, **args)["msg"]
