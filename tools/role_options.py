@@ -21,6 +21,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = "group_vars.schema.json"
+DEPLOYMENT = "role: fullrank.serving.deployment"
+SHARED = ["It reads the variables of the role [deployment](deployment.md) too.", ""]
 
 # ansible-doc's markup (docs.ansible.com, "Ansible markup"): semantic and formatting macros that show as code
 _CODE = re.compile(r"\b(?:C|V|O|E|RV|M|I|B|P)\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -39,9 +41,14 @@ _TYPES: dict[str, dict[str, Any]] = {
 
 
 def specifications() -> dict[str, dict[str, Any]]:
-    """Role → its ``main`` argument specification, in the order of the names."""
+    """Role → entry point → its argument specification, in the order of the roles' names."""
     files = sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))
-    return {one.parents[1].name: yaml.safe_load(one.read_text())["argument_specs"]["main"] for one in files}
+    return {one.parents[1].name: yaml.safe_load(one.read_text())["argument_specs"] for one in files}
+
+
+def options(entry_points: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The options of all entry points of a role, each once."""
+    return {name: option for one in entry_points.values() for name, option in one.get("options", {}).items()}
 
 
 def text(description: str | list[str]) -> str:
@@ -52,12 +59,12 @@ def text(description: str | list[str]) -> str:
 
 def schema(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The JSON schema (draft-07, which editors know best) of one group_vars file: every option, none of them required."""
-    options = {name: option for role in roles.values() for name, option in role.get("options", {}).items()}
+    known = {name: option for role in roles.values() for name, option in options(role).items()}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "group_vars of fullrank.serving",
         "type": "object",
-        "properties": {name: _property(option) for name, option in sorted(options.items())},
+        "properties": {name: _property(option) for name, option in sorted(known.items())},
     }
 
 
@@ -88,10 +95,10 @@ def _any(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**outer, "anyOf": [inner, _EXPRESSION]}
 
 
-def page(role: str, specification: Mapping[str, Any]) -> str:
-    """The page of one role."""
-    description = specification.get("description", [])
-    paragraphs = [description] if isinstance(description, str) else description
+def page(role: str, entry_points: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page of one role: what it is for, its variables, and which of them each of its other entry points reads."""
+    first, *others = entry_points
+    specification = entry_points[first]
     return "\n".join(
         [
             f"# Role `fullrank.serving.{role}`",
@@ -100,13 +107,28 @@ def page(role: str, specification: Mapping[str, Any]) -> str:
             "",
             f"**{text(specification['short_description'])}**",
             "",
-            *(line for one in paragraphs for line in (text(one), "")),
+            *(line for one in _paragraphs(specification) for line in (text(one), "")),
+            *(SHARED if DEPLOYMENT in (ROOT / "roles" / role / "meta/main.yml").read_text() else []),
             "| variable | type | default | meaning |",
             "|---|---|---|---|",
-            *_rows(specification.get("options", {})),
+            *_rows(options(entry_points)),
             "",
+            *(_entry_points({name: entry_points[name] for name in others}) if others else []),
         ]
     )
+
+
+def _paragraphs(specification: Mapping[str, Any]) -> list[str]:
+    description = specification.get("description", [])
+    return [description] if isinstance(description, str) else list(description)
+
+
+def _entry_points(others: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield from ("## Entry points", "", "| `tasks_from` | | variables |", "|---|---|---|")
+    for name, one in others.items():
+        meaning = ". ".join(text(part).rstrip(".") for part in (one["short_description"], *_paragraphs(one)))
+        yield f"| `{name}` | {meaning}. | {', '.join(f'`{option}`' for option in one.get('options', {}))} |"
+    yield ""
 
 
 def _rows(options: Mapping[str, Mapping[str, Any]], prefix: str = "") -> Iterator[str]:

@@ -18,6 +18,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controlle
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import (
     AROUND,
     LOOKED_AT,
@@ -28,10 +29,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape i
     replicas,
 )
 
-OPTIONS = {
-    "argument_specs": {"type": "dict", "required": True},
-    "required": {"type": "bool", "default": True},
-}
+OPTIONS = {"required": {"type": "bool", "default": True}}
 
 
 class ActionModule(ControllerAction):
@@ -40,22 +38,18 @@ class ActionModule(ControllerAction):
     options = OPTIONS
 
     def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        specs = given["argument_specs"]
+        specs = options()
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
-        # what stands around deployments has options of its own, which ranks need not set
-        around = {name: specs[name] for name in AROUND if name in specs}
-        spec = {**_options(specs), **_voluntary(_options(around))}
+        # a deployment must set what its role requires; other roles' required options are set by plays or by other hosts
+        spec = {**_voluntary(_options(specs)), **specs["deployment"]}
         ranks = {host for one in found or [] for host in one.hosts}
         machines = Deployment(MACHINES, tuple(h for h in task_vars["groups"].get(MACHINES, []) if h not in ranks))
         checked = [
             *((one, spec, "") for one in found or []),
             (machines, _voluntary(spec), ""),
-            *(
-                (Deployment(name, tuple(task_vars["groups"].get(name, ()))), around[name], f"{name}_")
-                for name in around
-            ),
+            *((Deployment(name, tuple(task_vars["groups"].get(name, ()))), specs[name], f"{name}_") for name in AROUND),
         ]
         for one, expected, prefix in checked:
             hosts = {host: _Complete(self._loader, task_vars["hostvars"], host) for host in one.hosts}

@@ -22,4 +22,4 @@ class ActionModule(ActionBase):
         _unused, given = self.validate_argument_spec(argument_spec=checks.OPTIONS)
         if given["ask_from"] == "node":
             return result | self._execute_module(task_vars=task_vars)
-        return result | {"changed": False, "checks": checks.look_at_all(given["doors"], given["timeout"])}
+        return result | {"changed": False, "checks": checks.look_at_all(given["endpoints"], given["timeout"])}

@@ -12,16 +12,12 @@ version_added: 0.1.0
 short_description: Check the deployments of the inventory before any node is touched
 description:
   - Reads the child groups of C(deployments) and checks their shape - none empty, no host in two of them, no port and no GPU used
-    twice on one machine, replicas of equal size - and the variables of every host against the argument specifications of the
-    roles. A variable that begins with the name of a role and is almost one of its options is a misspelt one. The variables of
-    machines in C(gpu_nodes) that serve nothing are checked too.
+    twice on one machine, replicas of equal size - and the variables of every host against the argument specifications of
+    this collection's roles. A variable that begins with the name of a role and is almost one of its options is refused as
+    misspelt. The variables of machines in C(gpu_nodes) that serve nothing are checked too.
   - Fails once, with all findings.
   - Runs on the controller without a connection and changes nothing.
 options:
-  argument_specs:
-    description: Role → the C(options) of its C(meta/argument_specs.yml), to check each host's variables against.
-    type: dict
-    required: true
   required:
     description: Whether there must be a deployment. Nodes can be prepared before it is known what they will serve.
     type: bool
@@ -39,8 +35,6 @@ EXAMPLES = r"""
   tasks:
     - name: Check the deployments and their variables
       fullrank.serving.deployments:
-        argument_specs:
-          engine: "{{ (lookup('file', 'roles/engine/meta/argument_specs.yml') | from_yaml).argument_specs.main.options }}"
 """
 
 RETURN = r"""

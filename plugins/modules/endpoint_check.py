@@ -9,14 +9,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: endpoint_check
 version_added: 0.1.0
-short_description: Ask every door of the deployments as a client does
+short_description: Ask every endpoint of the deployments as a client does
 description:
-  - Asks each door for its models, for a completion, for one that streams, and, where a key is wanted, without it and with a
+  - Asks each endpoint for its models, for a completion, for one that streams, and, where a key is wanted, without it and with a
     wrong one.
-  - A door that must not serve (the port of a rank that is not the head) must not answer a completion.
-  - All doors are asked at the same time. Does not fail on what it finds, so that callers can show all of it first.
+  - An endpoint that must not serve (the port of a rank that is not the head) must not answer a completion.
+  - All endpoints are asked at the same time. Does not fail on what it finds, so that callers can show all of it first.
 options:
-  doors:
+  endpoints:
     description: What is asked.
     type: list
     elements: dict
@@ -67,14 +67,14 @@ author:
 EXAMPLES = r"""
 - name: Ask the head and the other rank
   fullrank.serving.endpoint_check:
-    doors:
+    endpoints:
       - {name: tiny rank 0, url: "http://192.0.2.11:8000", model: tiny, api_key: "{{ vault_tiny_key }}"}
       - {name: tiny rank 1, url: "http://192.0.2.12:8000", model: tiny, serves: false}
 """
 
 RETURN = r"""
 checks:
-  description: What was found - id, status (pass, warn or fail), where (the name of the door), message, remedy and data.
+  description: What was found - id, status (pass, warn or fail), where (the name of the endpoint), message, remedy and data.
   returned: always
   type: list
   elements: dict
@@ -86,7 +86,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import c
 
 def main() -> None:
     module = AnsibleModule(argument_spec=checks.OPTIONS, supports_check_mode=True)
-    module.exit_json(changed=False, checks=checks.look_at_all(module.params["doors"], module.params["timeout"]))
+    module.exit_json(changed=False, checks=checks.look_at_all(module.params["endpoints"], module.params["timeout"]))
 
 
 if __name__ == "__main__":

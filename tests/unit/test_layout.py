@@ -59,6 +59,7 @@ TOUCH_THE_WORLD = {
     "module_utils/weights/transfer/server.py": "the other nodes of a transfer",
     "module_utils/weights/transfer/target.py": "a model's folder, inside the transfer's own process",
     "plugin_utils/catalog/files.py": "the catalogs beside it",
+    "plugin_utils/inventory/roles.py": "reads the defaults and the argument specifications of the roles",
     "plugin_utils/diagnosis/tables.py": "the tables beside it",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}

@@ -84,7 +84,7 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
         "replicas": [{"name": "n1", "url": ENDPOINT, "ready": f"http://{HEAD}:29600/ready"}],
         "key": None,
     }
-    # its last step asked through every door
+    # its last step checked every endpoint
     assert {one["where"] for one in run.outcome["verify"]["checks"]} == {"tiny rank 0 (n1)", "tiny rank 1 (n2)"}
 
 

@@ -52,11 +52,11 @@ def test_a_new_backend_is_there_old_chats_are_too_and_one_that_does_not_answer_i
     person.arrive()
     person.choose("other")
     assert person.say("And you?"), "the model behind the key said nothing"
-    # the door says the same; as bad as the inventory wants it
+    # the endpoint check finds the same; as bad as the inventory wants it
     for required, rc, status in ((True, 2, "fail"), (False, 0, "warn")):
-        doors = play("playbooks/doors.yml", webui_backends=wanted, webui_backends_required=required)
-        assert (doors.rc, doors.changed) == (rc, 0)
-        assert [one["status"] for one in doors.outcome["verify"]["checks"] if one["id"] == "chat-backend"] == [
+        checked = play("playbooks/verify.yml", webui_backends=wanted, webui_backends_required=required)
+        assert (checked.rc, checked.changed) == (rc, 0)
+        assert [one["status"] for one in checked.outcome["verify"]["checks"] if one["id"] == "chat-backend"] == [
             status
         ] * 2
 
@@ -159,7 +159,7 @@ def test_tls_by_an_nginx_of_its_own(nodes: dict[str, Host], play: Callable[..., 
     assert host.file("/etc/fullrank/webui-tls.key").mode == 0o600
     names = host.check_output("openssl x509 -in /etc/fullrank/webui-tls.crt -noout -ext subjectAltName")
     assert f"IP Address:{NET}.12" in names and "DNS:n2" in names
-    assert "127.0.0.1:8080" in host.check_output("ss -Hltn sport = :8080")  # the door without TLS is closed
+    assert "127.0.0.1:8080" in host.check_output("ss -Hltn sport = :8080")  # the port without TLS is closed
     # the user's own nginx goes on
     assert "Welcome to nginx" in host.check_output("curl -fsS http://127.0.0.1/")
     assert host.file("/etc/nginx/nginx.conf").content_string == site
@@ -169,7 +169,7 @@ def test_tls_by_an_nginx_of_its_own(nodes: dict[str, Host], play: Callable[..., 
     person.choose("tiny")
     assert len(person.say("Do you stream through TLS?")) >= 4
     page.screenshot(path=SHOTS / "tls.png")
-    again = play("playbooks/doors.yml", **secure)  # through the nginx, whose certificate nobody knows
+    again = play("playbooks/verify.yml", **secure)  # through the nginx, whose certificate nobody knows
     assert again.rc == 0 and "chat-streaming" in again.text
 
 

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the doors of a deployment let in whom they should, as a client sees it. Private to this collection.
+"""What a client gets at the endpoints of a deployment. Private to this collection.
 
-A door is a URL without ``/v1`` that serves a model, or that must not. What it answers is judged here; asking is one function
-(:func:`ask`), so that the rules can be tested without a server.
+An endpoint is a URL without ``/v1`` that serves a model, or that must not. The answers are judged here; sending a request is
+one function (`Ask`), so that the rules can be tested without a server.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, passed, warned
 
-# straight to the door: a proxy that the environment names is for the outside
+# directly to the endpoint: a proxy that the environment names is for the outside
 _no_proxy = urllib.request.ProxyHandler({})
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "doors": {
+    "endpoints": {
         "type": "list",
         "elements": "dict",
         "required": True,
@@ -47,7 +47,7 @@ MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """name: for people, ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send."""
 
     name: str
@@ -84,8 +84,8 @@ Ask = Callable[[str, "dict[str, Any] | None", "str | None"], Answer]
 def asker(timeout: float, verify: bool = True, most_events: int | None = None) -> Ask:
     """Asks by HTTP; ``timeout`` in seconds for each answer. Never raises for what a server may do.
 
-    verify: whether the certificate of an ``https`` door must be one that is known, and of that name. most_events: hang up after
-    so many events of a stream.
+    verify: whether the certificate of an ``https`` endpoint must be known and of that name. most_events: hang up after so many
+    events of a stream.
     """
     context = ssl.create_default_context()
     if not verify:
@@ -125,24 +125,24 @@ def _stream(answer: Any, deadline: float, most: int | None) -> Answer:
 
 
 def look_at_all(given: Sequence[Mapping[str, Any]], timeout: float) -> list[Check]:
-    """What is found at all doors, asked at the same time. given: as ``OPTIONS`` says. timeout: seconds for each answer."""
+    """The checks of all endpoints, made at the same time. given: as in ``OPTIONS``. timeout: seconds for each answer."""
     ask = asker(timeout)
     with ThreadPoolExecutor(max_workers=32) as pool:
-        found = pool.map(lambda one: look(Door(**one), ask), given)
+        found = pool.map(lambda one: look(Endpoint(**one), ask), given)
     return [check for checks in found for check in checks]
 
 
-def look(door: Door, ask: Ask) -> list[Check]:
-    """All that can be said of a door. A door that nobody answers at gets one finding, not five."""
-    if not door.serves:
-        return [_silent(door, ask)]
-    models = ask(f"{door.url}/v1/models", None, door.api_key)
+def look(endpoint: Endpoint, ask: Ask) -> list[Check]:
+    """The checks of one endpoint: one where nothing answers, five where something does."""
+    if not endpoint.serves:
+        return [_silent(endpoint, ask)]
+    models = ask(f"{endpoint.url}/v1/models", None, endpoint.api_key)
     if models.status == 0:
         return [
             failed(
-                "door-answers",
-                door.name,
-                f"{door.url}: {models.error}",
+                "endpoint-answers",
+                endpoint.name,
+                f"{endpoint.url}: {models.error}",
                 "ask playbooks/status.yml whether it runs; if it does, a firewall stands between it and who asks: "
                 "engine_ask_from: node asks from the node itself",
             )
@@ -150,70 +150,70 @@ def look(door: Door, ask: Ask) -> list[Check]:
     if models.status in REFUSED:
         return [
             failed(
-                "door-answers",
-                door.name,
-                f"{door.url} refuses the key (HTTP {models.status})",
-                "it was started with another key than the inventory's engine_api_key: run playbooks/engines.yml, or correct it",
+                "endpoint-answers",
+                endpoint.name,
+                f"{endpoint.url} refuses the key (HTTP {models.status})",
+                "it was started with another key than engine_api_key of the inventory: run playbooks/engines.yml, or correct it",
             )
         ]
-    return [_model(door, models), *_keys(door, ask), _completion(door, ask), _streaming(door, ask)]
+    return [_model(endpoint, models), *_keys(endpoint, ask), _completion(endpoint, ask), _streaming(endpoint, ask)]
 
 
-def _body(door: Door, **more: Any) -> dict[str, Any]:
+def _body(endpoint: Endpoint, **more: Any) -> dict[str, Any]:
     return {
-        "model": door.model,
+        "model": endpoint.model,
         "messages": [{"role": "user", "content": "ping"}],
         "max_tokens": 4,
         "temperature": 0,
     } | more
 
 
-def _silent(door: Door, ask: Ask) -> Check:
-    """Nobody may get a completion there. A ``/health`` of 200 is no sin: SGLang's other ranks serve a dummy."""
-    answer = ask(f"{door.url}/v1/chat/completions", _body(door), door.api_key)
+def _silent(endpoint: Endpoint, ask: Ask) -> Check:
+    """No client may get a completion there. A ``/health`` of 200 is allowed: SGLang's other ranks serve a dummy."""
+    answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
     if answer.status == 200 and answer.json.get("choices"):
         return failed(
-            "door-silent",
-            door.name,
-            f"{door.url} answers completions, and no client should be there",
+            "endpoint-silent",
+            endpoint.name,
+            f"{endpoint.url} answers completions, and no client should be there",
             "something else uses this port, or the rank was started as a head: look at its unit, and run playbooks/engines.yml",
         )
-    return passed("door-silent", door.name, answer.error or f"no completions (HTTP {answer.status})")
+    return passed("endpoint-silent", endpoint.name, answer.error or f"no completions (HTTP {answer.status})")
 
 
-def _model(door: Door, models: Answer) -> Check:
+def _model(endpoint: Endpoint, models: Answer) -> Check:
     names = [str(one.get("id")) for one in models.json.get("data") or [] if isinstance(one, dict)]
-    if door.model in names:
-        return passed("model-name", door.name, door.model)
+    if endpoint.model in names:
+        return passed("model-name", endpoint.name, endpoint.model)
     there = ", ".join(names) or f"nothing (HTTP {models.status})"
     return failed(
         "model-name",
-        door.name,
-        f"serves {there}, not {door.model}",
+        endpoint.name,
+        f"serves {there}, not {endpoint.model}",
         "engine_served_model_name is what clients ask for: set it, and run playbooks/engines.yml",
     )
 
 
-def _keys(door: Door, ask: Ask) -> list[Check]:
-    if door.api_key is None:
+def _keys(endpoint: Endpoint, ask: Ask) -> list[Check]:
+    if endpoint.api_key is None:
         return [
             warned(
                 "key-required",
-                door.name,
+                endpoint.name,
                 "answers everybody",
                 "set engine_api_key where others reach the port",
             )
         ]
     found = []
     for what, key in (("without a key", None), ("with a wrong key", WRONG_KEY)):
-        answer = ask(f"{door.url}/v1/chat/completions", _body(door), key)
+        answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), key)
         if answer.status in REFUSED:
-            found.append(passed("key-required", door.name, f"HTTP {answer.status} {what}"))
+            found.append(passed("key-required", endpoint.name, f"HTTP {answer.status} {what}"))
         else:
             found.append(
                 failed(
                     "key-required",
-                    door.name,
+                    endpoint.name,
                     f"{answer.error or f'HTTP {answer.status}'} {what}, and not 401",
                     "the rank was started without its key: run playbooks/engines.yml",
                 )
@@ -221,18 +221,18 @@ def _keys(door: Door, ask: Ask) -> list[Check]:
     return found
 
 
-def _completion(door: Door, ask: Ask) -> Check:
-    answer = ask(f"{door.url}/v1/chat/completions", _body(door), door.api_key)
+def _completion(endpoint: Endpoint, ask: Ask) -> Check:
+    answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
     if answer.status == 200 and answer.json.get("choices"):
-        return passed("completion", door.name, "answered")
-    return failed("completion", door.name, _said(answer), _LOOK)
+        return passed("completion", endpoint.name, "answered")
+    return failed("completion", endpoint.name, _said(answer), _LOOK)
 
 
-def _streaming(door: Door, ask: Ask) -> Check:
-    answer = ask(f"{door.url}/v1/chat/completions", _body(door, stream=True), door.api_key)
+def _streaming(endpoint: Endpoint, ask: Ask) -> Check:
+    answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint, stream=True), endpoint.api_key)
     if answer.status == 200 and answer.ended and answer.chunks:
-        return passed("streaming", door.name, f"{len(answer.chunks)} events")
-    return failed("streaming", door.name, _said(answer), _LOOK + "; a proxy before it must not buffer")
+        return passed("streaming", endpoint.name, f"{len(answer.chunks)} events")
+    return failed("streaming", endpoint.name, _said(answer), _LOOK + "; a proxy before it must not buffer")
 
 
 def _said(answer: Answer) -> str:

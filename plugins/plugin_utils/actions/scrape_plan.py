@@ -12,20 +12,13 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, warn
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
 
 NODE_PORT = 9100
 """Port of node exporter (Prometheus' list of default port allocations)."""
 
 GPU_PORT = 9400
 """Port of dcgm-exporter."""
-
-DEFAULTS: dict[str, Any] = {
-    "engine_host": "0.0.0.0",
-    "engine_port": 8000,
-    "engine_replicas": 1,
-    "monitoring_gpu_exporter": "container",
-}
-"""What the roles say where the inventory is silent; a test compares them with the argument specifications."""
 
 COLONS = [
     {
@@ -139,7 +132,8 @@ def _blind(head: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of(hosts: Mapping[str, Mapping[str, Any]], host: str, name: str) -> Any:
-    return hosts[host].get(name, DEFAULTS[name])
+    role = "monitoring" if name.startswith("monitoring_") else "deployment"
+    return hosts[host].get(name, default(role, name))
 
 
 def _address(hosts: Mapping[str, Mapping[str, Any]], host: str) -> str:

@@ -5,30 +5,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from posixpath import basename
 from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default, group_port_offset
 
 ROUTERS = "router"
 """The group whose hosts route."""
-
-DEFAULTS: dict[str, Any] = {
-    "engine_host": "0.0.0.0",
-    "engine_port": 8000,
-    "engine_rendezvous_port": 29500,
-    "router_host": "0.0.0.0",
-    "router_max_body_mib": 256,
-    "router_port": 8080,
-    "router_timeout": 3600,
-}
-"""Of the roles engine and router, for hosts whose role does not run; a test compares them."""
 
 EVERYWHERE = ("0.0.0.0", "::")
 Variables = Mapping[str, Any]
 
 
 def value(variables: Variables, name: str) -> Any:
-    """A variable of a host, or its default."""
+    """A variable of a host, or the default of the role that declares it, ``router_*`` or ``engine_*``."""
     given = variables.get(name)
-    return DEFAULTS[name] if given is None else given
+    return default("router" if name.startswith("router_") else "deployment", name) if given is None else given
+
+
+def group_port(variables: Variables) -> int:
+    """The port of a rank's supervisor, as the role deployment computes it where it is not set."""
+    return int(
+        variables.get("engine_group_port") or int(value(variables, "engine_rendezvous_port")) + group_port_offset()
+    )
+
+
+def served_model_name(variables: Variables) -> str:
+    """The model's name for clients, as the role deployment computes it where it is not set."""
+    return str(variables.get("engine_served_model_name") or basename(str(variables.get("engine_model") or "")))
 
 
 def url(host: str, port: int) -> str:
@@ -51,12 +55,11 @@ def servers(replicas: Sequence[Sequence[str]], variables: Mapping[str, Variables
         head = hosts[0]
         given = variables[head]
         where = address(head, given, str(value(given, "engine_host")))
-        group_port = given.get("engine_group_port") or int(value(given, "engine_rendezvous_port")) + 100
         found.append(
             {
                 "name": head,
                 "url": url(where, int(value(given, "engine_port"))),
-                "ready": f"{url(where, int(group_port))}/ready",
+                "ready": f"{url(where, group_port(given))}/ready",
             }
         )
     return found

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import PARENT, Deployment
 
 ADDRESSES = (
@@ -46,7 +47,7 @@ def replicas_of(task_vars: Mapping[str, Any], deployment: str, count: int | None
     """
     hosts = list(task_vars["groups"][deployment])
     if count is None and hosts:
-        count = int(task_vars["hostvars"][hosts[0]].get("engine_replicas", 1))
+        count = int(task_vars["hostvars"][hosts[0]].get("engine_replicas", default("deployment", "engine_replicas")))
     return groups(hosts, count or 1)
 
 

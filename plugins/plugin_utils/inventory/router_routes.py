@@ -6,11 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from posixpath import basename
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import address, servers, url, value
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
+    address,
+    group_port,
+    served_model_name,
+    servers,
+    url,
+    value,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import misnamed
 
 NGINX, SMG = "nginx", "smg"
@@ -89,7 +95,7 @@ def _route(router: Router, name: str, own: Mapping[str, Any]) -> tuple[dict[str,
         "name": name,
         "host": router.listens,
         "port": port,
-        "model": str(own.get("engine_served_model_name") or basename(str(own.get("engine_model") or ""))),
+        "model": served_model_name(own),
         "timeout": int(value(own, "router_timeout")),
         "max_body_mib": int(value(own, "router_max_body_mib")),
         "balancer": balancer,
@@ -118,10 +124,9 @@ def _ports(
         for cut in replicas:
             given = variables[cut[0]]
             if given.get("ansible_host", cut[0]) == machine:
-                meeting = int(value(given, "engine_rendezvous_port"))
                 taken[int(value(given, "engine_port"))] = f"engine_port of {name}"
-                taken[meeting] = f"engine_rendezvous_port of {name}"
-                taken[int(given.get("engine_group_port") or meeting + 100)] = f"engine_group_port of {name}"
+                taken[int(value(given, "engine_rendezvous_port"))] = f"engine_rendezvous_port of {name}"
+                taken[group_port(given)] = f"engine_group_port of {name}"
     findings = []
     for route in found:
         for variable, port in ports(route).items():

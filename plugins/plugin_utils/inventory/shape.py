@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import LONGEST, refused
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import group_port_offset
 
 PARENT = "deployments"
 """The group whose child groups are the deployments."""
@@ -189,7 +190,7 @@ def _ports(one: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[
         given = variables.get(host, {})
         meeting = _number(given, "engine_rendezvous_port")
         group = _number(given, "engine_group_port")
-        ports = {"engine_group_port": meeting + 100 if group is None and meeting is not None else group}
+        ports = {"engine_group_port": meeting + group_port_offset() if group is None and meeting is not None else group}
         if host in heads:
             ports |= {"engine_port": _number(given, "engine_port"), "engine_rendezvous_port": meeting}
         found += [(host, name, port) for name, port in sorted(ports.items()) if port is not None]

@@ -17,15 +17,15 @@ def plan_data(
 ) -> dict[str, Any]:
     """Everything known of a deployment before it starts.
 
-    hosts: in rank order. results: per host what the role registered (``__engine_facts``, ``__engine_rendezvous``,
-    ``__engine_rendered``; on the head also ``__engine_plan``). settings: ``engine``, ``engine_version``, ``model``,
+    hosts: in rank order. results: per host what the role registered (``__engine_facts``, ``engine_rendezvous``,
+    ``engine_command``; on the head also ``__engine_plan``). settings: ``engine``, ``engine_version``, ``model``,
     ``endpoint`` and the parallel sizes.
     """
     shared = results[0].get("__engine_plan", {})
     ranks = [_rank(rank, host, said, shared) for rank, (host, said) in enumerate(zip(hosts, results, strict=True))]
-    found: list[Finding] = [*results[0].get("__engine_rendezvous", {}).get("findings", []), *shared.get("findings", [])]
+    found: list[Finding] = [*results[0].get("engine_rendezvous", {}).get("findings", []), *shared.get("findings", [])]
     for said in results:
-        found += said.get("__engine_rendered", {}).get("launch", {}).get("findings", [])
+        found += said.get("engine_command", {}).get("launch", {}).get("findings", [])
     return {
         "deployment": deployment,
         **settings,
@@ -37,8 +37,8 @@ def plan_data(
 
 
 def _rank(rank: int, host: str, said: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
-    launch = said.get("__engine_rendered", {}).get("launch", {})
-    place = said.get("__engine_rendezvous", {})
+    launch = said.get("engine_command", {}).get("launch", {})
+    place = said.get("engine_rendezvous", {})
     nccl = (shared.get("nccl") or {}).get("ranks", {}).get(host, {})
     return {
         "rank": rank,

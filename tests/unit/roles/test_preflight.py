@@ -1,15 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The preflight role takes what it needs from the deployment's variables, with the engine role's own defaults."""
+"""The preflight role takes what it needs from the deployment's variables."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import pytest
 import yaml
 from ansible_collections.fullrank.serving.plugins.modules.preflight import OPTIONS
+from entry_points import options
 from places import CHECKOUT
 
 ROLES = CHECKOUT / "roles"
@@ -17,22 +16,8 @@ FILES = ("defaults/main.yml", "vars/main.yml", "tasks/precheck.yml")
 TEXT = "".join((ROLES / "preflight" / name).read_text() for name in FILES)
 
 
-def options(role: str) -> dict[str, Any]:
-    found = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    return dict(found)
-
-
-@pytest.mark.parametrize(("name", "default"), sorted(set(re.findall(r"(engine_\w+) \| default\(([\w'./]+)\)", TEXT))))
-def test_a_default_is_that_of_the_engine_role(name: str, default: str) -> None:
-    said = options("engine")[name].get("default")
-    if said is None:
-        assert default in ("omit", "''", "0")
-    else:
-        assert str(said) == default.strip("'")
-
-
-def test_the_engine_role_knows_every_variable_that_is_used() -> None:
-    assert set(re.findall(r"\bengine_\w+", TEXT)) - {"engine_venv"} <= set(options("engine"))
+def test_every_variable_of_a_deployment_that_is_used_is_declared() -> None:
+    assert set(re.findall(r"\bengine_\w+", TEXT)) - {"engine_venv"} <= set(options("deployment"))
 
 
 def test_every_variable_is_used_and_described() -> None:

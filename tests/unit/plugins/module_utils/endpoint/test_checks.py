@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said of a door, from what it answers."""
+"""What is said of an endpoint, from what it answers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Engine:
         return checks.Answer(200, json.dumps({"choices": [{}]}))
 
 
-def found(engine: Engine, **door: Any) -> list[tuple[str, str]]:
-    one = checks.Door(**{"name": "tiny", "url": "http://x", "model": "tiny", "api_key": KEY} | door)
+def found(engine: Engine, **endpoint: Any) -> list[tuple[str, str]]:
+    one = checks.Endpoint(**{"name": "tiny", "url": "http://x", "model": "tiny", "api_key": KEY} | endpoint)
     return [(check["id"], check["status"]) for check in checks.look(one, engine.ask)]
 
 
@@ -49,7 +49,7 @@ WELL = [
 ]
 
 
-def test_a_door_that_is_as_it_should_be() -> None:
+def test_an_endpoint_that_is_as_it_should_be() -> None:
     assert found(Engine()) == WELL
 
 
@@ -70,7 +70,7 @@ def test_a_deployment_without_a_key_is_said_to_be_open() -> None:
 
 
 def test_a_wrong_key_in_the_inventory_is_one_finding() -> None:
-    assert found(Engine(), api_key="sk-old") == [("door-answers", "fail")]
+    assert found(Engine(), api_key="sk-old") == [("endpoint-answers", "fail")]
 
 
 def test_an_engine_that_is_dead_behind_its_health() -> None:
@@ -86,14 +86,14 @@ def test_a_stream_that_breaks_off() -> None:
 
 
 def test_a_rank_that_must_not_serve() -> None:
-    assert found(Engine(), serves=False) == [("door-silent", "fail")]
+    assert found(Engine(), serves=False) == [("endpoint-silent", "fail")]
     engine = Engine()
     engine.broken = True
-    assert found(engine, serves=False) == [("door-silent", "pass")]
+    assert found(engine, serves=False) == [("endpoint-silent", "pass")]
 
 
 def test_the_key_is_not_in_what_is_said() -> None:
-    one = checks.Door("tiny", "http://x", True, "tiny", KEY)
+    one = checks.Endpoint("tiny", "http://x", True, "tiny", KEY)
     assert KEY not in repr(one) + json.dumps(checks.look(one, Engine().ask))
 
 

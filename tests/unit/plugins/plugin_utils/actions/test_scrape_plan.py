@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.fullrank.serving.plugins.filter.scrape_plan import scrape_plan
 from ansible_collections.fullrank.serving.plugins.modules import node_files
-from ansible_collections.fullrank.serving.plugins.plugin_utils.actions import scrape_plan as actions_scrape_plan
 from places import CHECKOUT
 
 VLLM = {"engine_name": "vllm"}
@@ -24,13 +22,6 @@ def jobs(hosts: dict[str, dict[str, Any]], **groups: list[str]) -> dict[str, Any
     deployments = {name: ranks for name, ranks in groups.items() if name not in ("gpu_nodes", "monitoring")}
     plan = scrape_plan(deployments, hosts, groups)
     return {job["job_name"]: job for job in plan["scrape_configs"]} | {"findings": plan["findings"]}
-
-
-def test_defaults_are_those_of_the_roles() -> None:
-    for name, value in actions_scrape_plan.DEFAULTS.items():
-        role = name.partition("_")[0]
-        specs = yaml.safe_load((CHECKOUT / f"roles/{role}/meta/argument_specs.yml").read_text())
-        assert specs["argument_specs"]["main"]["options"][name]["default"] == value
 
 
 def test_every_machine_and_every_head_is_read() -> None:

@@ -14,7 +14,8 @@ import yaml
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import engines, read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures, tables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.failures import Signature
-from places import CHECKOUT, DATA
+from entry_points import options
+from places import DATA
 
 RECORDED = yaml.safe_load((DATA / "failures/recorded.yml").read_text())
 SIGNATURES = tables.failures()
@@ -45,8 +46,7 @@ def test_every_signature_has_a_recording_and_there_are_enough() -> None:
 
 
 def test_remedies_name_variables_that_there_are() -> None:
-    spec = yaml.safe_load((CHECKOUT / "roles/engine/meta/argument_specs.yml").read_text())
-    known = set(spec["argument_specs"]["main"]["options"])
+    known = {*options("engine"), *options("deployment")}
     for signature in SIGNATURES:
         assert set(re.findall(r"\bengine_[a-z_]+", signature.remedy)) <= known, signature.id
         assert signature.cause.endswith(".") and signature.remedy.endswith("."), signature.id

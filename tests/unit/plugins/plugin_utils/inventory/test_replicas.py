@@ -7,12 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import endpoints, replicas
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tools.role_options import ROOT
 
 
 @given(st.integers(1, 12), st.integers(1, 8))
@@ -69,9 +66,3 @@ def test_clients_go_to_the_router_where_there_is_one() -> None:
         "http://192.0.2.9:8080/v1",
         "http://198.51.100.7:8080/v1",
     ]
-
-
-def test_the_defaults_are_those_of_the_roles() -> None:
-    for name, value in endpoints.DEFAULTS.items():
-        role = name.partition("_")[0]
-        assert yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text())[name] == value

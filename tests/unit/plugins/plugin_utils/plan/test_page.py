@@ -134,8 +134,8 @@ def results(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
         said.append(
             {
                 "__engine_facts": fact,
-                "__engine_rendezvous": {"address": place.address, "interface": place.interface, "findings": []},
-                "__engine_rendered": {"launch": launch},
+                "engine_rendezvous": {"address": place.address, "interface": place.interface, "findings": []},
+                "engine_command": {"launch": launch},
             }
         )
     said[0]["__engine_plan"] = decided

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was found at the doors of the deployments."""
+"""What was found at the endpoints of the deployments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.report.endpoint_r
 
 
 class FilterModule:
-    """The filter ``fullrank.serving.door_report``."""
+    """The filter ``fullrank.serving.endpoint_report``."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"door_report": rows}
+        return {"endpoint_report": rows}
