@@ -65,7 +65,7 @@ def test_a_limit_that_no_pair_reaches_blames_the_network(play: Callable[..., Any
     assert [one["code"] for one in check(run)["findings"]] == ["slow-network"]
 
 
-def test_a_backend_that_torch_does_not_have_is_said(play: Callable[..., Any]) -> None:
+def test_a_backend_that_torch_does_not_have_is_reported(play: Callable[..., Any]) -> None:
     """The CPU build of PyTorch has no NCCL: a machine whose GPUs are expected and not there fails as well."""
     run = play(PLAYBOOK, comm_check_backend="nccl", comm_check_processes=1)
     assert run.rc != 0

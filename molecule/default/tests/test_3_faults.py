@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes wrong is said: one clear message, before anything changes where that is possible, and the group stopped where not.
+"""Faults are reported: one clear message, before anything changes where that is possible, and all ranks stopped where not.
 
 Runs after stop: the deployment is installed and down.
 """
@@ -42,7 +42,7 @@ def untouched(nodes: dict[str, Host]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("untouched")
-def test_wrong_variables_are_refused_together_before_any_node_is_asked(play: Callable[..., Any]) -> None:
+def test_wrong_variables_are_refused_together_before_any_node_is_reached(play: Callable[..., Any]) -> None:
     run = play("site.yml", engine_port="eighty", engine_name="vlm", engine_args=[1])
     assert run.rc != 0
     assert "engine_port" in run.text and "eighty" in run.text

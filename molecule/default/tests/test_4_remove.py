@@ -18,12 +18,10 @@ OURS = (
 )
 
 
-def test_remove_says_what_it_would_do_does_it_and_has_then_nothing_to_do(
-    nodes: dict[str, Host], play: Callable[..., Any]
-) -> None:
-    told = play("playbooks/remove.yml", "--check", "--diff")
-    assert (told.rc, told.changed) == (0, 2)
-    assert "-ExecStart=" in told.text
+def test_remove_predicts_removes_and_then_finds_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+    predicted = play("playbooks/remove.yml", "--check", "--diff")
+    assert (predicted.rc, predicted.changed) == (0, 2)
+    assert "-ExecStart=" in predicted.text
     assert all(host.file(UNIT).exists for host in nodes.values())
 
     done = play("playbooks/remove.yml")

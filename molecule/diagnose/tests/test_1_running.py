@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A start, watched (a stand-in says what a real engine said), status at one glance, and a bundle without the planted secrets."""
+"""A start, watched (a stand-in writes the log of a real engine), status, and a bundle without the planted secrets."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_a_start_says_what_each_rank_does_as_events(play: Callable[..., Any]) ->
     run = play("playbooks/engines.yml", **STANDIN)
     assert run.rc == 0
     # ansible-runner hands on what Ansible displays as events of the kind verbose
-    said = [event["stdout"] for event in run.events if event["event"] == "verbose"]
+    messages = [event["stdout"] for event in run.events if event["event"] == "verbose"]
     for rank, words in [
         ("tiny rank 0 (n1)", "initialising gloo with 2 processes, waiting for rank 1"),
         ("tiny rank 0 (n1)", "KV cache for"),
         ("tiny rank 1 (n2)", "KV cache for"),
     ]:
-        assert any(rank in line and words in line for line in said), (rank, words, said)
+        assert any(rank in line and words in line for line in messages), (rank, words, messages)
 
 
 def test_status_is_one_glance(play: Callable[..., Any]) -> None:

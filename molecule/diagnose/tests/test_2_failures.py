@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each way to fail is named: by the real engine, and by a stand-in that says what real ones said."""
+"""Each way to fail is named: by the real engine, and by a stand-in that writes the logs of real ones."""
 
 from __future__ import annotations
 

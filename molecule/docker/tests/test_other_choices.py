@@ -114,7 +114,7 @@ def test_an_exact_version_is_resolved_and_held_and_older_sources_go(
     assert installed(n2).startswith("5:28.5.2-1")
 
 
-def test_a_version_that_nobody_offers_is_said_with_those_there_are(
+def test_a_version_that_is_not_offered_is_reported_with_those_that_are(
     docker: Role, repository: dict[str, Any], key: SigningKey, n2: Any
 ) -> None:
     run = docker(**repository, docker_repository_fingerprint=key.fingerprint(), docker_version="27.1")

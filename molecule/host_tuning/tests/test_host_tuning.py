@@ -57,7 +57,7 @@ def test_nodes_are_prepared_without_a_deployment(play: Callable[..., Any]) -> No
     assert play("site.yml").rc != 0, "the whole chain needs one"
 
 
-def test_check_mode_tells_and_leaves(node: Host, play: Callable[..., Any]) -> None:
+def test_check_mode_reports_and_changes_nothing(node: Host, play: Callable[..., Any]) -> None:
     """Also what belongs to the machine: nothing of it may be applied on a node of the ground."""
     machine = {"vm.swappiness": "1", "kernel.numa_balancing": "0"}
     before = settings(node, machine)
@@ -69,7 +69,7 @@ def test_check_mode_tells_and_leaves(node: Host, play: Callable[..., Any]) -> No
     assert settings(node, WANTED) == WANTED
 
 
-def test_everything_that_is_wrong_is_said_at_once(node: Host, play: Callable[..., Any]) -> None:
+def test_everything_that_is_wrong_is_reported_at_once(node: Host, play: Callable[..., Any]) -> None:
     before = node.check_output("find /etc /var/lib/fullrank -type f | xargs md5sum | md5sum")
     run = play(
         PLAYBOOK,
@@ -91,7 +91,7 @@ def test_everything_that_is_wrong_is_said_at_once(node: Host, play: Callable[...
     assert node.check_output("find /etc /var/lib/fullrank -type f | xargs md5sum | md5sum") == before
 
 
-def test_a_file_that_wins_is_said_and_left(node: Host, play: Callable[..., Any]) -> None:
+def test_a_file_that_wins_is_reported_and_left(node: Host, play: Callable[..., Any]) -> None:
     theirs = "/etc/sysctl.d/95-site.conf"
     node.check_output(f"echo 'net.core.somaxconn = 1024' > {theirs}")
     try:
@@ -142,7 +142,7 @@ def reaches(peer: Host, node: Host) -> bool:
 
 
 @pytest.mark.usefixtures("firewall")
-def test_peers_are_let_in_and_nobody_else(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+def test_only_peers_are_let_in(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     node, peer = nodes["n1"], nodes["n2"]
     assert not reaches(peer, node)
     peers = {"host_tuning_firewall_peers": [peer.backend.hostname]}
@@ -174,8 +174,8 @@ def test_kept_over_a_reboot(node: Host, play: Callable[..., Any]) -> None:
 
 
 def test_removed(node: Host, play: Callable[..., Any]) -> None:
-    foretold = play(REMOVE, "--check", "--diff")
-    assert foretold.rc == 0 and foretold.changed > 0
+    predicted = play(REMOVE, "--check", "--diff")
+    assert predicted.rc == 0 and predicted.changed > 0
     assert settings(node, WANTED) == WANTED
     run = play(REMOVE)
     assert run.rc == 0 and run.changed > 0

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One node fetches by the real client; a second run asks nobody; damage is found; only what is unused is removed."""
+"""One node fetches by the real client; a second run sends no request; damage is found; only what is unused is removed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CHECKOUT = HERE.parents[1]
 SERVED = CHECKOUT / ".cache/hub-clients/model"
 
 
-def asked() -> list[dict[str, Any]]:
-    """What the hubs and the index were asked so far."""
+def requests() -> list[dict[str, Any]]:
+    """What the hubs and the index were requested to send so far."""
     with urllib.request.urlopen(f"{HUB}/_log", timeout=10) as answer:
         return list(json.load(answer)["log"])
 
@@ -68,12 +68,12 @@ def test_nothing_is_left_beside_it(node: Host) -> None:
     assert node.check_output("systemctl list-units --all --plain --no-legend 'fullrank-*'") == ""
 
 
-def test_a_second_run_changes_nothing_and_asks_nobody(play: Callable[..., Any]) -> None:
-    before = len(asked())
+def test_a_second_run_changes_nothing_and_sends_no_request(play: Callable[..., Any]) -> None:
+    before = len(requests())
     for arguments in ((), ("--check", "--diff")):
         run = play(PLAYBOOK, *arguments)
         assert (run.rc, run.changed) == (0, 0)
-    assert len(asked()) == before
+    assert len(requests()) == before
 
 
 def test_check_mode_of_a_first_run_says_so_and_leaves_the_node_alone(play: Callable[..., Any], node: Host) -> None:
@@ -93,10 +93,10 @@ def test_a_flipped_bit_is_found_named_and_repaired(play: Callable[..., Any], nod
     assert run.rc != 0 and f"{Path(SHARD).name}: its content changed" in run.text
     assert "00001-of-00002" not in run.text
     assert not node.file(f"{PATH}/.fullrank/READY").exists
-    before = len(asked())
+    before = len(requests())
     assert play(PLAYBOOK).rc == 0
     assert sha256(node, SHARD) == good
-    fetched = [one["path"] for one in asked()[before:] if one["method"] == "GET" and "FilePath" in one["path"]]
+    fetched = [one["path"] for one in requests()[before:] if one["method"] == "GET" and "FilePath" in one["path"]]
     assert fetched and all("00002-of-00002" in one for one in fetched)
 
 
@@ -145,14 +145,14 @@ def test_a_branch_is_refused_with_its_commit(play: Callable[..., Any], node: Hos
     assert not node.file("/data/models/m-branch").exists
 
 
-def test_what_nobody_could_fetch_is_refused_at_once(play: Callable[..., Any], node: Host) -> None:
-    before = len(asked())
+def test_what_cannot_be_fetched_is_refused_at_once(play: Callable[..., Any], node: Host) -> None:
+    before = len(requests())
     run = play(PLAYBOOK, model_repo="just-a-name", model_path="relative", model_venv="/opt/unneeded")
     assert run.rc != 0
     assert "model_repo just-a-name is no name of a model" in run.text and "model_path relative" in run.text
     run = play(PLAYBOOK, model_repo="", model_path="/data/models/m-nothing", model_venv="/opt/unneeded")
     assert run.rc != 0 and "model_repo is empty" in run.text
-    assert len(asked()) == before
+    assert len(requests()) == before
     assert not node.file("/opt/unneeded").exists
 
 

@@ -24,8 +24,8 @@ def sums(node: Host, folder: str) -> str:
 def test_the_engine_s_library_computes_the_same(node: Host) -> None:
     script = (CHECKOUT / "tests/engines/fp8_model.py").read_text()
     node.run_expect([0], "cat > /root/fp8_model.py <<'EOF'\n" + script + "\nEOF")
-    told = node.check_output(f"{PYTHON} /root/fp8_model.py compare /srv/models/tiny {FP8} {BF16} 2>/dev/null")
-    answer = json.loads(told.splitlines()[-1])
+    output = node.check_output(f"{PYTHON} /root/fp8_model.py compare /srv/models/tiny {FP8} {BF16} 2>/dev/null")
+    answer = json.loads(output.splitlines()[-1])
     assert answer["equal"] and answer["same_tokens"]
     assert 0 < answer["to_original"] < 0.2 * answer["size"]  # quantization costs something, and not everything
 
@@ -112,7 +112,7 @@ def test_in_an_image_it_gives_the_same_bytes_and_leaves_no_container(node: Host,
     assert play(PLAYBOOK, **given).changed == 0
 
 
-def test_what_an_image_lacks_is_said(node: Host, play: Callable[..., Any]) -> None:
+def test_what_an_image_lacks_is_reported(node: Host, play: Callable[..., Any]) -> None:
     given = {"model_path": "/var/lib/models/other", "model_convert_image": "fullrank/engine:test"}
     run = play(PLAYBOOK, **given, model_convert_python="/usr/bin/python3")
     assert run.rc and "No module named 'torch'" in run.text
@@ -128,6 +128,6 @@ def test_a_program_that_cannot_run_is_named_once(node: Host, play: Callable[...,
     )
 
 
-def test_without_gpus_nobody_needs_it(play: Callable[..., Any]) -> None:
+def test_without_gpus_it_is_not_needed(play: Callable[..., Any]) -> None:
     refused = play(PLAYBOOK, model_path="/var/lib/models/unneeded", model_convert_when="auto")
     assert refused.rc and "there are no GPUs without FP8" in refused.text

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every copy is exact, nobody else reads it, nothing is left behind, and nothing is sent twice."""
+"""Every copy is exact, no other process reads it, nothing is left behind, and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model, gro
     run = model.start()
     model.wait_for("n4", TOTAL // 4)
     unit = model.on("n2", "ls /run/fullrank | grep -v json").strip()
-    told = json.loads(model.on("n2", f"cat /run/fullrank/{unit}/config.json"))
+    config = json.loads(model.on("n2", f"cat /run/fullrank/{unit}/config.json"))
     modes = model.on("n2", f"stat -c %a /run/fullrank/{unit} /run/fullrank/{unit}/config.json").split()
     assert modes == ["700", "600"]
-    assert model.on("n2", "ss -Hltn").count(f"{told['address']}:{told['port']}") == 1
+    assert model.on("n2", "ss -Hltn").count(f"{config['address']}:{config['port']}") == 1
     seen = model.on(
         "n2", f"systemctl show {unit}; journalctl -u {unit}; cat /proc/[0-9]*/cmdline; cat /run/fullrank/{unit}.json"
     )
-    stranger = f"http://{told['address']}:{told['port']}"
+    sender = f"http://{config['address']}:{config['port']}"
     status = [
         "curl",
         "-s",
@@ -69,10 +69,10 @@ def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model, gro
         "%{http_code}",
         "--max-time",
         "5",
-        f"{stranger}/{told['token']}/status",
+        f"{sender}/{config['token']}/status",
     ]
     outside = subprocess.run(status, check=False, capture_output=True, text=True).stdout
-    inside = model.on("n3", f"curl -s -o /dev/null -w '%{{http_code}}' {stranger}/wrong/status")
+    inside = model.on("n3", f"curl -s -o /dev/null -w '%{{http_code}}' {sender}/wrong/status")
     code, text = model.end(run)
     assert (code, outside, inside) == (
         0,
@@ -80,7 +80,7 @@ def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model, gro
         "404",
     )  # this machine is none of the nodes; a node without the token is none either
     assert "MB/s" in text and " left, from n" in text
-    assert told["token"] not in seen and told["token"] not in text
+    assert config["token"] not in seen and config["token"] not in text
     model.assert_everywhere(*RECEIVERS)
 
 
@@ -107,11 +107,11 @@ def test_a_bit_that_flips_on_the_wire_is_caught_and_its_slice_comes_again(
         in_network("n1", "nft", "delete", "table", "ip", "flip")
     assert (code, flipped) == (0, 3), text
     model.assert_everywhere(*RECEIVERS)
-    said = "".join(
+    messages = "".join(
         model.on(node, f"journalctl -u 'fullrank-weights-*' --since=@{began} -o cat | grep damaged || true")
         for node in RECEIVERS
     )
-    assert 1 <= said.count("arrived damaged from n1: once more") <= 3  # two may hit the same slice
+    assert 1 <= messages.count("arrived damaged from n1: once more") <= 3  # two may hit the same slice
     assert sum(map(arrived, RECEIVERS)) < on_the_wire(3 * TOTAL + 3 * SLICE)
 
 

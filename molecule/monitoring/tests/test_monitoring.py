@@ -108,8 +108,8 @@ def test_every_target_is_read() -> None:
 def test_names_have_their_colons_again() -> None:
     """The stand-in of SGLang says sglang_x, as a newer prometheus_client does; vLLM 0.32 says vllm:x itself."""
     with urllib.request.urlopen(f"http://{NET}.13:30000/metrics", timeout=20) as answer:
-        said = answer.read().decode()
-    assert "\nsglang_num_running_reqs{" in said and "sglang:" not in said
+        metrics = answer.read().decode()
+    assert "\nsglang_num_running_reqs{" in metrics and "sglang:" not in metrics
     assert query('sglang:num_running_reqs{deployment="shadow"}')
     assert query('vllm:num_requests_running{deployment="tiny"}')
     assert not query('{__name__=~"(vllm|sglang)_.+"}')
@@ -162,13 +162,13 @@ def test_an_alert_comes_with_its_texts_and_reaches_alertmanager(nodes: dict[str,
     (alert,) = wait_for(lambda: firing("CertificateExpires"))
     assert alert["annotations"]["summary"].startswith("the certificate of https://127.0.0.1:8443/ is good for 4d ")
 
-    def told() -> list[Any]:
+    def received() -> list[Any]:
         answer = nodes["n3"].run(
             "python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:9093/api/v2/alerts').read().decode())\""
         )
         return [one for one in json.loads(answer.stdout or "[]") if one["labels"]["alertname"] == "CertificateExpires"]
 
-    assert wait_for(told)
+    assert wait_for(received)
 
 
 def test_a_second_run_changes_nothing(play: Play) -> None:

@@ -134,7 +134,7 @@ def test_the_role_alone(play: Callable[..., Any], tmp_path: Path) -> None:
     assert "missing required arguments: bytes, purpose found in preflight_paths" in refused.text
 
 
-def test_wrong_variables_are_refused_before_any_node_is_asked(play: Callable[..., Any]) -> None:
+def test_wrong_variables_are_refused_before_any_node_is_reached(play: Callable[..., Any]) -> None:
     run = play(PLAYBOOK, preflight_shm_bytes="much")
     assert run.rc != 0
     assert "preflight_shm_bytes" in run.text

@@ -83,12 +83,12 @@ def test_key_and_token_are_where_they_must_be_and_nowhere_else(nodes: dict[str, 
 
 def test_ray_lets_in_who_has_the_token(nodes: dict[str, Host]) -> None:
     program = "import ray; ray.init(logging_level='ERROR'); print(ray.cluster_resources()['GPU'])"
-    asked = f'RAY_ADDRESS={nodes["n1"].backend.host.name}:29500 {INSIDE} {PYTHON} -c "{program}"'
-    known = nodes["n2"].run(f"{WITH_TOKEN} {asked}")
+    request = f'RAY_ADDRESS={nodes["n1"].backend.host.name}:29500 {INSIDE} {PYTHON} -c "{program}"'
+    known = nodes["n2"].run(f"{WITH_TOKEN} {request}")
     assert (known.rc, known.stdout) == (0, "2.0\n")
-    stranger = nodes["n2"].run(asked)
-    assert stranger.rc != 0
-    assert "2.0" not in stranger.stdout
+    without = nodes["n2"].run(request)
+    assert without.rc != 0
+    assert "2.0" not in without.stdout
 
 
 def test_the_gate_names_what_is_missing(nodes: dict[str, Host]) -> None:

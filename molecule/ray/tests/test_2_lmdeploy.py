@@ -58,7 +58,7 @@ def test_lmdeploys_processes_are_on_all_nodes_of_its_ray(nodes: dict[str, Host])
 
 
 @pytest.mark.parametrize("deployment", PORTS)
-def test_the_key_reaches_the_server_and_nobody_else(nodes: dict[str, Host], deployment: str) -> None:
+def test_the_key_reaches_only_the_server(nodes: dict[str, Host], deployment: str) -> None:
     assert_key_required(lambda key: ask(nodes, deployment, key))
     for host in nodes.values():
         assert KEY not in host.check_output("ps -eo args; journalctl --no-pager --boot")

@@ -42,13 +42,13 @@ def the_next(vendor: dict[str, str]) -> dict[str, str]:
 
 
 def twice(play: Callable[..., Any], **variables: Any) -> Any:
-    """Check mode tells of changes and makes none, the run makes them, a second run and check mode find nothing."""
-    foretold = play(PLAYBOOK, "--check", "--diff", **variables)
+    """Check mode reports changes and makes none, the run makes them, a second run and check mode find nothing."""
+    predicted = play(PLAYBOOK, "--check", "--diff", **variables)
     first = play(PLAYBOOK, **variables)
     second = play(PLAYBOOK, **variables)
     checked = play(PLAYBOOK, "--check", "--diff", **variables)
-    assert (foretold.rc, first.rc, second.rc, checked.rc) == (0, 0, 0, 0)
-    assert foretold.changed > 0 and first.changed > 0
+    assert (predicted.rc, first.rc, second.rc, checked.rc) == (0, 0, 0, 0)
+    assert predicted.changed > 0 and first.changed > 0
     assert (second.changed, checked.changed) == (0, 0)
     return first
 
@@ -85,7 +85,7 @@ def test_inbox(node: Host, play: Callable[..., Any], hardware: Callable[..., Any
     assert {one["code"] for one in run.outcome["rdma"]["findings"]} <= {"roce-mtu", "roce-qos", "pci-acs", "iommu"}
 
 
-def test_everything_that_stands_in_the_way_is_said_at_once(
+def test_everything_that_stands_in_the_way_is_reported_at_once(
     node: Host, play: Callable[..., Any], hardware: Callable[..., Any]
 ) -> None:
     secure_boot = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -173,7 +173,7 @@ def test_a_driver_that_was_not_built_for_this_kernel_is_a_failure(
     assert "mlx5_core is the kernel's own" in run.printed
 
 
-def test_a_setting_that_wins_over_ours_is_said(
+def test_a_setting_that_wins_over_ours_is_reported(
     node: Host, play: Callable[..., Any], hardware: Callable[..., Any], vendor: dict[str, str]
 ) -> None:
     theirs = "/etc/systemd/system.conf.d/99-site.conf"
@@ -197,8 +197,8 @@ def test_it_is_all_there_after_a_reboot(
 
 
 def test_removed(node: Host, play: Callable[..., Any]) -> None:
-    foretold = play("molecule/rdma/remove.yml", "--check", "--diff")
-    assert foretold.rc == 0 and foretold.changed > 0
+    predicted = play("molecule/rdma/remove.yml", "--check", "--diff")
+    assert predicted.rc == 0 and predicted.changed > 0
     assert ours(node) == set(OURS)
     run = play("molecule/rdma/remove.yml")
     assert run.rc == 0 and run.changed > 0

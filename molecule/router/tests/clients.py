@@ -42,29 +42,29 @@ def call(url: str, body: Any = None, key: str | None = KEY, timeout: float = 30)
         return status, text.decode(errors="replace")
 
 
-def ask(door: str, prompt: str = "ping", model: str = "tiny", **more: Any) -> tuple[int, Any]:
+def ask(endpoint: str, prompt: str = "ping", model: str = "tiny", **more: Any) -> tuple[int, Any]:
     """A completion."""
-    return call(f"{door}/v1/completions", {"model": model, "prompt": prompt, "max_tokens": 4}, **more)
+    return call(f"{endpoint}/v1/completions", {"model": model, "prompt": prompt, "max_tokens": 4}, **more)
 
 
-def stream(door: str) -> Any:
+def stream(endpoint: str) -> Any:
     """A streamed completion, open."""
     body = {"model": "tiny", "prompt": "tell", "stream": True}
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
-    request = urllib.request.Request(f"{door}/v1/completions", json.dumps(body).encode(), headers)
+    request = urllib.request.Request(f"{endpoint}/v1/completions", json.dumps(body).encode(), headers)
     return _opener.open(request, timeout=60)
 
 
-def ready(door: str) -> dict[str, Any]:
-    """What the router says of its replicas."""
-    said: dict[str, Any] = call(f"{door}/fullrank/ready", key=None)[1]
-    return said
+def ready(endpoint: str) -> dict[str, Any]:
+    """What the router reports of its replicas."""
+    report: dict[str, Any] = call(f"{endpoint}/fullrank/ready", key=None)[1]
+    return report
 
 
 def supervisor(node: int, port: int) -> dict[str, Any]:
-    """What the supervisor of a head says."""
-    said: dict[str, Any] = call(f"http://{NET}.{10 + node}:{port}/ready", key=None)[1]
-    return said
+    """What the supervisor of a head reports."""
+    report: dict[str, Any] = call(f"http://{NET}.{10 + node}:{port}/ready", key=None)[1]
+    return report
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Request:
 class Load:
     """Clients that ask one after the other; a context."""
 
-    def __init__(self, door: str, clients: int = 2) -> None:
-        self.door, self.requests = door, list[Request]()
+    def __init__(self, endpoint: str, clients: int = 2) -> None:
+        self.endpoint, self.requests = endpoint, list[Request]()
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
@@ -88,7 +88,7 @@ class Load:
         while not self.over.is_set():
             began = time.monotonic()
             # prompts of their own: smg sends those with the same beginning to the same replica
-            status, answer = ask(self.door, uuid.uuid4().hex)
+            status, answer = ask(self.endpoint, uuid.uuid4().hex)
             by = answer.get("system_fingerprint", "") if isinstance(answer, dict) else ""
             self.requests.append(Request(began, time.monotonic(), status, by))
             time.sleep(0.05)
@@ -116,5 +116,5 @@ class Load:
         return any(one.by == by and one.status == 200 for one in self.since(after))
 
     def __str__(self) -> str:
-        counts = Counter((one.by or "nobody", one.status) for one in self.requests)
+        counts = Counter((one.by or "no replica", one.status) for one in self.requests)
         return ", ".join(f"{by} {status}: {count}" for (by, status), count in sorted(counts.items()))

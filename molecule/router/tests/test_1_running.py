@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every deployment has one door, and all its replicas answer behind it."""
+"""Every deployment has one endpoint, and all its replicas answer behind it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def test_both_replicas_answer_behind_one_address() -> None:
     assert {answer["system_fingerprint"] for _, answer in answers} == {"n1", "n2"}
 
 
-def test_three_deployments_on_the_same_machines_answer_at_doors_of_their_own() -> None:
+def test_three_deployments_on_the_same_machines_answer_at_endpoints_of_their_own() -> None:
     assert ready(CACHED)["servers"] == {"n1_cached": True, "n2_cached": True}
     assert ready(WIDE)["servers"] == {"n1_wide": True}
-    for door in (CACHED, WIDE):
-        assert ask(door)[0] == 200
+    for endpoint in (CACHED, WIDE):
+        assert ask(endpoint)[0] == 200
 
 
 def test_the_key_is_the_engines_matter_and_the_router_knows_none(nodes: dict[str, Host]) -> None:
-    for door in (PAIR, CACHED, WIDE):
-        assert ask(door, key=None)[0] == 401
-        assert ask(door, key="wrong")[0] == 401
+    for endpoint in (PAIR, CACHED, WIDE):
+        assert ask(endpoint, key=None)[0] == 401
+        assert ask(endpoint, key="wrong")[0] == 401
     router = nodes["n3"]
     assert router.run(f"ps -eo args | grep -v grep | grep {KEY}").rc == 1
     for folder in ("/etc/fullrank", "/run/fullrank-router/pair", "/run/fullrank-router/cached", "/var/cache/private"):
@@ -37,13 +37,13 @@ def test_the_key_is_the_engines_matter_and_the_router_knows_none(nodes: dict[str
     assert router.run(f"journalctl --no-pager | grep -c {KEY}").stdout.strip() == "0"
 
 
-@pytest.mark.parametrize(("door", "port"), [(WIDE, 8002), (CACHED, 8001)])
-def test_a_token_comes_before_the_answer_is_complete(door: str, port: int) -> None:
-    answer = stream(door)
+@pytest.mark.parametrize(("endpoint", "port"), [(WIDE, 8002), (CACHED, 8001)])
+def test_a_token_comes_before_the_answer_is_complete(endpoint: str, port: int) -> None:
+    answer = stream(endpoint)
     first = answer.readline()
     assert b"first" in first
     # the engine says no more until it is asked for this: whoever buffers would have waited for ever
-    for node in (11, 12) if door == CACHED else (11,):  # whichever was chosen
+    for node in (11, 12) if endpoint == CACHED else (11,):  # whichever was chosen
         assert ask(f"http://{NET}.{node}:{port}", "release")[0] == 200
     rest = answer.read()
     assert b"last" in rest and rest.rstrip().endswith(b"[DONE]")

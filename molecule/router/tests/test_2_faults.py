@@ -14,22 +14,22 @@ from testinfra.host import Host
 CLIENTS = 2
 
 
-@pytest.mark.parametrize(("door", "unit", "name"), [(PAIR, "pair", "n1"), (CACHED, "cached", "n1_cached")])
+@pytest.mark.parametrize(("endpoint", "unit", "name"), [(PAIR, "pair", "n1"), (CACHED, "cached", "n1_cached")])
 def test_a_killed_replica_costs_no_more_than_what_it_was_answering(
-    nodes: dict[str, Host], door: str, unit: str, name: str
+    nodes: dict[str, Host], endpoint: str, unit: str, name: str
 ) -> None:
-    port = 29600 if door == PAIR else 29800
+    port = 29600 if endpoint == PAIR else 29800
     other = supervisor(2, port)["epoch"]
-    with Load(door, CLIENTS) as load:
+    with Load(endpoint, CLIENTS) as load:
         until(lambda: load.answered("n1", 0) and load.answered("n2", 0))
         killed = time.monotonic()
         assert nodes["n1"].run(f"systemctl kill --signal=SIGKILL fullrank-rank@{unit}.service").rc == 0
-        noticed = until(lambda: not ready(door)["servers"][name])
+        noticed = until(lambda: not ready(endpoint)["servers"][name])
         out = time.monotonic()
-        back = until(lambda: ready(door)["servers"][name])
+        back = until(lambda: ready(endpoint)["servers"][name])
         until(lambda: load.answered("n1", killed))
     print(f"{unit}: noticed by the router after {noticed:.1f} s, back after {noticed + back:.1f} s; {load}")
-    # those in flight; nobody else
+    # those in flight, no others
     assert len(load.lost) <= CLIENTS
     assert all(one.began < out for one in load.lost)
     assert supervisor(2, port)["epoch"] == other  # what one replica does is nothing to the other

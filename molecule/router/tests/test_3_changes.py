@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What changes is said before, and is taken over under the feet of running requests."""
+"""A change is reported before it is made, and is taken over while requests run."""
 
 from __future__ import annotations
 

@@ -196,9 +196,9 @@ def test_a_version_that_does_not_become_ready_goes_by_itself(
 
 
 def test_a_rollback_by_hand(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
-    told = play("playbooks/rollback.yml", "--check", "--diff", engine_version="0.32.0")
-    assert (told.rc, told.changed) == (0, 4 * 3 + 2)
-    assert "-Description=pair: rank 0 of 2, vllm 0.32.0" in told.text
+    predicted = play("playbooks/rollback.yml", "--check", "--diff", engine_version="0.32.0")
+    assert (predicted.rc, predicted.changed) == (0, 4 * 3 + 2)
+    assert "-Description=pair: rank 0 of 2, vllm 0.32.0" in predicted.text
     assert versions(nodes, "pair") == {"vllm 0.32.0"}
     with watched() as seen:
         run = play("playbooks/rollback.yml", engine_version="0.32.0")
@@ -213,7 +213,7 @@ def test_a_rollback_by_hand(nodes: dict[str, Host], play: Callable[..., Any]) ->
     # the inventory of this scenario says 0.31.0: what was rolled back is what it would start
     assert play("playbooks/upgrade.yml").changed == 0
     assert (runs(nodes, "pair"), runs(nodes, "twins")) == before
-    assert key() not in run.text + told.text
+    assert key() not in run.text + predicted.text
 
 
 def test_a_key_that_is_taken_away_is_gone(nodes: dict[str, Host], play: Callable[..., Any]) -> None:

@@ -53,8 +53,8 @@ def test_it_runs_in_a_container_that_shows_no_secret(
     assert api.models() == {"tiny"}
     inspected = host.check_output(f"docker inspect {NAME}")
     key = host.file("/etc/fullrank/webui.key").content_string
-    told = inspected + host.check_output(f"systemctl cat {NAME}; ps axww; journalctl --no-pager --boot --unit={NAME}")
-    assert not [secret for secret in (PASSWORD, key) if secret in told]
+    shown = inspected + host.check_output(f"systemctl cat {NAME}; ps axww; journalctl --no-pager --boot --unit={NAME}")
+    assert not [secret for secret in (PASSWORD, key) if secret in shown]
     uid = host.check_output("id --user fullrank-webui")
     assert f'"User": "{uid}:' in inspected
     assert host.file("/data/webui-in-docker/webui.db").user == "fullrank-webui"

@@ -18,7 +18,7 @@ HUB = f"http://{NET}.1:8099"
 PATH = "/data/models/m-1111111"
 
 
-def asked() -> int:
+def request_count() -> int:
     """Requests that came to the hubs and the index so far."""
     with urllib.request.urlopen(f"{HUB}/_log", timeout=10) as answer:
         return len(json.load(answer)["log"])
@@ -46,24 +46,24 @@ def test_nothing_of_the_work_is_left(nodes: dict[str, Host]) -> None:
         assert node.check_output("systemctl list-units --all --plain --no-legend 'fullrank-*'") == ""
 
 
-def test_a_second_run_changes_nothing_and_asks_nobody(play: Callable[..., Any]) -> None:
-    before = asked()
+def test_a_second_run_changes_nothing_and_sends_no_request(play: Callable[..., Any]) -> None:
+    before = request_count()
     for arguments in ((), ("--check", "--diff")):
         run = play(PLAYBOOK, *arguments)
         assert (run.rc, run.changed) == (0, 0)
-    assert asked() == before
+    assert request_count() == before
 
 
 @pytest.mark.parametrize("hub", ["modelscope", "path"])
 def test_check_mode_before_the_first_run_says_what_would_come_and_leaves_the_nodes_alone(
     play: Callable[..., Any], nodes: dict[str, Host], hub: str
 ) -> None:
-    before = asked()
+    before = request_count()
     given = {"model_hub": hub} | ({"model_repo": PATH, "model_revision": ""} if hub == "path" else {})
     run = play(PLAYBOOK, "--check", "--diff", engine_model="/data/models/other", **given)
     assert run.rc == 0
     assert set(run.stats["changed"]) == {"n1", "n2"}
-    assert asked() == before
+    assert request_count() == before
     for node in nodes.values():
         assert not node.file("/data/models/other").exists
 
@@ -88,17 +88,17 @@ def test_from_a_folder_of_the_first_node(play: Callable[..., Any], nodes: dict[s
         "model_repo": "/data/folder",
         "model_revision": "",
     }
-    before = asked()
+    before = request_count()
     assert play(PLAYBOOK, **given).rc == 0
     assert manifest(nodes["n1"], "/data/models/from-path") == manifest(nodes["n2"], "/data/models/from-path")
     run = play(PLAYBOOK, **given)
     assert (run.rc, run.changed) == (0, 0)
-    assert asked() == before
+    assert request_count() == before
 
 
 def test_a_copy_that_is_lost_on_one_node_comes_from_the_other(play: Callable[..., Any], nodes: dict[str, Host]) -> None:
-    before = asked()
+    before = request_count()
     nodes["n2"].check_output("rm -r %s", PATH)
     assert play(PLAYBOOK).rc == 0
     assert manifest(nodes["n1"], PATH) == manifest(nodes["n2"], PATH)
-    assert asked() == before
+    assert request_count() == before
