@@ -11,13 +11,18 @@ short_description: A named site profile of NCCL tuning
 version_added: 0.1.0
 author: The fullrank authors (@fullrank)
 description:
-  - Brings the fabric tuning that cannot be read from a machine (traffic class, queue pairs, time-outs) by the name
-    of the site.
-  - A profile never holds what the machine tells (HCAs, interfaces, GID indices) nor what NCCL chooses better itself
-    (E(NCCL_ALGO), E(NCCL_PROTO), E(NCCL_MIN_NCHANNELS)); one that does is refused.
+  - Returns the fabric tuning that cannot be read from a machine (traffic class, queue pairs, time-outs) by the name of the site.
+  - A profile holds neither what the machine tells (HCAs, interfaces, GID indices) nor what NCCL chooses better itself
+    (E(NCCL_ALGO), E(NCCL_PROTO), E(NCCL_MIN_NCHANNELS)).
   - Shipped are V(alibaba-lingjun), V(azure-nd-v4), V(azure-nd-v5), V(coreweave), V(dgx-spark), V(dgx-spark-ring),
     V(gcp-a3-high), V(gcp-a3-mega), V(gcp-a3-ultra), V(infiniband), V(lambda-1cc), V(oci-a100), V(oci-h100),
-    V(oci-h100-ome), V(roce), V(sagemaker-efa), V(sensecore-ib) and V(sockets).
+    V(oci-h100-ome), V(roce), V(sagemaker-efa), V(sensecore-ib) and V(sockets). Each names its source and its grade.
+notes:
+  - The task fails when there is no profile of a name (the nearest names are in the message), when a file is no YAML, and when a
+    profile holds a key or a variable that it may not hold; all such faults of a file are reported together.
+seealso:
+  - plugin: fullrank.serving.nccl_env
+    plugin_type: filter
 options:
   _terms:
     description: Names of profiles. An empty name is the empty profile.
@@ -27,8 +32,10 @@ options:
   directories:
     description:
       - Folders with the site's own profiles, one C(NAME.yml) each, searched in order before the shipped ones.
-      - Their keys are C(name), C(fabric) (infiniband, roce, efa, tcpx, tcpxo or sockets), C(source), C(env), and
-        optionally C(description), C(grade), C(notes), C(left_out), C(must_not_set) and C(vendor_script).
+      - Keys of a file are C(name), C(source) (where the values come from), C(fabric) (V(infiniband), V(roce), V(efa), V(tcpx),
+        V(tcpxo) or V(sockets)), and optionally C(env) (variable to string or number), C(description), C(grade) (V(vendor),
+        V(project) or V(user-report)), C(notes) (a list of texts), C(left_out) (published variable to why it is not set),
+        C(must_not_set) (a list of variables) and C(vendor_script) (a path in the image).
     type: list
     elements: path
     default: []
@@ -41,18 +48,31 @@ EXAMPLES = r"""
   ansible.builtin.set_fact:
     profile: "{{ lookup('fullrank.serving.nccl_profile', 'oci-h100') }}"
 
-- name: One's own profile
+- name: Write a profile of one's own
+  ansible.builtin.copy:
+    dest: "{{ own_profiles }}/our-fabric.yml"
+    content: |
+      name: our-fabric
+      fabric: roce
+      source: network team, wiki page 12
+      env: {NCCL_IB_TC: 104, NCCL_IB_TIMEOUT: 22}
+    mode: "0644"
+
+- name: Use a profile of one's own beside a shipped one
   ansible.builtin.set_fact:
-    profile: "{{ lookup('fullrank.serving.nccl_profile', 'our-fabric', directories=[own]) }}"
-  vars:
-    own: "{{ inventory_dir }}/nccl_profiles"
+    profiles: "{{ query('fullrank.serving.nccl_profile', 'our-fabric', 'roce', directories=[own_profiles]) }}"
 """
 
 RETURN = r"""
 _raw:
-  description: The profiles, in the order of their names.
+  description: The profiles, in the order of their names, with the keys of their files.
   type: list
   elements: dict
+  sample:
+    - name: our-fabric
+      fabric: roce
+      source: network team, wiki page 12
+      env: {NCCL_IB_TC: 104, NCCL_IB_TIMEOUT: 22}
 """
 
 import difflib
