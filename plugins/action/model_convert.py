@@ -1,49 +1,52 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Converts a model on a node, and says from the controller how far it is."""
+"""Starts a conversion on the node and watches it from the controller."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions import progress as progress_lines
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.watch import Watch
 
-PROGRAM = Path(__file__).parents[1] / "module_utils/weights/convert/worker.py"
+TIMEOUT_S = 86400
+"""The module's default."""
+END_S = 60
+"""How long a watch goes on after the time limit of the unit: the unit's own end is the better message."""
 KEPT = ("converted", "bytes")
 """What only the call that started the conversion knows."""
 
 
 class ActionModule(ActionBase):
-    """The action behind ``fullrank.serving.model_convert``: the module again and again, until the unit on the node has ended.
-
-    The unit outlives a connection that breaks, so no single call has to last for hours.
-    """
+    """The action behind ``fullrank.serving.model_convert``: the module again and again, until the unit on the node has ended."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        arguments = {**self._task.args, "program": PROGRAM.read_text(encoding="utf-8")}
-        began = time.monotonic()
-        answer = self._ask(arguments, task_vars)
-        first = answer
-        while answer.get("running"):
-            line = answer.get("progress") or "begins"
-            Display().display(f"  {task_vars['inventory_hostname']}: {arguments.get('path')}: {line}")
-            answer = self._ask({**arguments, "start": False}, task_vars)
-        if first is not answer and not answer.get("failed"):
+        given, self.task_vars = dict(self._task.args), task_vars or {}
+        if self._task.check_mode:
+            return result | self._call(given)
+        limit_s = int(given.get("timeout") or TIMEOUT_S) + END_S
+        watch = Watch(Display().display, self.task_vars["inventory_hostname"], limit_s=limit_s)
+        rate, first, answer = progress_lines.Rate(), None, {}
+        for answer in watch.answers(lambda: self._call(given | {"start": not watch.reached})):
+            first = first or answer
+            if not answer.get("running"):
+                break
+            progress = answer["progress"]
+            line = progress_lines.line(progress, rate.of(progress))
+            watch.report(str(progress.get("phase")), f"{given.get('path')}: {line}")
+        if answer.get("running"):
+            answer |= {"failed": True, "msg": f"{given.get('path')}: not complete after {watch.waited:.0f} s"}
+        elif first is not None and first is not answer and not answer.get("failed"):
             answer |= {"changed": True, **{name: first[name] for name in KEPT if name in first}}
-        if not self._task.check_mode:
-            answer["seconds"] = round(time.monotonic() - began, 1)
-        return result | answer
+        return result | answer | {"seconds": round(watch.waited, 1)}
 
-    def _ask(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        answer = self._execute_module("fullrank.serving.model_convert", arguments, task_vars=task_vars)
-        answer.pop("invocation", None)  # the program is no news
-        return dict(answer)
+    def _call(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The module on the node."""
+        return dict(self._execute_module("fullrank.serving.model_convert", arguments, task_vars=self.task_vars))

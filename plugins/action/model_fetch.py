@@ -1,11 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starts a fetch on the node and watches it from the controller, saying how far it is."""
+"""Starts a fetch on the node and watches it from the controller."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +13,68 @@ from ansible.utils.display import Display
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
-from ansible_collections.fullrank.serving.plugins.plugin_utils.report import fetch_progress
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions import progress as progress_lines
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.watch import Watch
 
-INTERVAL_S = 1.0
-SAY_EVERY_S = 10.0
+TIMEOUT_S = 259200
+"""The module's default."""
+END_S = 60
+"""How long a watch goes on after the time limit of the unit: the unit's own end is the better message."""
 
 
 class ActionModule(ActionBase):
-    """The action behind ``fullrank.serving.model_fetch``."""
+    """The action behind ``fullrank.serving.model_fetch``: the module again and again, until the unit on the node has ended."""
 
     TRANSFERS_FILES = True
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        self.task_vars = task_vars
+        self.task_vars = task_vars or {}
         given = dict(self._task.args)
-        if given.get("state", "present") != "present":
-            return result | self._execute_module(module_args=given, task_vars=task_vars)
         if given.get("hub") == "controller":
             given["files"] = self._listed(given)
-            if not self._task.check_mode:
-                told = self._execute_module(module_args=given | {"state": "watched"}, task_vars=task_vars)
-                if told.get("failed"):
-                    return result | told
-                if why := told["fetch"].get("lacking_space"):
-                    return result | {"failed": True, "msg": f"{given['repo']}: {why}"}
-                if told["fetch"]["state"] in ("needed", "failed"):
-                    self._send(given)
-        told = self._execute_module(module_args=given | {"state": "started"}, task_vars=task_vars)
-        changed = bool(told.get("changed"))
-        said = time.monotonic() - SAY_EVERY_S / 2  # the first word soon
-        while not told.get("failed") and not self._task.check_mode and told["fetch"]["state"] == "running":
+        if self._task.check_mode:
+            return result | self._call(given)
+        if given.get("hub") == "controller":
+            answer = self._call(given | {"start": False})
+            if answer.get("failed"):
+                return result | answer
+            if why := answer["fetch"].get("lacking_space"):
+                return result | {"failed": True, "msg": f"{given['repo']}: {why}"}
+            if answer["fetch"]["state"] in ("needed", "failed"):
+                self._send(given)
+        return result | self._watch(given)
+
+    def _watch(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Start the fetch where it is needed, and watch it until it ends."""
+        limit_s = int(given.get("timeout") or TIMEOUT_S) + END_S
+        watch = Watch(Display().display, self.task_vars["inventory_hostname"], limit_s=limit_s)
+        rate, changed, answer = progress_lines.Rate(), False, {}
+        for answer in watch.answers(lambda: self._call(given | {"start": not watch.reached})):
+            changed = changed or bool(answer.get("changed"))
+            if answer.get("failed"):
+                return answer
+            fetch = answer["fetch"]
+            if fetch["state"] != "running":
+                break
             changed = True
-            if time.monotonic() - said >= SAY_EVERY_S:
-                said = time.monotonic()
-                text = fetch_progress.line(told["fetch"])
-                Display().display(f"  {task_vars['inventory_hostname']}: {given['repo']}: {text}")
-            time.sleep(INTERVAL_S)
-            told = self._execute_module(module_args=given | {"state": "watched"}, task_vars=task_vars)
-        result |= told | {"changed": changed}
-        if not self._task.check_mode and told.get("fetch", {}).get("state") in ("failed", "needed"):
-            result |= {"failed": True, "msg": f"{given['repo']}: {told['fetch']['error'] or 'nothing was fetched'}"}
-        return result
+            watch.report(str(fetch.get("phase")), f"{given['repo']}: {progress_lines.line(fetch, rate.of(fetch))}")
+        result = answer | {"changed": changed}
+        match answer["fetch"]["state"]:
+            case "ready":
+                return result
+            case "running":
+                why = f"not complete after {watch.waited:.0f} s"
+            case _:
+                why = answer["fetch"]["error"] or "nothing was fetched"
+        return result | {"failed": True, "msg": f"{given['repo']}: {why}"}
+
+    def _call(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The module on the node."""
+        return dict(
+            self._execute_module("fullrank.serving.model_fetch", module_args=arguments, task_vars=self.task_vars)
+        )
 
     def _listed(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         root = Path(given["repo"])
@@ -90,9 +107,9 @@ class ActionModule(ActionBase):
             )
 
     def _checksum(self, path: str) -> str:
-        told = self._execute_module(
+        answer = self._execute_module(
             "ansible.builtin.stat",
             {"path": path, "checksum_algorithm": "sha256", "get_mime": False, "get_attributes": False},
             task_vars=self.task_vars,
         )
-        return str(told.get("stat", {}).get("checksum", ""))
+        return str(answer.get("stat", {}).get("checksum", ""))

@@ -15,8 +15,8 @@ description:
     and compares what arrives with what should.
   - Run it on all hosts of a deployment at once; each waits for the others. M(fullrank.serving.comm_verdict) judges what all
     of them returned; this module does not fail when the ranks do not reach each other, or not fast enough.
-  - The check is a transient systemd unit with the limits and the kind of user of a rank. It ends by itself, writes no file,
-    and leaves nothing on the node.
+  - The check is a transient systemd unit with the limits and the kind of user of a rank. It can write to its private C(/tmp)
+    only, ends by itself, and leaves nothing on the node.
 options:
   deployment:
     description: Name of the deployment; names the unit.
@@ -144,8 +144,8 @@ records:
   elements: dict
 networks:
   description: >-
-    What NCCL's log says about traffic between nodes - used (network to number of channels), gdr (channels that reach the GPU
-    directly) and why (lines that say why RDMA is not there).
+    What NCCL's log reports about traffic between nodes - used (network to number of channels), gdr (channels that reach the GPU
+    directly) and why (lines with the reason why RDMA is not there).
   returned: when it ran
   type: dict
 link_gbps:
@@ -166,6 +166,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check import launch, worker
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.node import links
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 
 
 def main() -> None:
@@ -222,24 +223,25 @@ def main() -> None:
     else:
         argv = launch.torchrun(python, program, options, where)
 
-    unit = launch.unit_name(given["deployment"])
     remove = []
     if container:
-        name = unit.removesuffix(".service")
+        name = launch.unit_name(given["deployment"]).removesuffix(".service")
         hidden = {"NCCL_DEBUG_FILE": ""} if "NCCL_DEBUG_FILE" in given["env"] else {}
         argv = launch.contained(container, name, argv, env | hidden)
         remove = [container["runtime"], "rm", "--force", name]
-        env, given["dynamic_user"] = {}, False
-    command = launch.transient_unit(unit, argv, env, given["timeout"], given["dynamic_user"])
-    if backend == "mpi" and given["rank"]:
-        command = ["true"]
+        unit = launch.client_unit(given["deployment"], argv, given["timeout"])
+    else:
+        unit = launch.unit(
+            given["deployment"], argv, env, given["timeout"], dynamic_user=given["dynamic_user"], backend=backend
+        )
+    command = ["true"] if backend == "mpi" and given["rank"] else transient.start_command(unit)
     # one that an interrupted run left behind, and that would end by itself a little later
-    module.run_command(["systemctl", "stop", unit])
+    transient.stop(module.run_command, unit.name)
     started = time.monotonic()
     try:
         code, output, error = module.run_command(command, errors="backslashreplace")
     finally:
-        module.run_command(["systemctl", "stop", unit])
+        transient.stop(module.run_command, unit.name)
         if remove:  # a container does not end with the unit of its runtime's client
             module.run_command(remove)
     result = launch.outcome(output, error, code, time.monotonic() - started, given["timeout"])

@@ -16,7 +16,8 @@ description:
     ModelOpt). Everything else is refused by name. Weights of the result are the exact products, rounded once.
   - A shard at a time, streamed. What was converted by an interrupted run is kept; only the rest is done. The source is
     compared with its manifest while it is read, the result gets a manifest and C(READY).
-  - The work is done by a transient systemd unit. When Ansible is interrupted it goes on, and the next run joins it.
+  - The work is done by a transient systemd unit, which can write to O(path) only and has no network. When Ansible is interrupted
+    it goes on, and the next run joins it.
   - Several nodes can share the work where all see both folders. Each takes its share of the shards, and when all have ended
     one of them, with O(finish), makes the model complete.
 options:
@@ -81,17 +82,14 @@ options:
     description: Shards that are converted at the same time. One more than there are processors, at most 16, when 0.
     type: int
     default: 0
+  timeout:
+    description: Seconds after which the conversion is ended. Whole shards are kept, and the next run converts the rest only.
+    type: int
+    default: 86400
   start:
-    description: Start the conversion where it does not run. The action plugin unsets it when it asks again.
+    description: Private, unset by the action plugin when it looks again. Start the conversion where none runs.
     type: bool
     default: true
-  program:
-    description: The program that converts. The action plugin sends it.
-    type: str
-  wait:
-    description: Seconds after which one call on the node tells how far it is. The controller asks again until the end.
-    type: int
-    default: 10
 attributes:
   check_mode:
     description: Reads, checks and converts nothing.
@@ -100,7 +98,7 @@ attributes:
     description: Weights are no text.
     support: none
   action:
-    description: Asks the node again and again, and shows the progress.
+    description: Watches from the controller, and shows the progress.
     support: full
 requirements:
   - systemd 248 or newer
@@ -163,25 +161,28 @@ left_out:
   type: list
   elements: str
 running:
-  description: The end has not come within O(wait). Seen by the action plugin only.
+  description: The conversion has not ended. Seen by the action plugin only.
   returned: while converting
   type: bool
 progress:
-  description: How far it is, in words.
+  description: Phase, bytes, total, files_done and files. Seen by the action plugin only.
   returned: while converting
-  type: str
+  type: dict
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder
-from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import conversion, fp8_checkpoint
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import (
+    conversion,
+    fp8_checkpoint,
+    worker,
+)
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert.fp8_checkpoint import CannotConvert
-
-POLL_S = 0.5
 
 
 class Conversion:
@@ -195,8 +196,8 @@ class Conversion:
 
     def run(self) -> dict[str, Any]:
         """The module's result. Raises ``CannotConvert``."""
-        if self._runs() and (still := self._wait()):
-            return still
+        if self._runs():
+            return self._running()
         if self.module.check_mode and not folder.look(self.source).ready:
             why = "the source is not there yet"
             return {"changed": True, "needed": True, "why": why, "converted": [], "bytes": 0, "digest": ""}
@@ -204,7 +205,7 @@ class Conversion:
         if self.given["when"] == "auto":
             needed, why = fp8_checkpoint.needed(config, modelopt, self.given["capabilities"])
         else:
-            needed, why = True, "asked for (when: always)"
+            needed, why = True, "when: always"
         if not needed:
             return {"changed": False, "needed": False, "why": why}
         scheme = fp8_checkpoint.scheme(config, modelopt)
@@ -227,9 +228,7 @@ class Conversion:
                 return result
             folder.unready(self.target)
             self._start(work, own)
-            if still := self._wait():
-                return {**result, **still}
-            done = conversion.done(work, self.target)
+            return {**result, **self._running()}
         if self._own(work, done):
             raise CannotConvert(self._why_ended(), "what was converted is kept; remove the cause and run it again")
         if not self.given["finish"]:
@@ -263,29 +262,20 @@ class Conversion:
             runtime = self.module.get_bin_path(given["runtime"], required=True)
             image = conversion.Image(given["image"], runtime, given["container_args"], given["device"] == "cuda")
         options = {name: given[name] for name in ("rank", "device", "threads")}
-        conversion.write_job(work, self.target, own, given["program"], **options)
-        command = conversion.unit_command(given["python"], work, self.target, given["rank"], image)
-        self.module.run_command(command, check_rc=True)
+        conversion.write_job(work, self.target, own, payload.text(worker), **options)
+        unit = conversion.unit(work, self.target, given, image)
+        self.module.run_command(transient.start_command(unit), check_rc=True)
 
-    def _wait(self) -> dict[str, Any] | None:
-        """Wait for the unit's end: how far it is when that does not come in time, None when it has come."""
-        deadline = time.monotonic() + self.given["wait"]
-        while self._runs():
-            if time.monotonic() >= deadline:
-                return {
-                    "running": True,
-                    "changed": True,
-                    "progress": conversion.progress(self.folder, self.given["rank"]),
-                }
-            time.sleep(POLL_S)
-        return None
+    def _running(self) -> dict[str, Any]:
+        progress = conversion.progress(self.folder, self.given["rank"])
+        return {"running": True, "changed": True, "progress": progress}
 
     def _runs(self) -> bool:
-        return bool(self.module.run_command(["systemctl", "is-active", "--quiet", self.unit])[0] == 0)
+        return transient.runs(self.module.run_command, self.unit)
 
     def _why_ended(self) -> str:
-        said = conversion.error(self.folder, self.given["rank"])
-        return said or f"the conversion was ended from outside: journalctl -u {self.unit}"
+        error = conversion.error(self.folder, self.given["rank"])
+        return error or f"the conversion was ended from outside: journalctl -u {self.unit}"
 
 
 def main() -> None:
@@ -304,9 +294,8 @@ def main() -> None:
             "container_args": {"type": "list", "elements": "str", "default": []},
             "device": {"type": "str", "choices": ["auto", "cpu", "cuda"], "default": "auto"},
             "threads": {"type": "int", "default": 0},
+            "timeout": {"type": "int", "default": 86400},
             "start": {"type": "bool", "default": True},
-            "program": {"type": "str"},
-            "wait": {"type": "int", "default": 10},
         },
         supports_check_mode=True,
     )

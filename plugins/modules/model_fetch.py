@@ -13,10 +13,10 @@ short_description: Fetch the weights of a model into a folder of one node
 description:
   - Fetches from ModelScope, Hugging Face, a git repository with LFS, a folder that the node sees, or a folder on the controller;
     verifies each file before it gets its name; writes the manifest and C(READY) below C(.fullrank) in O(path).
-  - The work is done by a transient systemd unit on the node. It goes on when the controller is interrupted, and the next run
-    watches it. What arrived is kept; a run after any interruption asks for what is missing only.
-  - While it runs a line every few seconds says how far it is, how fast, and how long it will take.
-  - Does nothing, and asks the hub nothing, when O(path) holds a verified copy of what is asked for.
+  - The work is done by a transient systemd unit on the node, which can write to O(path) only. It goes on when the controller is
+    interrupted, and the next run watches it. What arrived is kept; a run after any interruption requests what is missing only.
+  - While it runs a line every few seconds shows how far it is, how fast, and how long it will take.
+  - Changes nothing, and sends the hub no request, when O(path) holds a verified copy of what is wanted.
   - A folder that holds another revision is refused, because an engine may be reading it.
   - Proxies and certificates (C(https_proxy), C(no_proxy), C(SSL_CERT_FILE), C(REQUESTS_CA_BUNDLE) and the like) come from the
     environment of the task.
@@ -57,7 +57,7 @@ options:
     type: str
     default: ""
   token:
-    description: What the hub knows the user by, for private and gated models. Handed over in a file that goes when it is read.
+    description: The user's token at the hub, for private and gated models. Handed over in a file that is deleted when it is read.
     type: str
   python:
     description: Python with the hub's client. The module's own when empty, which does for V(git-lfs), V(path) and V(controller).
@@ -66,26 +66,29 @@ options:
     description: Files that are fetched at a time.
     type: int
     default: 4
-  state:
-    description:
-      - V(started) starts the fetch where one is needed and none runs.
-      - V(watched) only looks.
-      - V(present) does both until it is over; this is what the action plugin does on the controller.
-    type: str
-    choices: [present, started, watched]
-    default: present
+  timeout:
+    description: Seconds after which the fetch is ended. What arrived is kept, and the next run asks for the rest only.
+    type: int
+    default: 259200
+  start:
+    description: Private, unset by the action plugin when it looks again. Start the fetch where one is needed and none runs.
+    type: bool
+    default: true
   files:
-    description: What comes from the controller. The action plugin fills it in.
+    description: Private, set by the action plugin. The files that come from the controller.
     type: list
     elements: dict
     default: []
 attributes:
   check_mode:
-    description: Says whether something would be fetched. Asks the hub nothing.
+    description: Predicts whether something would be fetched, without a request to the hub.
     support: full
   diff_mode:
     description: Weights are not shown.
     support: none
+  action:
+    description: Watches from the controller, and sends the files of O(hub=controller).
+    support: full
 requirements:
   - systemd 248 or newer
   - Python 3.9 or newer with C(huggingface_hub) 0.36 or newer, or C(modelscope) 1.38 or newer, in O(python)
@@ -109,7 +112,7 @@ RETURN = r"""
 fetch:
   description: >-
     state (C(ready), C(running), C(needed) or C(failed)), error in words, and where it runs or ran its progress -
-    phase, bytes, total, rate (bytes/s), files_done and files; of what comes from the controller also lacking_space, in words.
+    phase, bytes, total, files_done and files; of what comes from the controller also lacking_space, in words.
   returned: always
   type: dict
 manifest_sha256:
@@ -118,6 +121,7 @@ manifest_sha256:
   type: str
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -127,7 +131,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files, payload
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan, worker
@@ -147,15 +151,15 @@ def same_source(found: dict[str, Any], request: dict[str, Any]) -> bool:
 
 
 def is_there(root: Path, request: dict[str, Any]) -> bool:
-    """A verified copy of exactly what is asked for, as far as sizes tell. One that was distributed has no request beside it."""
+    """Whether a verified copy of exactly this request is there, by sizes. One that was distributed has no request beside it."""
     copy = weights_folder.look(root)
     if not (copy.ready and copy.manifest and same_source(copy.manifest, request)):
         return False
     try:
-        asked = json.loads((root / plan.REQUEST).read_text())
+        made = json.loads((root / plan.REQUEST).read_text())
     except FileNotFoundError:
-        asked = plan.asked(request)
-    return asked == plan.asked(request) and not weights_folder.verify(root, copy.manifest["files"], quick=True)
+        made = plan.deciding(request)
+    return made == plan.deciding(request) and not weights_folder.verify(root, copy.manifest["files"], quick=True)
 
 
 def other_revision(root: Path, request: dict[str, Any]) -> str:
@@ -170,8 +174,17 @@ def other_revision(root: Path, request: dict[str, Any]) -> str:
     )
 
 
+def reads(request: dict[str, Any], python: str) -> list[str]:
+    """Where the fetch reads: its interpreter, and a source on this node with what its links lead to."""
+    found = {str(Path(python).resolve())}
+    if request["hub"] == "path":
+        root = Path(request["repo"])
+        found |= {str(root), *(str((root / name).resolve().parent) for name in weights_folder.sizes(root))}
+    return sorted(found)
+
+
 class Fetch:
-    """The unit on this node, and what it tells."""
+    """The unit on this node, and its progress."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
@@ -179,12 +192,6 @@ class Fetch:
         self.path = self.request["path"]
         self.folder = Path(plan.run_folder(self.path))
         self.unit = plan.unit_name(self.path)
-
-    def state(self) -> dict[str, Any]:
-        return systemd_state.state(self.module.run_command, self.unit)
-
-    def runs(self) -> bool:
-        return self.state()["active"] in ("active", "activating", "deactivating")
 
     def start(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -197,8 +204,10 @@ class Fetch:
         self._hand_over("environment", json.dumps(plan.environment(os.environ)))
         self._hand_over("token", self.module.params["token"] or "")
         python = self.module.params["python"] or sys.executable
-        module = payload.main(worker, PACKAGE)
-        self.module.run_command(plan.start_command(self.path, python, module), check_rc=True)
+        Path(self.path).mkdir(parents=True, exist_ok=True)  # what the unit may write to must exist
+        found = reads(self.request, python)
+        unit = plan.unit(self.path, python, payload.main(worker, PACKAGE), found, self.module.params["timeout"])
+        self.module.run_command(transient.start_command(unit), check_rc=True)
 
     def _hand_over(self, name: str, secret: str) -> None:
         """In a file that the program deletes when it has read it."""
@@ -221,8 +230,8 @@ class Fetch:
             return {}
 
     def look(self) -> dict[str, Any]:
-        """How it stands; what a finished one left in /run is cleared away."""
-        runs = self.runs()
+        """The state; what a finished fetch left in /run is cleared away."""
+        runs = transient.runs(self.module.run_command, self.unit)
         progress = self.progress()
         if runs:
             return {"state": "running", "error": "", **{k: v for k, v in progress.items() if k != "error"}}
@@ -235,11 +244,12 @@ class Fetch:
         if not self.module.check_mode:
             for name in ("token", "environment"):  # of one that ended before it could read them
                 (self.folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there is something in it
+                Path(self.path).rmdir()
         error = progress.get("error") if progress.get("phase") == "failed" else ""
         if not error:
-            command = ["journalctl", f"--unit={self.unit}", "--lines=5", "--output=cat", "--no-pager", "--quiet"]
-            said = self.module.run_command(command)[1].strip()
-            error = f"the fetch was ended before it was done; its last words: {said}"
+            lines = transient.last_lines(self.module.run_command, self.unit)
+            error = f"the fetch was ended before it was done; its last lines: {lines}"
         return {**progress, "state": "failed", "error": error}
 
 
@@ -256,7 +266,8 @@ def main() -> None:
             "token": {"type": "str", "no_log": True},
             "python": {"type": "path"},
             "workers": {"type": "int", "default": 4},
-            "state": {"type": "str", "choices": ["present", "started", "watched"], "default": "present"},
+            "timeout": {"type": "int", "default": 259200},
+            "start": {"type": "bool", "default": True},
             "files": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -266,7 +277,7 @@ def main() -> None:
     found = fetch.look()
     if module.params["hub"] == "controller" and found["state"] in ("needed", "failed"):
         found["lacking_space"] = fetch.lacking_space()
-    if module.params["state"] != "watched" and found["state"] in ("needed", "failed"):
+    if module.params["start"] and found["state"] in ("needed", "failed"):
         if why := other_revision(Path(fetch.path), fetch.request):
             module.fail_json(msg=why, fetch=found)
         python = module.params["python"]

@@ -2,30 +2,49 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a folder of weights says about its model; read only."""
+"""The state of a folder of weights; read only."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: model_info
 version_added: 0.1.0
-short_description: What a folder of weights says about its model
+short_description: The state of a folder of weights
 description:
-  - Reads C(config.json) and the sizes of the safetensors files, which is what P(fullrank.serving.memory_fit#filter) needs.
-  - A folder without them gives empty results, no error.
+  - Whether the folder holds a verified copy, where the weights come from, and the C(config.json) and sizes that
+    P(fullrank.serving.memory_fit#filter) needs. Files are not read; M(fullrank.serving.model_verify) does that.
+  - A folder that is missing or empty gives empty results, no error.
 options:
   path:
     description: Folder of the weights.
     type: path
     required: true
+  listing:
+    description: Return RV(manifest), RV(sizes) and the space, which M(fullrank.serving.model_distribute) needs of every node.
+    type: bool
+    default: false
+  address:
+    description: This node's address on the network between the ranks, for RV(port).
+    type: str
+    default: ""
+  interface:
+    description: Its interface, for RV(link_gbps).
+    type: str
+    default: ""
+  port:
+    description: TCP port of a transfer on O(address). V(0) chooses one that is free.
+    type: int
+    default: 0
 extends_documentation_fragment:
   - fullrank.serving.attributes
+seealso:
+  - module: fullrank.serving.model_verify
 author:
   - The fullrank authors (@fullrank)
 """
 
 EXAMPLES = r"""
-- name: Look at the weights
+- name: Read the state of the weights
   fullrank.serving.model_info:
     path: /srv/models/deepseek-r1
   register: model
@@ -41,34 +60,140 @@ files:
   returned: always
   type: list
   elements: dict
+ready:
+  description: Whether the copy is verified, by its C(READY) and the sizes of its files.
+  returned: always
+  type: bool
+why_not:
+  description: Why it is not ready, in words.
+  returned: always
+  type: str
+manifest_sha256:
+  description: The sha256 of the manifest; empty without one. Equal on all nodes that hold the same weights.
+  returned: always
+  type: str
+source:
+  description: Where the weights come from - hub, repo and revision; empty without a manifest.
+  returned: always
+  type: dict
+conversion:
+  description: What was done to the files since they came from there; empty for nothing.
+  returned: always
+  type: dict
+manifest:
+  description: The manifest of a copy that is ready.
+  returned: with O(listing=true)
+  type: dict
+sizes:
+  description: Path and bytes of the files that are in their place.
+  returned: with O(listing=true)
+  type: dict
+partial_bytes:
+  description: Bytes that unfinished files of earlier transfers take on the disk.
+  returned: with O(listing=true)
+  type: int
+free_bytes:
+  description: Bytes that are free where the folder is, or will be.
+  returned: with O(listing=true)
+  type: int
+address:
+  description: As given.
+  returned: with O(listing=true)
+  type: str
+port:
+  description: The port, given or free; 0 without O(address).
+  returned: with O(listing=true)
+  type: int
+link_gbps:
+  description: Rate of the link in Gbit/s. 0 when unknown.
+  returned: with O(listing=true)
+  type: float
 """
 
+import errno
 import json
+import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.node import links
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(root: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((root / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
 
 
-def weights(folder: Path) -> list[dict[str, Any]]:
-    return [{"path": file.name, "size": file.stat().st_size} for file in sorted(folder.glob("*.safetensors"))]
+def shards(root: Path) -> list[dict[str, Any]]:
+    return [{"path": file.name, "size": file.stat().st_size} for file in sorted(root.glob("*.safetensors"))]
+
+
+def space(root: Path) -> dict[str, int]:
+    """partial_bytes and free_bytes."""
+    partial = [one for one in (root / manifest.PARTIAL).rglob("*") if one.is_file()]
+    existing = next(one for one in (root, *root.parents) if one.exists())
+    return {
+        "partial_bytes": sum(one.stat().st_blocks * 512 for one in partial),
+        "free_bytes": shutil.disk_usage(existing).free,
+    }
+
+
+def free_port(address: str) -> int:
+    """One that nothing listens on now; 0 without an address. Raises OSError for an address that is not this node's."""
+    if not address:
+        return 0
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"path": {"type": "path", "required": True}},
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "listing": {"type": "bool", "default": False},
+            "address": {"type": "str", "default": ""},
+            "interface": {"type": "str", "default": ""},
+            "port": {"type": "int", "default": 0},
+        },
         supports_check_mode=True,
     )
-    folder = Path(module.params["path"])
-    module.exit_json(changed=False, config=read_config(folder), files=weights(folder))
+    given = module.params
+    root = Path(given["path"])
+    copy = folder.look(root)
+    found = folder.sizes(root)
+    listed = copy.manifest or {"files": [], "source": {}, "conversion": None}
+    why_not = folder.why_not_ready(copy, manifest.wrong_sizes(listed["files"], found))
+    result: dict[str, Any] = {
+        "config": read_config(root),
+        "files": shards(root),
+        "ready": not why_not,
+        "why_not": why_not,
+        "manifest_sha256": copy.digest,
+        "source": listed["source"],
+        "conversion": listed["conversion"] or {},
+    }
+    if given["listing"]:
+        try:
+            port = given["port"] or free_port(given["address"])
+        except OSError as error:
+            why = "no interface of this node has it" if error.errno == errno.EADDRNOTAVAIL else str(error)
+            module.fail_json(msg=f"address {given['address']}: {why}", **result)
+        result |= {
+            "manifest": None if why_not else copy.manifest,
+            "sizes": found,
+            "address": given["address"],
+            "port": port,
+            "link_gbps": links.interface_gbps(given["interface"]),
+            **space(root),
+        }
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

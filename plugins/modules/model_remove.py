@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Removes weights that nobody uses."""
+"""Removes weights that no unit uses."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ options:
     default: []
 attributes:
   check_mode:
-    description: Says what would be removed.
+    description: Predicts what would be removed.
     support: full
   diff_mode:
-    description: Says with C(removed) what went.
+    description: RV(removed) lists what went.
     support: none
   idempotent:
     description: A second call changes nothing.
@@ -71,7 +71,7 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, state
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, state, transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import usage
@@ -116,7 +116,7 @@ def main() -> None:
     for path in going:
         users = sorted({one for name in (path, str(Path(path).resolve())) for one in usage.users(name, units)})
         fetch = plan.unit_name(path)
-        if state.state(module.run_command, fetch)["active"] in ("active", "activating"):
+        if transient.runs(module.run_command, fetch):
             users.append(fetch)
         if users:
             in_use[path] = ", ".join(users)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a folder of weights is what its manifest says."""
+"""Whether a folder of weights is what its manifest lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ module: model_verify
 version_added: 0.1.0
 short_description: Compare a folder of weights with its manifest
 description:
-  - Says whether a copy is ready for an engine, and names each file that is not what the manifest says.
+  - Checks whether a copy is ready for an engine, and names each file that differs from the manifest.
   - C(READY) is taken away from a copy in which a file is wrong, and given to one whose contents were found right.
 options:
   path:
@@ -20,7 +20,7 @@ options:
     required: true
   depth:
     description:
-      - V(sizes) asks whether C(READY) belongs to the manifest, and compares the sizes. Takes milliseconds; meant for every start.
+      - V(sizes) checks that C(READY) belongs to the manifest, and compares the sizes. Takes milliseconds; meant for every start.
       - V(contents) reads every byte. Several files at a time.
     type: str
     choices: [sizes, contents]
@@ -42,11 +42,13 @@ attributes:
     description: Compares as always, and leaves C(READY) alone.
     support: full
   diff_mode:
-    description: Says with C(problems) what it found.
+    description: RV(problems) lists what differs.
     support: none
   idempotent:
     description: A second call changes nothing.
     support: full
+seealso:
+  - module: fullrank.serving.model_info
 author:
   - The fullrank authors (@fullrank)
 """
@@ -56,12 +58,11 @@ EXAMPLES = r"""
   fullrank.serving.model_verify:
     path: /data/models/deepseek-r1
 
-- name: Ask before a start, and decide elsewhere
+- name: Refuse a copy that is not the one of the other ranks
   fullrank.serving.model_verify:
     path: /data/models/deepseek-r1
     depth: sizes
-    required: false
-  register: copy
+    manifest_sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 """
 
 RETURN = r"""
@@ -107,18 +108,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
 
 
-def why_not_ready(copy: folder.Copy, problems: list[manifest.Problem], expected: str, by_contents: bool) -> str:
-    """The first reason against a start; a copy whose contents are right needs no earlier ``READY``."""
-    if copy.manifest is None:
-        return copy.why_not
-    if expected not in ("", copy.digest):
-        return f"its manifest is {copy.digest}, and {expected} is wanted: it holds other weights"
-    if problems:
-        more = f" (and {len(problems) - 3} more files)" if len(problems) > 3 else ""
-        return "; ".join(manifest.describe(one) for one in problems[:3]) + more
-    return "" if copy.ready or by_contents else copy.why_not
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -146,7 +135,7 @@ def main() -> None:
         changed = True
         if not module.check_mode:
             folder.mark_ready(root)
-    why_not = why_not_ready(copy, problems, given["manifest_sha256"], by_contents)
+    why_not = folder.why_not_ready(copy, problems, given["manifest_sha256"], by_contents)
     result = {
         "changed": changed,
         "ready": not why_not,

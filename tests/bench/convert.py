@@ -47,6 +47,7 @@ from safetensors.torch import load_file, save_file
 spec = importlib.util.spec_from_file_location("worker", sys.argv[1])
 worker = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(worker)
+worker.load_libraries()
 
 def naive(source, target):
     torch.set_num_threads(os.cpu_count())

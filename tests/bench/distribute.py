@@ -180,7 +180,7 @@ def chain(nodes: list[str], manifest: dict[str, Any]) -> Iterator[None]:
     """The program itself, started on all nodes at once, with the numbers that the playbook would give it."""
     copies = {
         node: {
-            "ready": node == "n1", "digest": "d" * (node == "n1"), "manifest": manifest, "why_not": "",
+            "ready": node == "n1", "manifest_sha256": "d" * (node == "n1"), "manifest": manifest, "why_not": "",
             "sizes": {}, "partial_bytes": 0,
             "free_bytes": 1 << 50, "address": address(node), "port": 7700, "link_gbps": 0.0,
         }

@@ -52,9 +52,9 @@ class Peer:
         while time.monotonic() < deadline:
             try:
                 found = self.progress
-                if found["state"] == state:
+                if found["phase"] == state:
                     return found
-                assert found["state"] != "failed", found
+                assert found["phase"] != "failed", found
             except FileNotFoundError:
                 pass
             time.sleep(0.05)

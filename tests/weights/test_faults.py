@@ -33,7 +33,7 @@ def test_a_wire_that_damages_everything_is_named(make: Any) -> None:
     first, second = chain.peers
     chain.start(first)
     chain.start(second, [Wire((first.address, first.port), flips=10**9).place])
-    assert "arrives damaged again and again, last from wire" in second.wait("failed")["message"]
+    assert "arrives damaged again and again, last from wire" in second.wait("failed")["error"]
     assert not folder.look(second.root).ready
 
 
@@ -79,7 +79,7 @@ def test_when_the_source_dies_the_others_say_so_and_the_next_transfer_brings_the
     chain.start(second, [wire.place], stall_s=5)
     chain.start(third, [second.place], stall_s=5)
     for peer in (second, third):
-        message = peer.wait("failed")["message"]
+        message = peer.wait("failed")["error"]
         assert "bytes are missing, and nothing new came for" in message
         assert not folder.look(peer.root).ready
     for peer in (second, third):
@@ -125,7 +125,7 @@ def test_a_damaged_source_is_named_and_nothing_is_put_in_place(make: Any) -> Non
     with (first.root / "c.safetensors").open("r+b") as file:
         file.write(b"?")
     chain.start_all()
-    message = second.wait("failed")["message"]
+    message = second.wait("failed")["error"]
     assert "c.safetensors came 3 times with a wrong sha256" in message and "verify that of n1" in message
     assert not (second.root / "c.safetensors").exists() and not folder.look(second.root).ready
 
@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_is_said_and_the_next_transfer_brings_the_rest(make
     small = f'mount -t tmpfs -o size=3m none "$0" && "$@"; cp -r "$0/." {kept}'
     chain.start(first)
     chain.start(second, within=["unshare", "--mount", "sh", "-c", small, str(second.root)])
-    message = second.wait("failed")["message"]
+    message = second.wait("failed")["error"]
     assert "No space left on device" in message and "bytes are missing" in message
     second.process.wait()
     had = second.progress["bytes"]
@@ -159,4 +159,4 @@ def test_a_port_that_is_in_use_is_said(make: Any) -> None:
     first.wait()
     chain.start(second)
     expected = f"it cannot listen on {first.address}, port {first.port}: Address already in use"
-    assert second.wait("failed")["message"] == expected
+    assert second.wait("failed")["error"] == expected

@@ -76,7 +76,7 @@ def test_a_damaged_source_is_named_and_nothing_is_put_in_place(make: Any) -> Non
     with (first.root / "c.safetensors").open("r+b") as file:
         file.write(b"?")
     start(chain, first, second)
-    message = second.wait("failed")["message"]
+    message = second.wait("failed")["error"]
     assert "c.safetensors came 3 times with a wrong sha256" in message and "verify that of n1" in message
     assert not (second.root / "c.safetensors").exists() and not folder.look(second.root).ready
 
@@ -86,7 +86,7 @@ def test_when_nobody_can_be_reached_it_says_why(make: Any) -> None:
     first, second = chain.peers
     (chain.folder / f"{first.address}.down").touch()
     start(chain, second, stall_s=3)
-    assert f"n1: {first.address} is down" in second.wait("failed")["message"]
+    assert f"n1: {first.address} is down" in second.wait("failed")["error"]
 
 
 def test_an_address_of_ipv6_is_no_path() -> None:

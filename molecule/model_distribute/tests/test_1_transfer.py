@@ -51,14 +51,13 @@ def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model, gro
     ground("rate", "n4", "4mbit")  # there is a lot to look at meanwhile
     run = model.start()
     model.wait_for("n4", TOTAL // 4)
-    unit = model.on("n2", "ls /run/fullrank | grep -v json").strip()
+    unit = model.on("n2", "ls /run/fullrank | grep -v progress").strip()
     config = json.loads(model.on("n2", f"cat /run/fullrank/{unit}/config.json"))
     modes = model.on("n2", f"stat -c %a /run/fullrank/{unit} /run/fullrank/{unit}/config.json").split()
     assert modes == ["700", "600"]
     assert model.on("n2", "ss -Hltn").count(f"{config['address']}:{config['port']}") == 1
-    seen = model.on(
-        "n2", f"systemctl show {unit}; journalctl -u {unit}; cat /proc/[0-9]*/cmdline; cat /run/fullrank/{unit}.json"
-    )
+    progress = f"/run/fullrank/{unit}.progress/progress.json"
+    seen = model.on("n2", f"systemctl show {unit}; journalctl -u {unit}; cat /proc/[0-9]*/cmdline; cat {progress}")
     sender = f"http://{config['address']}:{config['port']}"
     status = [
         "curl",

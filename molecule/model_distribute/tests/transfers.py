@@ -70,7 +70,7 @@ class Model:
     def wait_for_no_token(self, node: str) -> None:
         """Until the folder of the node's part, which holds the token, is gone."""
         deadline = time.monotonic() + LIMIT_S
-        while left := self.on(node, "find /run/fullrank -mindepth 1 -type d").strip():
+        while left := self.on(node, "find /run/fullrank -mindepth 1 -maxdepth 1 -type d ! -name '*.progress'").strip():
             assert time.monotonic() < deadline, left
             time.sleep(0.2)
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the communication check is started on a node, and what its output says. Pure; private to this collection."""
+"""How the communication check is started on a node, and how its output is read. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check import nccl_log
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check.worker import MARK
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 
 LOOPBACK = "127.0.0.1"
 
@@ -22,7 +23,7 @@ def unit_name(deployment: str) -> str:
 def environment(launch: Mapping[str, str], backend: str, expect_rdma: bool, nnodes: int) -> dict[str, str]:
     """The environment of the launch, and what the check adds to it.
 
-    NCCL must say over what it sends, here and not in a file of its own. Where RDMA is expected between nodes, sockets are
+    NCCL must report over what it sends, here and not in a file of its own. Where RDMA is expected between nodes, sockets are
     forbidden to it (NCCL_NET, NCCL user guide), so that it fails instead of being slow; a choice of the launch stays.
     """
     env = {name: value for name, value in launch.items() if name != "NCCL_DEBUG_FILE"}
@@ -77,42 +78,48 @@ def contained(container: Mapping[str, Any], name: str, argv: Sequence[str], env:
     return [*words, "--entrypoint", argv[0], container["image"], *argv[1:]]
 
 
-def transient_unit(
-    unit: str, argv: Sequence[str], env: Mapping[str, str], seconds: int, dynamic_user: bool
-) -> list[str]:
-    """``argv`` as a unit that ends by itself, whatever becomes of us: with the rank's limits and as the rank's kind of user.
+def unit(
+    deployment: str, argv: Sequence[str], env: Mapping[str, str], seconds: int, *, dynamic_user: bool, backend: str
+) -> transient.Unit:
+    """``argv`` as a unit that ends by itself: with the rank's limits and as the rank's kind of user.
 
-    systemd ends every process of it after ``seconds``; nothing of it stays (systemd-run(1), ``--collect``).
+    It sees GPUs and HCAs, writes to its private /tmp only, and has no privilege of root, whoever runs it. Open MPI starts the
+    other nodes by ssh, with the keys of root. seconds: after which systemd ends every process of it.
     """
-    properties = [
-        f"RuntimeMaxSec={seconds}",
-        "TimeoutStopSec=5",
-        "KillMode=control-group",
-        "LimitMEMLOCK=infinity",
-        "LimitNOFILE=1048576",
-        "TasksMax=infinity",
-    ]
-    if dynamic_user:
-        properties += ["DynamicUser=yes"]
-        env = {"HOME": "/tmp", **env}  # a private one, that goes with the unit (systemd.exec(5), DynamicUser=)
-    return [
-        "systemd-run",
-        f"--unit={unit}",
-        "--description=fullrank communication check",
-        "--collect",
-        "--quiet",
-        "--wait",
-        "--pipe",
-        "--service-type=exec",
-        *(f"--property={one}" for one in properties),
-        *(f"--setenv={name}={value}" for name, value in sorted(env.items())),
-        "--",
-        *argv,
-    ]
+    properties = ["LimitMEMLOCK=infinity", "LimitNOFILE=1048576", "TasksMax=infinity"]
+    return transient.Unit(
+        name=unit_name(deployment),
+        description=f"fullrank: communication check of {deployment}",
+        command=argv,
+        sandbox=transient.Sandbox(
+            reads=[argv[0], *(["/root"] if backend == "mpi" else [])],
+            families=transient.INTERNET,
+            devices=True,
+            generates_code=True,
+            # processes of one node hand each other memory of a GPU by file descriptors
+            system_calls=["@system-service", "pidfd_getfd"],
+        ),
+        environment={"HOME": "/tmp", **env},
+        properties=properties + (["DynamicUser=yes"] if dynamic_user else []),
+        seconds=seconds,
+        attached=True,
+    )
+
+
+def client_unit(deployment: str, argv: Sequence[str], seconds: int) -> transient.Unit:
+    """The client of a container runtime, whose container is like that of the rank; see `contained`."""
+    return transient.Unit(
+        name=unit_name(deployment),
+        description=f"fullrank: communication check of {deployment}",
+        command=argv,
+        sandbox=None,
+        seconds=seconds,
+        attached=True,
+    )
 
 
 def records(output: str) -> list[dict[str, Any]]:
-    """What the program told, wherever it stands among the lines of libraries; a line that was cut off is left out."""
+    """The program's own lines, wherever they stand among those of libraries; a line that was cut off is left out."""
     found = []
     for line in output.splitlines():
         _unused, mark, text = line.partition(MARK)
@@ -124,8 +131,8 @@ def records(output: str) -> list[dict[str, Any]]:
     return found
 
 
-def said(output: str, count: int) -> list[str]:
-    """The last ``count`` lines of libraries that say something: not the program's own, no NCCL information, no rulers."""
+def library_lines(output: str, count: int) -> list[str]:
+    """The last ``count`` lines of libraries with content: not the program's own, no NCCL information, no rulers."""
     lines = [line.rstrip() for line in output.splitlines() if MARK not in line and " NCCL INFO " not in line]
     return [line for line in lines if line.strip(" =-*")][-count:]
 
@@ -138,5 +145,5 @@ def outcome(output: str, error: str, code: int, seconds: float, limit: int) -> d
         "seconds": round(seconds, 1),
         "records": records(output),
         "networks": nccl_log.networks(output),
-        "log": said(f"{output}\n{error}", 20) if code else [],
+        "log": library_lines(f"{output}\n{error}", 20) if code else [],
     }

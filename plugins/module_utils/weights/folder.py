@@ -65,8 +65,8 @@ def sizes(root: Path) -> dict[str, int]:
     return found
 
 
-def hash_file(path: Path, said: Callable[[int], None] | None = None) -> str:
-    """The sha256 of a file; ``said`` is told the bytes of each piece. Raises OSError."""
+def hash_file(path: Path, report: Callable[[int], None] | None = None) -> str:
+    """The sha256 of a file; ``report`` gets the bytes of each piece. Raises OSError."""
     total = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -74,18 +74,18 @@ def hash_file(path: Path, said: Callable[[int], None] | None = None) -> str:
         view = memoryview(buffer)
         while count := file.readinto(buffer):
             total.update(view[:count])
-            if said:
-                said(count)
+            if report:
+                report(count)
     return total.hexdigest()
 
 
 def hash_files(
-    root: Path, paths: Iterable[str], threads: int = 0, said: Callable[[int], None] | None = None
+    root: Path, paths: Iterable[str], threads: int = 0, report: Callable[[int], None] | None = None
 ) -> dict[str, str]:
-    """Path → sha256, several files at a time. ``threads`` 0: as the machine allows. ``said`` is called from several threads."""
+    """Path → sha256, several files at a time. ``threads`` 0: as the machine allows. ``report`` is called from several threads."""
     wanted = list(paths)
     with ThreadPoolExecutor(threads or default_threads()) as pool:
-        return dict(zip(wanted, pool.map(lambda path: hash_file(root / path, said), wanted)))  # noqa: B905 - not in Python 3.9
+        return dict(zip(wanted, pool.map(lambda path: hash_file(root / path, report), wanted)))  # noqa: B905 - not in Python 3.9
 
 
 def verify(
@@ -94,7 +94,7 @@ def verify(
     *,
     quick: bool = False,
     threads: int = 0,
-    said: Callable[[int], None] | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> list[Problem]:
     """What is wrong with the listed files (path, size, sha256), in their order; empty when they are exactly these.
 
@@ -105,14 +105,14 @@ def verify(
         known = {one["path"] for one in problems}
         rest = [one for one in files if one["path"] not in known]
         with ThreadPoolExecutor(threads or default_threads()) as pool:
-            judged = pool.map(lambda one: _judge(root, one, said), rest)
+            judged = pool.map(lambda one: _judge(root, one, report), rest)
             problems += [found for found in judged if found]
     return sorted(problems, key=lambda one: str(one["path"]))
 
 
-def _judge(root: Path, one: Mapping[str, Any], said: Callable[[int], None] | None) -> Problem | None:
+def _judge(root: Path, one: Mapping[str, Any], report: Callable[[int], None] | None) -> Problem | None:
     try:
-        found = hash_file(root / one["path"], said)
+        found = hash_file(root / one["path"], report)
     except OSError as error:
         return weights_manifest.problem(one, "unreadable", one["sha256"], str(error))
     return weights_manifest.problem(one, "sha256", one["sha256"], found) if found != one["sha256"] else None
@@ -120,13 +120,13 @@ def _judge(root: Path, one: Mapping[str, Any], said: Callable[[int], None] | Non
 
 @dataclass(frozen=True)
 class Copy:
-    """What a model's folder says of itself."""
+    """The state of a model's folder by its own bookkeeping."""
 
     manifest: dict[str, Any] | None
     digest: str
     """The sha256 of the manifest's bytes; empty without one."""
     ready: bool
-    """``READY`` is there and belongs to this manifest. Says nothing of the files: see ``verify``."""
+    """``READY`` is there and belongs to this manifest. It tells nothing of the files: see ``verify``."""
     why_not: str
     """In words, when not ready."""
 
@@ -156,6 +156,22 @@ def look(root: Path) -> Copy:
     return Copy(manifest, found, True, "")
 
 
+def why_not_ready(copy: Copy, problems: Sequence[Problem], expected: str = "", by_contents: bool = False) -> str:
+    """The first reason not to start an engine from a copy, in words; empty when there is none.
+
+    expected: the sha256 that its manifest must have, if not empty. by_contents: whether ``problems`` comes from reading every
+    byte; a copy whose contents are right needs no earlier ``READY``.
+    """
+    if copy.manifest is None:
+        return copy.why_not
+    if expected not in ("", copy.digest):
+        return f"its manifest is {copy.digest}, and {expected} is wanted: it holds other weights"
+    if problems:
+        more = f" (and {len(problems) - 3} more files)" if len(problems) > 3 else ""
+        return "; ".join(weights_manifest.describe(one) for one in problems[:3]) + more
+    return "" if copy.ready or by_contents else copy.why_not
+
+
 def write(root: Path, name: str, content: bytes) -> None:
     """Write a file of ``.fullrank`` in one step; ``name`` is relative to ``root``."""
     target = root / name
@@ -176,7 +192,7 @@ def write_manifest(root: Path, manifest: Mapping[str, Any]) -> str:
 
 
 def mark_ready(root: Path) -> None:
-    """Say that the files were verified against the manifest that is there; call it after that only."""
+    """Record that the files were verified against the manifest that is there; call it after that only."""
     content = (root / weights_manifest.MANIFEST).read_bytes()
     write(root, weights_manifest.READY, f"{weights_manifest.digest(content)}\n".encode())
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who gives a model's files to whom: from what every node has to each node's part, or to what stands against it. Pure."""
+"""Each node's part in a transfer of a model, from what every node has; or the findings that forbid it. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 
 Copy = Mapping[str, Any]
-"""What ``model_distribute`` found on one node with ``state=inspected``."""
+"""What ``model_info`` returned on one node, with ``listing``."""
 
 MIB = 1 << 20
 SMALLEST_SLICE, LARGEST_SLICE = MIB // 2, 64 * MIB
@@ -58,8 +58,8 @@ def distribute(
     reference, findings = choose(path, source, copies)
     if reference is None:
         return None, findings
-    manifest, digest = copies[reference]["manifest"], copies[reference]["digest"]
-    has = [host for host, copy in copies.items() if copy["ready"] and copy["digest"] == digest]
+    manifest, digest = copies[reference]["manifest"], copies[reference]["manifest_sha256"]
+    has = [host for host, copy in copies.items() if copy["ready"] and copy["manifest_sha256"] == digest]
     lacks = [host for host in copies if host not in has]
     givers = [reference, *(host for host in has if host != reference)][:MOST_SOURCES]
     if lacks:
@@ -83,9 +83,9 @@ def choose(path: str, source: str, copies: Mapping[str, Copy]) -> tuple[str | No
         return source, []
     if not ready:
         reasons = "; ".join(f"{host}: {copy['why_not']}" for host, copy in copies.items())
-        remedy = "fetch the model first; model_verify tells what is wrong with a copy"
+        remedy = "fetch the model first; model_verify names what is wrong with a copy"
         return None, [fail("no-copy", f"{path}", f"no node has a verified copy ({reasons})", remedy)]
-    if len({copies[host]["digest"] for host in ready}) > 1:
+    if len({copies[host]["manifest_sha256"] for host in ready}) > 1:
         remedy = f"make the copy of {source} ready, or set model_distribute_source to the host whose copy is right"
         return None, [fail("two-copies", f"{path}", f"the verified copies of {', '.join(ready)} differ", remedy)]
     return ready[0], []
@@ -133,7 +133,7 @@ def streams_for(rates: Sequence[float]) -> int:
 
 
 def slice_for(total: int, nodes: int, streams: int) -> int:
-    """Bytes of a slice: small enough to fill the chain soon, large enough that asking for it costs nothing."""
+    """Bytes of a slice: small enough to fill the chain soon, large enough that requesting it costs nothing."""
     wanted = int(FILL_SHARE * total / max(1, nodes * streams))
     return max(SMALLEST_SLICE, min(LARGEST_SLICE, wanted - wanted % SMALLEST_SLICE))
 
@@ -145,7 +145,7 @@ def shared(path: str, source: str, copies: Mapping[str, Copy]) -> list[Finding]:
         return findings
     remedy = "mount the same file system everywhere, or set model_distribute to chain"
     for host, copy in copies.items():
-        if not copy["ready"] or copy["digest"] != copies[reference]["digest"]:
+        if not copy["ready"] or copy["manifest_sha256"] != copies[reference]["manifest_sha256"]:
             why = copy["why_not"] or f"it is another copy than that of {reference}"
             findings.append(fail("not-shared", f"{path} on {host}", f"the shared copy is not there: {why}", remedy))
     return findings

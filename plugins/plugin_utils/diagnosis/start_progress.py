@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.failures import clean
@@ -95,25 +95,3 @@ def words(rank: int, stages: Mapping[int, Stage]) -> str:
     last = min(behind, key=lambda other: (stages[other].place, other))
     more = f" and {len(behind) - 1} more" if len(behind) > 1 else ""
     return f"{own.text}, waiting for rank {last}{more} ({stages[last].text})"
-
-
-@dataclass
-class Teller:
-    """Decides which lines are said: each change of phase at once, other changes every few seconds, and a sign of life.
-
-    every: seconds between two lines of one phase. silence: seconds after which the same is said again.
-    """
-
-    every: float = 5.0
-    silence: float = 60.0
-    _said: tuple[str, str] = field(default=("", ""), init=False)
-    _when: float = field(default=float("-inf"), init=False)
-
-    def due(self, now: float, phase: str, text: str) -> bool:
-        """Whether to say ``text`` of ``phase`` at ``now`` (seconds of any clock); remembers that it was said."""
-        quiet = now - self._when
-        same_phase = phase == self._said[0]
-        if same_phase and quiet < (self.silence if text == self._said[1] else self.every):
-            return False
-        self._said, self._when = (phase, text), now
-        return True

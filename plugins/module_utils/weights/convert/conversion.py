@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import fp8_checkpoint
@@ -35,7 +36,6 @@ REVISION = 2
 SPARE_BYTES = 64 << 20
 LONGEST_HEADER = 100_000_000
 """Bytes; the library refuses longer ones too (https://github.com/huggingface/safetensors, "Format")."""
-GIB = 1 << 30
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -96,7 +96,7 @@ class Work:
 
 
 def conversion_of(digest: str) -> dict[str, Any]:
-    """What the manifest of the result says of it; the same source and this program give the same bytes."""
+    """How the manifest of the result records it; the same source and this program give the same bytes."""
     return {"kind": KIND, "revision": REVISION, "from": digest}
 
 
@@ -277,7 +277,7 @@ def _bring(source: Path, target: Path, one: Mapping[str, Any]) -> dict[str, Any]
         found = weights_folder.hash_file(fresh)
         if found != one["sha256"]:
             raise CannotConvert(
-                f"{here}: sha256 {found}, its manifest says {one['sha256']}", "verify the source and fetch it anew"
+                f"{here}: sha256 {found}, its manifest lists {one['sha256']}", "verify the source and fetch it anew"
             ) from None
     weights_folder.replace(fresh, there)
     return dict(one)
@@ -300,12 +300,13 @@ class Image:
     gpus: bool
 
     def words(self, container: str, work: Work, target: Path) -> list[str]:
-        """What comes before the interpreter and its arguments: the worker sees the weights, and no network."""
-        # what the source links to, as in a hub's cache, lies elsewhere
-        reads = {work.source, *((work.source / shard["path"]).resolve().parent for shard in work.shards)}
+        """What comes before the interpreter and its arguments: the worker sees the weights, no network, and has as few privileges
+        as it has without a container."""
         return [
             *(self.runtime, "run", "--rm", "--name", container, "--user", "0:0", "--network", "none"),
-            *(word for folder in sorted(reads) for word in ("--volume", f"{folder}:{folder}:ro")),
+            *("--security-opt", "no-new-privileges", "--cap-drop", "ALL"),
+            *(word for name in transient.FILES_OF_OTHERS for word in ("--cap-add", name.removeprefix("CAP_"))),
+            *(word for folder in _sources(work) for word in ("--volume", f"{folder}:{folder}:ro")),
             *("--volume", f"{target}:{target}"),
             *(("--device", "nvidia.com/gpu=all") if self.gpus else ()),
             *self.args,
@@ -313,71 +314,67 @@ class Image:
 
     def properties(self, container: str) -> list[str]:
         """A container lives in its runtime's daemon, not below the unit. The worker may be killed at any moment."""
-        # what it says of there being none is no reason for an end
+        # a message that there is none is no error
         remove = f"-/bin/sh -c '{self.runtime} rm --force {container} >/dev/null 2>&1'"
         return ["KillSignal=SIGKILL", f"ExecStartPre={remove}", f"ExecStopPost={remove}"]
 
 
-def unit_command(python: str, work: Work, target: Path, rank: int, image: Image | None = None) -> list[str]:
-    """Starts the worker as a unit of its own, which outlives the connection; ``systemd-run(1)``."""
-    folder, unit = target / WORK, unit_name(str(target))
-    container = unit.rpartition(".")[0]
-    properties = [
-        "UMask=0022",
-        "Nice=5",
-        "KillMode=control-group",
-        "TasksMax=infinity",
-        f"StandardError=append:{folder / error_name(rank)}",
-        *(image.properties(container) if image else ()),
-    ]
+def unit(work: Work, target: Path, options: Mapping[str, Any], image: Image | None = None) -> transient.Unit:
+    """The worker as a unit of its own, which outlives the connection. It sees the weights, and no network.
+
+    options: python, rank, device, timeout (s, after which systemd ends it).
+    """
+    python, rank = options["python"], options["rank"]
+    folder, name = target / WORK, unit_name(str(target))
+    container = name.rpartition(".")[0]
     command = [python, str(folder / program_name(rank)), str(folder / job_name(rank))]
     if image:
         command = [*image.words(container, work, target), "--entrypoint", python, image.name, *command[1:]]
-    return [
-        "systemd-run",
-        f"--unit={unit}",
-        f"--description=fullrank: converting weights to BF16 in {target}",
-        "--collect",
-        "--quiet",
-        "--service-type=exec",
-        *(f"--property={one}" for one in properties),
-        "--",
-        *command,
-    ]
+    return transient.Unit(
+        name=name,
+        description=f"fullrank: converting weights to BF16 in {target}",
+        command=command,
+        environment={"HOME": "/tmp"},
+        sandbox=None if image else _sandbox(python, work, target, options["device"]),
+        properties=[
+            "Nice=5",
+            "TasksMax=infinity",
+            f"StandardError=append:{folder / error_name(rank)}",
+            *(image.properties(container) if image else ()),
+        ],
+        seconds=options["timeout"],
+    )
 
 
-def progress(folder: Path, rank: int) -> str:
-    """How far it is, in words; empty before it began."""
-    state = _state(folder, rank)
-    return progress_line(state) if state else ""
+def _sandbox(python: str, work: Work, target: Path, device: str) -> transient.Sandbox:
+    return transient.Sandbox(
+        writes=[str(target)],
+        reads=[python, str(Path(python).resolve()), *map(str, _sources(work))],
+        capabilities=transient.FILES_OF_OTHERS,
+        devices=device != "cpu",
+        generates_code=True,
+    )
 
 
-def error(folder: Path, rank: int) -> str:
-    """Why it failed: by its own words, or by the interpreter's; empty when neither says anything."""
-    if own := str(_state(folder, rank).get("error") or ""):
-        return own
-    try:
-        said = (folder / error_name(rank)).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except FileNotFoundError:
-        return ""
-    return said[-1] if said else ""
+def _sources(work: Work) -> list[Path]:
+    """The folders that the worker reads: where shards are links, as in a hub's cache, they lie elsewhere."""
+    return sorted({work.source, *((work.source / shard["path"]).resolve().parent for shard in work.shards)})
 
 
-def _state(folder: Path, rank: int) -> dict[str, Any]:
+def progress(folder: Path, rank: int) -> dict[str, Any]:
+    """phase, bytes, total, files_done, files, error, at, as the worker wrote them; empty before it began."""
     try:
         return dict(json.loads((folder / progress_name(rank)).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
         return {}
 
 
-def progress_line(progress: Mapping[str, Any]) -> str:
-    """``41 % of 12.5 GiB, 310 MB/s, 0:25 left``."""
-    done_bytes, total, seconds = progress["done"], progress["total"], progress["now"] - progress["began"]
-    if not total:
-        return "nothing to convert"
-    line = f"{100 * done_bytes // total} % of {total / GIB:.1f} GiB"
-    if done_bytes and seconds > 0:
-        rate = done_bytes / seconds
-        left = int((total - done_bytes) / rate)
-        line += f", {rate / 1e6:.0f} MB/s, {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
-    return line
+def error(folder: Path, rank: int) -> str:
+    """Why it failed: by the worker's message, or by the interpreter's; empty when there is neither."""
+    if own := str(progress(folder, rank).get("error") or ""):
+        return own
+    try:
+        lines = (folder / error_name(rank)).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1] if lines else ""

@@ -4,7 +4,7 @@
 
 A program of its own, run with the interpreter of an engine's environment (Python 3.9 or newer, torch, safetensors):
 
-    python convert_worker.py JOB.json
+    python worker.py JOB.json
 
 It gets no other file, so it imports nothing of this collection; ``conversion`` writes the job. A shard of the source is read
 once to be hashed (what is converted is what was fetched), and is then in the page cache for safetensors, which reads its tensors
@@ -35,15 +35,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-try:
+if TYPE_CHECKING:
     import torch
     from safetensors import safe_open
-except ImportError as error:  # told by main: what only looks at the collection imports this file too
-    MISSING = str(error)
-else:
-    MISSING = ""
 
 READ_BYTES = 1 << 20  # hashed while a core's own cache still has it
 PIECE_BYTES = 2 << 20  # of codes; the result, twice that, is still in the shared cache when it is hashed and written
@@ -56,6 +52,13 @@ ORDINARY = (2.0**-100, 2.0**100)  # scales for which no code leaves float32's no
 SIGNIFICANDS = (8, 16)  # of the codes: from, to
 MOST_THREADS = 16
 PROGRESS_SECONDS = 1.0
+
+
+def load_libraries() -> None:
+    """Import PyTorch and safetensors: here, for the module that sends this program imports the file too. Raises ImportError."""
+    global torch, safe_open  # noqa: PLW0603
+    import torch  # noqa: PLC0415
+    from safetensors import safe_open  # noqa: PLC0415
 
 
 # ---- numbers
@@ -173,36 +176,42 @@ class Scale:
 
 
 class Progress:
-    """What all threads did, for people: a small file that is replaced every second."""
+    """What all threads did: a small file of the shape that the fetch and the transfer write too, replaced every second."""
 
-    def __init__(self, path: str, total: int) -> None:
-        self.path, self.total, self.done, self.began = path, total, 0, time.time()
+    def __init__(self, path: str, total: int, files: int) -> None:
+        self.path, self.total, self.files = path, total, files
+        self.bytes = self.files_done = 0
         self.lock = threading.Lock()
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
-        self.write("running")
+        self.write("converting")
         self.thread.start()
 
     def add(self, count: int) -> None:
         with self.lock:
-            self.done += count
+            self.bytes += count
 
-    def write(self, state: str, error: str = "") -> None:
-        words = {
-            "state": state,
-            "done": self.done,
+    def file_done(self) -> None:
+        with self.lock:
+            self.files_done += 1
+
+    def write(self, phase: str, error: str = "") -> None:
+        state = {
+            "phase": phase,
+            "bytes": self.bytes,
             "total": self.total,
-            "began": self.began,
-            "now": time.time(),
+            "files_done": self.files_done,
+            "files": self.files,
             "error": error,
+            "at": time.time(),
         }
         work = Path(f"{self.path}.new")
-        work.write_text(json.dumps(words), encoding="utf-8")
+        work.write_text(json.dumps(state), encoding="utf-8")
         work.replace(self.path)
 
     def _run(self) -> None:
         while not self.over.wait(PROGRESS_SECONDS):
-            self.write("running")
+            self.write("converting")
 
     def end(self, error: str = "") -> None:
         self.over.set()
@@ -264,7 +273,7 @@ class Sink:
             os.posix_fadvise(self.file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, said: Callable[[int], None]) -> None:
+def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, report: Callable[[int], None]) -> None:
     """One file, from the first byte to its record."""
     root, target, work = Path(job["source"]), Path(job["target"]), Path(job["work"])
     found = hash_file(root / shard["path"])
@@ -278,9 +287,9 @@ def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, said:
             tensor = source.tensor(shard["path"], name)
             if scale:
                 values = source.tensor(scale["file"], scale["name"])
-                convert_tensor(tensor, Scale(values, scale, device), sink, multiply, said)
+                convert_tensor(tensor, Scale(values, scale, device), sink, multiply, report)
             else:
-                copy_tensor(tensor, sink, said)
+                copy_tensor(tensor, sink, report)
         if sink.size != shard["size"]:
             raise ValueError(f"{unfinished}: {sink.size} bytes, {shard['size']} were expected")
         os.fsync(sink.file.fileno())
@@ -298,15 +307,15 @@ def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, said:
     sync_folder(work)
 
 
-def copy_tensor(tensor: torch.Tensor, sink: Sink, said: Callable[[int], None]) -> None:
+def copy_tensor(tensor: torch.Tensor, sink: Sink, report: Callable[[int], None]) -> None:
     """A tensor that stays as it is."""
     for piece in tensor.reshape(-1).view(torch.uint8).split(PIECE_BYTES):
         sink.write(piece.numpy())
-        said(len(piece))
+        report(len(piece))
 
 
 def convert_tensor(
-    tensor: torch.Tensor, scale: Scale, sink: Sink, multiply: Multiplier, said: Callable[[int], None]
+    tensor: torch.Tensor, scale: Scale, sink: Sink, multiply: Multiplier, report: Callable[[int], None]
 ) -> None:
     """One weight, from its codes to BF16 in ``sink``."""
     if not tensor.numel():
@@ -324,7 +333,7 @@ def convert_tensor(
             written.copy_(out)
         row += len(codes)
         sink.write(memory)
-        said(len(memory))
+        report(len(memory))
 
 
 def sync_folder(folder: Path) -> None:
@@ -344,7 +353,7 @@ def run(job: dict[str, Any]) -> str:
     shards: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     for shard in job["shards"]:
         shards.put(shard)
-    progress = Progress(job["progress"], sum(shard["size"] for shard in job["shards"]))
+    progress = Progress(job["progress"], sum(shard["size"] for shard in job["shards"]), len(job["shards"]))
     errors: list[str] = []
 
     def work() -> None:
@@ -355,6 +364,7 @@ def run(job: dict[str, Any]) -> str:
                 return
             try:
                 convert_shard(shard, job, device, progress.add)
+                progress.file_done()
             except Exception as error:
                 errors.append(f"{shard['path']}: {type(error).__name__}: {error}")
 
@@ -369,7 +379,14 @@ def run(job: dict[str, Any]) -> str:
     return errors[0] if errors else ""
 
 
+def main() -> str:
+    """The error in words; empty when there was none."""
+    try:
+        load_libraries()
+    except ImportError as error:
+        return f"{sys.executable}: {error}; model_convert_python names an interpreter that has it"
+    return run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+
+
 if __name__ == "__main__":
-    if MISSING:
-        raise SystemExit(f"{sys.executable}: {MISSING}; model_convert_python names an interpreter that has it")
-    raise SystemExit(run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) or None)
+    raise SystemExit(main() or None)

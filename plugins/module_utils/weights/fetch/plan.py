@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fetch is asked to do, and how it is started on a node. Pure; private to this collection."""
+"""The request of a fetch, and the unit that serves it on a node. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 
 RUN = "/run/fullrank"
 """Where the program, its request and its progress lie while a fetch runs; gone with a reboot, as the unit is."""
 REQUEST = ".fullrank/request.json"
-"""What was asked for, kept beside the manifest: a run that asks for the same needs nothing from the hub."""
+"""The request, kept beside the manifest: a run with the same request needs nothing from the hub."""
 ARRIVED = ".fullrank/partial/controller"
 """Where files that the controller sends wait to be verified."""
 SPARE_BYTES = 64 << 20
@@ -30,13 +31,13 @@ ENVIRONMENT = (
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",
 )
-"""What the clients take from the environment: the way out, and whom to trust. Proxies also in capitals."""
-ASKED = ("hub", "repo", "revision", "include", "exclude")
+"""What the clients take from the environment: proxies and trusted certificates. Proxies also in capitals."""
+DECIDING = ("hub", "repo", "revision", "include", "exclude")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Entry(NamedTuple):
-    """A file as a source lists it. ``sha256`` or ``git_sha1`` (of the blob, as git names it) is empty where it is not told."""
+    """A file as a source lists it. ``sha256`` or ``git_sha1`` (of the blob, as git names it) is empty where none is listed."""
 
     path: str
     size: int
@@ -55,15 +56,15 @@ def chosen(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     return wanted and not any(fnmatch.fnmatchcase(path, one) for one in exclude)
 
 
-def asked(request: Mapping[str, Any]) -> dict[str, Any]:
+def deciding(request: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a request that decides which bytes result."""
-    return {name: request[name] for name in ASKED}
+    return {name: request[name] for name in DECIDING}
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
-    """The part of the environment that the fetch gets: a transient unit begins with none."""
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The part of the task's environment that the fetch gets: a transient unit begins with none."""
     names = {*ENVIRONMENT, *(name.upper() for name in ENVIRONMENT)}
-    return {name: value for name, value in given.items() if name in names}
+    return {name: value for name, value in variables.items() if name in names}
 
 
 def lacking_space(path: str, needed: int, free: int) -> str:
@@ -74,7 +75,7 @@ def lacking_space(path: str, needed: int, free: int) -> str:
 
 
 def key(path: str) -> str:
-    """Names the fetch into the folder ``path``: its last part for people, a hash against others of that name."""
+    """Names the fetch into the folder ``path``: its last part for people, and a hash, for other folders may end with it."""
     word = re.sub(r"[^A-Za-z0-9_.-]", "-", path.rstrip("/").rpartition("/")[2])
     return f"{word}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
@@ -94,34 +95,35 @@ def run_folder(path: str) -> str:
     return f"{RUN}/fetch-{key(path)}"
 
 
-def start_command(path: str, python: str, module: str) -> list[str]:
-    """The fetch as a transient unit, which goes on when the controller or the connection is gone (systemd-run(1)).
+def unit(path: str, python: str, module: str, reads: Sequence[str], seconds: int) -> transient.Unit:
+    """The fetch as a transient unit, which goes on when the controller or the connection is gone.
 
-    Only the name of the request's folder is on the command line. HOME is that folder, so that a client that wants to keep
-    a login keeps it there. The model's files are made readable for the user that the engine runs as.
+    It runs a third-party client against the internet, as root, for the model's folder may belong to anybody: it can write to that
+    folder and to its own below /run, and has no other privilege of root. Only the name of the request's folder is on the command
+    line. HOME is that folder, so that a client that wants to keep a login keeps it there. The model's files are made readable for
+    the user that the engine runs as.
+
+    reads: what it needs outside of the system's folders. seconds: after which systemd ends it.
     """
     folder = run_folder(path)
-    environment = {
-        "HOME": folder,
-        "PYTHONPATH": f"{folder}/lib",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-    }
-    return [
-        "systemd-run",
-        f"--unit={unit_name(path)}",
-        f"--description=fullrank: weights into {path}",
-        "--collect",
-        "--quiet",
-        "--service-type=exec",
-        "--property=UMask=0022",
-        "--property=Nice=5",
-        *(f"--setenv={name}={value}" for name, value in environment.items()),
-        "--",
-        python,
-        "-m",
-        module,
-        folder,
-    ]
+    return transient.Unit(
+        name=unit_name(path),
+        description=f"fullrank: weights into {path}",
+        command=[python, "-m", module, folder],
+        environment={
+            "HOME": folder,
+            "PYTHONPATH": f"{folder}/lib",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+        },
+        sandbox=transient.Sandbox(
+            writes=[path, folder],
+            reads=[python, *reads],
+            capabilities=transient.FILES_OF_OTHERS,
+            families=transient.INTERNET,
+        ),
+        properties=["Nice=5", "TasksMax=infinity"],
+        seconds=seconds,
+    )

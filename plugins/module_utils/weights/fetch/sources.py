@@ -30,7 +30,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Refused(Exception):
-    """Trying again would not help; the text says why."""
+    """Trying again would not help; the text is the reason."""
 
 
 class Source:
@@ -148,7 +148,7 @@ class ModelScope(Source):
         return revision, [Entry(one.path, one.size, one.sha256 or "", "") for one in files if one.type != "tree"]
 
     def _commit(self, revision: str) -> str:
-        """The commit of a branch or tag, only to say it; empty when the hub does not tell (a private model)."""
+        """The commit of a branch or tag, for the message; empty when the hub does not answer (a private model)."""
         query = urllib.parse.urlencode({"Ref": revision, "PageNumber": 1, "PageSize": 1})
         url = f"{self._endpoint()}/api/v1/models/{self.repo}/commits?{query}"
         try:
@@ -202,8 +202,8 @@ class GitLfs(Source):
     def listing(self) -> tuple[str, list[Entry]]:
         revision = self.request["revision"]
         if not is_commit(revision):
-            told = self._git("ls-remote", self.repo, revision or "HEAD", folder=Path("/")).decode().split()
-            self._pinned(told[0] if told else "")
+            found = self._git("ls-remote", self.repo, revision or "HEAD", folder=Path("/")).decode().split()
+            self._pinned(found[0] if found else "")
         if not (self.clone / "HEAD").exists():
             self.clone.mkdir(parents=True, exist_ok=True)
             self._git("init", "--bare", "--quiet", ".", folder=self.clone)

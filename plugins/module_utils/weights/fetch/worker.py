@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program that fetches: ``python -m ...fetch_worker FOLDER``, FOLDER holding ``request.json`` and, for a moment, ``token``.
+"""The program that fetches: ``python -m ...fetch.worker FOLDER``, FOLDER holding ``request.json`` and, for a moment, ``token``.
 
 Lists, checks the space, fetches what is missing, verifies each file before it gets its name, writes the manifest and ``READY``.
-It tells how far it is in ``FOLDER/progress.json``. Private to this collection.
+Its progress is in ``FOLDER/progress.json``. Private to this collection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,14 +34,13 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.sou
     usable,
 )
 
-RATE_WINDOW_S = 20
 # rounds in which not one byte came, before the fetch is given up; the waits between them double from FIRST_WAIT_S
 STALLED_ROUNDS = 6
 FIRST_WAIT_S = 1.0
 REFUSING_STATUS = (401, 403, 404)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """A line in the journal."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -63,7 +61,6 @@ class Progress:
         }
         self.parts: Path | None = None
         self.in_place = 0
-        self._seen: deque[tuple[float, int]] = deque()
         self._lock = threading.Lock()
         self._stop = threading.Event()
 
@@ -82,14 +79,7 @@ class Progress:
 
     def write(self) -> None:
         with self._lock:
-            now = time.monotonic()
-            done = min(self.arrived(), self.state["total"])
-            self._seen.append((now, done))
-            while now - self._seen[0][0] > RATE_WINDOW_S and len(self._seen) > 2:
-                self._seen.popleft()
-            seconds = now - self._seen[0][0]
-            rate = (done - self._seen[0][1]) / seconds if seconds else 0.0
-            self.state |= {"bytes": done, "rate": max(rate, 0.0), "at": time.time()}
+            self.state |= {"bytes": min(self.arrived(), self.state["total"]), "at": time.time()}
             work = self.file.with_suffix(".new")
             work.write_text(json.dumps(self.state))
             work.replace(self.file)
@@ -228,16 +218,14 @@ class Fetch:
             except Exception as raised:
                 give_up(raised)
                 error = raised
-                say(f"{type(raised).__name__}: {raised}")
+                log(f"{type(raised).__name__}: {raised}")
             if all(one.path in self.sums for one in rest):
                 return
             now = self.progress.arrived()
             stalled = 0 if now > before else stalled + 1
             before = max(now, before)
             if stalled >= STALLED_ROUNDS:
-                raise Refused(
-                    f"nothing arrived in {STALLED_ROUNDS} tries; the last one: {error or 'no error was told'}"
-                )
+                raise Refused(f"nothing arrived in {STALLED_ROUNDS} tries; the last one: {error or 'without an error'}")
             self.progress.state["error"] = str(error or "")
             time.sleep(FIRST_WAIT_S * 2**stalled)
 
@@ -257,7 +245,7 @@ class Fetch:
                 self.wrong[entry.path] = self.wrong.get(entry.path, 0) + 1
             if self.wrong[entry.path] > 1:
                 raise Refused(
-                    f"{entry.path} arrived twice with a content that is not what the source says (sha256 {sha256}, "
+                    f"{entry.path} arrived twice with a content that is not what the source lists (sha256 {sha256}, "
                     f"should be {entry.sha256 or 'git ' + entry.git_sha1})"
                 )
             raise OSError(f"{entry.path} arrived damaged (sha256 {sha256}); once more")
@@ -269,7 +257,7 @@ class Fetch:
         files = [{"path": one.path, "size": one.size, "sha256": self.sums[one.path]} for one in entries]
         source = {"hub": self.request["hub"], "repo": self.request["repo"], "revision": commit}
         weights_folder.write_manifest(self.root, manifest.build(source, files))
-        weights_folder.write(self.root, plan.REQUEST, json.dumps(plan.asked(self.request)).encode())
+        weights_folder.write(self.root, plan.REQUEST, json.dumps(plan.deciding(self.request)).encode())
         weights_folder.mark_ready(self.root)
         shutil.rmtree(self.root / manifest.PARTIAL)
 
@@ -284,7 +272,7 @@ def give_up(error: BaseException) -> None:
 
 
 def take(folder: Path, name: str) -> str:
-    """What a file says, which from now on is nowhere but in this process; empty without one."""
+    """The content of a file, which from now on is nowhere but in this process; empty without one."""
     file = folder / name
     if not file.exists():
         return ""
@@ -309,7 +297,7 @@ def main() -> int:
         except Refused as refused:
             error = refused
         text = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
-        say(text)
+        log(text)
         progress.end("failed", text)
         return 1
     progress.end("done")

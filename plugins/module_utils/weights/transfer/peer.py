@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One node of a chain in which a model's files travel: it takes slices from the node before it and gives them to those after.
 
-A program of its own, run on every node at once for the time of one transfer; ``python3 -m ...weights_peer CONFIG``, where
-CONFIG is a JSON file of mode 0600 (see ``Config``). docs/weights-distribute.md tells how the nodes play together.
+A program of its own, run on every node at once for the time of one transfer; ``python3 -m ...transfer.peer CONFIG``, where
+CONFIG is a JSON file of mode 0600 (see ``Config``). docs/weights-distribute.md describes how the nodes work together.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.rsync import Copier
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.server import Server
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.slices import (
+    CHECKING,
     COMPLETE,
     FAILED,
     RECEIVING,
@@ -31,7 +32,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.
     Shelf,
     Stop,
     Upstream,
-    say,
+    log,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.target import Folder
 
@@ -40,7 +41,7 @@ REPORT_S = 1
 
 @dataclass(frozen=True)
 class Config:
-    """What one node is told about the transfer."""
+    """A node's part in the transfer."""
 
     root: str
     """The model's folder."""
@@ -54,15 +55,15 @@ class Config:
     port: int
     token: str
     peers: list[str]
-    """Addresses that get an answer."""
+    """Addresses that are answered."""
     upstreams: list[dict[str, Any]]
     """name, address, port of the nodes to take from, the wanted one first; none for a node that has everything."""
     stall_s: float
     """Seconds without anything new after which this node gives up."""
     linger_s: float
-    """Seconds without a question after which a complete node leaves."""
+    """Seconds without a request after which a complete node leaves."""
     progress: str
-    """The file that tells how far we are."""
+    """The file that the progress is written to."""
     rsh: str
     """How the other nodes are reached where nothing but ssh may pass; empty where this node listens and connects by itself."""
 
@@ -81,7 +82,7 @@ class Node:
         self.folder = Folder(root, config.manifest, self.shelf, self.progress, origin)
 
     def run(self) -> int:
-        """Take part until nobody needs this node any more; the exit status."""
+        """Take part until no node needs this one any more; the exit status."""
         given, progress = self.config, self.progress
         try:
             if given.rsh:
@@ -93,12 +94,12 @@ class Node:
             with server.answering():
                 # not before it listens: what is reported first is that it takes part
                 self._take_part()
-                server.asked = time.monotonic()
-                while time.monotonic() - server.asked < given.linger_s:
+                server.last_request = time.monotonic()
+                while time.monotonic() - server.last_request < given.linger_s:
                     time.sleep(min(1.0, given.linger_s))
         except (Stop, OSError) as error:
             progress.state, progress.message = FAILED, str(error)
-            say(progress.message)
+            log(progress.message)
             self.report()
             return 1
         return 0
@@ -120,9 +121,13 @@ class Node:
         self.progress.count()
         given = self.config
         if given.rsh:
-            told = given.progress  # the same path on all nodes
             Copier(
-                self.folder, self.route, rsh=given.rsh, told=told, streams=given.streams, stall_s=given.stall_s
+                self.folder,
+                self.route,
+                rsh=given.rsh,
+                progress_file=given.progress,  # the same path on all nodes
+                streams=given.streams,
+                stall_s=given.stall_s,
             ).run()
         else:
             Receiver(self.folder, self.route, token=given.token, streams=given.streams, stall_s=given.stall_s).run()
@@ -131,12 +136,14 @@ class Node:
     def report(self) -> None:
         """Write the progress file once, in one step."""
         progress, current = self.progress, self.route.current()
-        told = {
-            "state": progress.state,
-            "message": progress.message,
-            "bytes": self.shelf.bytes,
+        checking = progress.state == CHECKING
+        state = {
+            "phase": progress.state,
+            "error": progress.message,
+            "bytes": progress.checked if checking else self.shelf.bytes,
             "total": self.shelf.total,
-            "checked": progress.checked,
+            "files_done": sum(file.placed for file in self.shelf.files),
+            "files": len(self.shelf.files),
             "received": progress.received,
             "source": current.name if current and progress.state == RECEIVING else "",
             "seconds": round(time.monotonic() - progress.began, 2),
@@ -148,7 +155,7 @@ class Node:
         target = Path(self.config.progress)
         work = target.with_name(f"{target.name}.new")
         with self.reporting:
-            work.write_text(json.dumps(told))
+            work.write_text(json.dumps(state))
             work.replace(target)
 
     def _report_on(self) -> None:

@@ -30,7 +30,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.
     Stop,
     Upstream,
     judge,
-    say,
+    log,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.target import (
     CHUNK_BYTES,
@@ -44,7 +44,7 @@ SCOUT_S = 2
 # A node that seems slow is compared with the one before it, for this long.
 PROBE_S = 1.0
 PROBE_AFTER_S = 10.0
-# damaged slices: in a row from one node, before another one is asked; and of one slice, before we give up
+# damaged slices: in a row from one node, before another one is tried; and of one slice, before we give up
 MOST_DAMAGED = 3
 MOST_DAMAGED_OF_ONE = 6
 
@@ -61,14 +61,14 @@ class Left(Exception):
     """The node a slice is coming from is no longer the one we want it from."""
 
 
-class Line:
+class Connection:
     """One connection to one node, made when needed."""
 
     def __init__(self, upstream: Upstream, token: str) -> None:
         self.upstream, self.token = upstream, token
         self.connection: http.client.HTTPConnection | None = None
 
-    def ask(self, method: str, path: str) -> http.client.HTTPResponse:
+    def request(self, method: str, path: str) -> http.client.HTTPResponse:
         """The answer to a request; ``NotYet`` for a slice that is not there, OSError for everything else that is not it."""
         response = self._send(method, f"/{self.token}/{path}")
         if response.status == 503:
@@ -80,9 +80,9 @@ class Line:
         return response
 
     def status(self) -> dict[str, Any]:
-        """What a node says of itself; nothing when it cannot be asked."""
+        """The state of a node; empty when it does not answer."""
         try:
-            return dict(json.loads(self.ask("GET", "status").read()))
+            return dict(json.loads(self.request("GET", "status").read()))
         except (OSError, http.client.HTTPException, NotYet, ValueError):
             self.close()
             return {}
@@ -93,7 +93,7 @@ class Line:
                 self.connection.request(method, path)
                 return self.connection.getresponse()
             except (ConnectionError, http.client.HTTPException):
-                self.close()  # it may have been closed while we had nothing to ask
+                self.close()  # it may have been closed while there was nothing to request
         self.connection = http.client.HTTPConnection(self.upstream.address, self.upstream.port, timeout=CONNECT_S)
         self.connection.connect()
         self.connection.sock.settimeout(SILENCE_S)
@@ -163,7 +163,7 @@ class Receiver(Bringing):
 
     def _stream(self) -> None:
         """Take one slice after the other, from the node that is the right one at that moment."""
-        lines: dict[Upstream, Line] = {}
+        links: dict[Upstream, Connection] = {}
         buffer = memoryview(bytearray(CHUNK_BYTES))
         while found := self.shelf.next():
             upstream = self.route.current()
@@ -171,35 +171,35 @@ class Receiver(Bringing):
                 self.shelf.put_back(*found)
                 time.sleep(1)
                 continue
-            line = lines.setdefault(upstream, Line(upstream, self.token))
-            self._take(line, *found, buffer)
+            link = links.setdefault(upstream, Connection(upstream, self.token))
+            self._take(link, *found, buffer)
 
-    def _take(self, line: Line, file: File, number: int, buffer: memoryview, probing: bool = False) -> int:
+    def _take(self, link: Connection, file: File, number: int, buffer: memoryview, probing: bool = False) -> int:
         """Bring one slice; the bytes that came. A failure is the other node's, and puts it on hold."""
         try:
-            crc, count = self._fetch(line, file, number, buffer, probing)
+            crc, count = self._fetch(link, file, number, buffer, probing)
         except NotYet:
             self.shelf.put_back(file, number)
             return 0
         except Damaged:
             self.shelf.put_back(file, number)
-            self._note_damage(line.upstream, file, number)
+            self._note_damage(link.upstream, file, number)
             return 0
         except (OSError, http.client.HTTPException, Left) as error:
-            line.close()
+            link.close()
             self.shelf.put_back(file, number)
             if not isinstance(error, Left):
-                self.route.leave(line.upstream, str(error) or type(error).__name__)
+                self.route.leave(link.upstream, str(error) or type(error).__name__)
             return 0
         except BaseException:
             self.shelf.put_back(file, number)
             raise
-        self.damaged_by[line.upstream] = 0
+        self.damaged_by[link.upstream] = 0
         self.shelf.add(file, number, crc)
         return count
 
     def _note_damage(self, upstream: Upstream, file: File, number: int) -> None:
-        say(f"slice {number} of {file.path} arrived damaged from {upstream.name}: once more")
+        log(f"slice {number} of {file.path} arrived damaged from {upstream.name}: once more")
         self.damaged_of[file.number, number] += 1
         self.damaged_by[upstream] += 1
         if self.damaged_of[file.number, number] == MOST_DAMAGED_OF_ONE:
@@ -208,19 +208,19 @@ class Receiver(Bringing):
             self.damaged_by[upstream] = 0
             self.route.leave(upstream, "what it sends arrives damaged")
 
-    def _fetch(self, line: Line, file: File, number: int, buffer: memoryview, probing: bool) -> tuple[int, int]:
+    def _fetch(self, link: Connection, file: File, number: int, buffer: memoryview, probing: bool) -> tuple[int, int]:
         """The CRC-32 of a slice that is on disk now, and how many bytes of it came."""
         path = f"{file.number}/{number}"
         offset, length = file.span(number)
         if file.inherited:
-            response = line.ask("HEAD", path)
+            response = link.request("HEAD", path)
             response.read()
             crc = int(response.headers[CRC_HEADER], 16)
             same = crc_on_disk(file, number) == crc
             self.progress.count(checked=length)
             if same:
                 return crc, 0
-        response = line.ask("GET", path)
+        response = link.request("GET", path)
         expected, actual = int(response.headers[CRC_HEADER], 16), 0
         if response.length != length:
             raise OSError(f"it sends {response.length} bytes of {file.path} where {length} are expected")
@@ -235,7 +235,7 @@ class Receiver(Bringing):
                 self.folder.write(file, descriptor, buffer[:count], offset)
                 offset, left = offset + count, left - count
                 self.progress.count(received=count)
-                if not probing and self.route.on_hold(line.upstream):
+                if not probing and self.route.on_hold(link.upstream):
                     raise Left
         finally:
             os.close(descriptor)
@@ -247,7 +247,7 @@ class Receiver(Bringing):
 
     def _scout(self) -> None:
         """Keep the nodes before us awake, and see whether the next but one would be faster than the next."""
-        lines = {one: Line(one, self.token) for one in self.route.upstreams}
+        links = {one: Connection(one, self.token) for one in self.route.upstreams}
         buffer = memoryview(bytearray(CHUNK_BYTES))
         wait, again = PROBE_AFTER_S, time.monotonic() + PROBE_AFTER_S
         seen, seen_at = self.progress.received, time.monotonic()
@@ -258,44 +258,44 @@ class Receiver(Bringing):
             current = self.route.current()
             if current is None:
                 continue
-            known = lines[current].status()
+            known = links[current].status()
             # who has everything must stay until we have it
             last = self.route.upstreams[-1]
             if last is not current:
-                lines[last].status()
+                links[last].status()
             if known.get("state") == CHECKING:
                 self.progress.count()
                 continue
             other = self.route.before(current)
             if other is None:
                 continue
-            ahead = lines[other].status().get("slices", 0) - self.shelf.slices
+            ahead = links[other].status().get("slices", 0) - self.shelf.slices
             verdict = judge(ahead, self.progress.quiet_s)
             if verdict == LEAVE:
                 self.route.leave(current, f"it has nothing new, and {other.name} has")
             elif verdict == COMPARE and now >= again:
-                slow = self._is_slow(current, rate, lines[other], buffer)
+                slow = self._is_slow(current, rate, links[other], buffer)
                 wait = PROBE_AFTER_S if slow else 2 * wait
                 again = time.monotonic() + wait
 
-    def _is_slow(self, current: Upstream, rate: float, other: Line, buffer: memoryview) -> bool:
+    def _is_slow(self, current: Upstream, rate: float, other: Connection, buffer: memoryview) -> bool:
         """Leave the node that gives ``rate`` bytes per second when another would give much more to each stream."""
         probed, each = self._probe(other, buffer), rate / self.streams
         name = other.upstream.name
-        say(f"{name} would give {human.rate(probed)}, {current.name} gives {human.rate(each)} to each stream")
+        log(f"{name} would give {human.rate(probed)}, {current.name} gives {human.rate(each)} to each stream")
         if probed <= FASTER * each:
             return False
         self.route.leave(current, f"it is slow: {human.rate(rate)}", MOST_HOLD_S)
         return True
 
-    def _probe(self, line: Line, buffer: memoryview) -> float:
+    def _probe(self, link: Connection, buffer: memoryview) -> float:
         """Bytes per second of one stream from another node; what comes is kept."""
         started, count = time.monotonic(), 0
         while time.monotonic() - started < PROBE_S:
             found = self.shelf.next(wait=False)
             if found is None:
                 break
-            came = self._take(line, *found, buffer, probing=True)
+            came = self._take(link, *found, buffer, probing=True)
             if not came:
                 break
             count += came

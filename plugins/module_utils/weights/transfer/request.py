@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a node's part in a transfer of weights is asked for, called and started. Pure; private to this collection."""
+"""The options of a transfer of weights, and the unit of a node's part. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+
 RUN = "/run/fullrank"
 PACKAGE = "fullrank_transfer"
 PROGRAM = f"{PACKAGE}.weights.transfer.peer"
 
-STATES = ("inspected", "started", "awaited", "stopped")
 OPTIONS: dict[str, dict[str, Any]] = {
-    "state": {"type": "str", "choices": list(STATES), "required": True},
+    "state": {"type": "str", "choices": ["started", "present", "stopped"], "required": True},
     "path": {"type": "path", "required": True},
-    "address": {"type": "str", "default": ""},
-    "interface": {"type": "str", "default": ""},
-    "port": {"type": "int", "default": 0},
     "deployment": {"type": "str", "default": ""},
     "method": {"type": "str", "choices": ["chain", "rsync", "shared"], "default": "chain"},
     "rsh": {"type": "str", "default": "ssh -o BatchMode=yes -o ConnectTimeout=5"},
@@ -30,14 +28,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "linger": {"type": "int", "default": 600},
     "timeout": {"type": "int", "default": 86400},
 }
-"""What a task may say; the module's documentation says what it means."""
-OPTIONS_ON_THE_NODE: dict[str, dict[str, Any]] = {
-    **OPTIONS,
-    # what the action asks again and again, and what it decided
-    "state": {"type": "str", "choices": [*STATES, "running"], "required": True},
-    "part": {"type": "dict"},
-    "token": {"type": "str", "no_log": True},
-}
+"""The options of a task; the module's documentation describes them."""
+PRIVATE_OPTIONS: dict[str, dict[str, Any]] = {"part": {"type": "dict"}, "token": {"type": "str", "no_log": True}}
+"""What the action decided, for the module on the node."""
+
+
+def part_folder(root: str) -> str:
+    """Program and configuration of the node's part; gone when it ends."""
+    return f"{RUN}/{transfer_id(root)}"
+
+
+def progress_folder(root: str) -> str:
+    """Where the node's part writes its progress; stays until the part is stopped."""
+    return f"{part_folder(root)}.progress"
+
+
+def progress_file(root: str) -> str:
+    """The same path on all nodes."""
+    return f"{progress_folder(root)}/progress.json"
 
 
 def transfer_id(root: str) -> str:
@@ -45,55 +53,25 @@ def transfer_id(root: str) -> str:
     return f"fullrank-weights-{hashlib.sha256(root.encode()).hexdigest()[:12]}"
 
 
-def transient_unit(unit: str, folder: str, root: str, python: str, seconds: int) -> list[str]:
-    """The command that starts the program below ``folder`` as a unit which ends by itself, whatever becomes of us.
+def unit(root: str, part: Mapping[str, Any], python: str) -> transient.Unit:
+    """The node's part in the transfer into ``root``, as a unit that ends by itself, whatever becomes of the controller.
 
-    It may write below the model's folder and its own only. What holds the token goes when it ends, however it ends.
+    What holds the token goes when the unit ends, however it ends. part: timeout (s), port, rsh, and what ``peer.Config`` adds.
     """
-    properties = [
-        f"RuntimeMaxSec={seconds}",
-        "TimeoutStopSec=5",
-        "KillMode=control-group",
-        "LimitNOFILE=65536",
-        "UMask=0022",
-        "NoNewPrivileges=yes",
-        "PrivateTmp=yes",
-        "ProtectSystem=strict",
-        f"ReadWritePaths={RUN} {root}",
-        # systemd itself removes it, which a command after the end would not do when the whole unit is killed
-        f"RuntimeDirectory={folder.removeprefix('/run/')}",
-        "RuntimeDirectoryMode=0700",
-    ]
-    return [
-        "systemd-run",
-        f"--unit={unit}",
-        "--description=fullrank weights transfer",
-        "--collect",
-        "--quiet",
-        "--service-type=exec",
-        *(f"--property={one}" for one in properties),
-        f"--setenv=PYTHONPATH={folder}",
-        "--",
-        python,
-        "-m",
-        PROGRAM,
-        f"{folder}/config.json",
-    ]
-
-
-def outlook(progress: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
-    """One line for people: percent, rate and time left; ``before`` is an earlier progress, for the rate."""
-    total = progress["total"] or 1
-    if progress["state"] == "checking":
-        return f"checking what is here already, {gigabytes(progress['checked'])}"
-    text = f"{100 * progress['bytes'] / total:3.0f} % of {gigabytes(progress['total'])}"
-    seconds = progress["at"] - before["at"] if before else progress["seconds"]
-    rate = (progress["bytes"] - (before["bytes"] if before else 0)) / seconds if seconds > 0 else 0
-    if rate > 0:
-        left = int((progress["total"] - progress["bytes"]) / rate)
-        text += f", {rate / 1e6:.1f} MB/s, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-    return text + (f", from {progress['source']}" if progress["source"] else "")
-
-
-def gigabytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB"
+    name, folder = transfer_id(root), part_folder(root)
+    return transient.Unit(
+        name=f"{name}.service",
+        description=f"fullrank: weights between nodes, {root}",
+        command=[python, "-m", PROGRAM, f"{folder}/config.json"],
+        environment={"PYTHONPATH": folder},
+        sandbox=transient.Sandbox(
+            writes=[root, progress_folder(root)],
+            # rsync logs in with the keys of root
+            reads=[python, *(["/root"] if part["rsh"] else [])],
+            capabilities=[*transient.FILES_OF_OTHERS, *(["CAP_NET_BIND_SERVICE"] if 0 < part["port"] < 1024 else [])],
+            families=transient.INTERNET,
+        ),
+        properties=["LimitNOFILE=65536", "TasksMax=infinity"],
+        seconds=part["timeout"],
+        runtime_directory=folder,
+    )

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a node of a transfer gets what it lacks where nothing but ssh may pass: file by file, by rsync from the node before it.
 
-Nobody listens: what a node has put into its place is there for the one behind it. A node that has nothing for us, and to which
+No node listens: what a node has put into its place is there for the one behind it. A node that has nothing for us, and to which
 nothing comes either, is left out for a while. Private to this collection.
 """
 
@@ -30,7 +30,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.
 
 LOOK_S = 0.5
 AGAIN_S = 2.0
-# A node that has not got a file is waited for as long as it takes part itself, and left when it says nothing new for this long.
+# A node that has not got a file is waited for while it takes part itself, and left when its progress is not new for this long.
 SILENT_S = 15.0
 LEFT_S = 60.0
 # Something came to it, or to the node that it waits for, within so many seconds: the wait is no standstill.
@@ -47,11 +47,13 @@ def rsync(rsh: str, address: str, path: str, options: Sequence[str], target: str
 class Copier(Bringing):
     """Brings what is missing, as many files at a time as there are streams."""
 
-    def __init__(self, folder: Folder, route: Route, *, rsh: str, told: str, streams: int, stall_s: float) -> None:
-        """``told``: the file in which each node says how far it is."""
+    def __init__(
+        self, folder: Folder, route: Route, *, rsh: str, progress_file: str, streams: int, stall_s: float
+    ) -> None:
+        """``progress_file``: where each node writes its progress."""
         super().__init__(folder, route, stall_s)
-        self.rsh, self.told, self.streams = rsh, told, streams
-        self.heard: dict[Upstream, tuple[float, float]] = {}
+        self.rsh, self.progress_file, self.streams = rsh, progress_file, streams
+        self.reported: dict[Upstream, tuple[float, float]] = {}
         """When a node that is waited for reported last, by its clock, and when we saw that first."""
 
     def work(self) -> list[Callable[[], None]]:
@@ -88,21 +90,21 @@ class Copier(Bringing):
 
     def _not_yet(self, upstream: Upstream) -> None:
         """It has not got the file itself: wait, as long as it goes on."""
-        told, now = self._progress_of(upstream), time.monotonic()
-        takes_part = told.get("state") in (CHECKING, RECEIVING)
-        before, since = self.heard.setdefault(upstream, (0.0, now))
-        if takes_part and told["at"] != before:
-            self.heard[upstream] = (told["at"], now)
-            if told["quiet_s"] < LIVES_S:
+        other, now = self._progress_of(upstream), time.monotonic()
+        takes_part = other.get("phase") in (CHECKING, RECEIVING)
+        before, since = self.reported.setdefault(upstream, (0.0, now))
+        if takes_part and other["at"] != before:
+            self.reported[upstream] = (other["at"], now)
+            if other["quiet_s"] < LIVES_S:
                 self.progress.count()
         elif now - since > SILENT_S:
-            del self.heard[upstream]
+            del self.reported[upstream]
             self.route.leave(upstream, "it has not got what is missing here, and does not go on", LEFT_S)
         time.sleep(AGAIN_S)
 
     def _progress_of(self, upstream: Upstream) -> dict[str, Any]:
-        """What the part of the other node says of itself; nothing when it has none."""
-        code, output, _unused = self._call([*shlex.split(self.rsh), upstream.address, "cat", self.told])
+        """The progress of the other node; empty when it takes no part."""
+        code, output, _unused = self._call([*shlex.split(self.rsh), upstream.address, "cat", self.progress_file])
         return dict(json.loads(output)) if not code else {}
 
     def _call(self, words: list[str], file: File | None = None) -> tuple[int, str, str]:

@@ -58,25 +58,25 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         token, _unused, what = unquote(self.path).lstrip("/").partition("/")
         if not hmac.compare_digest(token.encode(), server.token.encode()):
-            self._say(404, b"")
+            self._reply(404, b"")
             return
-        server.asked = time.monotonic()
+        server.last_request = time.monotonic()
         if what == "status":
-            self._say(200, json.dumps({"state": server.progress.state, "slices": server.shelf.slices}).encode())
+            self._reply(200, json.dumps({"state": server.progress.state, "slices": server.shelf.slices}).encode())
             return
         found = server.shelf.find(what)
         if found is None:
-            self._say(404, b"")
+            self._reply(404, b"")
             return
         if not server.shelf.wait_for(*found, NOT_YET_S):
-            self._say(503, b"")
+            self._reply(503, b"")
             return
         try:
             self._send_slice(*found, with_body)
         except OSError:
             self.close_connection = True  # the other one left, or our disk failed: it finds out by the missing bytes
 
-    def _say(self, status: int, body: bytes) -> None:
+    def _reply(self, status: int, body: bytes) -> None:
         self.send_response_only(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -105,8 +105,8 @@ class Server(ThreadingHTTPServer):
         self, shelf: Shelf, progress: Progress, *, address: str, port: int, peers: Collection[str], token: str
     ) -> None:
         self.peers, self.token, self.shelf, self.progress = peers, token, shelf, progress
-        self.asked = time.monotonic()
-        """When one of the others last asked for something."""
+        self.last_request = time.monotonic()
+        """When a node last requested something."""
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
             super().__init__((address, port), Handler)

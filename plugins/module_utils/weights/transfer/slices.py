@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node of a transfer knows: which slices are here, which one is next, and from whom it is taken.
+"""The state of a node in a transfer: which slices are here, which one is next, and from which node it is taken.
 
-No I/O; private to this collection. docs/weights-distribute.md tells how the nodes play together.
+No I/O; private to this collection. docs/weights-distribute.md describes how the nodes work together.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Stop(Exception):
     """This node cannot go on; the text says why."""
 
 
-def say(text: str) -> None:
-    """Into the journal."""
+def log(text: str) -> None:
+    """A line in the journal."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -63,7 +63,7 @@ class File:
 
 @dataclass
 class Shelf:
-    """The files of this node; who waits for a slice waits here."""
+    """The files of this node; threads that wait for a slice wait here."""
 
     files: list[File]
     news: threading.Condition = field(default_factory=threading.Condition)
@@ -94,7 +94,7 @@ class Shelf:
         return None
 
     def next(self, wait: bool = True) -> tuple[File, int] | None:
-        """The first slice that nobody brings yet, in the order of the manifest; None when all files are in their place.
+        """The first slice that no stream brings yet, in the order of the manifest; None when all files are in their place.
 
         Without ``wait`` also None when every slice that is missing is on its way.
         """
@@ -192,7 +192,7 @@ class Upstream:
 
 
 class Route:
-    """From whom slices come: the nearest node of the list that is not on hold."""
+    """The node that slices come from: the nearest node of the list that is not on hold."""
 
     def __init__(self, upstreams: list[Upstream], clock: Callable[[], float] = time.monotonic) -> None:
         self.upstreams, self.clock = upstreams, clock
@@ -218,10 +218,10 @@ class Route:
         with self.lock:
             self.why[upstream] = why
             if self.until[upstream] > now:
-                return  # another stream said so already
+                return  # another stream reported it already
             self.until[upstream] = now + (seconds or self.hold[upstream])
             self.hold[upstream] = min(2 * self.hold[upstream], MOST_HOLD_S)
-        say(f"leaving {upstream.name}: {why}")
+        log(f"leaving {upstream.name}: {why}")
 
     def reasons(self) -> str:
         return "; ".join(f"{one.name}: {why}" for one, why in self.why.items()) or "they have nothing new"

@@ -26,7 +26,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.
     Progress,
     Shelf,
     Stop,
-    say,
+    log,
 )
 
 CHUNK_BYTES = 1 << 20
@@ -64,7 +64,7 @@ def crc_on_disk(file: File, number: int) -> int:
 
 
 def crc_to_send(file: File, number: int) -> int:
-    """The CRC-32 with which a slice travels: as it came; computed where it came from nobody."""
+    """The CRC-32 with which a slice travels: as it came; computed where it did not come over the network."""
     value = file.crcs.get(number)
     if value is None:
         value = file.crcs[number] = crc_on_disk(file, number)
@@ -131,7 +131,7 @@ class Folder:
                 self.place(file)
 
     def next_file(self) -> File | None:
-        """A file that nobody cares for yet; None when there is no such, or no use."""
+        """A file that no thread cares for yet; None when there is none, or no use."""
         with self.turn:
             return None if self.shelf.stopped else next(self.waiting, None)
 
@@ -161,11 +161,11 @@ class Folder:
                 f"{file.path} came {MOST_ATTEMPTS} times with a wrong sha256 although every slice arrived as it was sent: "
                 f"the copy it comes from is damaged, verify that of {self.origin}"
             )
-        say(f"{file.path} has a wrong sha256: once more")
+        log(f"{file.path} has a wrong sha256: once more")
         self.shelf.drop(file)
 
     def finish(self) -> None:
-        """Every file is in its place: say so."""
+        """Every file is in its place: mark the copy ready."""
         shutil.rmtree(self.root / weights_manifest.PARTIAL, ignore_errors=True)
         folder.write_manifest(self.root, self.manifest)
         folder.mark_ready(self.root)

@@ -7,11 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.request import (
-    outlook,
-    transfer_id,
-    transient_unit,
-)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.weights_distribution import (
     LARGEST_SLICE,
     MIB,
@@ -31,7 +26,7 @@ def copy(number: int, ready: bool = False, **given: Any) -> dict[str, Any]:
     return {
         "ready": ready,
         "why_not": "" if ready else "no manifest",
-        "digest": "one" if ready else "",
+        "manifest_sha256": "one" if ready else "",
         "manifest": MANIFEST if ready else None,
         "sizes": {},
         "partial_bytes": 0,
@@ -68,7 +63,7 @@ def test_a_late_node_needs_three_givers_at_most() -> None:
 
 
 def test_the_copy_of_the_source_counts_and_an_old_one_is_replaced() -> None:
-    plan, findings = distribute(PATH, "n2", {"n1": copy(1, True, digest="old"), "n2": copy(2, True)})
+    plan, findings = distribute(PATH, "n2", {"n1": copy(1, True, manifest_sha256="old"), "n2": copy(2, True)})
     assert plan and not findings
     assert plan.parts["n1"].receives and not plan.parts["n2"].receives
 
@@ -100,12 +95,14 @@ def test_without_one_right_copy_nothing_is_guessed() -> None:
     _, findings = distribute(PATH, "n1", {"n1": copy(1), "n2": copy(2)})
     assert codes(findings) == [("no-copy", PATH)]
     assert "n1: no manifest; n2: no manifest" in findings[0]["message"]
-    _, findings = distribute(PATH, "n1", {"n1": copy(1), "n2": copy(2, True), "n3": copy(3, True, digest="two")})
+    _, findings = distribute(
+        PATH, "n1", {"n1": copy(1), "n2": copy(2, True), "n3": copy(3, True, manifest_sha256="two")}
+    )
     assert codes(findings) == [("two-copies", PATH)]
 
 
 def test_a_shared_copy_must_be_seen_by_all() -> None:
-    copies = {"n1": copy(1, True), "n2": copy(2, True), "n3": copy(3), "n4": copy(4, True, digest="two")}
+    copies = {"n1": copy(1, True), "n2": copy(2, True), "n3": copy(3), "n4": copy(4, True, manifest_sha256="two")}
     assert codes(shared(PATH, "n1", copies)) == [("not-shared", f"{PATH} on n3"), ("not-shared", f"{PATH} on n4")]
     del copies["n3"], copies["n4"]
     assert shared(PATH, "n1", copies) == []
@@ -128,18 +125,3 @@ def test_fast_links_get_more_streams_when_all_are_fast() -> None:
         2,
         8,
     ]
-
-
-def test_the_unit_is_the_folders_and_the_token_is_not_on_its_command_line() -> None:
-    assert transfer_id("/srv/a") != transfer_id("/srv/b")
-    command = transient_unit("u", "/run/fullrank/u", "/srv/a", "/usr/bin/python3", 60)
-    assert command[-1] == "/run/fullrank/u/config.json"
-    assert "--property=RuntimeMaxSec=60" in command and "--property=ReadWritePaths=/run/fullrank /srv/a" in command
-
-
-def test_the_outlook_tells_percent_rate_and_time_left() -> None:
-    before = {"state": "receiving", "bytes": 10 * GB, "total": 100 * GB, "at": 50.0, "seconds": 5.0, "source": "n2"}
-    now = {**before, "bytes": 20 * GB, "at": 60.0}
-    assert outlook(now, before) == " 20 % of 100.00 GB, 1000.0 MB/s, 0:01:20 left, from n2"
-    assert outlook({**now, "bytes": 0}, None) == "  0 % of 100.00 GB, from n2"
-    assert outlook({**now, "state": "checking", "checked": 2 * GB}, None) == "checking what is here already, 2.00 GB"

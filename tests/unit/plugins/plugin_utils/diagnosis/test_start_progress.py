@@ -113,22 +113,3 @@ def test_phases_are_in_the_order_in_which_they_come() -> None:
         stages = [start_progress.stage(STEPS, lines[: number + 1]) for number in range(len(lines))]
         places = [PHASES.index(stage.phase) for stage in stages if stage]
         assert places == sorted(places)
-
-
-def test_what_is_said_and_when() -> None:
-    teller = start_progress.Teller(every=5, silence=60)
-    said = [
-        (now, text)
-        for now, phase, text in [
-            (0, "start", "starting"),
-            (1, "start", "starting"),
-            (2, "load", "shard 1/9"),  # a new phase: at once
-            (3, "load", "shard 2/9"),
-            (6, "load", "shard 4/9"),
-            (7, "load", "shard 5/9"),  # a change within a phase: every five seconds
-            (20, "load", "shard 5/9"),
-            (67, "load", "shard 5/9"),  # nothing new for a minute: a sign of life
-        ]
-        if teller.due(now, phase, text)
-    ]
-    assert said == [(0, "starting"), (2, "shard 1/9"), (7, "shard 5/9"), (67, "shard 5/9")]

@@ -16,17 +16,19 @@ from typing import Any
 
 import fp8_model
 import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import shards
-from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import conversion
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import conversion, worker
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert.fp8_checkpoint import (
     CannotConvert,
     Scheme,
 )
 from exact_bf16 import product
-from places import CHECKOUT
+from transient_standin import properties
 
-PROGRAM = (CHECKOUT / "plugins/module_utils/weights/convert/worker.py").read_text()
+PROGRAM = payload.text(worker)
 SCHEME = Scheme("fp8", (128, 128))
 LIMIT_S = 300
 
@@ -241,7 +243,42 @@ def test_a_source_that_cannot_be_read(source: Path, damage: str) -> None:
         conversion.look(source, SCHEME)
 
 
-def test_progress_in_words() -> None:
-    state: dict[str, Any] = {"done": 25 * 10**9, "total": 100 * 10**9, "began": 0.0, "now": 100.0}
-    assert conversion.progress_line(state) == "25 % of 93.1 GiB, 250 MB/s, 0:05:00 left"
-    assert conversion.progress_line({**state, "done": 0}) == "0 % of 93.1 GiB"
+OPTIONS: dict[str, Any] = {"python": "/opt/v/bin/python", "rank": 0, "device": "auto", "timeout": 60}
+
+
+def test_the_unit_writes_to_the_target_and_has_no_network(source: Path, target: Path) -> None:
+    fp8_model.make(source)
+    unit = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS)
+    found = properties(transient.start_command(unit))
+    assert (found["ReadWritePaths"], found["PrivateNetwork"], found["RuntimeMaxSec"]) == (str(target), "yes", "60")
+    assert found["StandardError"] == f"append:{target}/{conversion.WORK}/{conversion.error_name(0)}"
+    assert not {"PrivateDevices", "MemoryDenyWriteExecute"} & set(found)  # GPUs, and PyTorch's compilers
+    only_cpu = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"device": "cpu"})
+    assert properties(transient.start_command(only_cpu))["PrivateDevices"] == "yes"
+
+
+def test_the_container_is_the_sandbox_where_there_is_one(source: Path, target: Path) -> None:
+    fp8_model.make(source)
+    image = conversion.Image("r/e:1", "/usr/bin/docker", ["--memory", "64g"], gpus=True)
+    unit = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"python": "python3"}, image)
+    words = transient.start_command(unit)
+    found = properties(words)
+    assert "ProtectSystem" not in found and "rm --force" in found["ExecStopPost"]
+    command = words[words.index("--") + 1 :]
+    text = " ".join(command)
+    assert command[:2] == ["/usr/bin/docker", "run"] and command[-3:-2] == ["r/e:1"]
+    for part in (
+        *("--network none", "--cap-drop ALL --cap-add DAC_OVERRIDE --cap-add FOWNER", "no-new-privileges"),
+        *(f"--volume {source}:{source}:ro", f"--volume {target}:{target}", "--memory 64g --entrypoint python3"),
+    ):
+        assert part in text
+
+
+def test_the_progress_has_the_shape_of_all_and_the_first_error_counts(tmp_path: Path) -> None:
+    assert (conversion.progress(tmp_path, 0), conversion.error(tmp_path, 0)) == ({}, "")
+    (tmp_path / conversion.error_name(0)).write_text("Traceback\nKilled\n")
+    assert conversion.error(tmp_path, 0) == "Killed"
+    state = {"phase": "failed", "bytes": 1, "total": 2, "files_done": 0, "files": 1, "error": "a.safetensors: wrong"}
+    (tmp_path / conversion.progress_name(0)).write_text(json.dumps(state))
+    assert conversion.progress(tmp_path, 0) == state
+    assert conversion.error(tmp_path, 0) == "a.safetensors: wrong"

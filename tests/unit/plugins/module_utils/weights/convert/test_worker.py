@@ -75,7 +75,7 @@ def convert() -> Iterator[Convert]:
             answer = json.loads(line)
             out = bytes.fromhex(answer["out"])
             assert answer["written"] == hashlib.sha256(out).hexdigest()
-            assert answer["said"] == len(out)
+            assert answer["counted"] == len(out)
             bits = struct.unpack(f"<{len(out) // 2}H", out)
             return [NAN if one & 0x7F80 == 0x7F80 and one & 0x7F else one for one in bits]
 

@@ -1,0 +1,147 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Transient units: work on a node that outlives the connection, in a sandbox, and leaves nothing behind.
+
+Pure but for the functions that take ``run``; private to this collection. Sources: systemd-run(1), systemd.exec(5),
+systemd.resource-control(5). All options exist since systemd 248.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
+
+FILES_OF_OTHERS = ("CAP_DAC_OVERRIDE", "CAP_FOWNER")
+"""Capabilities to write into folders that belong to other users, and to set the mode of files there."""
+INTERNET = ("AF_INET", "AF_INET6", "AF_NETLINK")
+"""Address families of who resolves names and connects; netlink lists the addresses of this machine."""
+_HOMES = ("/home", "/root", "/run/user")
+_SANDBOX = (
+    "NoNewPrivileges=yes",
+    "ProtectSystem=strict",
+    "ReadOnlyPaths=/run",
+    "ProtectControlGroups=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "PrivateTmp=yes",
+    "LockPersonality=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallErrorNumber=EPERM",
+)
+# ReadOnlyPaths=: systemd 257 leaves /run writable under ProtectSystem=strict as soon as ProtectControlGroups= is there (seen on
+# Debian 13). ProtectClock= is left out: it adds a DeviceAllow=, after which no GPU can be opened; @system-service has no @clock.
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What the work may do beyond reading files and writing to its private /tmp."""
+
+    writes: Sequence[str] = ()
+    """Folders that exist, with everything below."""
+    reads: Sequence[str] = ()
+    """Further paths that it needs. They and ``writes`` decide whether home directories are hidden or read-only."""
+    capabilities: Sequence[str] = ()
+    families: Sequence[str] = ()
+    """Address families beside AF_UNIX; none: the unit has no network."""
+    devices: bool = False
+    """Whether it sees the devices of the machine, such as GPUs."""
+    generates_code: bool = False
+    """Whether it may make written memory executable, as PyTorch's and CUDA's compilers do."""
+    system_calls: Sequence[str] = ("@system-service",)
+
+    def properties(self) -> list[str]:
+        at_home = any(PurePosixPath(home) in (path, *path.parents) for path in self._paths() for home in _HOMES)
+        found = [
+            *_SANDBOX,
+            f"ProtectHome={'read-only' if at_home else 'yes'}",
+            f"CapabilityBoundingSet={' '.join(self.capabilities)}",
+            f"RestrictAddressFamilies={' '.join(('AF_UNIX', *self.families))}",
+            f"SystemCallFilter={' '.join(self.system_calls)}",
+        ]
+        found += [] if self.families else ["PrivateNetwork=yes"]
+        found += [] if self.devices else ["PrivateDevices=yes"]
+        found += [] if self.generates_code else ["MemoryDenyWriteExecute=yes"]
+        return found + [f"ReadWritePaths={_word(path)}" for path in self.writes]
+
+    def _paths(self) -> list[PurePosixPath]:
+        return [PurePosixPath(path) for path in (*self.writes, *self.reads)]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A transient unit: started by `start_command`, gone when its work has ended."""
+
+    name: str
+    """With ``.service``."""
+    description: str
+    command: Sequence[str]
+    """Everybody on the machine can read it, and the environment: no secrets."""
+    sandbox: Sandbox | None
+    """None for the client of a container runtime only: the container is the sandbox, and the client makes it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    properties: Sequence[str] = ()
+    """Limits and the like, ``Name=value``."""
+    seconds: int = 0
+    """After which systemd ends it; 0 for never."""
+    stop_seconds: int = 5
+    """Between SIGTERM and SIGKILL."""
+    runtime_directory: str = ""
+    """A folder below /run, of mode 0700, that systemd removes when the unit ends, however it ends."""
+    attached: bool = False
+    """Whether the command waits for the end and passes on output and exit status."""
+
+
+def start_command(unit: Unit) -> list[str]:
+    """The words of ``systemd-run`` that start ``unit``."""
+    properties = [f"TimeoutStopSec={unit.stop_seconds}", "KillMode=control-group", "UMask=0022", *unit.properties]
+    if unit.seconds:
+        properties.append(f"RuntimeMaxSec={unit.seconds}")
+    if unit.runtime_directory:
+        properties += [f"RuntimeDirectory={unit.runtime_directory.removeprefix('/run/')}", "RuntimeDirectoryMode=0700"]
+    if unit.sandbox:
+        properties += unit.sandbox.properties()
+    return [
+        "systemd-run",
+        f"--unit={unit.name}",
+        f"--description={unit.description}",
+        "--collect",
+        "--quiet",
+        *(("--wait", "--pipe") if unit.attached else ()),
+        "--service-type=exec",
+        *(f"--property={one}" for one in properties),
+        *(f"--setenv={name}={value}" for name, value in sorted(unit.environment.items())),
+        "--",
+        *unit.command,
+    ]
+
+
+def runs(run: systemd_state.Run, name: str) -> bool:
+    """Whether a transient unit has not ended. Afterwards systemd knows nothing of it (``--collect``)."""
+    return systemd_state.state(run, name)["active"] in ("active", "activating", "deactivating")
+
+
+def last_lines(run: systemd_state.Run, name: str, count: int = 5) -> str:
+    """What the unit wrote to the journal last: why it ended, when it left no other word."""
+    command = ["journalctl", f"--unit={name}", f"--lines={count}", "--output=cat", "--no-pager", "--quiet"]
+    return run(command)[1].strip()
+
+
+def stop(run: systemd_state.Run, name: str) -> None:
+    """End the unit; one that does not run is no error."""
+    run(["systemctl", "stop", name])
+
+
+def _word(path: str) -> str:
+    """A path in a property that takes several: quoted where systemd.syntax(7) would cut it."""
+    if not any(char in path for char in " \t'\"\\"):
+        return path
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
