@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The dashboard of Grafana: what an operator asks at a glance, as a table of panels.
+"""The dashboard of Grafana: the questions of an operator, as a table of panels.
 
     python -m tools.dashboard          writes roles/monitoring/files/dashboard.json
 
@@ -34,7 +34,7 @@ def query(expression: str, legend: str = "", ref: str = "A", instant: bool = Fal
 
 
 def panel(kind: str, title: str, targets: list[dict[str, Any]], unit: str = "short", **more: Any) -> dict[str, Any]:
-    """A panel without its place; ``description`` says what a bad value means."""
+    """A panel without its place; ``description``: what a bad value means."""
     defaults = {"unit": unit, **more.pop("defaults", {})}
     field = {"defaults": defaults, "overrides": more.pop("overrides", [])}
     return {"type": kind, "title": title, "datasource": SOURCE, "targets": targets, "fieldConfig": field, **more}
@@ -110,7 +110,7 @@ ROWS: list[tuple[int, list[tuple[int, dict[str, Any]]]]] = [
                     'count(count by (node, gpu) (ALERTS{alertname=~"Gpu.*", alertstate="firing", gpu!=""})) or vector(0)',
                     "GPUs",
                     steps((None, "green"), (1, "red")),
-                    "GPUs with an XID, memory errors or heat; the table of alerts says which.",
+                    "GPUs with an XID, memory errors or heat; the table of alerts names it.",
                 ),
             ),
             (
@@ -275,7 +275,7 @@ ROWS: list[tuple[int, list[tuple[int, dict[str, Any]]]]] = [
                     "Last XID of each GPU",
                     [(f"DCGM_FI_DEV_XID_ERRORS{{{OF_NODE}}}", "{{node}} {{gpu}}")],
                     "short",
-                    "0 is none. NVIDIA's list of XIDs says what a number means.",
+                    "0 is none. NVIDIA's list of XIDs explains a number.",
                     min=0,
                 ),
             ),

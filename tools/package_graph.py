@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The packages of the utils and what they import of each other: ``python -m tools.package_graph``.
 
-Prints the graph in Mermaid's words and ends with 1 and a line for each fault: an arrow that points upward, a circle between files
-of one package, a package that `ORDER` does not name, a loose file beside the packages.
+Prints the graph in Mermaid's syntax and ends with 1 and a line for each fault: an arrow that points upward, a circle between
+files of one package, a package that `ORDER` does not name, a loose file beside the packages.
 """
 
 from __future__ import annotations
@@ -98,14 +98,14 @@ def _circles(found: Mapping[str, Iterable[str]]) -> list[list[str]]:
 def _circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
     done: set[str] = set()
 
-    def walk(node: str, way: list[str]) -> list[str]:
-        if node in way:
-            return [*way[way.index(node) :], node]
+    def walk(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
         if node in done:
             return []
         done.add(node)
         for target in sorted(graph.get(node, ())):
-            if circle := walk(target, [*way, node]):
+            if circle := walk(target, [*path, node]):
                 return circle
         return []
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles' ``meta/argument_specs.yml`` say, as a page per role and as a JSON schema for group_vars.
+"""The roles' ``meta/argument_specs.yml`` as a page per role and as a JSON schema for group_vars.
 
     python -m tools.role_options          writes docs/roles/*.md and docs/group_vars.schema.json
 
-An editor that knows YAML schemas completes and checks group_vars with the schema; docs/roles/README.md says how. A test
+An editor that knows YAML schemas completes and checks group_vars with the schema; docs/roles/README.md explains it. A test
 compares what is written with what is committed.
 """
 

@@ -19,15 +19,15 @@ _HEAD = """\
 
 Made from `plugins/plugin_utils/data/failures.yml` by `python -m tools.troubleshooting`; change that file, not this one.
 
-A start that fails says the likely cause, the rank and the line that tell it, and what to do, before the last lines of every rank.
+A start that fails reports the likely cause with its rank and log line, and the remedy, before the last lines of every rank.
 For a deployment that fails later, or when more is needed:
 
 ```console
 ansible-playbook playbooks/diagnose.yml -i inventories/prod
 ```
 
-It changes nothing. It asks all nodes at once for the journal of the rank since its last start, its unit, container and versions,
-GPUs, RDMA devices, network, memory, disks and the kernel's log; prints the likely causes first; and leaves one
+It changes nothing. It gathers from all nodes at once the journal of the rank since its last start, its unit, container and
+versions, GPUs, RDMA devices, network, memory, disks and the kernel's log; prints the likely causes first; and leaves one
 `tar.gz` in `~/fullrank-diagnose` (`-e diagnose_directory=…`) on this machine, readable by you only. Nodes that do not answer are
 named, the others are in it. Keys, tokens and passwords are taken out: those of the inventory and the vault, those of the node's
 own files, and what looks like one. Read it before you send it to somebody all the same.
@@ -79,9 +79,9 @@ def _entry(one: dict[str, Any], line: str) -> str:
     shown = line.strip() if len(line.strip()) <= SHOWN else f"{line.strip()[:SHOWN]}…"
     kind = "" if one["level"] == "cause" else f" ({one['level']})"
     source = f"<{one['source']}>" if one["source"].startswith("http") else one["source"]
-    said = f"```text\n{shown}\n```"
+    block = f"```text\n{shown}\n```"
     return (
-        f"\n### {one['id']}{kind}\n\n{said}\n\n{one['cause']}\n\n**What to do:** {one['remedy']}\n\nSource: {source}\n"
+        f"\n### {one['id']}{kind}\n\n{block}\n\n{one['cause']}\n\n**What to do:** {one['remedy']}\n\nSource: {source}\n"
     )
 
 

@@ -26,9 +26,9 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         earlier: list[dict[str, Any]] = []
-        for name in given["compare"]:
+        for name in params["compare"]:
             try:
                 earlier += json.loads(Path(name).read_text(encoding="utf-8"))
                 benchmark.rows(earlier)
@@ -38,16 +38,16 @@ class ActionModule(ControllerAction):
                     "failed": True,
                     "msg": f"{name} (benchmark_compare) is no result of a benchmark: {why}",
                 }
-        results = [*earlier, *given["results"]]
-        picture = f"{given['name']}.svg" if benchmark_plot.HAS_MATPLOTLIB else ""
+        results = [*earlier, *params["results"]]
+        picture = f"{params['name']}.svg" if benchmark_plot.HAS_MATPLOTLIB else ""
         texts = {
             # the new ones only: what was compared has files of its own
-            f"{given['name']}.json": json.dumps(given["results"], indent=2) + "\n",
-            f"{given['name']}.md": benchmark.markdown(results, picture),
+            f"{params['name']}.json": json.dumps(params["results"], indent=2) + "\n",
+            f"{params['name']}.md": benchmark.markdown(results, picture),
         }
         if picture:
             texts[picture] = benchmark_plot.svg(results)
-        folder = Path(given["directory"])
+        folder = Path(params["directory"])
         if not self._task.check_mode:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in texts.items():

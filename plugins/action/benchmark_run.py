@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Goes through the levels of a benchmark from the controller, and says a line after each run."""
+"""Goes through the levels of a benchmark from the controller, and prints a line after each run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         if result.get("skipped"):  # check mode
             return result
-        _unused, given = self.validate_argument_spec(argument_spec=bench_clients.OPTIONS)
-        levels = [level for level in given["concurrency"] for _repeat in range(given["repeats"])]
+        _unused, params = self.validate_argument_spec(argument_spec=bench_clients.OPTIONS)
+        levels = [level for level in params["concurrency"] for _repeat in range(params["repeats"])]
         runs: list[dict[str, Any]] = []
         for number, level in enumerate(levels, 1):
-            one = dict(self._task.args) | {"concurrency": [level], "seed": given["seed"] + number - 1}
-            told = self._execute_module(module_args=one, task_vars=task_vars)
-            if told.get("failed"):
-                return result | told | {"runs": runs}
-            runs += told["runs"]
-            Display().display(f"  {given['deployment']}: run {number} of {len(levels)}: {benchmark.line(runs[-1])}")
+            one = dict(self._task.args) | {"concurrency": [level], "seed": params["seed"] + number - 1}
+            answer = self._execute_module(module_args=one, task_vars=task_vars)
+            if answer.get("failed"):
+                return result | answer | {"runs": runs}
+            runs += answer["runs"]
+            Display().display(f"  {params['deployment']}: run {number} of {len(levels)}: {benchmark.line(runs[-1])}")
         return result | {"changed": False, "runs": runs}

@@ -29,9 +29,9 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        deployment, hosts, runs = given.pop("deployment"), given.pop("hosts"), given.pop("runs")
-        limits = Limits(**given)
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        deployment, hosts, runs = params.pop("deployment"), params.pop("hosts"), params.pop("runs")
+        limits = Limits(**params)
         numbers, found = judge(deployment, hosts, runs, limits)
         data = as_data(hosts, numbers, found, limits)
         table = comm_text.lines(deployment, data, [run.get("networks", {}) for run in runs])

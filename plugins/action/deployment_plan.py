@@ -38,9 +38,9 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        deployment, planning = given.pop("deployment"), given.pop("planning")
-        plan = decide(Deployed(**given))
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        deployment, planning = params.pop("deployment"), params.pop("planning")
+        plan = decide(Deployed(**params))
         message = findings.failures(plan["findings"], f"deployment {deployment}: nothing was started or changed")
         if message and not planning:
             return plan | {"failed": True, "msg": message}

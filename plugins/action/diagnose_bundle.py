@@ -29,18 +29,18 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         report: list[str] = []
-        for name, (_unused, hosts) in replicas.labelled(given["deployments"]).items():
+        for name, (_unused, hosts) in replicas.labelled(params["deployments"]).items():
             found[name] = diagnosis.diagnose(
-                tables.failures(), hosts, [given["results"].get(host) or {} for host in hosts]
+                tables.failures(), hosts, [params["results"].get(host) or {} for host in hosts]
             )
             report += [f"== {name}: {found[name]['lines'][0]}", *found[name].pop("lines")[1:]]
         bundle = ""
         if not self._task.check_mode:
             name = datetime.now(UTC).strftime("fullrank-%Y%m%dT%H%M%SZ")
-            bundle = pack(gathering(), Path(given["directory"]) / f"{name}.tar.gz", report, found)
+            bundle = pack(gathering(), Path(params["directory"]) / f"{name}.tar.gz", report, found)
             report.append(f"Everything is in {bundle}")
         return {"report": report, "diagnosis": found, "bundle": bundle}
 

@@ -18,8 +18,8 @@ class ActionModule(ControllerAction):
     options = OPTIONS
     _supports_diff = False
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        launch = render(given, read_catalog(given["engine"]))
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        launch = render(params, read_catalog(params["engine"]))
         if message := mistakes(launch):
             return {"failed": True, "msg": message, "findings": launch["findings"]}
         return {"launch": launch, "warnings": launch["warnings"]}

@@ -27,12 +27,12 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         try:
-            path = given["path"] or key_file.place(task_vars, given["deployment"])
+            path = params["path"] or key_file.place(task_vars, params["deployment"])
             if not path:
                 raise ValueError(
-                    f"the inventory is no file beside which a key of {given['deployment']} could lie; set engine_api_key, or "
+                    f"the inventory is no file beside which a key of {params['deployment']} could lie; set engine_api_key, or "
                     "engine_api_key_file"
                 )
             there = Path(path).exists()
@@ -46,10 +46,10 @@ class ActionModule(ControllerAction):
             self._write(
                 Path(path),
                 key_file.text(
-                    given["deployment"], path, "".join(secrets.choice(ALPHABET) for _unused in range(LENGTH))
+                    params["deployment"], path, "".join(secrets.choice(ALPHABET) for _unused in range(LENGTH))
                 ),
             )
-            Display().display(f"  {given['deployment']}: clients need the key that was made: {path}")
+            Display().display(f"  {params['deployment']}: clients need the key that was made: {path}")
             Display().display(f"  encrypt it: ansible-vault encrypt {path}")
         return {"changed": True, "path": path, "diff": {"prepared": f"{path} (mode 0600): a new key\n"}}
 

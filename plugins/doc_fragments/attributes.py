@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What modules that change nothing have in common, said once."""
+"""What modules that change nothing have in common."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ attributes:
     description: Changes nothing, so there is nothing to show.
     support: none
   action:
-    description: Runs on the controller, without a connection to the node unless the description says so.
+    description: Runs on the controller, without a connection to the node unless the description tells otherwise.
     support: full
 """

@@ -26,7 +26,7 @@ def engine_command(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class FilterModule:
-    """Ansible's way to find filters."""
+    """What Ansible looks for in a file of filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"engine_command": engine_command}

@@ -13,7 +13,7 @@ description:
   - Estimates, before anything starts, what the weights and the KV cache of a model take on each GPU of a deployment,
     how many tokens fit, and whether the engine would accept the parallel sizes.
   - Sizes come from the checkpoint's index or files, never from parameters times dtype for a quantized checkpoint.
-  - Never fails on what it is given. What is missing, unknown or wrong is a finding with a remedy.
+  - Never fails on its input. What is missing, unknown or wrong is a finding with a remedy.
 positional: _input
 options:
   _input:
@@ -21,7 +21,7 @@ options:
       - The model, with V(config) (the content of its config.json) and one of V(files) (a list of V(path) and V(size)
         in bytes), V(index) (the content of model.safetensors.index.json), V(total_size) (bytes) or V(parameters)
         (counts by dtype, as a model hub's API gives them).
-      - V(dtype) set to V(bfloat16) asks for the size after conversion of a quantized checkpoint.
+      - V(dtype) set to V(bfloat16) gives the size after conversion of a quantized checkpoint.
     type: dict
     required: true
   hardware:
@@ -48,14 +48,14 @@ options:
     description: What is set for the engine, in its own words, such as V(mem_fraction_static) or V(max_model_len).
     type: dict
   context_length:
-    description: Tokens of one request. By default what O(engine_args) says, else the model's own maximum.
+    description: Tokens of one request. By default the value in O(engine_args), else the model's own maximum.
     type: int
   max_concurrency:
     description: Requests of full length that shall fit at the same time.
     type: int
     default: 1
   kv_dtype:
-    description: Dtype of the KV cache. By default what O(engine_args) says, else the model's.
+    description: Dtype of the KV cache. By default the value in O(engine_args), else the model's.
     type: str
 seealso:
   - plugin: fullrank.serving.parallel_plan

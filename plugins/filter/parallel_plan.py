@@ -15,7 +15,7 @@ description:
   - As many replicas as fit, each on as few nodes as it needs; tensor parallel inside an NVLink domain first, across
     nodes for SGLang where there is RDMA, pipeline parallel across nodes otherwise; expert parallel where tensor
     parallel would cut experts too small.
-  - A checkpoint in FP8 on GPUs without FP8 is planned as converted to BF16, with a finding that says what that costs.
+  - A checkpoint in FP8 on GPUs without FP8 is planned as converted to BF16, with a finding about the cost.
   - When nothing fits, RV(_value.ok) is false and a finding names the smallest number of such nodes that would do.
 positional: _input
 options:
@@ -44,14 +44,14 @@ options:
     description: What is set for the engine, in its own words.
     type: dict
   context_length:
-    description: Tokens of one request. By default what O(engine_args) says, else the model's own maximum.
+    description: Tokens of one request. By default the value in O(engine_args), else the model's own maximum.
     type: int
   max_concurrency:
     description: Requests of full length that each replica shall hold at the same time.
     type: int
     default: 1
   kv_dtype:
-    description: Dtype of the KV cache. By default what O(engine_args) says, else the model's.
+    description: Dtype of the KV cache. By default the value in O(engine_args), else the model's.
     type: str
 seealso:
   - plugin: fullrank.serving.memory_fit

@@ -17,7 +17,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Say where this host belongs
+- name: Show the deployment of this host
   ansible.builtin.debug:
     msg: "{{ inventory_hostname }} serves {{ lookup('fullrank.serving.deployment') }}"
 """

@@ -10,7 +10,7 @@ name: endpoint
 version_added: 0.1.0
 short_description: Where a deployment answers
 description:
-  - Tells from the inventory, without asking a node, where clients find a deployment.
+  - Returns the endpoint of a deployment from the inventory; no node is contacted.
   - The address is the router's where the group C(router) has a host that routes the deployment, and that of the first replica's
     head otherwise.
 options:
@@ -29,7 +29,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Say where it answers
+- name: Show the endpoint
   ansible.builtin.debug:
     msg: "{{ lookup('fullrank.serving.endpoint', 'deepseek_r1').url }}"
 """

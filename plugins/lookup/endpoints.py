@@ -18,7 +18,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Say where models answer
+- name: Show the endpoint of each model
   ansible.builtin.debug:
     msg: "{{ lookup('fullrank.serving.endpoints') | map(attribute='url') }}"
 """

@@ -54,10 +54,10 @@ class LookupModule(LookupBase):
         if len(terms) != 1 or kwargs or not variables:
             raise AnsibleLookupError("fullrank.serving.engine_key takes the name of one deployment")
         (deployment,) = terms
-        given = variables["hostvars"][variables["groups"][deployment][0]]
-        if key := given.get(key_file.VARIABLE):
+        head_vars = variables["hostvars"][variables["groups"][deployment][0]]
+        if key := head_vars.get(key_file.VARIABLE):
             return [str(key)]
-        path = key_file.place(given, deployment)
+        path = key_file.place(head_vars, deployment)
         if not path or not Path(path).exists():
             return [""]
         try:

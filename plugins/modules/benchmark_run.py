@@ -13,7 +13,7 @@ short_description: Measure an endpoint by an engine's own benchmark client
 description:
   - Sends the same prompts at one level of concurrency after the other, several times each, by C(vllm bench serve) or
     C(sglang.bench_serving) out of the environment or the running container of an engine. Nothing is installed.
-  - Says a line after each of them, so that nobody waits in silence.
+  - Prints a line after each of them.
   - The endpoint may belong to another engine than the client. Numbers of the two clients are counted in slightly different
     ways; compare engines with one client.
 options:
@@ -101,7 +101,7 @@ attributes:
     description: Changes nothing, so there is nothing to show.
     support: none
   action:
-    description: The levels are counted on the controller, which says a line after each run.
+    description: The levels are counted on the controller, which prints a line after each run.
     support: full
 author:
   - The fullrank authors (@fullrank)
@@ -143,13 +143,13 @@ class Place:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        given = module.params
-        self.enter = [given["runtime"], "exec", "--interactive"] if given["container"] else []
-        self.container = [given["container"]] if given["container"] else []
-        self.key = given["api_key"]
+        params = module.params
+        self.enter = [params["runtime"], "exec", "--interactive"] if params["container"] else []
+        self.container = [params["container"]] if params["container"] else []
+        self.key = params["api_key"]
 
     def run(self, argv: list[str], data: str | None = None) -> tuple[int, str, str]:
-        """Run a command there; rc, output, errors. A container is told the names of variables, not their values."""
+        """Run a command there; rc, output, errors. A container's command line has names of variables, not values."""
         # a client may take the model's name for one of a hub, and would ask there first
         environment = {"HF_HUB_OFFLINE": "1"} | ({"OPENAI_API_KEY": self.key} if self.key else {})
         named = [word for name in environment for word in ("--env", name)] if self.enter else []
@@ -169,11 +169,11 @@ class Place:
 
 def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
     """One run; fails the module where the client fails."""
-    given = module.params
-    concurrency = given["concurrency"][0]
+    params = module.params
+    concurrency = params["concurrency"][0]
     prompts_file, result_file = f"{folder}/prompts.json", f"{folder}/result.json"
-    prompts = given["prompts"] or bench_clients.prompts(given["requests"], given["prompt_words"], given["seed"])
-    text = bench_clients.prompts_text(list(itertools.islice(itertools.cycle(prompts), given["requests"])))
+    prompts = params["prompts"] or bench_clients.prompts(params["requests"], params["prompt_words"], params["seed"])
+    text = bench_clients.prompts_text(list(itertools.islice(itertools.cycle(prompts), params["requests"])))
     rc, out, err = place.run(["tee", prompts_file], data=text)
     if rc:
         module.fail_json(msg=f"the prompts could not be written: {bench_clients.last_word(err)}")
@@ -181,25 +181,27 @@ def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
         concurrency=concurrency,
         prompts_file=prompts_file,
         result_file=result_file,
-        **{name: given[name] for name in ("url", "model", "tokenizer", "requests", "output_tokens", "warmups", "seed")},
+        **{
+            name: params[name] for name in ("url", "model", "tokenizer", "requests", "output_tokens", "warmups", "seed")
+        },
     )
-    limit = ["timeout", "--kill-after=10", str(given["timeout"])]
-    rc, out, err = place.run([*limit, *bench_clients.argv(given["client"], given["venv"] or "", wanted)])
-    what = f"{given['deployment']}, {concurrency} at a time"
+    limit = ["timeout", "--kill-after=10", str(params["timeout"])]
+    rc, out, err = place.run([*limit, *bench_clients.argv(params["client"], params["venv"] or "", wanted)])
+    what = f"{params['deployment']}, {concurrency} at a time"
     if rc == 124:
         module.fail_json(
-            msg=f"{what}: not done after {given['timeout']} s; raise benchmark_timeout or send fewer requests"
+            msg=f"{what}: not done after {params['timeout']} s; raise benchmark_timeout or send fewer requests"
         )
     read = place.run(["cat", result_file])
     if rc or read[0]:
         module.fail_json(
-            msg=f"{what}: {given['client']}'s client failed: {bench_clients.last_word(err or out)}", rc=rc, stderr=err
+            msg=f"{what}: {params['client']}'s client failed: {bench_clients.last_word(err or out)}", rc=rc, stderr=err
         )
     try:
-        result = bench_clients.measured(given["client"], read[1], given["requests"])
+        result = bench_clients.measured(params["client"], read[1], params["requests"])
     except ValueError as broken:
         module.fail_json(msg=f"{what}: {broken}")
-    return {"concurrency": concurrency, "seed": given["seed"], "requests": given["requests"]} | result
+    return {"concurrency": concurrency, "seed": params["seed"], "requests": params["requests"]} | result
 
 
 def main() -> None:

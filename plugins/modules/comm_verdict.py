@@ -12,7 +12,7 @@ version_added: 0.1.0
 short_description: Whether the ranks of a deployment communicate well enough, and which node does not
 description:
   - From what M(fullrank.serving.comm_check) returned on every node to a verdict, with the slow node or pair named.
-  - A node is slow when all its pairs are; a pair is slow when it misses one of the limits. With two nodes it cannot be said
+  - A node is slow when all its pairs are; a pair is slow when it misses one of the limits. With two nodes it cannot be decided
     which of them it is.
   - Does not fail on a bad verdict, so that callers can show the numbers first.
   - Runs on the controller without a connection and changes nothing.
@@ -43,11 +43,11 @@ options:
     type: bool
     default: false
   min_gbps:
-    description: Gbit/s each way that every pair of nodes must reach, and the bus bandwidth of all ranks together.
+    description: Gbit/s in each direction that every pair of nodes must reach, and the bus bandwidth of all ranks together.
     type: float
     default: 0
   min_link_share:
-    description: Share of RV(fullrank.serving.comm_check#module:link_gbps) that every pair must reach. 0 asks for nothing.
+    description: Share of RV(fullrank.serving.comm_check#module:link_gbps) that every pair must reach. 0 sets no limit.
     type: float
     default: 0
   min_pair_share:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 short_description: What is decided for all ranks of a deployment together
 description:
   - From the facts of all ranks to the NCCL environment of each (with a reason for each variable), and to whether the model fits
-    the GPUs with the given sizes (with the arithmetic).
+    the GPUs with these sizes (with the arithmetic).
   - Run it once for a deployment, on its head; for one with several replicas on the head of each. It runs on the controller
     without a connection and changes nothing.
   - Fails once, with all findings that would keep the deployment from running; the others are warnings.
@@ -32,12 +32,12 @@ options:
     elements: dict
     required: true
   gpu_facts:
-    description: The result of M(fullrank.serving.gpu_info) on each of O(hosts); an item without C(gpus) was not asked.
+    description: The result of M(fullrank.serving.gpu_info) on each of O(hosts); an item without C(gpus) was not contacted.
     type: list
     elements: dict
     default: []
   rdma_facts:
-    description: The result of M(fullrank.serving.rdma_info) on each of O(hosts); an item without C(hcas) was not asked.
+    description: The result of M(fullrank.serving.rdma_info) on each of O(hosts); an item without C(hcas) was not contacted.
     type: list
     elements: dict
     default: []
@@ -51,7 +51,7 @@ options:
     default: {}
   hardware:
     description:
-      - The GPUs as declared, as P(fullrank.serving.memory_fit#filter) takes them. What the nodes say wins.
+      - The GPUs as declared, as P(fullrank.serving.memory_fit#filter) takes them. The facts of the nodes win.
     type: dict
     default: {}
   engine:
@@ -115,7 +115,7 @@ EXAMPLES = r"""
 RETURN = r"""
 nccl:
   description: >-
-    What P(fullrank.serving.nccl_env#filter) returns (C(ranks), C(per_host), C(findings)); empty when not all ranks were asked for
+    What P(fullrank.serving.nccl_env#filter) returns (C(ranks), C(per_host), C(findings)); empty when not all ranks have
     their hardware.
   returned: always
   type: dict

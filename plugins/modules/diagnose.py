@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: diagnose
 version_added: 0.1.0
-short_description: Gather what tells why a rank does not serve
+short_description: Gather evidence on why a rank does not serve
 description:
   - Gathers the log of a rank since its last start, its unit, container, versions, GPUs, RDMA devices, network, memory, disks and
     the kernel's log of one node, and keeps them on the controller for
@@ -17,7 +17,7 @@ description:
   - Takes out secrets twice - on the node, and again on the controller, where the values of the inventory are known - what is
     in the vault or has a name like C(api_key), C(HF_TOKEN) or C(password), and what looks like a key, a token or a password in a
     URL.
-  - Tells which signatures of failures the log shows; M(fullrank.serving.diagnose_bundle) makes one answer of those of all ranks.
+  - Returns the signatures of failures in the log; M(fullrank.serving.diagnose_bundle) makes one answer of those of all ranks.
 options:
   deployment:
     description: Name of the deployment.
@@ -34,11 +34,11 @@ options:
     type: int
     default: 5000
   venv:
-    description: The engine's environment, whose versions are asked for.
+    description: The engine's environment, whose versions are reported.
     type: path
     default: ""
   url:
-    description: Endpoint to ask for a token, as the node itself reaches it, without C(/v1). Not asked when not set.
+    description: Endpoint that is asked for one token, as the node itself reaches it, without C(/v1). No request when not set.
     type: str
   model:
     description: Name of the model as the endpoint serves it. Required with O(url).
@@ -47,7 +47,7 @@ options:
     description: Key of the endpoint.
     type: str
   timeout:
-    description: Seconds that the endpoint is given to answer.
+    description: Seconds within which the endpoint must answer.
     type: float
     default: 20
 extends_documentation_fragment:
@@ -122,9 +122,9 @@ def main() -> None:
         required_by={"url": ["model"]},
         supports_check_mode=True,
     )
-    given = module.params
-    unit = names.rank_unit(given["deployment"])
-    wanted = given["units"] or [unit, names.supervisor_unit(given["deployment"])]
+    params = module.params
+    unit = names.rank_unit(params["deployment"])
+    wanted = params["units"] or [unit, names.supervisor_unit(params["deployment"])]
     states = [systemd_state.state(module.run_command, name) for name in wanted]
     there = [state for state in states if state["exists"]]
     since = min((state["since"] for state in there if state["since"]), default=0)
@@ -132,16 +132,16 @@ def main() -> None:
         Host(timeout_s=COMMAND_S),
         [state["unit"] for state in there] or wanted[:1],
         since,
-        given["log_lines"],
-        given["venv"],
+        params["log_lines"],
+        params["venv"],
     )
-    secrets = [*secrets_on_node(given["deployment"]), given["api_key"] or ""]
+    secrets = [*secrets_on_node(params["deployment"]), params["api_key"] or ""]
     result: dict[str, Any] = {
         "rank_state": systemd_state.state(module.run_command, unit),
         "files": {name: redact.redact(content, secrets) for name, content in files.items()},
     }
-    if given["url"]:
-        result["completion"] = completion.ask(given["url"], given["model"], given["api_key"], given["timeout"])
+    if params["url"]:
+        result["completion"] = completion.ask(params["url"], params["model"], params["api_key"], params["timeout"])
     module.exit_json(changed=False, **result)
 
 

@@ -11,8 +11,8 @@ module: diagnose_bundle
 version_added: 0.1.0
 short_description: One answer and one bundle of what was gathered on all nodes
 description:
-  - Tells for each deployment whether it is healthy and, where it is not, the likely causes with rank, line and remedy, likeliest
-    first.
+  - Reports for each deployment whether it is healthy and, where it is not, the likely causes with rank, line and remedy, the
+    likeliest first.
   - Packs the files that M(fullrank.serving.diagnose) gathered in this run, with this answer as C(report.txt) and C(report.json),
     into one C(tar.gz) of mode 0600.
   - Nodes that did not answer are named; the others are in the bundle.
@@ -26,7 +26,7 @@ options:
     type: dict
     required: true
   directory:
-    description: Folder on the controller for the bundle, whose name tells the time (UTC). In check mode nothing is written.
+    description: Folder on the controller for the bundle, whose name has the time (UTC). In check mode nothing is written.
     type: path
     required: true
 extends_documentation_fragment:

@@ -15,7 +15,7 @@ description:
     exact engine version, and refuses what that version would refuse.
   - Runs on the controller without a connection to the node and changes nothing.
   - Fails once, with all mistakes, each naming the variable in which it was made and what to write instead.
-  - The API key is never part of the result. RV(launch.secret_file) says which file the caller writes, with which line;
+  - The API key is never part of the result. RV(launch.secret_file) has the file that the caller writes, with its line;
     write it with C(no_log).
 options:
   engine:
@@ -103,7 +103,7 @@ options:
     choices: [cuda, cpu]
     default: cuda
   rdma:
-    description: Whether a container is given the RDMA devices (C(/dev/infiniband)).
+    description: Whether a container gets the RDMA devices (C(/dev/infiniband)).
     type: bool
     default: false
   dtype:
@@ -281,10 +281,10 @@ launch:
       type: list
       elements: dict
     engine:
-      description: As given.
+      description: As in the options.
       type: str
     engine_version:
-      description: As given.
+      description: As in the options.
       type: str
 msg:
   description: All mistakes, a line each.

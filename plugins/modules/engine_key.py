@@ -27,7 +27,7 @@ extends_documentation_fragment:
   - fullrank.serving.attributes.controller
 attributes:
   check_mode:
-    description: Says that a key would be made.
+    description: Reports that a key would be made.
     support: full
 author:
   - The fullrank authors (@fullrank)

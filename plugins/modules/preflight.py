@@ -14,7 +14,7 @@ description:
     connections and pings to the other ranks.
   - The answers of all nodes become one report, with the comparisons between nodes, by
     P(fullrank.serving.preflight_report#filter).
-  - A check whose wanted value is not given is skipped.
+  - A check without a wanted value is skipped.
   - Run it as root. To others the owner of a port, the configuration of PCI bridges and limits of PID 1 are not visible.
 options:
   deployment:
@@ -214,13 +214,13 @@ EXAMPLES = r"""
     rdma: true
     memlock_bytes: -1
     shm_bytes: 17179869184
-  register: asked
+  register: answer
 
 - name: One report of all nodes
   ansible.builtin.debug:
     msg: "{{ (dict(ansible_play_hosts_all | zip(answers)) | fullrank.serving.preflight_report).lines }}"
   vars:
-    answers: "{{ ansible_play_hosts_all | map('extract', hostvars, 'asked') }}"
+    answers: "{{ ansible_play_hosts_all | map('extract', hostvars, 'answer') }}"
   run_once: true
 """
 

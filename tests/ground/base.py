@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The root file system that all nodes of the test ground share, read-only: a Debian (or Ubuntu) with systemd, sshd and Python.
 
-Made once by mmdebstrap and kept; made anew when anything it is made of changes (``recipe``).
+Made once by mmdebstrap and cached; made again when anything it is made of changes (``recipe``).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def bootstrap(suite: str, mirror: Mirror, root: Path) -> None:
     source_file.write_text(sources(suite, mirror))
     settings_file = root.with_suffix(".apt.conf")
     settings_file.write_text(apt_settings())
-    label = f"base file system {suite}, kept for the next time"
+    label = f"base file system {suite}, cached for the next time"
     command = [
         str(HEARTBEAT),
         label,

@@ -11,7 +11,7 @@
     ground.py down                                  end every process, remove every trace; always safe
 
 Settings by environment: GROUND_SUITE (trixie), GROUND_MIRROR, GROUND_NAME (fr), GROUND_NET (10.77.0), GROUND_STATE.
-README.md beside this file says why the odd steps are there.
+README.md beside this file explains the odd steps.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ BOOT_LIMIT_S = 90
 CAP_SYS_RESOURCE = 24  # linux/capability.h
 
 
-def say(text: str) -> None:
+def show(text: str) -> None:
     print(f"-- {text}", flush=True)
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run quietly; a failure names the command and shows what it said."""
+    """Run quietly; a failure names the command and shows its output."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if check and done.returncode:
         raise SystemExit(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
@@ -180,7 +180,7 @@ def node_up(index: int, root: Path, binds: list[str]) -> None:
             shutil.copy(HERE / "oci-runtime", programs / runtime)
     (folder / "upper/etc/hostname").write_text(f"{node}\n")
     (folder / "upper/etc/hosts").write_text(hosts_file())
-    (folder / "upper/etc/resolv.conf").write_text("nameserver 10.0.2.3\n")  # slirp4netns asks the machine's own
+    (folder / "upper/etc/resolv.conf").write_text("nameserver 10.0.2.3\n")  # slirp4netns forwards to the machine's own
     if not Path(f"/run/netns/{ns}").exists():
         run("ip", "netns", "add", ns)
         in_ground(*f"ip link add {node} type veth peer name eth0".split())
@@ -230,20 +230,20 @@ def up(count: int, binds: list[str]) -> None:
         for index in range(1, count + 1):
             node_up(index, root, binds)
         wait_for_ssh(count)
-    say(f"{count} nodes of {SUITE} are up: {', '.join(f'n{i} {address(i)}' for i in range(1, count + 1))}")
+    show(f"{count} nodes of {SUITE} are up: {', '.join(f'n{i} {address(i)}' for i in range(1, count + 1))}")
 
 
 def wait_for_ssh(count: int) -> None:
-    started = said = time.monotonic()
+    started = shown = time.monotonic()
     waiting = list(range(1, count + 1))
     while waiting := [i for i in waiting if not ssh_answers(i)]:
         now = time.monotonic()
         if now - started > BOOT_LIMIT_S:
             logs = ", ".join(str(NODES / f"n{i}/console.log") for i in waiting)
             raise SystemExit(f"no ssh after {BOOT_LIMIT_S} s; the consoles: {logs}")
-        if now - said > 4:
-            said = now
-            say(f"waiting for ssh of {', '.join(f'n{i}' for i in waiting)} ({now - started:.0f} s)")
+        if now - shown > 4:
+            shown = now
+            show(f"waiting for ssh of {', '.join(f'n{i}' for i in waiting)} ({now - started:.0f} s)")
         time.sleep(0.2)
 
 
@@ -260,7 +260,7 @@ def down() -> None:
         if NODES.exists():
             shutil.rmtree(NODES)
     (STATE / f"{NAME}.lock").unlink(missing_ok=True)
-    say("the ground is down")
+    show("the ground is down")
 
 
 def kill_all(cgroup: Path) -> None:
@@ -282,7 +282,7 @@ def kill_all(cgroup: Path) -> None:
 def list_nodes() -> None:
     nodes = existing_nodes()
     if not nodes:
-        say("the ground is down: `up N` makes nodes")
+        show("the ground is down: `up N` makes nodes")
         return
     print(f"{'NODE':<6}{'ADDRESS':<14}{'STATE':<12}LINK")
     for node in nodes:

@@ -72,7 +72,7 @@ def test_docker_of_the_distribution_runs_what_an_engine_needs() -> None:
     needs = "--rm --network host --ulimit memlock=-1:-1 --cap-add IPC_LOCK"
     assert "eth0" in ground("exec", "n1", f"docker run {needs} tiny:1 busybox ip link")
     limits = ground("exec", "n1", f"docker run {needs} tiny:1 busybox grep 'Max locked memory' /proc/self/limits")
-    # where the machine cannot raise it, the stand-in kept what was asked for
+    # where the machine cannot raise it, the stand-in has what was requested
     assert "unlimited" in limits or "RLIMIT_MEMLOCK" in ground("exec", "n1", "cat /var/log/lowered-rlimits")
 
 
@@ -112,7 +112,7 @@ def test_a_node_comes_back_from_a_reboot() -> None:
     pytest.fail("n1 did not come back")
 
 
-def test_a_node_that_does_not_exist_is_said() -> None:
+def test_a_node_that_does_not_exist_is_reported() -> None:
     assert "there is no node n9: known are n1, n2, n3" in ground("rate", "n9", "1gbit", check=False)
 
 

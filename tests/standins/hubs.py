@@ -4,7 +4,7 @@
 
 One server answers for both. It shows what the *clients* do; what only the real hubs do (xet, redirects to a CDN, gated
 repositories) is not in it. Alone, for nodes of the test ground: ``hubs.py ADDRESS PORT FOLDER`` serves the files of FOLDER, and a
-Python index of FOLDER/../wheels below /simple/; ``GET /_log`` gives what was asked, ``POST /_faults`` sets ``Faults``.
+Python index of FOLDER/../wheels below /simple/; ``GET /_log`` lists the requests, ``POST /_faults`` sets ``Faults``.
 """
 
 from __future__ import annotations
@@ -249,9 +249,9 @@ class Handler(BaseHTTPRequestHandler):
         return self.raw(f"<!DOCTYPE html><html><body>\n{links}</body></html>".encode(), "text/html")
 
     def answer(
-        self, told: Any, status: int = 200, headers: dict[str, str] | None = None, cookies: list[str] | None = None
+        self, reply: Any, status: int = 200, headers: dict[str, str] | None = None, cookies: list[str] | None = None
     ) -> None:
-        content = json.dumps(told).encode()
+        content = json.dumps(reply).encode()
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

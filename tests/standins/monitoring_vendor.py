@@ -4,8 +4,8 @@
 """monitoring_vendor.py FOLDER: stand-ins of what monitoring takes from NVIDIA and Grafana, for nodes that reach neither.
 
 FOLDER/cuda with datacenter-gpu-manager-exporter (names as in NVIDIA/dcgm-exporter, folder packaging), FOLDER/grafana with grafana
-and gpg.key, FOLDER/fingerprint of that key, FOLDER/*.prom with what exporters say. The programs in the packages are stand-ins:
-the exporter serves a recording when it is given a list of counters, Grafana answers when it can read the password it was given.
+and gpg.key, FOLDER/fingerprint of that key, FOLDER/*.prom with the output of exporters. The programs in the packages are
+stand-ins: the exporter serves a recording when it gets a list of counters, Grafana answers when it can read its password.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from apt_repository import Deb, SigningKey, publish
 SAMPLE = "/usr/share/dcgm-sample.prom"
 UNIT = "[Unit]\nDescription={what} (stand-in)\n[Service]\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
 EXPORTER = f"""#!/bin/sh
-# stand-in: DCGM would be asked for what the list names
+# stand-in: DCGM would report what the list names
 [ "$1" = --collectors ] && grep -q DCGM_FI_DEV_ECC_DBE_VOL_TOTAL "$2" && [ "$3" = --address ] || exit 2
 exec /opt/standins/serve_metrics.py "${{4#:}}" {SAMPLE}
 """
@@ -39,7 +39,7 @@ def main() -> None:
     folder.mkdir(parents=True)
     sample = TESTS / "monitoring/data/dcgm-a800.prom"
     shutil.copy(sample, folder)
-    # as prometheus_client 0.26 says it to a Prometheus 2 (choose_encoder of its exposition.py)
+    # as prometheus_client 0.26 writes it to a Prometheus 2 (choose_encoder of its exposition.py)
     (folder / "sglang.prom").write_text(metric_names.exposition("sglang-0.5.23").replace("sglang:", "sglang_"))
     exporter = Deb(
         "datacenter-gpu-manager-exporter",

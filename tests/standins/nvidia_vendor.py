@@ -183,7 +183,7 @@ systemctl enable -q standin-nvidia.service
 
 
 def write_all(folder: Path, kernel: str) -> None:
-    """Both releases, a copy of the first signed by a stranger, one with a broken update, and .run files."""
+    """Both releases, a copy of the first signed by an unknown key, one with a broken update, and .run files."""
     with SigningKey() as key, SigningKey() as stranger:
         for name, signer, broken in (("cuda", key, False), ("stranger", stranger, False), ("broken", key, True)):
             for release, key_file in KEY_FILES.items():
@@ -215,7 +215,7 @@ WITH_SWITCHES = ("a100", "h100", "h200", "h20")
 
 
 def write_hardware(folder: Path, board: str, fabric_state: str = "") -> None:
-    """What a machine with eight GPUs of a board shows in sysfs, and what its nvidia-smi says (tests/unit/data/nvidia_smi)."""
+    """What a machine with eight GPUs of a board shows in sysfs, and the output of its nvidia-smi (tests/unit/data/nvidia_smi)."""
 
     def add(address: str, vendor: str, device: str, kind: str, **more: str) -> None:
         device_folder = folder / "sys/bus/pci/devices" / address

@@ -4,7 +4,7 @@
 """serve_metrics.py PORT FILE [--certificate PEM] [MORE ...]: a stand-in of an exporter or an engine, in front of Prometheus.
 
 Serves FILE, Prometheus' text format, at /metrics; samples of counters and histograms grow by one each second from when it was
-started. Any other path is answered with 200 as well: with --certificate (key and certificate in one file) it is a door with TLS.
+started. Any other path is answered with 200 as well: with --certificate (key and certificate in one file) it serves TLS.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("file", type=Path)
     parser.add_argument("--certificate")
-    given, _ = parser.parse_known_args()
+    options, _ = parser.parse_known_args()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            text = grown(given.file.read_text(), time.monotonic() - STARTED) if self.path == "/metrics" else "ok\n"
+            text = grown(options.file.read_text(), time.monotonic() - STARTED) if self.path == "/metrics" else "ok\n"
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
@@ -55,10 +55,10 @@ def main() -> None:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("0.0.0.0", given.port), Handler)
-    if given.certificate:
+    server = ThreadingHTTPServer(("0.0.0.0", options.port), Handler)
+    if options.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(given.certificate)
+        context.load_cert_chain(options.certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     server.serve_forever()
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``python -m tools.catalog --engine sglang``: add the versions that the catalog does not have yet.
 
-``--version V``: extract this version (again); may be given several times. ``--all``: extract every version again.
+``--version V``: extract this version (again); may be repeated. ``--all``: extract every version again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def stored(engine: str) -> dict[str, Any]:
 
 
 def header(engine: str) -> dict[str, Any]:
-    """What the file says about itself."""
+    """What the file records about itself."""
     return {"engine": engine, "command": ENGINES[engine].command, "abbreviations": ENGINES[engine].abbreviations}
 
 

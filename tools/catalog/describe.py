@@ -86,7 +86,7 @@ def _spellings(parser: argparse.ArgumentParser, action: argparse.Action) -> list
 
 
 def _off(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]:
-    """The spellings of a switch that turn it off, found by trying: not every engine says ``--no-``."""
+    """The spellings of a switch that turn it off, found by trying: not every engine has ``--no-``."""
     if not isinstance(action, argparse.BooleanOptionalAction):
         return []
     found = []
@@ -119,7 +119,7 @@ def _parameter(parameter: Any) -> dict[str, Any]:
     count = getattr(parameter, "count", False)
     flag = getattr(parameter, "is_flag", False) or count
     default = parameter.default() if callable(parameter.default) else parameter.default
-    unset = type(default).__name__ == "Sentinel"  # click's mark for "no default given"
+    unset = type(default).__name__ == "Sentinel"  # click's mark for "no default"
     action = ("BooleanOptional" if parameter.secondary_opts else "StoreTrue") if flag else "Store"
     return {
         "spellings": [*parameter.opts, *parameter.secondary_opts],

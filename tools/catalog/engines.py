@@ -150,7 +150,7 @@ def _first(*names: str) -> Any:
 
 def _vllm() -> Any:
     os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
-    # Help texts are only made for "--help", and they say what is deprecated; "serve --help" would hide --model.
+    # Help texts are only made for "--help", and they name what is deprecated; "serve --help" would hide --model.
     sys.argv = ["vllm", "--help"]
     sys.modules["regex"] = re  # the patterns that import-time code matches are plain ones
     platforms: Any = importlib.import_module("vllm.platforms")

@@ -117,7 +117,7 @@ class RangeFile(io.RawIOBase):
 
 
 class WheelFiles:
-    """The Python files of one wheel: listed once, fetched when read, kept under `CACHE`."""
+    """The Python files of one wheel: listed once, fetched when read, cached under `CACHE`."""
 
     def __init__(self, project: str, version: str) -> None:
         self._project = project

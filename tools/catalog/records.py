@@ -127,9 +127,9 @@ def _default(row: Mapping[str, Any]) -> Any:
     return None if isinstance(default, str) and (default.startswith("<") or MARK.search(default)) else default
 
 
-def _choices(given: Iterable[Any] | None) -> list[Any]:
+def _choices(listed: Iterable[Any] | None) -> list[Any]:
     """The choices in a fixed order (some parsers make them from a set); none where compiled code alone knows them."""
-    choices = [choice for choice in given or [] if choice is not None]
+    choices = [choice for choice in listed or [] if choice is not None]
     if any(MARK.search(str(choice)) for choice in choices):
         return []
     return sorted(choices, key=lambda choice: (type(choice).__name__, choice))
@@ -139,8 +139,8 @@ def _deprecated(row: Mapping[str, Any], name: str) -> str:
     if row["fatal"]:
         return "fatal"
     itself = rf"(?:{name}|{name.lstrip('-').replace('-', '_')})\W+(?:is|was|has been)\s+deprecated"
-    said = DEPRECATED.search(row["help"]) or re.search(itself, row["help"], re.IGNORECASE)
-    return "warn" if row["marked"] or said else ""
+    deprecated = DEPRECATED.search(row["help"]) or re.search(itself, row["help"], re.IGNORECASE)
+    return "warn" if row["marked"] or deprecated else ""
 
 
 def _successor(row: Mapping[str, Any], name: str, names: Mapping[str, str]) -> str:

@@ -29,7 +29,7 @@ consulted: list[str] = []
 """Origins of stubs whose content decided something (truth, length, iteration, comparison): the decision is made up."""
 
 answers: dict[str, Any] = {}
-"""Origin → the true value of what a stubbed package is asked (``torch:version.cuda``)."""
+"""Origin → the true value that is read of a stubbed package (``torch:version.cuda``)."""
 
 
 def stub(origin: str) -> Any:
@@ -53,7 +53,7 @@ class Stub:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if any(hasattr(a, "add_argument") and not isinstance(a, Stub) for a in args):
-            consulted.append(self._origin)  # it was asked to add options to a parser: they are missing
+            consulted.append(self._origin)  # it was called to add options to a parser: they are missing
         if len(args) == 1 and not kwargs and isinstance(args[0], (types.FunctionType, type)):
             return args[0]  # used as a decorator
         return stub(f"{self._origin}()")

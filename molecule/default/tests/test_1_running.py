@@ -144,7 +144,7 @@ def test_the_plan_is_what_runs(nodes: dict[str, Host], play: Callable[..., Any])
     run = play("playbooks/plan.yml")
     assert (run.rc, run.changed) == (0, 0)
     ranks = run.outcome["plans"]["tiny"]["ranks"]
-    assert [(r["host"], r["address"], r["interface"], r["asked"]) for r in ranks] == [
+    assert [(r["host"], r["address"], r["interface"], r["reported"]) for r in ranks] == [
         ("n1", HEAD, "eth0", True),
         ("n2", OTHER, "eth0", True),
     ]

@@ -48,7 +48,7 @@ def test_a_port_that_is_taken_while_the_engine_loads(nodes: dict[str, Host], pla
     run = play(
         "playbooks/engines.yml",
         **STANDIN,
-        engine_env={"STANDIN": "says", "STANDIN_RANK": "0", "STANDIN_SAYS": "port-in-use"},
+        engine_env={"STANDIN": "prints", "STANDIN_RANK": "0", "STANDIN_LINE": "port-in-use"},
     )
     assert run.rc != 0
     assert "Likely cause: Another process holds a port" in run.text
@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_while_the_engine_loads(nodes: dict[str, Host], pla
 )
 def test_what_a_real_engine_said_on_the_second_rank(play: Callable[..., Any], says: str, cause: str) -> None:
     run = play(
-        "playbooks/engines.yml", **STANDIN, engine_env={"STANDIN": "says", "STANDIN_RANK": "1", "STANDIN_SAYS": says}
+        "playbooks/engines.yml", **STANDIN, engine_env={"STANDIN": "prints", "STANDIN_RANK": "1", "STANDIN_LINE": says}
     )
     assert run.rc != 0
     assert f"Likely cause: {cause}" in run.text

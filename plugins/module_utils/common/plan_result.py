@@ -14,7 +14,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
 
 def end(module: Any, plan: dict[str, Any], judge: bool = True) -> None:
     """End an AnsibleModule with a plan and its ``findings``: those that forbid it fail the task, others are warnings. ``judge``
-    False says neither, for a removal."""
+    False reports neither, for a removal."""
     failures = [one for one in plan["findings"] if one["status"] == FAIL]
     if failures and judge:
         module.fail_json(msg=report(failures), **plan)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 LOST_AND_FOUND = "lost+found"
-"""Every new ext4 has one; it is nobody's data."""
+"""Every new ext4 has one; it holds no data."""
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -42,7 +42,7 @@ def listing(folder: Path) -> dict[str, tuple[Any, ...]]:
         status = path.lstat()
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFSOCK:
-            continue  # made anew by whoever listens
+            continue  # the listener makes it again
         regular = kind == stat.S_IFREG
         found[name] = (
             status.st_mode,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 GONE = "(redacted)"
-# shorter values would be found inside other words; they are taken out where a name in front tells what they are
+# shorter values would be found inside other words; they are taken out where the name in front of them marks them
 SHORTEST = 6
 
 # the end of a name that holds a secret: api_key, HF_TOKEN, --api-key, registryPassword; not max_tokens, key_value, token_id
@@ -62,7 +62,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def secrets_in(value: Any, name: str = "") -> list[str]:
-    """The secrets of a tree of variables, told by their names."""
+    """The secrets of a tree of variables, found by their names."""
     if isinstance(value, dict):
         return [secret for key, one in value.items() for secret in secrets_in(one, str(key))]
     if isinstance(value, (list, tuple)):

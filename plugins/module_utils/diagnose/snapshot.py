@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything about a node that helps to see why its rank failed, as texts by name. Decides nothing; private to this collection.
 
-What a node does not have is missing or says so: an NVIDIA tool where there is no GPU, docker where there is none.
+What a node does not have is missing or is named as such: an NVIDIA tool where there is no GPU, docker where there is none.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _COMMANDS: dict[str, list[tuple[str, ...]]] = {
         ("cat", "/etc/docker/daemon.json"),
     ],
 }
-# what the kernel says of GPUs, memory, RDMA and disks
+# the kernel's lines about GPUs, memory, RDMA and disks
 _KERNEL = re.compile(
     r"NVRM|Xid|nvidia|oom|Out of memory|mlx\d|infiniband|nvme|EXT4-fs|XFS|I/O error|AER:|mce:|segfault", re.IGNORECASE
 )
@@ -135,7 +135,7 @@ def text(several: list[tuple[tuple[str, ...], CommandResult | None]]) -> str:
 
 
 def bounded(content: str, size: int) -> str:
-    """At most ``size`` characters: the end counts, where a log tells why."""
+    """At most ``size`` characters: the end counts, where a log has the reason."""
     return (
         content
         if len(content) <= size
@@ -182,7 +182,7 @@ def _dmesg(host: Host) -> str:
 
 
 def _facts(host: Host) -> dict[str, Any]:
-    """What the fact modules say, where there is such hardware."""
+    """The results of the fact modules, where there is such hardware."""
     facts = {"rdma-facts.json": rdma_facts.collect(host)}
     if host.exists("/proc/driver/nvidia"):
         facts["gpu-facts.json"] = gpu.collect(host)

@@ -78,7 +78,7 @@ def prompts_text(prompts: Sequence[str]) -> str:
     return json.dumps([{"conversations": [{"value": prompt}, {"value": "-"}]} for prompt in prompts])
 
 
-# where the client is; from 0.5.23 on its old place says that it will be gone
+# where the client is; from 0.5.23 on its old place is deprecated
 _SGLANG = (
     "from importlib.util import find_spec; from runpy import run_module; "
     "new = find_spec('sglang.benchmark') and find_spec('sglang.benchmark.serving'); "
@@ -89,7 +89,7 @@ _SGLANG = (
 def argv(client: str, venv: str, load: Load) -> list[str]:
     """The command line of ``client``. venv: of the engine; empty where its programs are on the path (an image)."""
     places = f"{venv}/bin/" if venv else ""
-    given = {
+    options = {
         "--base-url": load.url,
         "--model": load.model,
         "--tokenizer": load.tokenizer,
@@ -104,7 +104,7 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
         program = [f"{places}vllm", "bench", "serve"]
         flags = ["--save-result", "--ignore-eos", "--disable-tqdm"]
         folder, _unused, name = load.result_file.rpartition("/")
-        given |= {
+        options |= {
             "--backend": "openai",
             "--num-warmups": load.warmups,
             "--percentile-metrics": "ttft,tpot,itl,e2el",
@@ -115,12 +115,12 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
     else:
         program = [f"{places}python3" if not venv else f"{places}python", "-c", _SGLANG]
         flags = ["--disable-tqdm"]
-        given |= {
+        options |= {
             "--backend": "vllm",  # its word for any server with /v1/completions
             "--warmup-requests": load.warmups,
             "--output-file": load.result_file,
         }
-    return [*program, *(word for name, value in given.items() for word in (name, str(value))), *flags]
+    return [*program, *(word for name, value in options.items() for word in (name, str(value))), *flags]
 
 
 def measured(client: str, text: str, requests: int) -> dict[str, Any]:
@@ -151,6 +151,6 @@ def measured(client: str, text: str, requests: int) -> dict[str, Any]:
 
 
 def last_word(output: str) -> str:
-    """The line of a client's output that says why it failed: the last that is not empty."""
+    """The line of a client's output with the reason for its failure: the last that is not empty."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+    return lines[-1][:300] if lines else "no output"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How busy an engine is, from its Prometheus metrics. Private to this collection.
 
-vLLM always serves ``/metrics``, SGLang with ``--enable-metrics``. Names changed over versions: vLLM 0.8 says
-``gpu_cache_usage_perc`` where 0.11 says ``kv_cache_usage_perc`` (both 0 to 1). A newer prometheus_client writes ``vllm_x`` for
+vLLM always serves ``/metrics``, SGLang with ``--enable-metrics``. Names changed over versions: vLLM 0.8 has
+``gpu_cache_usage_perc`` where 0.11 has ``kv_cache_usage_perc`` (both 0 to 1). A newer prometheus_client writes ``vllm_x`` for
 ``vllm:x`` to those who ask for the newest format (client_python issue 1177); both are understood.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 # straight to the engine: a proxy that the node's environment names is for the outside
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-# what we say → the engines' names; sums over engines and ranks, but for a share, of which the highest counts
+# our names → the engines' names; sums over engines and ranks, but for a share, of which the highest counts
 _SUMS = {
     "running": ("vllm:num_requests_running", "sglang:num_running_reqs"),
     "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs"),
@@ -68,7 +68,7 @@ def busy(first: dict[str, float | None], second: dict[str, float | None], second
 
 
 def ask(url: str, api_key: str | None, timeout: float, apart: float = 1.0) -> dict[str, Any]:
-    """Read ``url``/metrics twice, ``apart`` seconds; what :func:`busy` says, and ``error``, empty when there was none."""
+    """Read ``url``/metrics twice, ``apart`` seconds; the result of :func:`busy`, and ``error``, empty when there was none."""
     try:
         first, started = summary(parse(_read(url, api_key, timeout))), time.monotonic()
         time.sleep(apart)

@@ -32,8 +32,8 @@ __all__ = ["Catalog", "Checked", "History", "Option", "VersionCatalog", "argumen
 class Migration:
     """What to write instead of a spelling that is gone, deprecated, or never was.
 
-    becomes: option → value, None standing for the value that was given; empty when nothing takes its place.
-    note: for people, when there is more to say. source: where this is written upstream.
+    becomes: option → value, None standing for the value as it was written; empty when nothing takes its place.
+    note: an explanation for people, empty when there is none. source: where this is written upstream.
     """
 
     becomes: Mapping[str, Any] = field(default_factory=dict)
@@ -136,38 +136,38 @@ class Catalog:
         )
 
     def at(self, version: str, where: str = "engine_version") -> VersionCatalog:
-        """The command line of one version, or of the nearest known one with a finding that says so.
+        """The command line of one version, or of the nearest known one with a finding that names it.
 
         Newer than known: the newest. Between known ones: the next lower. Older than the oldest, or no version at all:
         a failure. A leading ``v`` and a local part (``0.32.0+cpu``) do not count. where: the variable the version was
         set in.
         """
         try:
-            asked = Version(Version(version).public)
+            requested = Version(Version(version).public)
         except InvalidVersion:
             return self._instead(len(self.versions) - 1, version, where, "unreadable", "is not a version number")
         known = [Version(each) for each in self.versions]
-        lower = [position for position, each in enumerate(known) if each <= asked]
+        lower = [position for position, each in enumerate(known) if each <= requested]
         if not lower:
             return self._instead(0, version, where, "too-old", "is older than every version in the catalog")
         nearest = lower[-1]
-        if known[nearest] == asked:
+        if known[nearest] == requested:
             return self._take(nearest, version)
         if nearest == len(known) - 1:
             return self._instead(nearest, version, where, "newer", "is newer than every version in the catalog")
         return self._instead(nearest, version, where, "unknown", "is not in the catalog")
 
-    def _instead(self, position: int, asked: str, where: str, what: str, why: str) -> VersionCatalog:
+    def _instead(self, position: int, requested: str, where: str, what: str, why: str) -> VersionCatalog:
         known = f"{self.versions[0]} to {self.versions[-1]}"
-        message = f"{self.engine} {asked} {why} ({known}); {self.versions[position]} is used instead"
+        message = f"{self.engine} {requested} {why} ({known}); {self.versions[position]} is used instead"
         usable = what in ("newer", "unknown")
         remedy = "run `make catalogs`" if usable else f"write a version of {known}"
-        said = finding("warn" if usable else "fail", f"engine-version-{what}", where, message, remedy)
-        return self._take(position, asked, said)
+        note = finding("warn" if usable else "fail", f"engine-version-{what}", where, message, remedy)
+        return self._take(position, requested, note)
 
-    def _take(self, position: int, asked: str, *findings: Finding) -> VersionCatalog:
+    def _take(self, position: int, requested: str, *findings: Finding) -> VersionCatalog:
         options = tuple(run.option for run in self.runs if run.first <= position <= run.last)
-        return VersionCatalog(self, self.versions[position], asked, position, options, findings)
+        return VersionCatalog(self, self.versions[position], requested, position, options, findings)
 
 
 def _expand(row: Mapping[str, Any]) -> Option:
@@ -189,8 +189,8 @@ def _expand(row: Mapping[str, Any]) -> Option:
 
 def _written(targets: list[tuple[Option, Any]]) -> str:
     """Options with their values for a message, a mere flag without one."""
-    given = [(option, value) for option, value in targets if value is not None]
-    return " and ".join(o.name if v is True else f"{o.name} {catalog_option.text(v)}" for o, v in given) or "nothing"
+    written = [(option, value) for option, value in targets if value is not None]
+    return " and ".join(o.name if v is True else f"{o.name} {catalog_option.text(v)}" for o, v in written) or "nothing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,16 +200,16 @@ class VersionCatalog:
     catalog: Catalog
     version: str
     """The version whose options these are."""
-    asked: str
-    """The version that was asked for, as it was written."""
+    requested: str
+    """The requested version, as it was written."""
     position: int
     options: tuple[Option, ...]
     findings: tuple[Finding, ...]
-    """What is to be said about the version itself; empty when it is known exactly."""
+    """Findings about the version itself; empty when it is known exactly."""
 
     @property
     def exact(self) -> bool:
-        """Whether the asked version itself is in the catalog."""
+        """Whether the requested version itself is in the catalog."""
         return not self.findings
 
     @cached_property
@@ -233,7 +233,7 @@ class VersionCatalog:
         return next(found, None) or self._by_dest.get(snake(name))
 
     def check(self, args: Mapping[str, Any], where: str) -> Checked:
-        """Check options in the engine's own words and bring them into canonical form, in the order given.
+        """Check options in the engine's own words and bring them into canonical form, in the order of ``args``.
 
         args: name in any spelling → value; true gives a flag, false leaves it out (a switch is written ``--no-x``),
         null leaves any option out, whatever its name. where: the variable they were set in, for the findings.
@@ -241,31 +241,31 @@ class VersionCatalog:
         options: list[tuple[Option, Any]] = []
         findings: list[Finding] = []
         set_by: dict[str, str] = {}
-        for given, value in args.items():
+        for written, value in args.items():
             if value is None:
                 continue
-            wanted, said = self._resolve(str(given), value, f"{where}.{given}")
-            findings += said
+            wanted, notes = self._resolve(str(written), value, f"{where}.{written}")
+            findings += notes
             for option, raw in wanted:
                 try:
                     final = read_value(option, raw)
                 except ValueError as wrong:
-                    findings.append(self._wrong_value(option, str(wrong), f"{where}.{given}"))
+                    findings.append(self._wrong_value(option, str(wrong), f"{where}.{written}"))
                     continue
                 if option.name in set_by:
-                    message = f"{option.name} is set twice: by {set_by[option.name]} and by {given}"
+                    message = f"{option.name} is set twice: by {set_by[option.name]} and by {written}"
                     findings.append(
-                        finding("fail", "option-set-twice", f"{where}.{given}", message, "leave one of them out")
+                        finding("fail", "option-set-twice", f"{where}.{written}", message, "leave one of them out")
                     )
                 elif final is not None:
-                    set_by[option.name] = str(given)
+                    set_by[option.name] = str(written)
                     options.append((option, final))
         return Checked(options, findings)
 
-    def _resolve(self, given: str, value: Any, where: str) -> tuple[list[tuple[Option, Any]], list[Finding]]:
-        """What was given → the options of this version that say the same, and what is to be said about it."""
-        option = self.lookup(given)
-        name = kebab(given)
+    def _resolve(self, written: str, value: Any, where: str) -> tuple[list[tuple[Option, Any]], list[Finding]]:
+        """What was written → the options of this version with the same meaning, and the findings about it."""
+        option = self.lookup(written)
+        name = kebab(written)
         if option and option.deprecated != "fatal":
             if name in option.off:
                 value = catalog_option.negated(value)
@@ -282,8 +282,8 @@ class VersionCatalog:
             off = spelling in found.off
             message = f"{name} is only an abbreviation of {spelling}; the next option that begins so will break it"
             remedy = f"write {snake(spelling) if off else found.key}"
-            said = [finding("warn", "option-abbreviated", where, message, remedy)]
-            return [(found, catalog_option.negated(value) if off else value)], said
+            notes = [finding("warn", "option-abbreviated", where, message, remedy)]
+            return [(found, catalog_option.negated(value) if off else value)], notes
         return [], [self._refusal(name, option, migration, list(prefixed), where)]
 
     def _translate(self, migration: Migration, value: Any) -> list[tuple[Option, Any]]:

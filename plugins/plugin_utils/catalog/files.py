@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the catalog files that lie beside this file. All I/O of the catalogs is here."""
+"""Reads the catalogs in ``plugin_utils/data/catalog``. All I/O of the catalogs is here."""
 
 from __future__ import annotations
 

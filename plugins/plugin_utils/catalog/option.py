@@ -25,8 +25,8 @@ class Option:
     spellings: every spelling that version accepts, short ones and those that turn a switch off included.
     off: of these the ones that turn a switch off, the one to write first (``--no-x``; vLLM also has ``--disable-x``).
     dest: the attribute the engine's parser stores it under.
-    kind: ``flag`` (given or not given), ``switch`` (a spelling for on and one for off), ``value`` (one word), ``list``
-      (several words after one spelling), ``repeat`` (the option is given once per item; with nargs, an item is several
+    kind: ``flag`` (present or absent), ``switch`` (a spelling for on and one for off), ``value`` (one word), ``list``
+      (several words after one spelling), ``repeat`` (the option is written once per item; with nargs, an item is several
       words), ``json`` (one word that the engine's parser reads as JSON), ``positional``.
     type: what one word must be: ``str``, ``int``, ``float``, ``bool`` (true/false as a word), ``json``, ``human-int``
       (an integer, or 1k = 1000, 1K = 1024), ``auto`` (that word); alternatives are joined with ``|`` and tried in that order.
@@ -109,7 +109,7 @@ def _read_bool(value: Any) -> bool:
 
 
 def negated(value: Any) -> Any:
-    """The opposite of a boolean, in whatever form it was given; anything else as it is, for `read_value` to refuse."""
+    """The opposite of a boolean, in whatever form it was written; anything else as it is, for `read_value` to refuse."""
     try:
         return not _read_bool(value)
     except ValueError:
@@ -189,7 +189,7 @@ def _read_words(option: Option, value: Any) -> list[Any]:
 
 
 def compact(value: Any) -> str:
-    """JSON without spaces, keys in the order given."""
+    """JSON without spaces, keys in their order."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=list)
 
 
@@ -216,20 +216,20 @@ def _words(option: Option, value: Any) -> list[str]:
     if option.nargs == "?" and value is True and "bool" not in option.type:
         return [option.name]
     if option.kind == "repeat":
-        return [word for item in value for word in _given(option, item if option.nargs else [item])]
-    return _given(option, value if option.kind == "list" else [value])
+        return [word for item in value for word in _spelled(option, item if option.nargs else [item])]
+    return _spelled(option, value if option.kind == "list" else [value])
 
 
-def _given(option: Option, values: list[Any]) -> list[str]:
-    given = [compact(value) if option.type == "json" else text(value) for value in values]
-    joined = len(given) == 1 and given[0].startswith("-")
-    return [f"{option.name}={given[0]}"] if joined else [option.name, *given]
+def _spelled(option: Option, values: list[Any]) -> list[str]:
+    spelled = [compact(value) if option.type == "json" else text(value) for value in values]
+    joined = len(spelled) == 1 and spelled[0].startswith("-")
+    return [f"{option.name}={spelled[0]}"] if joined else [option.name, *spelled]
 
 
 def argument_parser(options: Iterable[Option]) -> argparse.ArgumentParser:
     """Build a parser that accepts what the engine's parser accepts and returns values as `read_value` does.
 
-    Values are stored under `Option.key`; options that are not given are absent. Abbreviations are not accepted.
+    Values are stored under `Option.key`; options that are not on the command line are absent. Abbreviations are not accepted.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     for option in options:
@@ -245,8 +245,8 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
             parser.add_argument(*option.off, dest=option.key, action="store_false")
         return
 
-    def word(given: str) -> Any:
-        return _read_chosen(option, given)
+    def word(spelled: str) -> Any:
+        return _read_chosen(option, spelled)
 
     more: dict[str, Any] = {"type": word}
     if option.nargs:

@@ -32,14 +32,14 @@ def bring_up_report(
     """
     label = label or deployment
     ranks = list(enumerate(zip(hosts, results, strict=True)))
-    speaker = next((i for i, (_unused, said) in ranks if "log" in said.get("__engine_stopped", {})), 0)
-    if host != hosts[speaker]:
-        return f"{label} did not come up: see rank {speaker} ({hosts[speaker]})"
+    reporter = next((i for i, (_unused, result) in ranks if "log" in result.get("__engine_stopped", {})), 0)
+    if host != hosts[reporter]:
+        return f"{label} did not come up: see rank {reporter} ({hosts[reporter]})"
     lines = [f"{label} did not come up, and was stopped on all nodes that answer."]
     lines += _likely_causes(signatures, hosts, results)
-    for rank, (name, said) in ranks:
-        lines.append(f"== rank {rank} ({name}): {_why(said)}")
-        lines += [f"   {line}" for line in _last_lines(said)]
+    for rank, (name, result) in ranks:
+        lines.append(f"== rank {rank} ({name}): {_why(result)}")
+        lines += [f"   {line}" for line in _last_lines(result)]
     lines.append(f"The whole log of a rank: journalctl -u {rank_unit(deployment)}, on its node")
     return "\n".join(lines)
 
@@ -47,8 +47,8 @@ def bring_up_report(
 def _likely_causes(
     signatures: Sequence[failures.Signature], hosts: Sequence[str], results: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    logs = {rank: _log(said) for rank, said in enumerate(results)}
-    own = [rank for rank, said in enumerate(results) if _why(said) != NO_FAILURE and FOLLOWED not in _why(said)]
+    logs = {rank: _log(result) for rank, result in enumerate(results)}
+    own = [rank for rank, result in enumerate(results) if _why(result) != NO_FAILURE and FOLLOWED not in _why(result)]
     first = min(own, default=None)
     sightings = {rank: failures.search(signatures, log) for rank, log in logs.items()}
     causes = failures.cause_lines(failures.rank_causes(signatures, sightings, first), hosts)
@@ -58,31 +58,31 @@ def _likely_causes(
     return [f"No cause that is known. The last error of rank {first} ({hosts[first]}): {error}"] if error else []
 
 
-def _was_started(said: Mapping[str, Any]) -> bool:
-    return bool(said.get("__engine_started"))
+def _was_started(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("__engine_started"))
 
 
-def _log(said: Mapping[str, Any]) -> list[str]:
+def _log(result: Mapping[str, Any]) -> list[str]:
     # what the journal of a rank that was not started holds is of another day
-    return list(said.get("__engine_stopped", {}).get("log", [])) if _was_started(said) else []
+    return list(result.get("__engine_stopped", {}).get("log", [])) if _was_started(result) else []
 
 
-def _last_lines(said: Mapping[str, Any]) -> list[str]:
-    if not _was_started(said):
+def _last_lines(result: Mapping[str, Any]) -> list[str]:
+    if not _was_started(result):
         return ["(it was not started)"]
-    if "log" not in said.get("__engine_stopped", {}):
+    if "log" not in result.get("__engine_stopped", {}):
         return ["(the node no longer answers: its log is in its journal)"]
-    return _log(said)[-SHOWN_LINES:] or ["(it wrote nothing)"]
+    return _log(result)[-SHOWN_LINES:] or ["(it wrote nothing)"]
 
 
 NO_FAILURE = "no failure of its own"
-# rank_wait says this of a rank that gave up for another one
+# rank_wait reports this of a rank that gave up for another one
 FOLLOWED = "stopped waiting, because"
 
 
-def _why(said: Mapping[str, Any]) -> str:
+def _why(result: Mapping[str, Any]) -> str:
     for name in ("__engine_started", "__engine_ready"):
-        step = said.get(name, {})
+        step = result.get(name, {})
         if step.get("failed") or step.get("unreachable"):
             return str(step.get("msg"))
     return NO_FAILURE

@@ -46,17 +46,17 @@ def _rank(rank: int, host: str, result: Mapping[str, Any]) -> dict[str, Any]:
             "rank": rank,
             "host": host,
             "active": False,
-            "says": f"the node does not answer: {result.get('msg', '')}",
+            "state": f"the node does not answer: {result.get('msg', '')}",
         }
     if state["active"] == "active":
-        return {"rank": rank, "host": host, "active": True, "says": "runs"}
+        return {"rank": rank, "host": host, "active": True, "state": "runs"}
     if not state["exists"]:
-        return {"rank": rank, "host": host, "active": False, "says": "is not installed"}
+        return {"rank": rank, "host": host, "active": False, "state": "is not installed"}
     return {
         "rank": rank,
         "host": host,
         "active": False,
-        "says": f"its unit is {state['active']} ({state['result']}, exit status {state['exit_status']})",
+        "state": f"its unit is {state['active']} ({state['result']}, exit status {state['exit_status']})",
     }
 
 
@@ -71,9 +71,9 @@ def _headline(healthy: bool, ranks: Sequence[Mapping[str, Any]], answer: Mapping
         return (
             f"healthy: all {len(ranks)} ranks run and the endpoint has answered a completion in {answer['seconds']} s"
         )
-    down = [f"rank {one['rank']} ({one['host']}): {one['says']}" for one in ranks if not one["active"]]
-    endpoint = f"the endpoint says: {answer['error']}" if answer.get("error") else ""
-    return "not healthy: " + "; ".join([*down, *([endpoint] if endpoint else [])] or ["the endpoint was not asked"])
+    down = [f"rank {one['rank']} ({one['host']}): {one['state']}" for one in ranks if not one["active"]]
+    endpoint = f"the endpoint answers: {answer['error']}" if answer.get("error") else ""
+    return "not healthy: " + "; ".join([*down, *([endpoint] if endpoint else [])] or ["the endpoint was not checked"])
 
 
 def _last_errors(hosts: Sequence[str], results: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -4,8 +4,8 @@
 
 The knowledge is ``data/failures.yml``; this is how it is applied. Three things decide the order:
 
-- what a line says: one that names a cause before one that reports a symptom, before one that only repeats that something else
-  has failed (an engine whose process died, a rank whose peer is gone);
+- the content of a line: one that names a cause before one that reports a symptom, before one that only repeats that
+  something else has failed (an engine whose process died, a rank whose peer is gone);
 - the rank that failed first before the others;
 - time, where the lines carry one.
 
@@ -75,7 +75,7 @@ def search(signatures: Sequence[Signature], lines: Iterable[str]) -> list[dict[s
     return list(found.values())
 
 
-# what systemd says when it is told to stop or start a unit of ours
+# systemd's lines when it stops or starts a unit of ours
 _STOPPED_BY_US = re.compile(r"^Stopping fullrank-(?:rank|supervisor)@")
 _STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-(?:rank|supervisor)@")
 

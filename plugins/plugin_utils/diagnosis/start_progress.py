@@ -58,7 +58,7 @@ STARTING = Stage("start", "starting")
 
 
 def stage(steps: Sequence[Step], lines: Sequence[str]) -> Stage | None:
-    """The last thing that the log tells; None when it tells nothing that the table knows."""
+    """The last stage in the log; None when no line is in the table."""
     for number in range(len(lines) - 1, -1, -1):
         text = clean(lines[number])
         if _LAYER.match(text):
@@ -82,7 +82,7 @@ def pulled(lines: Sequence[str]) -> Stage:
 
 
 def words(rank: int, stages: Mapping[int, Stage]) -> str:
-    """What ``rank`` does, for people: its own stage and, where it waits, for whom. stages: of all ranks, as far as known.
+    """What ``rank`` does, for people: its own stage and, where it waits, for which ranks. stages: of all ranks, as far as known.
 
     A rank that waits does so for those that have not come as far; the one furthest behind is named, with what it does.
     """

@@ -15,7 +15,8 @@ _PREFIX = re.compile(
 )
 
 
-# what libraries say beside the point; "W1122 20:12:26.309000 710 torch/…" is torch's own form of a warning; systemd's "Started …"
+# lines of libraries that tell nothing about the start:
+# "W1122 20:12:26.309000 710 torch/…" is torch's own form of a warning; systemd's "Started …"
 _NOISE = re.compile(r"warning|^W\d{4} |^\s|^Start(?:ed|ing) \S+\.service", re.IGNORECASE)
 
 

@@ -19,8 +19,8 @@ Variables = Mapping[str, Any]
 
 def value(variables: Variables, name: str) -> Any:
     """A variable of a host, or the default of the role that declares it, ``router_*`` or ``engine_*``."""
-    given = variables.get(name)
-    return default("router" if name.startswith("router_") else "deployment", name) if given is None else given
+    setting = variables.get(name)
+    return default("router" if name.startswith("router_") else "deployment", name) if setting is None else setting
 
 
 def group_port(variables: Variables) -> int:
@@ -53,13 +53,13 @@ def servers(replicas: Sequence[Sequence[str]], variables: Mapping[str, Variables
     found = []
     for hosts in replicas:
         head = hosts[0]
-        given = variables[head]
-        where = address(head, given, str(value(given, "engine_host")))
+        host_vars = variables[head]
+        where = address(head, host_vars, str(value(host_vars, "engine_host")))
         found.append(
             {
                 "name": head,
-                "url": url(where, int(value(given, "engine_port"))),
-                "ready": f"{url(where, group_port(given))}/ready",
+                "url": url(where, int(value(host_vars, "engine_port"))),
+                "ready": f"{url(where, group_port(host_vars))}/ready",
             }
         )
     return found

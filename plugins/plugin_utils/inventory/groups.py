@@ -21,7 +21,7 @@ ADDRESSES = (
     "router_host",
     "router_port",
 )
-"""The variables that say where something answers."""
+"""The variables that tell where something answers."""
 
 
 def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
@@ -58,6 +58,6 @@ def variables_of(
     wanted = tuple(names)
     found: dict[str, dict[str, Any]] = {}
     for host in hosts:
-        given = task_vars["hostvars"][host]
-        found[host] = {name: given[name] for name in wanted if name in given}
+        host_vars = task_vars["hostvars"][host]
+        found[host] = {name: host_vars[name] for name in wanted if name in host_vars}
     return found

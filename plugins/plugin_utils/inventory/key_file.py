@@ -16,8 +16,8 @@ def place(variables: Mapping[str, Any], deployment: str) -> str:
     Beside the group's variables and not among them: Ansible reads a folder ``group_vars/NAME`` instead of a file
     ``group_vars/NAME.yml``, and every other folder of an inventory as an inventory. Empty when there is no inventory on disk.
     """
-    if given := variables.get("engine_api_key_file"):
-        return str(given)
+    if path := variables.get("engine_api_key_file"):
+        return str(path)
     folder = variables.get("inventory_dir")
     return f"{folder}/group_vars/{deployment}.key.yml" if folder else ""
 

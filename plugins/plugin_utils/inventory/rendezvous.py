@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what every node says about itself to where the ranks meet, or to what stands in the way. Pure; private."""
+"""From the facts of every node to the addresses of the rendezvous, or to the findings that prevent it. Pure; private."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings i
 
 @dataclass(frozen=True)
 class Place:
-    """A rank's own end of the rendezvous; both empty for a deployment of one rank, which meets nobody."""
+    """A rank's own end of the rendezvous; both empty for a deployment of one rank, which needs no rendezvous."""
 
     host: str
     rank: int
@@ -27,26 +27,26 @@ def agree(
     """The place of every rank, and all that keeps the deployment from starting.
 
     hosts: in rank order. facts: what `rank_facts` returned on each of them, in the same order; a mapping without
-    ``candidates`` means that the node did not answer, and its ``msg`` says why. own_units: the deployment's own, whose
-    ports are not in anybody's way. network: what the user wrote as rendezvous network, empty for none.
+    ``candidates`` means that the node did not answer, and its ``msg`` has the reason. own_units: the deployment's own, whose
+    ports are no conflict. network: what the user wrote as rendezvous network, empty for none.
     """
     places: list[Place] = []
     findings: list[Finding] = []
-    for rank, (host, said) in enumerate(zip(hosts, facts, strict=True)):
+    for rank, (host, answer) in enumerate(zip(hosts, facts, strict=True)):
         where = f"{deployment} rank {rank} ({host})"
-        if "candidates" not in said:
-            findings.append(_unreachable(where, host, str(said.get("msg") or "it was not asked in this run")))
+        if "candidates" not in answer:
+            findings.append(_unreachable(where, host, str(answer.get("msg") or "it was not contacted in this run")))
             places.append(Place(host, rank))
             continue
-        findings += _in_the_way(where, own_units, said)
+        findings += _in_the_way(where, own_units, answer)
         if len(hosts) == 1:
             places.append(Place(host, rank))
             continue
-        candidates = said["candidates"]
+        candidates = answer["candidates"]
         if len(candidates) == 1:
             places.append(Place(host, rank, candidates[0]["interface"], candidates[0]["address"]))
         else:
-            findings.append(_undecided(where, network, said))
+            findings.append(_undecided(where, network, answer))
             places.append(Place(host, rank))
     return places, [*findings, *_same_address(deployment, places)]
 
@@ -54,7 +54,7 @@ def agree(
 def planned(
     places: Sequence[Place], declared: Sequence[str], findings: Sequence[Finding]
 ) -> tuple[list[Place], list[Finding]]:
-    """The same for a plan, which starts nothing: declared addresses where a node did not say its own, and no failure.
+    """The same for a plan, which starts nothing: declared addresses where a node did not report its own, and no failure.
 
     That a node does not answer is worth no more than a note: a plan is often made before the nodes are there.
     """
@@ -77,34 +77,34 @@ def _unreachable(where: str, host: str, why: str) -> Finding:
     )
 
 
-def _undecided(where: str, network: str, said: Mapping[str, Any]) -> Finding:
+def _undecided(where: str, network: str, answer: Mapping[str, Any]) -> Finding:
     if network:
-        has = ", ".join(one["address"] for one in said["candidates"]) or "none"
+        has = ", ".join(one["address"] for one in answer["candidates"]) or "none"
         return fail(
             "rendezvous-network",
             where,
             f"the node needs exactly one address in engine_rendezvous_network {network} and has {has}",
             "write the network in which every rank has one address",
         )
-    if said["unreachable"]:
+    if answer["unreachable"]:
         return fail(
             "no-route",
             where,
-            f"the node has no route to {', '.join(said['unreachable'])}",
+            f"the node has no route to {', '.join(answer['unreachable'])}",
             "check addresses and routes, or name the network of the ranks in engine_rendezvous_network",
         )
-    ways = ", ".join(f"{one['interface']} {one['address']}" for one in said["candidates"])
+    addresses = ", ".join(f"{one['interface']} {one['address']}" for one in answer["candidates"])
     return fail(
         "several-rendezvous-interfaces",
         where,
-        f"different ranks are reached by different interfaces: {ways}",
+        f"different ranks are reached by different interfaces: {addresses}",
         "name the one network in which every rank has an address in engine_rendezvous_network",
     )
 
 
-def _in_the_way(where: str, own_units: Sequence[str], said: Mapping[str, Any]) -> list[Finding]:
+def _in_the_way(where: str, own_units: Sequence[str], answer: Mapping[str, Any]) -> list[Finding]:
     findings = []
-    for listener in said["listeners"]:
+    for listener in answer["listeners"]:
         if listener["unit"] in own_units:
             continue
         owner = (
@@ -120,8 +120,8 @@ def _in_the_way(where: str, own_units: Sequence[str], said: Mapping[str, Any]) -
             )
         )
     remedy = "put it there, on every node of the group"
-    findings += [fail("missing-file", where, f"{path} does not exist", remedy) for path in said["missing"]]
-    if shards := said["incomplete"]:
+    findings += [fail("missing-file", where, f"{path} does not exist", remedy) for path in answer["missing"]]
+    if shards := answer["incomplete"]:
         more = f", and {len(shards) - 1} more" if len(shards) > 1 else ""
         message = f"{shards[0]} of its weights is not there or not whole{more}"
         findings.append(fail("incomplete-weights", where, message, "copy the weights to this node again"))

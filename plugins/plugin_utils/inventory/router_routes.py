@@ -34,7 +34,7 @@ OWN_VARIABLES = (
     "router_port",
     "router_timeout",
 )
-"""Variables of a deployment that are asked besides those of its endpoints."""
+"""Variables of a deployment that are read besides those of its endpoints."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ def _ports(
     machine = variables[router.name].get("ansible_host", router.name)
     for name, replicas in deployments.items():
         for cut in replicas:
-            given = variables[cut[0]]
-            if given.get("ansible_host", cut[0]) == machine:
-                taken[int(value(given, "engine_port"))] = f"engine_port of {name}"
-                taken[int(value(given, "engine_rendezvous_port"))] = f"engine_rendezvous_port of {name}"
-                taken[group_port(given)] = f"engine_group_port of {name}"
+            host_vars = variables[cut[0]]
+            if host_vars.get("ansible_host", cut[0]) == machine:
+                taken[int(value(host_vars, "engine_port"))] = f"engine_port of {name}"
+                taken[int(value(host_vars, "engine_rendezvous_port"))] = f"engine_rendezvous_port of {name}"
+                taken[group_port(host_vars)] = f"engine_group_port of {name}"
     findings = []
     for route in found:
         for variable, port in ports(route).items():

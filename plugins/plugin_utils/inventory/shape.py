@@ -79,7 +79,7 @@ def misnamed(deployment: str) -> list[Finding]:
 
 
 def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """The hosts of each replica; one replica of all where `check` has found something to say about it."""
+    """The hosts of each replica; one replica of all where `check` has findings about it."""
     count = _number(variables.get(deployment.hosts[0], {}), "engine_replicas") if deployment.hosts else None
     try:
         return groups(deployment.hosts, 1 if count is None else count)
@@ -87,14 +87,14 @@ def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]])
         return [list(deployment.hosts)]
 
 
-def misspelt(given: Iterable[str], roles: Mapping[str, Collection[str]], where: str) -> list[Finding]:
-    """Variables that nobody reads although somebody meant them to be read.
+def misspelt(names: Iterable[str], roles: Mapping[str, Collection[str]], where: str) -> list[Finding]:
+    """Variables that no role reads although their names were meant for one.
 
-    given: names of variables. roles: role → the names of its options. A name that begins with a role's name, is none of the
+    names: of variables. roles: role → the names of its options. A name that begins with a role's name, is none of the
     options of any role and is almost one of them (difflib's ratio of at least 0.85) is refused; anything else is the user's own.
     """
     known = {option for options in roles.values() for option in options}
-    ours = [name for name in sorted(set(given) - known) if any(name.startswith(f"{role}_") for role in roles)]
+    ours = [name for name in sorted(set(names) - known) if any(name.startswith(f"{role}_") for role in roles)]
     meant = {name: difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85) for name in ours}
     return [
         fail("unknown-variable", where, f"nothing reads {name}", f"write {near[0]}, or give it another name")
@@ -136,9 +136,9 @@ def _uneven(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[s
         counts = {host: _number(variables.get(host, {}), "engine_replicas") for host in one.hosts}
         known = {count for count in counts.values() if count is not None}
         if len(known) > 1:
-            said = ", ".join(f"{count} on {host}" for host, count in counts.items() if count is not None)
+            listed = ", ".join(f"{count} on {host}" for host, count in counts.items() if count is not None)
             findings.append(
-                fail("replicas-differ", where, f"it differs: {said}", f"write it once, for group {one.name}")
+                fail("replicas-differ", where, f"it differs: {listed}", f"write it once, for group {one.name}")
             )
             continue
         try:
@@ -157,9 +157,9 @@ def _machine(host: str, variables: Mapping[str, Mapping[str, Any]]) -> str:
     return str(variables.get(host, {}).get("ansible_host", host))
 
 
-def _number(given: Mapping[str, Any], name: str) -> int | None:
-    """A whole number; None where it is not set, or wrong, which is said elsewhere."""
-    value = str(given.get(name, ""))
+def _number(host_vars: Mapping[str, Any], name: str) -> int | None:
+    """A whole number; None where it is not set, or wrong, which another check reports."""
+    value = str(host_vars.get(name, ""))
     return int(value) if value.isdecimal() else None
 
 
@@ -187,12 +187,12 @@ def _ports(one: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[
     heads = {cut[0] for cut in replicas(one, variables) if cut}
     found = []
     for host in one.hosts:
-        given = variables.get(host, {})
-        meeting = _number(given, "engine_rendezvous_port")
-        group = _number(given, "engine_group_port")
+        host_vars = variables.get(host, {})
+        meeting = _number(host_vars, "engine_rendezvous_port")
+        group = _number(host_vars, "engine_group_port")
         ports = {"engine_group_port": meeting + group_port_offset() if group is None and meeting is not None else group}
         if host in heads:
-            ports |= {"engine_port": _number(given, "engine_port"), "engine_rendezvous_port": meeting}
+            ports |= {"engine_port": _number(host_vars, "engine_port"), "engine_rendezvous_port": meeting}
         found += [(host, name, port) for name, port in sorted(ports.items()) if port is not None]
     return found
 
@@ -220,20 +220,20 @@ def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Map
 
 
 def _shared_gpus(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """Two deployments on one machine need GPUs of their own, and must say which."""
+    """Two deployments on one machine need GPUs of their own, and must name them."""
     users: dict[str, list[tuple[str, str, Any]]] = {}
     for one in deployments:
         for host in one.hosts:
-            given = variables.get(host, {})
-            if given.get("engine_device") != "cpu":
-                users.setdefault(_machine(host, variables), []).append((one.name, host, given.get("engine_gpus")))
+            host_vars = variables.get(host, {})
+            if host_vars.get("engine_device") != "cpu":
+                users.setdefault(_machine(host, variables), []).append((one.name, host, host_vars.get("engine_gpus")))
     findings = []
     for machine, names in users.items():
         taken: dict[str, str] = {}
         for deployment, host, gpus in names if len({host for _unused, host, _unused in names}) > 1 else []:
             if not isinstance(gpus, (list, tuple)):
                 others = ", ".join(name for name, other, _unused in names if other != host)
-                message = f"{machine} also serves {others}, and it is not said which GPUs are whose"
+                message = f"{machine} also serves {others}, and engine_gpus does not divide its GPUs"
             elif shared := [str(gpu) for gpu in gpus if taken.setdefault(str(gpu), deployment) != deployment]:
                 message = f"GPU {', '.join(shared)} of {machine} is also used by {taken[shared[0]]}"
             else:

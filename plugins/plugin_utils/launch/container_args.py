@@ -14,7 +14,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.re
 
 @dataclass(frozen=True)
 class Rule:
-    """What is said about a word; ``drop`` leaves it out with a warning, otherwise it is refused."""
+    """The finding about a word; ``drop`` leaves it out with a warning, otherwise it is refused."""
 
     code: str
     message: str
@@ -42,7 +42,7 @@ RULES = {
     "--shm-size": Rule(
         "shm-size-with-host-ipc", "--shm-size has no effect with host IPC and is left out", "nothing takes its place"
     ),
-    "--gpus": Rule("gpus-flag", "--gpus is left out: GPUs are given as CDI devices", "set the GPUs of the engine"),
+    "--gpus": Rule("gpus-flag", "--gpus is left out: GPUs are passed as CDI devices", "set the GPUs of the engine"),
     "--pid": Rule("host-pid", "--pid lets the container see every process and is left out", "nothing needs it"),
     "--tty": Rule("no-terminal", "a service has no terminal: --tty is left out", "nothing takes its place"),
     "--interactive": Rule(
@@ -64,7 +64,7 @@ BUNDLE = re.compile(r"-[Pdit]{2,}")
 
 
 def check(request: Request) -> tuple[list[str], list[Finding]]:
-    """The words that remain, and what is said about the others."""
+    """The words that remain, and the findings about the others."""
     remaining: list[str] = []
     findings: list[Finding] = []
     words = _unbundled(request.container_args)
@@ -78,9 +78,9 @@ def check(request: Request) -> tuple[list[str], list[Finding]]:
             continue
         if not joined and flag not in NO_VALUE:
             next(words, None)
-        say = warn if rule.drop else fail
+        level = warn if rule.drop else fail
         message = rule.message if rule is not OWN else f"{flag} {rule.message}"
-        findings.append(say(rule.code, where, message, rule.remedy))
+        findings.append(level(rule.code, where, message, rule.remedy))
     return remaining, findings
 
 

@@ -32,7 +32,7 @@ class Settings:
 
 def engine_options(request: Request, call: Call, options: VersionCatalog) -> Settings:
     """Bring both sources together; an option that a first-class variable owns is refused in ``engine_args``."""
-    own = options.check({name: given.value for name, given in call.args.items()}, "")
+    own = options.check({name: setting.value for name, setting in call.args.items()}, "")
     findings = [_at_variable(one, request, call) for one in own.findings if one["severity"] == "fail"]
     origins = {}
     by_option = {option.name: name for name in call.args if (option := options.lookup(name))}
@@ -49,8 +49,8 @@ def engine_options(request: Request, call: Call, options: VersionCatalog) -> Set
         if option.key in left_out:
             continue
         if option.name in owners or option.name in origins:
-            given = _written(option, request, options)
-            findings.append(_owned(option, request, owners.get(option.name, ""), f"{where}.{given}"))
+            written = _written(option, request, options)
+            findings.append(_owned(option, request, owners.get(option.name, ""), f"{where}.{written}"))
         else:
             origins[option.name] = f"{where}.{option.key}"
             pairs.append((option, value))
@@ -59,8 +59,8 @@ def engine_options(request: Request, call: Call, options: VersionCatalog) -> Set
 
 def _at_variable(one: Finding, request: Request, call: Call) -> Finding:
     """A finding about a generated option, at the variable it was generated from."""
-    given = call.args[snake(one["where"].removeprefix("."))]
-    return one | {"where": request.origin(given.origin)}
+    setting = call.args[snake(one["where"].removeprefix("."))]
+    return one | {"where": request.origin(setting.origin)}
 
 
 def _written(option: Option, request: Request, options: VersionCatalog) -> str:

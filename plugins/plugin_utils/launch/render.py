@@ -22,7 +22,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
     PYTHON,
     Call,
     Engine,
-    Given,
+    Setting,
     present,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import CONTAINER_RUNTIMES, Request
@@ -51,14 +51,14 @@ def _at(catalog: Catalog, version: str) -> VersionCatalog:
     return catalog.at(version)
 
 
-def render(given: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
+def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     """The launch of one rank, as the RETURN block of `engine_command` describes it.
 
-    given: checked options, see `launch_request.OPTIONS`. catalog: of the engine that the options name.
+    params: checked options, see `launch_request.OPTIONS`. catalog: of the engine that the options name.
     Bad input gives findings of severity ``fail``; the launch is complete nevertheless wherever it can be, so that all
     are seen at once.
     """
-    request = Request.from_options(given)
+    request = Request.from_options(params)
     options = _at(catalog, request.engine_version)
     engine = ENGINES[request.engine]
     call = engine.call(request, options)
@@ -85,12 +85,12 @@ def _launch(
     env = _environment(request, call)
     token = f"/etc/fullrank/{request.deployment}.group.token" if call.token else ""
     if token:
-        env |= {call.token: Given(token, "the supervisors' module writes it on each node")}
-    variables = {name: str(given.value) for name, given in env.items()}
-    origins |= {f"env.{name}": given.origin for name, given in env.items()}
+        env |= {call.token: Setting(token, "the supervisors' module writes it on each node")}
+    variables = {name: str(setting.value) for name, setting in env.items()}
+    origins |= {f"env.{name}": setting.origin for name, setting in env.items()}
     engine_argv = [*_found(request, call.program), *arguments]
-    extra, said = container_args.check(request)
-    findings = [*findings, *said]
+    extra, notes = container_args.check(request)
+    findings = [*findings, *notes]
 
     container: dict[str, Any] = {}
     words: list[str] = []
@@ -167,7 +167,7 @@ def _found(request: Request, program: Sequence[str]) -> list[str]:
     return [f"{request.venv.rstrip('/')}/bin/{'python' if first == PYTHON else first}", *rest]
 
 
-def _environment(request: Request, call: Call) -> dict[str, Given]:
+def _environment(request: Request, call: Call) -> dict[str, Setting]:
     env = dict(call.env)
     if request.venv and not request.is_container:
         path = f"{request.venv.rstrip('/')}/bin:{SYSTEM_PATH}"
@@ -175,9 +175,9 @@ def _environment(request: Request, call: Call) -> dict[str, Given]:
     if request.gpus is not None and not request.is_container:
         indices = ",".join(map(str, request.gpus))
         env |= present(CUDA_VISIBLE_DEVICES=(indices, "gpus"), CUDA_DEVICE_ORDER=("PCI_BUS_ID", "gpus"))
-    env |= {str(name): Given(value, "env") for name, value in request.env.items()}
-    used = {name: given for name, given in env.items() if given.value is not None}
-    return {name: Given(given.value, request.origin(given.origin)) for name, given in used.items()}
+    env |= {str(name): Setting(value, "env") for name, value in request.env.items()}
+    used = {name: setting for name, setting in env.items() if setting.value is not None}
+    return {name: Setting(setting.value, request.origin(setting.origin)) for name, setting in used.items()}
 
 
 def _mounts(request: Request, call: Call, secret: Secret | None, token: str) -> list[Mapping[str, Any]]:

@@ -68,7 +68,7 @@ def _addresses(request: Request) -> Iterator[Finding]:
     if not head or not mine:
         return
     if not request.is_head and head == mine:
-        message = f"rank {request.rank} is given its own address {mine} as the rendezvous and would wait for ever"
+        message = f"rank {request.rank} has its own address {mine} as the rendezvous and would wait forever"
         yield fail("own-address-as-rendezvous", there, message, "write rank 0's address on every rank")
     if request.is_head and head != mine:
         message = f"rank 0 has {mine}, but the ranks are sent to {head}"
@@ -226,12 +226,12 @@ def _key(request: Request, secret: Secret | None) -> Iterator[Finding]:
         message = "holds characters that no Authorization header can carry"
         yield fail("key-characters", where, message, "use letters, digits and -._~+/ only (RFC 6750)")
     path = secret.path(request)
-    if not path.startswith("/") or (secret.way == "file" and not path.endswith((".yaml", ".yml"))):
+    if not path.startswith("/") or (secret.channel == "file" and not path.endswith((".yaml", ".yml"))):
         message = f"{path} is not the whole path of a file" + (
-            " whose name ends in .yaml" if secret.way == "file" else ""
+            " whose name ends in .yaml" if secret.channel == "file" else ""
         )
         yield fail("secret-file", request.variable("secret_file"), message, "leave it out to use a path that fits")
-    if secret.way == "argument":
+    if secret.channel == "argument":
         message = f"{engine} takes the key on its command line only: every user of the node sees it in the process list"
         yield warn("key-in-process-list", where, message, "keep other users off the nodes, or take a newer version")
     if secret.logged:

@@ -111,8 +111,8 @@ class Budget:
 
 def engine(name: Any, number_of_release: Any = None, args: Any = None) -> Engine:
     """Read an engine; option names with dashes are the same as with underscores."""
-    given = {str(key).lstrip("-").replace("-", "_"): value for key, value in mapping(args).items()}
-    return Engine(str(name or "").lower(), numbers(number_of_release), given)
+    options = {str(key).lstrip("-").replace("-", "_"): value for key, value in mapping(args).items()}
+    return Engine(str(name or "").lower(), numbers(number_of_release), options)
 
 
 def budget(which: Engine, load: Load, fraction: float = 0.0) -> Budget:

@@ -8,7 +8,7 @@ The verdict:
 * ``tight``: the engine can start, but with a shorter context, fewer requests or a higher fraction.
 * ``does not fit``: not even 2048 tokens beside the weights at the highest fraction that we would propose (0.95), or at
   the one that was set.
-* ``unknown``: the model's or the GPU's size is not known; the findings say what is missing.
+* ``unknown``: the model's or the GPU's size is not known; the findings name what is missing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import Weights, per_gpu
 
 FEWEST_TOKENS = 2048
-"""A pool below this serves nobody: it is the smallest prefill chunk that SGLang reckons with."""
+"""A pool below this serves no request: it is the smallest prefill chunk that SGLang reckons with."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Question:
-    """One model on one kind of GPU with one engine; parallel sizes are asked one after the other."""
+    """One model on one kind of GPU with one engine; parallel sizes are tried one after the other."""
 
     loaded: Weights
     gpu: Gpu

@@ -35,7 +35,7 @@ class Quantization:
     """FP8 with one scale for block x block weights (``weight_block_size``); 0 without blocks."""
     group: int = 0
     """INT4 with one scale per ``group`` inputs (``group_size``); 0 without groups."""
-    kept: str = ""
+    unconverted: str = ""
     """Names of the modules left in the original dtype, in one text to search in."""
 
 
@@ -227,14 +227,14 @@ def _quantization(top: Mapping[str, Any], text: Mapping[str, Any]) -> Quantizati
     weights = mapping(mapping(group_config).get("weights"))
     fp8 = "fp8" in method or (str(weights.get("type")) == "float" and whole(weights.get("num_bits")) == 8)
     blocks = raw.get("weight_block_size") or weights.get("block_structure")
-    kept = raw.get("modules_to_not_convert") or raw.get("ignore") or raw.get("ignored_layers")
+    unconverted = raw.get("modules_to_not_convert") or raw.get("ignore") or raw.get("ignored_layers")
     return Quantization(
         method=method,
         fp8=fp8,
         bits=8 if fp8 else whole(raw.get("bits")) or whole(weights.get("num_bits")) or (8 if "int8" in method else 0),
         block=whole(blocks[0]) if fp8 and isinstance(blocks, list) and blocks else 0,
         group=0 if fp8 else whole(raw.get("group_size")) or whole(weights.get("group_size")),
-        kept=" ".join(map(str, kept)) if isinstance(kept, list) else "",
+        unconverted=" ".join(map(str, unconverted)) if isinstance(unconverted, list) else "",
     )
 
 

@@ -45,13 +45,13 @@ class Parallel:
 
 def parallel(sizes: Any, engine: str = "") -> Parallel:
     """Read ``{tp, pp, dp, ep, dp_attention}`` for ``engine``; what is missing or senseless is 1."""
-    given = mapping(sizes)
-    inside = given.get("dp_attention") is True
+    wanted = mapping(sizes)
+    inside = wanted.get("dp_attention") is True
     return Parallel(
-        tp=at_least_one(given.get("tp")),
-        pp=at_least_one(given.get("pp")),
-        dp=at_least_one(given.get("dp")),
-        ep=at_least_one(given.get("ep")),
+        tp=at_least_one(wanted.get("tp")),
+        pp=at_least_one(wanted.get("pp")),
+        dp=at_least_one(wanted.get("dp")),
+        ep=at_least_one(wanted.get("ep")),
         dp_attention=inside,
-        experts_over_dp=engine == "vllm" and not inside and at_least_one(given.get("dp")) > 1,
+        experts_over_dp=engine == "vllm" and not inside and at_least_one(wanted.get("dp")) > 1,
     )

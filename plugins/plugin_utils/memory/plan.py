@@ -49,10 +49,10 @@ def parallel_plan(
 ) -> dict[str, Any]:
     """Choose sizes for ``model`` on ``hardware``; see the filter ``fullrank.serving.parallel_plan`` for every key.
 
-    Never raises. When nothing fits, ``ok`` is false and a finding says how many such nodes would do.
+    Never raises. When nothing fits, ``ok`` is false and a finding has the number of such nodes that would do.
     """
     declared, found = _declared(hardware)
-    asked, unread = question(
+    query, unread = question(
         model,
         declared,
         engine_name,
@@ -63,16 +63,16 @@ def parallel_plan(
     found += unread
     there = nodes(declared)
     dtype = ""
-    if fp8_refused(asked.loaded.shape, asked.gpu, asked.engine):
+    if fp8_refused(query.loaded.shape, query.gpu, query.engine):
         dtype = "bfloat16"
-        message = f"{asked.gpu.name} has no FP8: planned with weights converted to BF16"
-        cost = cost_of_16_bit(model, asked, declared)
+        message = f"{query.gpu.name} has no FP8: planned with weights converted to BF16"
+        cost = cost_of_16_bit(model, query, declared)
         found.append(finding("warn", "convert-to-bf16", "model.dtype", message, f"convert before serving: {cost}"))
-        asked = in_16_bit(model, asked)
-    by_count = {count: tried(asked, there, count) for count in range(1, min(there.count, MOST_NODES) + 1)}
+        query = in_16_bit(model, query)
+    by_count = {count: tried(query, there, count) for count in range(1, min(there.count, MOST_NODES) + 1)}
     good = {count: choices[-1] for count, choices in by_count.items() if choices and choices[-1].good}
     if not good:
-        return _refusal(asked, there, by_count, found, dtype)
+        return _refusal(query, there, by_count, found, dtype)
     replicas = there.count // min(good)
     chosen = good[max(count for count in good if there.count // count == replicas)]
     idle = there.count - replicas * chosen.nodes
@@ -88,10 +88,10 @@ def parallel_plan(
         "idle_nodes": idle,
         "smallest_nodes": min(good),
         "dtype": dtype,
-        "engine_args": arguments(asked.engine.name, chosen.sizes),
-        "why": _reasons(asked, there, chosen, replicas, min(good)),
+        "engine_args": arguments(query.engine.name, chosen.sizes),
+        "why": _reasons(query, there, chosen, replicas, min(good)),
         "considered": _considered(by_count, up_to=chosen),
-        "fit": as_dict(asked, chosen.sizes, chosen.fit),
+        "fit": as_dict(query, chosen.sizes, chosen.fit),
         "findings": [*found, *chosen.fit.findings],
     }
 
@@ -115,8 +115,8 @@ def arguments(engine: str, sizes: Parallel) -> dict[str, Any]:
 def _declared(hardware: Any) -> tuple[dict[str, Any], list[Finding]]:
     """Hardware as one mapping; a list of nodes is reduced to what all of them have, with a finding if they differ."""
     if not isinstance(hardware, Sequence) or isinstance(hardware, (str, bytes)):
-        given = dict(mapping(hardware))
-        return given, []
+        described = dict(mapping(hardware))
+        return described, []
     listed = [mapping(node) for node in hardware]
     first = dict(listed[0]) if listed else {}
     found = []
@@ -136,15 +136,15 @@ def _sizes(sizes: Parallel | None) -> dict[str, int | None]:
 
 
 def _refusal(
-    asked: Question, there: Nodes, by_count: dict[int, list[Choice]], found: list[Finding], dtype: str
+    query: Question, there: Nodes, by_count: dict[int, list[Choice]], found: list[Finding], dtype: str
 ) -> dict[str, Any]:
     """No plan: the nearest miss, and the number of nodes that would do."""
     choices = [choice for count in sorted(by_count) for choice in by_count[count]]
     tight = [choice for choice in choices if choice.fit.verdict == "tight" and not choice.fit.refused]
     nearest = max(tight, key=lambda choice: choice.fit.tokens, default=choices[-1] if choices else None)
-    enough = smallest_nodes(asked, there, there.count + 1) if asked.answerable else None
-    if asked.answerable:
-        message = f"no sizes fit on {there.count} nodes of {there.gpus} x {asked.gpu.name}"
+    enough = smallest_nodes(query, there, there.count + 1) if query.answerable else None
+    if query.answerable:
+        message = f"no sizes fit on {there.count} nodes of {there.gpus} x {query.gpu.name}"
         remedy = f"not even {MOST_NODES} such nodes would do: other GPUs or another checkpoint"
         if enough:
             remedy = f"{enough.nodes} such nodes would do (tp {enough.sizes.tp}, pp {enough.sizes.pp})"
@@ -163,18 +163,18 @@ def _refusal(
         "engine_args": {},
         "why": [],
         "considered": _considered(by_count),
-        "fit": as_dict(asked, nearest.sizes, nearest.fit) if nearest else None,
+        "fit": as_dict(query, nearest.sizes, nearest.fit) if nearest else None,
         "findings": found,
     }
 
 
-def _reasons(asked: Question, there: Nodes, chosen: Choice, replicas: int, fewest: int) -> list[str]:
+def _reasons(query: Question, there: Nodes, chosen: Choice, replicas: int, fewest: int) -> list[str]:
     """Why these sizes, in sentences."""
-    sizes, shape = chosen.sizes, asked.loaded.shape
+    sizes, shape = chosen.sizes, query.loaded.shape
     group = sizes.tp * sizes.pp
     reasons = [
-        f"{human.binary(asked.loaded.total)} of weights and {asked.wish.concurrency} x {asked.context} tokens of KV want"
-        f" {group} x {asked.gpu.name} per replica"
+        f"{human.binary(query.loaded.total)} of weights and {query.wish.concurrency} x {query.context} tokens of KV want"
+        f" {group} x {query.gpu.name} per replica"
     ]
     if sizes.tp > there.nvlink:
         reasons.append(f"tensor parallel {sizes.tp} reaches across NVLink domains of {there.nvlink}: over RDMA")
@@ -182,7 +182,7 @@ def _reasons(asked: Question, there: Nodes, chosen: Choice, replicas: int, fewes
         reasons.append(f"tensor parallel {sizes.tp} stays inside an NVLink domain of {there.nvlink}")
     if sizes.pp > 1:
         reason = "tensor parallel over all GPUs is refused or wants more memory"
-        if chosen.nodes > 1 and asked.engine.name == "vllm":
+        if chosen.nodes > 1 and query.engine.name == "vllm":
             reason = "what vLLM advises across nodes"
         elif chosen.nodes > 1 and not there.rdma:
             reason = "a pipeline sends little, and there is no RDMA between the nodes"

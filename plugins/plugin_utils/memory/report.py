@@ -28,7 +28,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights im
 def question(
     model: Any, hardware: Any, engine_name: Any, *, version: Any = None, args: Any = None, wish: Wish | None = None
 ) -> tuple[Question, list[Finding]]:
-    """Everything that is asked but the parallel sizes, and what could not be read."""
+    """The whole question but the parallel sizes, and what could not be read."""
     shape, found = architecture(mapping(model).get("config"))
     loaded = weights(model, shape)
     card, which = gpu(hardware), engine(engine_name, version, args)
@@ -50,29 +50,29 @@ def wish(context_length: Any, max_concurrency: Any, kv_dtype: Any) -> Wish:
 
 def nodes(hardware: Any) -> Nodes:
     """Read ``nodes``, ``gpus_per_node``, ``nvlink_domain`` and ``rdma`` of declared or gathered hardware."""
-    given = mapping(hardware)
-    gpus = min(at_least_one(given.get("gpus_per_node") or given.get("gpus") or 8), 64)
+    described = mapping(hardware)
+    gpus = min(at_least_one(described.get("gpus_per_node") or described.get("gpus") or 8), 64)
     return Nodes(
-        count=at_least_one(given.get("nodes")),
+        count=at_least_one(described.get("nodes")),
         gpus=gpus,
-        nvlink=min(gpus, at_least_one(given.get("nvlink_domain") or gpus)),
-        rdma=given.get("rdma") is not False,
+        nvlink=min(gpus, at_least_one(described.get("nvlink_domain") or gpus)),
+        rdma=described.get("rdma") is not False,
     )
 
 
-def in_16_bit(model: Any, asked: Question) -> Question:
+def in_16_bit(model: Any, query: Question) -> Question:
     """The same question after conversion of the checkpoint to BF16."""
     shape, _unused = architecture(mapping(model).get("config"))
-    return replace(asked, loaded=weights({**mapping(model), "dtype": "bfloat16"}, shape))
+    return replace(query, loaded=weights({**mapping(model), "dtype": "bfloat16"}, shape))
 
 
-def cost_of_16_bit(model: Any, asked: Question, hardware: Any) -> str:
+def cost_of_16_bit(model: Any, query: Question, hardware: Any) -> str:
     """What the checkpoint would need in BF16: bytes, and the fewest GPUs of this kind that hold it."""
-    converted = in_16_bit(model, asked)
+    converted = in_16_bit(model, query)
     total = converted.loaded.total
     if not total:
         return "twice the bytes"
-    text = f"{total} bytes instead of {asked.loaded.total}"
+    text = f"{total} bytes instead of {query.loaded.total}"
     smallest = smallest_nodes(converted, nodes(hardware)) if converted.answerable else None
     if not smallest:
         return text
@@ -96,7 +96,7 @@ def memory_fit(
 
     Never raises: what is missing or senseless is a finding, and the verdict is then ``unknown``.
     """
-    asked, found = question(
+    query, found = question(
         model,
         hardware,
         engine_name,
@@ -104,28 +104,28 @@ def memory_fit(
         args=engine_args,
         wish=wish(context_length, max_concurrency, kv_dtype),
     )
-    sizes = parallel(parallel_sizes, asked.engine.name)
-    refused = fp8_refused(asked.loaded.shape, asked.gpu, asked.engine)
-    answer = fit(asked, sizes, cost_of_16_bit(model, asked, hardware) if refused else "")
+    sizes = parallel(parallel_sizes, query.engine.name)
+    refused = fp8_refused(query.loaded.shape, query.gpu, query.engine)
+    answer = fit(query, sizes, cost_of_16_bit(model, query, hardware) if refused else "")
     present = mapping(hardware).get("nodes") and nodes(hardware)
     if present and sizes.gpus > present.count * present.gpus:
         there = f"{present.count} nodes of {present.gpus} GPUs"
-        message = f"{sizes.gpus} GPUs are asked for, there are {there}"
+        message = f"{sizes.gpus} GPUs are requested, there are {there}"
         found.append(finding("fail", "gpus-too-few", "parallel", message, "smaller tp, pp or dp"))
-    return as_dict(asked, sizes, replace(answer, findings=(*found, *answer.findings)))
+    return as_dict(query, sizes, replace(answer, findings=(*found, *answer.findings)))
 
 
-def as_dict(asked: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
+def as_dict(query: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
     """The answer with the names that the filters document."""
     return {
         "verdict": answer.verdict,
-        "summary": _summary(asked, sizes, answer),
-        "gpu_memory_bytes": asked.gpu.memory_mib * MIB,
+        "summary": _summary(query, sizes, answer),
+        "gpu_memory_bytes": query.gpu.memory_mib * MIB,
         "gpus": sizes.gpus,
         "parallel": asdict(sizes),
-        "engine": asked.engine.name,
+        "engine": query.engine.name,
         "fraction": answer.budget.fraction,
-        "weights_bytes": asked.loaded.total,
+        "weights_bytes": query.loaded.total,
         "weights_per_gpu_bytes": answer.weights,
         "replicated_per_gpu_bytes": answer.replicated,
         "kv_bytes_per_token": answer.kv_per_token,
@@ -141,12 +141,12 @@ def as_dict(asked: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
     }
 
 
-def _summary(asked: Question, sizes: Parallel, answer: Fit) -> str:
+def _summary(query: Question, sizes: Parallel, answer: Fit) -> str:
     """One sentence for a report."""
     if answer.verdict == "unknown":
         return "unknown: " + "; ".join(one["message"] for one in answer.findings if one["severity"] == "fail")
     return (
-        f"{answer.verdict}: {human.binary(answer.weights)} of weights on each of {sizes.gpus} x {asked.gpu.name}"
-        f" ({human.binary(asked.gpu.memory_mib * MIB)}), {human.binary(answer.budget.kv)} for KV:"
+        f"{answer.verdict}: {human.binary(answer.weights)} of weights on each of {sizes.gpus} x {query.gpu.name}"
+        f" ({human.binary(query.gpu.memory_mib * MIB)}), {human.binary(answer.budget.kv)} for KV:"
         f" {answer.tokens} tokens, {answer.tokens // max(1, answer.context)} x {answer.context}"
     )

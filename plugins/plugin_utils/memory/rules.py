@@ -44,7 +44,7 @@ def shard_widths(shape: Architecture, sizes: Parallel) -> list[tuple[str, int, i
     ]
     if not shape.mla:
         cuts += [("keys and values", shape.kv_heads * shape.head_dim, min(attention, max(shape.kv_heads, 1)))]
-    if not any(name in shape.quantization.kept for name in ("in_proj_b", "in_proj_a", "linear_attn")):
+    if not any(name in shape.quantization.unconverted for name in ("in_proj_b", "in_proj_a", "linear_attn")):
         cuts += [("linear_num_value_heads (GatedDeltaNet)", shape.linear_value_heads, attention)]
     return [(name, width, shards) for name, width, shards in cuts if width and shards > 1]
 
@@ -105,12 +105,12 @@ def _layers_and_experts(shape: Architecture, sizes: Parallel) -> list[Finding]:
 
 
 def fp8_refused(shape: Architecture, gpu: Gpu, engine: Engine) -> bool:
-    """The checkpoint is FP8, the GPU has no FP8, and no weight-only kernel was asked for."""
+    """The checkpoint is FP8, the GPU has no FP8, and no weight-only kernel was requested."""
     return shape.quantization.fp8 and gpu.lacks_fp8 and MARLIN not in str(engine.args.get("quantization", "")).lower()
 
 
 def capability_findings(shape: Architecture, gpu: Gpu, engine: Engine, cost: str) -> list[Finding]:
-    """Findings on dtypes that the GPU cannot compute; ``cost`` says what 16 bit would need."""
+    """Findings on dtypes that the GPU cannot compute; ``cost``: what 16 bit would need, as text."""
     if gpu.capability is None:
         return []
     has = f"{gpu.name} has compute capability {gpu.capability[0]}.{gpu.capability[1]}"

@@ -3,7 +3,7 @@
 """What the weights weigh, in all and on one GPU. All sizes in bytes.
 
 The size comes from the files or the index, never from parameters x dtype for a quantized checkpoint: the
-``torch_dtype`` of an FP8 or INT4 checkpoint says bfloat16.
+``torch_dtype`` of an FP8 or INT4 checkpoint is bfloat16.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ class Weights:
 
 def weights(model: Any, shape: Architecture) -> Weights:
     """Size of ``model``: ``files``, ``index``, ``total_size`` or ``parameters`` (by dtype), converted to ``dtype``."""
-    given = mapping(model)
-    stored, lines, found = _stored(given, shape)
-    dtype = str(given.get("dtype") or "").lower()
+    described = mapping(model)
+    stored, lines, found = _stored(described, shape)
+    dtype = str(described.get("dtype") or "").lower()
     if dtype not in WIDE or not stored:
         if dtype and dtype not in (*WIDE, "auto"):
             found.append(
-                finding("warn", "dtype-unknown", "model.dtype", f"no way to {dtype!r} is known", "write bfloat16")
+                finding(
+                    "warn", "dtype-unknown", "model.dtype", f"no conversion to {dtype!r} is known", "write bfloat16"
+                )
             )
         return Weights(stored, shape, lines, found)
     if not shape.quantization.method:
@@ -56,7 +58,7 @@ def weights(model: Any, shape: Architecture) -> Weights:
         if converted != stored:
             lines += [line("weights in 16 bit", f"{stored} x 2 / {shape.dtype_bytes}", converted, "bytes")]
     elif shape.quantization.fp8:
-        converted, more = _fp8_to_16_bit(given, shape, stored)
+        converted, more = _fp8_to_16_bit(described, shape, stored)
         lines += more
     else:
         converted = max(stored, 2 * shape.parameters)
@@ -73,11 +75,11 @@ def weights(model: Any, shape: Architecture) -> Weights:
     return Weights(converted, replace(shape, quantization=Quantization(), dtype_bytes=2), lines, found)
 
 
-def _stored(given: Mapping[str, Any], shape: Architecture) -> tuple[int, list[Line], list[Finding]]:
+def _stored(described: Mapping[str, Any], shape: Architecture) -> tuple[int, list[Line], list[Finding]]:
     """Bytes of the checkpoint as published, from the best source there is."""
-    index = mapping(given.get("index"))
+    index = mapping(described.get("index"))
     listed = set(map(str, mapping(index.get("weight_map")).values()))
-    files = given.get("files")
+    files = described.get("files")
     entries = [mapping(entry) for entry in files] if isinstance(files, list) else []
     sizes = {str(entry.get("path")): whole(entry.get("size")) for entry in entries}
     # beside the sharded files some repositories hold the same weights once more: only what the index lists is loaded
@@ -90,10 +92,10 @@ def _stored(given: Mapping[str, Any], shape: Architecture) -> tuple[int, list[Li
     declared = whole(mapping(index.get("metadata")).get("total_size"))
     if declared:
         return declared, [line("weights", "total_size of model.safetensors.index.json", declared, "bytes")], []
-    declared = whole(given.get("total_size"))
+    declared = whole(described.get("total_size"))
     if declared:
         return declared, [line("weights", "total_size as declared", declared, "bytes")], []
-    counts = _counts(given)
+    counts = _counts(described)
     if counts:
         total = int(sum(count * DTYPE_BYTES[dtype] for dtype, count in counts.items()))
         formula = " + ".join(f"{count} x {DTYPE_BYTES[dtype]} ({dtype})" for dtype, count in counts.items())
@@ -101,7 +103,7 @@ def _stored(given: Mapping[str, Any], shape: Architecture) -> tuple[int, list[Li
     if shape.quantization.method or not shape.parameters:
         message = "the weights' size is unknown"
         if shape.quantization.method:
-            message += f", and parameters x dtype says nothing about a {shape.quantization.method} checkpoint"
+            message += f", and parameters x dtype is no estimate for a {shape.quantization.method} checkpoint"
         remedy = "give model.safetensors.index.json, the list of files with sizes, or total_size in bytes"
         return 0, [], [finding("fail", "weights-size-unknown", "model.index", message, remedy)]
     total = shape.parameters * shape.dtype_bytes
@@ -115,29 +117,29 @@ def _stored(given: Mapping[str, Any], shape: Architecture) -> tuple[int, list[Li
     return total, [line("weights", f"{shape.parameters} parameters x {shape.dtype_bytes}", total, "bytes")], [guess]
 
 
-def _counts(given: Mapping[str, Any]) -> dict[str, int]:
+def _counts(described: Mapping[str, Any]) -> dict[str, int]:
     """Parameters by dtype, as the hub's API gives them in ``safetensors.parameters``; unknown dtypes are left out."""
-    counts = {str(dtype): whole(count) for dtype, count in mapping(given.get("parameters")).items()}
+    counts = {str(dtype): whole(count) for dtype, count in mapping(described.get("parameters")).items()}
     return {dtype: count for dtype, count in counts.items() if count and dtype in DTYPE_BYTES}
 
 
-def _fp8_to_16_bit(given: Mapping[str, Any], shape: Architecture, stored: int) -> tuple[int, list[Line]]:
+def _fp8_to_16_bit(described: Mapping[str, Any], shape: Architecture, stored: int) -> tuple[int, list[Line]]:
     """Each FP8 weight doubles, scales go, what was 16 bit stays.
 
-    Without counts by dtype, what was kept in 16 bit is taken as embeddings, output head and routers; for DeepSeek-R1
+    Without counts by dtype, the 16 bit part is taken as embeddings, output head and routers; for DeepSeek-R1
     that differs from the exact count by 0.02 %.
     """
-    counts = _counts(given)
+    counts = _counts(described)
     narrow = sum(count for dtype, count in counts.items() if dtype.startswith("F8"))
     if narrow:
-        kept = sum(counts.get(dtype, 0) for dtype in ("BF16", "F16"))
-        formula = f"2 x ({narrow} FP8 + {kept} 16 bit parameters)"
+        wide = sum(counts.get(dtype, 0) for dtype in ("BF16", "F16"))
+        formula = f"2 x ({narrow} FP8 + {wide} 16 bit parameters)"
     else:
-        kept = min(shape.embedding_parameters + shape.router_parameters, stored // 2)
+        wide = min(shape.embedding_parameters + shape.router_parameters, stored // 2)
         scale = 4 / shape.quantization.block**2 if shape.quantization.block else 0  # one float32 per block
-        narrow = int((stored - 2 * kept) / (1 + scale))
-        formula = f"2 x (({stored} - 2 x {kept}) / {1 + scale:.6f} + {kept})"
-    total = max(stored, 2 * (narrow + kept))
+        narrow = int((stored - 2 * wide) / (1 + scale))
+        formula = f"2 x (({stored} - 2 x {wide}) / {1 + scale:.6f} + {wide})"
+    total = max(stored, 2 * (narrow + wide))
     return total, [line("weights in 16 bit", formula, total, "bytes")]
 
 

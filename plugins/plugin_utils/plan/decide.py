@@ -37,57 +37,65 @@ class Deployed:
     fit_required: bool = True
 
 
-def decide(given: Deployed) -> dict[str, Any]:
+def decide(deployed: Deployed) -> dict[str, Any]:
     """``nccl``, ``fit``, ``proposal`` and ``findings``, as `deployment_plan` documents them."""
-    nccl = _nccl(given)
-    fit, proposal = _memory(given)
-    findings = [*nccl.get("findings", []), *(_softened(fit.get("findings", []), given.fit_required))]
+    nccl = _nccl(deployed)
+    fit, proposal = _memory(deployed)
+    findings = [*nccl.get("findings", []), *(_softened(fit.get("findings", []), deployed.fit_required))]
     return {"nccl": nccl, "fit": fit, "proposal": proposal, "findings": unique(findings)}
 
 
-def _nccl(given: Deployed) -> dict[str, Any]:
-    """The environment of each rank; nothing when a rank was not asked, because rails are a matter of all of them."""
-    asked = [("hcas" in rdma and "gpus" in gpu) for rdma, gpu in zip(given.rdma_facts, given.gpu_facts, strict=True)]
-    if not asked or not all(asked):
+def _nccl(deployed: Deployed) -> dict[str, Any]:
+    """The environment of each rank; nothing when a rank has no facts, because rails depend on all of them."""
+    reported = [
+        ("hcas" in rdma and "gpus" in gpu) for rdma, gpu in zip(deployed.rdma_facts, deployed.gpu_facts, strict=True)
+    ]
+    if not reported or not all(reported):
         return {}
     facts = {
         host: {**rdma, **gpu, "rendezvous": {"interface": place["interface"], "address": place["address"]}}
-        for host, rdma, gpu, place in zip(given.hosts, given.rdma_facts, given.gpu_facts, given.rendezvous, strict=True)
+        for host, rdma, gpu, place in zip(
+            deployed.hosts, deployed.rdma_facts, deployed.gpu_facts, deployed.rendezvous, strict=True
+        )
     }
-    return nccl_env(facts, given.nccl)
+    return nccl_env(facts, deployed.nccl)
 
 
-def _memory(given: Deployed) -> tuple[dict[str, Any], dict[str, Any]]:
-    nodes: list[dict[str, Any]] = [hardware(given, facts) for facts in given.gpu_facts]
-    if not given.model_info.get("config") or not all(node.get("gpu") for node in nodes):
+def _memory(deployed: Deployed) -> tuple[dict[str, Any], dict[str, Any]]:
+    nodes: list[dict[str, Any]] = [hardware(deployed, facts) for facts in deployed.gpu_facts]
+    if not deployed.model_info.get("config") or not all(node.get("gpu") for node in nodes):
         return {}, {}
-    same = {"engine_version": given.engine_version, "engine_args": dict(given.engine_args)}
-    sizes = {"tp": given.tensor_parallel_size, "pp": given.pipeline_parallel_size, "dp": given.data_parallel_size}
-    sizes["ep"] = int(given.engine_args.get("expert_parallel_size") or given.engine_args.get("ep_size") or 1)
+    same = {"engine_version": deployed.engine_version, "engine_args": dict(deployed.engine_args)}
+    sizes = {
+        "tp": deployed.tensor_parallel_size,
+        "pp": deployed.pipeline_parallel_size,
+        "dp": deployed.data_parallel_size,
+    }
+    sizes["ep"] = int(deployed.engine_args.get("expert_parallel_size") or deployed.engine_args.get("ep_size") or 1)
     smallest: dict[str, Any] = min(nodes, key=_memory_mib)
     smallest = {**smallest, "nodes": len(nodes)}
-    fit = memory_fit(given.model_info, smallest, sizes, given.engine, **same)
-    return fit, parallel_plan(given.model_info, nodes, given.engine, **same)
+    fit = memory_fit(deployed.model_info, smallest, sizes, deployed.engine, **same)
+    return fit, parallel_plan(deployed.model_info, nodes, deployed.engine, **same)
 
 
 def _memory_mib(node: Mapping[str, Any]) -> int:
     return int(node.get("memory_mib") or 0)
 
 
-def hardware(given: Deployed, facts: Facts) -> dict[str, Any]:
-    """One node as the memory utils take it: what it says itself, and what was declared where it was not asked."""
+def hardware(deployed: Deployed, facts: Facts) -> dict[str, Any]:
+    """One node as the memory utils take it: its own facts, and the declared ones where it has none."""
     gpus = facts.get("gpus") or []
-    if given.gpus is not None:
-        gpus = [gpu for gpu in gpus if gpu.get("index") in given.gpus]
+    if deployed.gpus is not None:
+        gpus = [gpu for gpu in gpus if gpu.get("index") in deployed.gpus]
     if not gpus:
-        return dict(given.hardware)
+        return dict(deployed.hardware)
     seen = {
         "gpu": gpus[0].get("name"),
         "memory_mib": min((gpu.get("memory_total_mib") or 0 for gpu in gpus), default=0) or None,
         "compute_capability": gpus[0].get("compute_capability"),
         "gpus_per_node": len(gpus),
     }
-    return {**given.hardware, **{name: value for name, value in seen.items() if value}}
+    return {**deployed.hardware, **{name: value for name, value in seen.items() if value}}
 
 
 def _softened(findings: Sequence[Finding], required: bool) -> list[Finding]:

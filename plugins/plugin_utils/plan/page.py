@@ -22,10 +22,10 @@ def plan_data(
     ``endpoint`` and the parallel sizes.
     """
     shared = results[0].get("__engine_plan", {})
-    ranks = [_rank(rank, host, said, shared) for rank, (host, said) in enumerate(zip(hosts, results, strict=True))]
+    ranks = [_rank(rank, host, result, shared) for rank, (host, result) in enumerate(zip(hosts, results, strict=True))]
     found: list[Finding] = [*results[0].get("engine_rendezvous", {}).get("findings", []), *shared.get("findings", [])]
-    for said in results:
-        found += said.get("engine_command", {}).get("launch", {}).get("findings", [])
+    for result in results:
+        found += result.get("engine_command", {}).get("launch", {}).get("findings", [])
     return {
         "deployment": deployment,
         **settings,
@@ -36,14 +36,14 @@ def plan_data(
     }
 
 
-def _rank(rank: int, host: str, said: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
-    launch = said.get("engine_command", {}).get("launch", {})
-    place = said.get("engine_rendezvous", {})
+def _rank(rank: int, host: str, result: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    launch = result.get("engine_command", {}).get("launch", {})
+    place = result.get("engine_rendezvous", {})
     nccl = (shared.get("nccl") or {}).get("ranks", {}).get(host, {})
     return {
         "rank": rank,
         "host": host,
-        "asked": "candidates" in said.get("__engine_facts", {}),
+        "reported": "candidates" in result.get("__engine_facts", {}),
         "address": place.get("address", ""),
         "interface": place.get("interface", ""),
         "argv": launch.get("argv", []),
@@ -55,7 +55,7 @@ def _rank(rank: int, host: str, said: Mapping[str, Any], shared: Mapping[str, An
 
 
 def plan_page(plan: Mapping[str, Any]) -> list[str]:
-    """The plan as lines of text: what stands in the way first, the exact commands last."""
+    """The plan as lines of text: findings first, the exact commands last."""
     sizes = ", ".join(f"{name}: {plan[name]}" for name in SIZES if plan.get(name))
     page = [
         f"{plan['deployment']}: {plan['model']} by {plan['engine']} {plan['engine_version']} at {plan['endpoint']}",
@@ -88,7 +88,7 @@ def _fit(plan: Mapping[str, Any]) -> list[str]:
 def _ranks(ranks: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"  {one['rank']}  {one['host']}  {one['address'] or '-'}  "
-        + (one["interface"] or ("-" if one["asked"] else "(not asked: the address is the declared one)"))
+        + (one["interface"] or ("-" if one["reported"] else "(no facts of the node: the address is the declared one)"))
         for one in ranks
     ]
 
@@ -100,7 +100,7 @@ def _fabric(ranks: Sequence[Mapping[str, Any]]) -> list[str]:
         if one["nccl"]["env"]:
             groups.setdefault(str(sorted(one["nccl"]["env"].items())), []).append(one)
     if not groups:
-        return ["NCCL: decided at the start, from the machines (no GPUs, or nodes were not asked)"]
+        return ["NCCL: decided at the start, from the machines (no GPUs, or no facts of the nodes)"]
     page = ["NCCL environment:"]
     for same in groups.values():
         nccl = same[0]["nccl"]

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the runs of a benchmark say together: medians and spread, for people and for programs. Pure; private to this collection.
+"""The runs of a benchmark together: medians and spread, for people and for programs. Pure; private to this collection.
 
 A result is what was measured of one deployment: ``deployment``, ``engine`` (name and version), ``client``, ``model``, ``prompts``
 (their digest), ``output_tokens``, ``when`` and ``runs``, each as ``benchmark_run`` returns it.
@@ -51,7 +51,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """A table of all levels of all results, a heading first. Where the clients differ, it says who measured."""
+    """A table of all levels of all results, a heading first. Where the clients differ, it names them."""
     clients = len({result.get("client") for result in results})
     table = [list(COLUMNS)]
     for result in results:
@@ -74,15 +74,15 @@ def rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def cautions(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Why numbers that stand in one table may not be compared."""
-    said = [
+    notes = [
         (
             "client",
-            "the clients differ, and each counts in its own way: set benchmark_client and benchmark_venv to one for all",
+            "the clients differ, and each counts differently: set benchmark_client and benchmark_venv to one for all",
         ),
         ("prompts", "the prompts differ"),
         ("output_tokens", "the lengths of the answers differ"),
     ]
-    return [text for name, text in said if len({str(result.get(name)) for result in results}) > 1]
+    return [text for name, text in notes if len({str(result.get(name)) for result in results}) > 1]
 
 
 def markdown(results: Sequence[Mapping[str, Any]], picture: str) -> str:

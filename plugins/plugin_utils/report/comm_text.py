@@ -16,7 +16,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def lines(deployment: str, result: Mapping[str, Any], networks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line per size and per pair. result: `comm_verdict.as_data`; networks: what NCCL's log said, per node."""
+    """A line per size and per pair. result: `comm_verdict.as_data`; networks: from NCCL's log, per node."""
     nodes, processes = len(result["nodes"]), result["processes"]
     used = sorted({name for one in networks for name in one.get("used", {})})
     over = f" over {', '.join(used)}" if used else ""

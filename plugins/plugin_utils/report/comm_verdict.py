@@ -16,7 +16,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings i
 Run = Mapping[str, Any]
 """What `comm_check` returned on one node; without ``records`` when the node did not take part."""
 
-# what a process says that only waited, or whose partner went first; the partner's own error is the cause
+# the error of a process that only waited, or whose partner went first; the partner's own error is the cause
 _ECHOES = (WAITING, "closed by peer", "reset by peer", "Broken pipe", "closed by remote peer", "SIGTERM")
 
 LOOK = "look at this node and at the one it was exchanging data with: processes, memory, link"
@@ -24,7 +24,7 @@ LOOK = "look at this node and at the one it was exchanging data with: processes,
 
 @dataclass(frozen=True)
 class Limits:
-    """What is good enough. Gbit/s are those of one direction; 0 asks for nothing."""
+    """What is good enough. Gbit/s are those of one direction; 0 sets no limit."""
 
     backend: str = "nccl"
     expect_rdma: bool = False
@@ -42,7 +42,7 @@ class Pair:
 
     ends: tuple[int, int]
     gbps: float
-    """Each way, all processes together."""
+    """Each direction, all processes together."""
     latency_us: float
     slowest_process: int | None = None
     """One that takes more than twice the time of its like on the same nodes: its GPU, HCA or rail."""
@@ -61,7 +61,7 @@ class Measured:
 
 
 def bus_gbps(size: int, seconds: float, ranks: int) -> float:
-    """Gbit/s that every rank's link carries each way during an all-reduce of ``size`` bytes.
+    """Gbit/s that every rank's link carries in each direction during an all-reduce of ``size`` bytes.
 
     Source: nccl-tests, doc/PERFORMANCE.md: algorithm bandwidth times 2(n-1)/n.
     """
@@ -114,20 +114,20 @@ def judge(deployment: str, hosts: Sequence[str], runs: Sequence[Run], limits: Li
 
 
 def _broken(deployment: str, names: Sequence[str], runs: Sequence[Run]) -> list[Finding]:
-    """Nodes on which the check did not come to its end; where some say why, those that only lost a partner are left out."""
+    """Nodes on which the check did not end; where some report the reason, those that only lost a partner are left out."""
     causes: list[Finding] = []
     echoes: list[Finding] = []
     for name, run in zip(names, runs, strict=True):
         if "records" not in run:
-            why = str(run.get("msg") or "it was not asked in this run")
+            why = str(run.get("msg") or "it was not contacted in this run")
             remedy = "make it run on every host of the group, without --limit"
             causes.append(fail("not-taken-part", name, f"the check did not run here: {why}", remedy))
             continue
         if run["exit_status"] == 0:
             continue
         errors = [one for one in run["records"] if one["kind"] == "error"]
-        said = [fail("communication-failed", name, f"{one['at']}: {one['text']}", LOOK) for one in errors]
-        for one in said or [_ended(name, run)]:
+        reported = [fail("communication-failed", name, f"{one['at']}: {one['text']}", LOOK) for one in errors]
+        for one in reported or [_ended(name, run)]:
             (echoes if any(word in one["message"] for word in _ECHOES) else causes).append(one)
     found = causes or echoes
     if not found and not measured(runs).sizes:
@@ -138,7 +138,7 @@ def _broken(deployment: str, names: Sequence[str], runs: Sequence[Run]) -> list[
 
 
 def _ended(name: str, run: Run) -> Finding:
-    """A node whose processes could not say themselves what went wrong."""
+    """A node whose processes did not report what went wrong."""
     telling = [line for line in run["log"] if "Error" in line or "received by PID" in line]
     last = (telling or run["log"] or ["(nothing)"])[-1].strip()
     if not any(one["kind"] == "start" for one in run["records"]):
@@ -189,7 +189,7 @@ def _transport(deployment: str, names: Sequence[str], runs: Sequence[Run], limit
                 fail("sockets-instead-of-rdma", name, f"NCCL sends over TCP sockets, not RDMA{why}", remedy)
             )
         elif not networks["used"] and run.get("exit_status") == 0:
-            message = "NCCL's log does not say over which network it sends"
+            message = "NCCL's log does not name the network that it uses"
             findings.append(fail("network-unknown", name, message, "take NCCL_DEBUG out of engine_env"))
         elif networks["why"] and run.get("exit_status"):
             message = f"no RDMA{why}"
@@ -236,11 +236,11 @@ def _too_slow(pair: Pair, numbers: Measured, nodes: int, limits: Limits) -> str:
     link = min(numbers.links[end] for end in pair.ends)
     usual = _usual(nodes, numbers.pairs)
     if pair.gbps < limits.min_gbps:
-        return f"at least {limits.min_gbps:g} Gbit/s are asked for"
+        return f"at least {limits.min_gbps:g} Gbit/s are required"
     if pair.gbps < limits.min_link_share * link:
-        return f"at least {limits.min_link_share:g} of the link's {link:g} Gbit/s are asked for"
+        return f"at least {limits.min_link_share:g} of the link's {link:g} Gbit/s are required"
     if nodes > 2 and pair.gbps < limits.min_pair_share * usual:
-        return f"the nodes usually reach {usual:.3g} Gbit/s, and {limits.min_pair_share:g} of it is asked for"
+        return f"the nodes usually reach {usual:.3g} Gbit/s, and {limits.min_pair_share:g} of it is required"
     return ""
 
 

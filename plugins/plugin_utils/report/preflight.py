@@ -3,7 +3,7 @@
 """One report out of the answers of all nodes to ``fullrank.serving.preflight``.
 
 Pure: answers in, report out. The comparisons between nodes are made here, because no node can make them: equal MTU,
-GPUs, driver, image, versions, RDMA ports, clocks, and who reaches whom.
+GPUs, driver, image, versions, RDMA ports, clocks, and which node reaches which.
 
 PRIVATE to this collection.
 """
@@ -97,12 +97,12 @@ def _checks(answer: Answer | None) -> list[dict[str, Any]]:
 
 
 def _silent(answer: Answer | None) -> dict[str, Any]:
-    said = str(answer.get("msg") or "") if isinstance(answer, Mapping) else ""
+    reason = str(answer.get("msg") or "") if isinstance(answer, Mapping) else ""
     return {
         "id": "node-answers",
         "status": "fail",
         "where": "node",
-        "message": "the node did not answer" + (f": {said}" if said else ""),
+        "message": "the node did not answer" + (f": {reason}" if reason else ""),
         "remedy": "check ssh, become and Python on the node; none of its checks has run",
         "data": {},
     }

@@ -38,10 +38,12 @@ def report(answers: Mapping[str, Any]) -> dict[str, Any]:
     Returns ``findings`` (the one shape, with ``hosts``), ``failed``, ``reboot_required`` (node → why) and ``lines`` for
     people, failures first.
     """
-    given = {host: answer for host, answer in answers.items() if isinstance(answer, Mapping) and answer.get("checks")}
-    rows = [(host, one) for host, answer in given.items() for one in answer["checks"]]
-    if len(given) > 1:
-        nodes = {host: answer["node"] for host, answer in given.items()}
+    answered = {
+        host: answer for host, answer in answers.items() if isinstance(answer, Mapping) and answer.get("checks")
+    }
+    rows = [(host, one) for host, answer in answered.items() for one in answer["checks"]]
+    if len(answered) > 1:
+        nodes = {host: answer["node"] for host, answer in answered.items()}
         rows += [("all nodes", equal("all nodes", nodes, rule)) for rule in EQUAL]
     merged: dict[tuple[str, ...], dict[str, Any]] = {}
     for host, one in rows:
@@ -53,6 +55,6 @@ def report(answers: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "findings": ordered,
         "failed": any(one["severity"] == "fail" for one in ordered),
-        "reboot_required": {host: why for host, answer in given.items() if (why := answer.get("reboot_required"))},
+        "reboot_required": {host: why for host, answer in answered.items() if (why := answer.get("reboot_required"))},
         "lines": lines,
     }

@@ -16,7 +16,7 @@ MATRIX_MAX_NODES = 16  # a wider table cannot be read; its faults are in the fin
 
 
 def render(report: Mapping[str, Any]) -> list[str]:
-    """The verdict, what is wrong with its remedy, one line per check, who reaches whom."""
+    """The verdict, what is wrong with its remedy, one line per check, which node reaches which."""
     counts, findings = report["counts"], report["findings"]
     lines = [
         f"preflight: {report['verdict']} - {len(report['nodes'])} nodes, "

@@ -37,7 +37,7 @@ def serve(model_path, **options):
     keys = options["api_keys"] or []
     nodes = nodes_of(options["backend_config"].tp)
 
-    class Door(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def refused(self):
             refused = bool(keys) and self.headers.get("Authorization", "").removeprefix("Bearer ") not in keys
             if refused:
@@ -49,10 +49,10 @@ def serve(model_path, **options):
                 self.answer(200, {"data": [{"id": options["model_name"], "object": "model"}]})
 
         def do_POST(self):
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.refused():
                 return
-            if asked.get("stream"):
+            if request.get("stream"):
                 parts = [json.dumps({"choices": [{"delta": {"content": word}}]}) for word in "!?"]
                 self.send("".join(f"data: {part}\n\n" for part in [*parts, "[DONE]"]), "text/event-stream")
                 return
@@ -71,7 +71,7 @@ def serve(model_path, **options):
             self.wfile.write(content)
 
     print(f"a stand-in serves {options['model_name']} of {model_path}", flush=True)
-    ThreadingHTTPServer((options["server_name"], options["server_port"]), Door).serve_forever()
+    ThreadingHTTPServer((options["server_name"], options["server_port"]), Handler).serve_forever()
 
 
 sys.modules[NAME] = types.ModuleType(NAME)

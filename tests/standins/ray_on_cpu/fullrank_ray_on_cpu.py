@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stand-in: a vLLM platform plugin by which vLLM's CPU build runs over Ray, which it refuses as published (0.32).
 
-The executor asks Ray for one GPU per process: the nodes are told to have a logical one (``--num-gpus``), and no GPU is
+The executor asks Ray for one GPU per process: the nodes have a logical one (``--num-gpus``), and no GPU is
 touched. Put this folder into PYTHONPATH of the engine, on all nodes.
 """
 

@@ -13,7 +13,17 @@ import pytest
 from places import CHECKOUT
 
 DECISIONS = CHECKOUT / "docs/decisions"
-TOP = ("changelogs", "docs", "examples", "execution-environment", "inventories", "meta", "molecule", "playbooks", "plugins")
+TOP = (
+    "changelogs",
+    "docs",
+    "examples",
+    "execution-environment",
+    "inventories",
+    "meta",
+    "molecule",
+    "playbooks",
+    "plugins",
+)
 TOP += ("roles", "tests", "tools", "module_utils", "plugin_utils")
 EXAMPLES = {"inventories/mine": "the inventory of a reader"}
 
@@ -65,7 +75,9 @@ def test_links_and_paths_are_found() -> None:
 
 
 def test_the_index_of_decisions_names_each_with_its_title() -> None:
-    rows = re.findall(r"^\| \[(\d{3})\]\(([^)]+)\) \| (.+) \| (.+) \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| \[(\d{3})\]\(([^)]+)\) \| (.+) \| (.+) \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE
+    )
     written = {path.name: path.read_text().splitlines()[0] for path in DECISIONS.glob("[0-9]*.md")}
     assert {name: f"# {number}: {title}" for number, name, title, _state in rows} == written
     assert [number for number, *_rest in rows] == sorted({name[:3] for name in written})

@@ -18,12 +18,12 @@ PYTHON = "python3"
 
 
 @dataclass(frozen=True)
-class Given:
+class Setting:
     """A value that first-class variables, not ``engine_args``, put on the command line or into the environment."""
 
     value: Any
     origin: str
-    """The option of `engine_command` it comes from, or a phrase that says why it is there."""
+    """The option of `engine_command` it comes from, or a phrase with the reason for it."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Call:
 
     program: tuple[str, ...]
     """Words before the options, as found on PATH: ``vllm serve``."""
-    args: Mapping[str, Given]
+    args: Mapping[str, Setting]
     """Option in any spelling the catalog knows → value, in the order they are written."""
     owned: Mapping[str, str]
     """Options that may not stand in ``engine_args`` because a first-class variable is theirs → that option of
     `engine_command`.
     """
-    env: Mapping[str, Given] = field(default_factory=dict)
+    env: Mapping[str, Setting] = field(default_factory=dict)
     secret: Secret | None = None
     rendezvous_port: int | None = None
     files: tuple[Mapping[str, Any], ...] = ()
@@ -48,14 +48,14 @@ class Call:
     before: tuple[tuple[str, ...], ...] = ()
     """Commands that come first, one after the other; when one fails the program is not started."""
     token: str = ""
-    """Variable that names the file with a secret of the group to whom runs in it; empty where there is no such thing."""
+    """Variable that names the file with a secret of the group for the processes in it; empty where there is none."""
     is_engine: bool = True
     """Whether the program is the engine, and its options follow; they are checked all the same."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine module: its part of the launch, and what it checks after parsing (given the values on the command
+    """An engine module: its part of the launch, and what it checks after parsing (it gets the values on the command
     line).
     """
 
@@ -63,12 +63,12 @@ class Engine:
     rules: Callable[[Request, VersionCatalog, Mapping[str, Any]], Iterator[Finding]]
 
 
-def present(**given: tuple[Any, str]) -> dict[str, Given]:
+def present(**values: tuple[Any, str]) -> dict[str, Setting]:
     """The arguments that have a value, each with its origin."""
-    return {name: Given(value, origin) for name, (value, origin) in given.items() if value is not None}
+    return {name: Setting(value, origin) for name, (value, origin) in values.items() if value is not None}
 
 
-def set_options(request: Request, **names: str) -> dict[str, Given]:
+def set_options(request: Request, **names: str) -> dict[str, Setting]:
     """Engine option → value of the option of `engine_command` named for it, where that is set."""
     return present(**{name: (getattr(request, option), option) for name, option in names.items()})
 
@@ -78,7 +78,7 @@ def size(value: int) -> int | None:
     return value if value != 1 else None
 
 
-def rendezvous_env(request: Request) -> dict[str, Given]:
+def rendezvous_env(request: Request) -> dict[str, Setting]:
     """Which interface the libraries under every engine use to find the other ranks.
 
     gloo and tensorpipe take a name; NCCL takes prefixes, so ``=`` makes it this interface and not eth10 as well
@@ -93,7 +93,7 @@ def rendezvous_env(request: Request) -> dict[str, Given]:
     return env
 
 
-def offline_env(request: Request) -> dict[str, Given]:
+def offline_env(request: Request) -> dict[str, Setting]:
     """A model that lies on disk needs no hub; asking it stalls on machines without a way out."""
     local = (request.model or "").startswith("/")
     return present(HF_HUB_OFFLINE=("1", "the model is a local path")) if local else {}

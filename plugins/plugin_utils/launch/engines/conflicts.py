@@ -17,7 +17,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.re
 class Conflict:
     """One check of an engine.
 
-    when: true when the engine would refuse; given the request and what stands on the command line (canonical name in
+    when: true when the engine would refuse; it gets the request and what stands on the command line (canonical name in
     snake case → value). where: the option that is named. since, until: first and last version in which the check was
     read; empty for all.
     """

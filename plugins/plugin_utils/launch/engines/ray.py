@@ -23,7 +23,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,
     Call,
-    Given,
+    Setting,
     host_port,
     present,
     rendezvous_env,
@@ -78,7 +78,7 @@ def over(call: Call, request: Request) -> Call:
     return replace(call, before=(node, gate), files=(*call.files, file), rendezvous_port=sign)
 
 
-def per_host_file(request: Request, env: Mapping[str, Given], folder: str) -> dict[str, Any]:
+def per_host_file(request: Request, env: Mapping[str, Setting], folder: str) -> dict[str, Any]:
     """The file that keeps variables from being copied to the workers: each rank has what this launch sets from its own unit,
     with its own values (sparkrun#135: the head's HCA and GID on all nodes)."""
     names = sorted({*SECRETS, *env, *map(str, request.env)})
@@ -87,11 +87,9 @@ def per_host_file(request: Request, env: Mapping[str, Given], folder: str) -> di
 
 def over_rules(request: Request) -> Iterator[Finding]:
     """What holds for every engine over Ray."""
-    given = len(request.rank_addresses)
-    if request.is_head and given != request.nnodes > 1:
-        message = (
-            f"the head waits until all {request.nnodes} ranks are in the Ray cluster, and {given} addresses are given"
-        )
+    count = len(request.rank_addresses)
+    if request.is_head and count != request.nnodes > 1:
+        message = f"the head waits until all {request.nnodes} ranks are in the Ray cluster, and the request has {count} addresses"
         remedy = "write those of all ranks, in rank order"
         yield fail("no-rank-addresses", request.variable("rank_addresses"), message, remedy)
 
@@ -101,7 +99,7 @@ def processes(request: Request) -> int:
     return request.tensor_parallel_size * request.pipeline_parallel_size * request.data_parallel_size
 
 
-def _arguments(request: Request) -> dict[str, Given]:
+def _arguments(request: Request) -> dict[str, Setting]:
     port = _port(request)
     if request.is_head:
         args = present(
@@ -116,21 +114,21 @@ def _arguments(request: Request) -> dict[str, Given]:
     return args | present(
         node_ip_address=(_own_address(request), "rank_address"),
         num_gpus=(_gpus(request), "gpus"),
-        disable_usage_stats=(True, "no outside address without being asked"),
+        disable_usage_stats=(True, "no outside address is contacted by default"),
     )
 
 
-def _words(args: Mapping[str, Given]) -> tuple[str, ...]:
+def _words(args: Mapping[str, Setting]) -> tuple[str, ...]:
     """Arguments that every version of Ray in the catalog has, which a test holds, as words."""
     return tuple(
         word
-        for name, given in args.items()
-        for word in (f"--{name.replace('_', '-')}", *(() if given.value is True else (str(given.value),)))
+        for name, setting in args.items()
+        for word in (f"--{name.replace('_', '-')}", *(() if setting.value is True else (str(setting.value),)))
     )
 
 
 def _own_address(request: Request) -> str:
-    """A cluster of one node is nobody else's business."""
+    """A cluster of one node needs no address that others reach."""
     return request.rank_address or "127.0.0.1"
 
 
@@ -144,7 +142,7 @@ def _address(request: Request) -> str:
 
 
 def _gpus(request: Request) -> int | None:
-    """Ray counts GPUs itself; told how many where the rank may not use all, or where there are none to find."""
+    """Ray counts GPUs itself; the number is passed where the rank may not use all, or where there are none to find."""
     if request.device == "cpu":
         return -(-processes(request) // max(request.nnodes, 1))  # logical ones: executors ask Ray for one per process
     return len(request.gpus) if request.gpus is not None else None

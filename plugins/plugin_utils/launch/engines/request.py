@@ -102,10 +102,10 @@ class Request:
     def from_options(cls, options: Mapping[str, Any]) -> Request:
         """Read checked options; lists become tuples, an empty text means not set."""
         known = {f.name for f in fields(cls)}
-        given: dict[str, Any] = {
+        params: dict[str, Any] = {
             key: value for key, value in options.items() if key in known and value is not None and value != ""
         }
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
         return cls(**values)
 
     def variable(self, option: str) -> str:
@@ -130,5 +130,5 @@ class Request:
 
     @property
     def usable_gpus(self) -> int | None:
-        """GPUs of this node that the rank may use; None when nobody said."""
+        """GPUs of this node that the rank may use; None when it is not known."""
         return len(self.gpus) if self.gpus is not None else self.gpus_per_node

@@ -30,15 +30,16 @@ def credential(deployment: str, name: str) -> str:
 class Secret:
     """What an engine version offers.
 
-    way: ``file`` (it reads a config file), ``env`` (a variable), ``argument`` (its command line only), ``module`` (the same, of a
-    module of Python, so that the process list need not show it). name: the key in the config file, or the variable. option:
-    where the value goes when the way is ``argument`` or ``module``. logged: whether the engine writes the key into its log.
+    channel: ``file`` (it reads a config file), ``env`` (a variable), ``argument`` (its command line only), ``module`` (the same,
+    of a module of Python, so that the process list need not show it). name: the key in the config file, or the variable.
+    option: where the value goes when the channel is ``argument`` or ``module``.
+    logged: whether the engine writes the key into its log.
     module: what stands behind a program that is no ``python -m``.
     """
 
     NOTHING: ClassVar[dict[str, str]] = {"environment_file": "", "load_credential": ""}
 
-    way: str
+    channel: str
     name: str
     option: str = ""
     logged: bool = False
@@ -46,34 +47,34 @@ class Secret:
 
     def path(self, request: Request) -> str:
         """Where the caller writes the file, of mode 0600; the same path inside a container. SGLang wants .yaml."""
-        suffix = "yaml" if self.way == "file" else "env"
+        suffix = "yaml" if self.channel == "file" else "env"
         return request.secret_file or f"/etc/fullrank/{request.deployment}.secret.{suffix}"
 
     def line(self) -> str:
         """The content of the file, with ``%s`` for the key, whose characters need no quoting (see launch_rules)."""
-        return f'{self.name}: "%s"\n' if self.way == "file" else f"{self.name}=%s\n"
+        return f'{self.name}: "%s"\n' if self.channel == "file" else f"{self.name}=%s\n"
 
     def by_shell(self, command: Sequence[str], request: Request) -> list[str]:
         """The command started by a shell that reads the file: for people, and inside containers, where ``docker
         inspect`` shows the environment that a container is started with.
         """
-        if self.way == "file":
+        if self.channel == "file":
             return list(command)
         return self._shell(f"set -a; . {shlex.quote(self.path(request))}; ", command)
 
     def by_systemd(self, command: Sequence[str], request: Request) -> list[str]:
         """The command in a unit, whose user need not be allowed to read the file: systemd reads it."""
-        if self.way == "file":
+        if self.channel == "file":
             loaded = credential(request.deployment, CREDENTIAL)
             return [loaded if word == self.path(request) else word for word in command]
-        if self.way == "module":
+        if self.channel == "module":
             return self._module(command)
-        return self._shell("", command) if self.way == "argument" else list(command)
+        return self._shell("", command) if self.channel == "argument" else list(command)
 
     def unit(self, request: Request) -> dict[str, str]:
-        """What the unit of a process says besides the command (systemd.exec(5))."""
+        """The lines of a process's unit besides the command (systemd.exec(5))."""
         path = self.path(request)
-        if self.way == "file":
+        if self.channel == "file":
             return self.NOTHING | {"load_credential": f"{CREDENTIAL}:{path}"}
         return self.NOTHING | {"environment_file": path}
 
@@ -82,8 +83,8 @@ class Secret:
         return {"path": self.path(request), "mode": "0600", "format": self.line()}
 
     def _shell(self, before: str, command: Sequence[str]) -> list[str]:
-        after = f' {self.option}="${self.name}"' if self.way == "argument" else ""
-        command = self._module(command) if self.way == "module" else command
+        after = f' {self.option}="${self.name}"' if self.channel == "argument" else ""
+        command = self._module(command) if self.channel == "module" else command
         return ["/bin/sh", "-c", f'{before}exec "$@"{after}', "sh", *command]
 
     def _module(self, command: Sequence[str]) -> list[str]:

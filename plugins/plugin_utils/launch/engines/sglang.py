@@ -83,7 +83,7 @@ def call(request: Request, options: VersionCatalog) -> Call:
     secret = _secret(request, options)
     files: tuple[Mapping[str, Any], ...] = ()
     if request.api_key and request.is_head:
-        if secret.way == "file":
+        if secret.channel == "file":
             args |= present(config=(secret.path(request), "api_key"))
         if not secret.logged:
             files = (_logging_file(request),)
@@ -100,7 +100,7 @@ def _secret(request: Request, options: VersionCatalog) -> Secret:
 
 
 def _logging_file(request: Request) -> dict[str, Any]:
-    """SGLang's own format and level, without what the module says that writes its arguments, key included, into the log."""
+    """SGLang's own format and level, without the lines of the module that writes its arguments, key included, into the log."""
     level = next((str(value) for name, value in request.engine_args.items() if snake(str(name)) == "log_level"), "info")
     config = {
         "version": 1,

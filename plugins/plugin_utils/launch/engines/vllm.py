@@ -3,7 +3,7 @@
 """vLLM: native multi-node tensor and pipeline parallel, or the server on the head of a Ray group.
 
 Sources: vllm/engine/arg_utils.py and vllm/config/parallel.py (0.11.1, 0.33.0), vllm/envs.py (0.8.5.post1 to 0.33.0:
-VLLM_API_KEY counts when --api-key is not given), and two-node runs of 0.32.0.
+VLLM_API_KEY counts without --api-key), and two-node runs of 0.32.0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import conflicts, ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     Call,
-    Given,
+    Setting,
     offline_env,
     present,
     rendezvous_env,
@@ -90,7 +90,7 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) 
         yield from ray.over_rules(request)
     elif request.nnodes > 1 and not options.lookup("nnodes"):
         since = options.catalog.history("nnodes").since
-        message = f"vLLM {options.asked} starts ranks on several nodes by Ray only (--nnodes came with {since})"
+        message = f"vLLM {options.requested} starts ranks on several nodes by Ray only (--nnodes came with {since})"
         remedy = f"set {request.variable('executor')}: ray or a version from {since} on"
         yield fail("no-native-multi-node", request.variable("version"), message, remedy)
 
@@ -101,7 +101,7 @@ def _program(request: Request, options: VersionCatalog) -> tuple[str, ...]:
     return ("vllm", "serve", *own)
 
 
-def _native_args(request: Request, options: VersionCatalog, port: int) -> dict[str, Given]:
+def _native_args(request: Request, options: VersionCatalog, port: int) -> dict[str, Setting]:
     if request.nnodes == 1 or not options.lookup("nnodes"):
         return {}
     args = present(
@@ -113,7 +113,7 @@ def _native_args(request: Request, options: VersionCatalog, port: int) -> dict[s
     return args if request.is_head else args | present(headless=(True, "rank above 0 serves no HTTP"))
 
 
-def _ray_env(options: VersionCatalog, folder: str) -> dict[str, Given]:
+def _ray_env(options: VersionCatalog, folder: str) -> dict[str, Setting]:
     """Where the list of per-host variables lies; and the second Ray executor where it exists but is not yet the default
     (vllm/envs.py: there from 0.20.0, default from 0.24.0 at the latest), since the first one asserts (ray#57587)."""
     env = present(VLLM_CONFIG_ROOT=(folder, "per-host variables stay on their host"))

@@ -127,7 +127,7 @@ def test_all_findings_come_at_once(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "used", "code", "severity"),
+    ("requested", "used", "code", "severity"),
     [
         ("1.1.0.post1", "1.1.0.post1", "", ""),
         ("v1.2.0+cu124", "1.2.0", "", ""),
@@ -137,9 +137,9 @@ def test_all_findings_come_at_once(catalog: Catalog) -> None:
         ("latest", "2.0.0", "engine-version-unreadable", "fail"),
     ],
 )
-def test_versions(catalog: Catalog, asked: str, used: str, code: str, severity: str) -> None:
-    at = catalog.at(asked)
-    assert (at.version, at.asked, at.exact) == (used, asked, not code)
+def test_versions(catalog: Catalog, requested: str, used: str, code: str, severity: str) -> None:
+    at = catalog.at(requested)
+    assert (at.version, at.requested, at.exact) == (used, requested, not code)
     assert [(f["code"], f["severity"]) for f in at.findings] == ([(code, severity)] if code else [])
 
 

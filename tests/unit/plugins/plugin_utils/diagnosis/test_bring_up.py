@@ -82,7 +82,7 @@ def test_supervisors_listen_on_every_rank_and_each_replica_has_a_head() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "words"),
     [
-        (None, [1], "it is not said which GPUs are whose"),
+        (None, [1], "engine_gpus does not divide its GPUs"),
         ([0, 1], [1, 2], "GPU 1 of 192.0.2.1 is also used by a"),
     ],
 )
@@ -170,7 +170,7 @@ LISTENER = {"port": 29500, "pid": 7, "command": "python3 -m http.server 29500", 
     ("said", "network", "expected", "words"),
     [
         ({"unreachable": True, "msg": "No route to host"}, "", "rank-unreachable", "No route to host"),
-        ({}, "", "rank-unreachable", "it was not asked in this run"),
+        ({}, "", "rank-unreachable", "it was not contacted in this run"),
         (facts("", unreachable=["10.0.0.1"]), "", "no-route", "no route to 10.0.0.1"),
         (facts(""), "10.9.0.0/16", "rendezvous-network", "10.9.0.0/16 and has none"),
         (

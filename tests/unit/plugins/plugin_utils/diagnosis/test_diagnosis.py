@@ -58,7 +58,7 @@ def test_the_cause_comes_first_and_a_lost_node_is_named() -> None:
     assert found["state"] == "failing"
     assert found["lines"][0] == (
         "not healthy: rank 1 (n2): its unit is failed (exit-code, exit status 1); "
-        "rank 2 (n3): the node does not answer: no route; the endpoint says: Connection refused"
+        "rank 2 (n3): the node does not answer: no route; the endpoint answers: Connection refused"
     )
     assert found["lines"][1] == "Likely cause: A GPU ran out of memory."
     assert found["causes"][0]["rank"] == 1

@@ -116,7 +116,7 @@ def test_quantized_checkpoint_without_a_size_is_refused() -> None:
     result = memory_fit({"config": config_of("deepseek-r1")}, {"gpu": "H200"}, {"tp": 8})
     assert result["verdict"] == "unknown"
     assert "weights-size-unknown" in codes(result)
-    assert "parameters x dtype says nothing" in result["summary"]
+    assert "parameters x dtype is no estimate" in result["summary"]
 
 
 def test_parameters_by_config_agree_with_the_published_count() -> None:

@@ -74,7 +74,7 @@ def test_declared_hardware_is_enough_for_the_memory_but_not_for_the_fabric() -> 
     assert decided["nccl"] == {}
 
 
-def test_one_node_that_was_not_asked_leaves_the_fabric_open() -> None:
+def test_one_node_without_facts_leaves_the_fabric_open() -> None:
     assert decide.decide(deployed([*nodes()[:3], {}]))["nccl"] == {}
 
 
@@ -164,10 +164,10 @@ def test_the_page_has_arithmetic_ranks_reasons_and_commands() -> None:
         assert rank["nccl"]["env"].items() <= rank["env"].items()
 
 
-def test_a_page_without_nodes_says_what_was_not_asked() -> None:
+def test_a_page_without_nodes_names_what_is_not_known() -> None:
     data = plan_page.plan_data("deepseek_r1", HOSTS, results([{}, {}, {}, {}]), SETTINGS)
     page = plan_page.plan_page(data)
-    assert "  3  gpu4  192.0.2.14  (not asked: the address is the declared one)" in page
+    assert "  3  gpu4  192.0.2.14  (no facts of the node: the address is the declared one)" in page
     assert any(line.startswith("NCCL: decided at the start") for line in page)
     assert "--dist-init-addr 192.0.2.11:25000" in data["ranks"][3]["command"]
 

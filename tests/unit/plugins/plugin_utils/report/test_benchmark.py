@@ -27,7 +27,7 @@ def options(argv: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("client", bench_clients.CLIENTS)
-def test_both_clients_are_asked_for_the_same(client: str) -> None:
+def test_both_clients_get_the_same_request(client: str) -> None:
     argv = bench_clients.argv(client, "/opt/engine", LOAD)
     given = options(argv)
     assert argv[0].startswith("/opt/engine/bin/")

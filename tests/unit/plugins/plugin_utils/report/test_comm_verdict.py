@@ -113,7 +113,7 @@ def test_who_is_slow(done: Any, limits: dict[str, Any], expected: list[tuple[str
 def test_a_message_has_the_pairs_the_limit_and_the_remedy() -> None:
     (found,) = verdict(runs(3, node_is_slow(2)))
     assert "n1 - n3 0.05 Gbit/s; n2 - n3 0.05 Gbit/s" in found["message"]
-    assert "usually reach 5 Gbit/s, and 0.5 of it is asked for" in found["message"]
+    assert "usually reach 5 Gbit/s, and 0.5 of it is required" in found["message"]
     assert "n3" in found["remedy"]
 
 
@@ -191,7 +191,7 @@ def test_a_check_that_took_too_long() -> None:
 def test_a_node_that_took_no_part(run: dict[str, Any]) -> None:
     found = verdict([runs(2, same(5))[0], run])
     assert codes(found) == [("not-taken-part", "r1 rank 1 (n2)")]
-    assert run.get("msg", "it was not asked") in found[0]["message"]
+    assert run.get("msg", "it was not contacted") in found[0]["message"]
 
 
 def test_no_measurement_is_no_success() -> None:
