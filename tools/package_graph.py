@@ -4,16 +4,19 @@
 
 Prints the graph in Mermaid's syntax and ends with 1 and a line for each fault: an arrow that points upward, a circle between
 files of one package, a package that `ORDER` does not name, a loose file beside the packages.
+``--write`` puts the graph into docs/architecture.md.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+PAGE = CHECKOUT / "docs/architecture.md"
 PREFIX = "ansible_collections.fullrank.serving.plugins."
 
 ORDER = {
@@ -121,12 +124,19 @@ def picture(files: Mapping[str, str]) -> str:
     return "\n".join([*lines, *(f"  {one} --> {other}" for one, other in sorted(between))]) + "\n"
 
 
+def with_picture(page: str, graph: str) -> str:
+    """The page with ``graph`` as its Mermaid block."""
+    return re.sub(r"(?<=```mermaid\n).*?(?=```)", lambda _block: graph, page, count=1, flags=re.DOTALL)
+
+
 def main() -> int:
     files = sources(CHECKOUT / "plugins")
     found = faults(files)
     if found:
         print("\n".join(found), file=sys.stderr)
         return 1
+    if "--write" in sys.argv:
+        PAGE.write_text(with_picture(PAGE.read_text(encoding="utf-8"), picture(files)), encoding="utf-8")
     print(picture(files), end="")
     return 0
 

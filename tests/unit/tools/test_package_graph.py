@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from places import CHECKOUT
 
-from tools.package_graph import PREFIX, faults, imports, sources
+from tools.package_graph import ORDER, PAGE, PREFIX, faults, imports, picture, sources, with_picture
 
 
 def test_all_arrows_of_the_collection_point_downward() -> None:
@@ -40,3 +42,14 @@ def test_all_arrows_of_the_collection_point_downward() -> None:
 def test_a_fault_is_named(files: dict[str, str], fault: str) -> None:
     found = faults({path: f"from {PREFIX}{line}" if line else "" for path, line in files.items()})
     assert [line for line in found if fault in line], found
+
+
+def test_the_page_on_the_architecture_has_the_graph() -> None:
+    page = PAGE.read_text()
+    assert page == with_picture(page, picture(sources(CHECKOUT / "plugins"))), "python -m tools.package_graph --write"
+    assert with_picture("```mermaid\nold\n```\n", "new\n") == "```mermaid\nnew\n```\n"
+
+
+def test_the_map_of_the_code_names_every_package() -> None:
+    rows = re.findall(r"^\| `(\w+_utils/\w+)` \| \S.* \|$", (CHECKOUT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert rows == [f"{kind}/{name}" for kind, names in ORDER.items() for name in names]
