@@ -55,11 +55,12 @@ test-nodes: test-nodes-playbook test-host-tuning test-docker test-nvidia-driver 
 test-weights: test-hubs test-model test-model-convert test-distribute ## fetch, convert and distribute
 
 .PHONY: lint
-lint: setup ## ruff, mypy, the graph of packages, yamllint, ansible-lint, antsibull
+lint: setup ## ruff, mypy, the graph of packages, private words, yamllint, ansible-lint, antsibull
 	ruff check .
 	ruff format --check .
 	mypy $(CHECKOUT_AS_COLLECTION)/plugins tools
 	python -m tools.package_graph > /dev/null
+	python -m tools.words
 	yamllint --strict .
 	ansible-lint --offline -q
 	antsibull-docs lint-collection-docs --plugin-docs --disallow-unknown-collection-refs $(CHECKOUT_AS_COLLECTION)
@@ -161,7 +162,7 @@ test-router: setup host-packages engines .cache/opt/index/wheels ## replicas beh
 	molecule test -s router
 
 .PHONY: test-diagnose
-test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, one glance (molecule)
+test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, their status (molecule)
 	molecule test -s diagnose
 
 .PHONY: test-sglang
@@ -210,7 +211,7 @@ catalogs: setup ## flag catalogs: add the engine versions published since they w
 	nice python -m tools.catalog
 
 .PHONY: test-catalogs
-test-catalogs: setup ## flag catalogs: one version of each engine made anew from its published wheel, and compared
+test-catalogs: setup ## flag catalogs: one version of each engine made again from its published wheel, and compared
 	pytest tests/catalog -m index
 
 .PHONY: ground

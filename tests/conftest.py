@@ -48,7 +48,7 @@ class InstalledEngine:
         return json.loads(line)
 
     def objections(self, command_lines: list[list[str]]) -> list[str]:
-        """What the parser says against each list of arguments; "" for one that it accepts."""
+        """The parser's error for each list of arguments; "" for one that it accepts."""
         print(json.dumps(command_lines), file=self._process.stdin, flush=True)
         return list(self._answer())
 

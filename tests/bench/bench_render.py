@@ -58,7 +58,7 @@ def seconds(nnodes: int) -> float:
     best = float("inf")
     for _ in range(ROUNDS):
         start = time.process_time()
-        launches = [render(given, catalog) for given in options]
+        launches = [render(params, catalog) for params in options]
         best = min(best, time.process_time() - start)
     assert not any(map(mistakes, launches)), mistakes(launches[0])
     return best

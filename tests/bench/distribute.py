@@ -116,7 +116,7 @@ def inside(node: str, command: str) -> list[str]:
 
 
 def on(node: str, command: str) -> str:
-    """Run in a node; exit with what it said when it fails."""
+    """Run in a node; exit with its output when it fails."""
     done = subprocess.run(inside(node, command), check=False, capture_output=True, text=True, timeout=LIMIT_S)
     if done.returncode:
         sys.exit(f"{node}: {command[:300]}: {(done.stderr or done.stdout)[-2000:]}")
@@ -301,14 +301,14 @@ def main() -> None:
     parser.add_argument("--nodes", default="2,4,8")
     parser.add_argument("--rate", type=int, default=200, help="Mbit/s of each link, both ways")
     parser.add_argument("--megabytes", type=int, default=400)
-    given = parser.parse_args()
-    counts = [int(one) for one in given.nodes.split(",")]
+    options = parser.parse_args()
+    counts = [int(one) for one in options.nodes.split(",")]
     nodes = [f"n{number}" for number in range(1, max(counts) + 1)]
     tools()
     ground.down()
     try:
         nodes_up(nodes)
-        result = bench(given, counts, nodes)
+        result = bench(options, counts, nodes)
     finally:
         ground.down()
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -316,22 +316,22 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def bench(given: argparse.Namespace, counts: list[int], nodes: list[str]) -> dict[str, Any]:
+def bench(options: argparse.Namespace, counts: list[int], nodes: list[str]) -> dict[str, Any]:
     on(
         "n1",
-        f"{CHECKOUT}/tests/standins/make-model {MODEL} 1 {' '.join([str(given.megabytes * 1_000_000 // FILES)] * FILES)}",
+        f"{CHECKOUT}/tests/standins/make-model {MODEL} 1 {' '.join([str(options.megabytes * 1_000_000 // FILES)] * FILES)}",
     )
     manifest = weights_manifest.parse((ground.NODES / "n1/model" / weights_manifest.MANIFEST).read_bytes())
     for node in nodes:
-        ground.rate(node, f"{given.rate}mbit")
+        ground.rate(node, f"{options.rate}mbit")
     one = measure("one copy", one_copy, nodes[:2], manifest)
     times = {
         what: {str(count): measure(what, method, nodes[:count], manifest) for count in counts}
         for what, method in METHODS.items()
     }
     return {
-        "rate": f"{given.rate}mbit",
-        "megabytes": given.megabytes,
+        "rate": f"{options.rate}mbit",
+        "megabytes": options.megabytes,
         "one copy": one,
         "multiple of one copy": {
             what: {count: round(found["seconds"] / one["seconds"], 2) for count, found in of.items()}
@@ -340,7 +340,8 @@ def bench(given: argparse.Namespace, counts: list[int], nodes: list[str]) -> dic
         # on a busy machine the one copy is late as well; the wire is not
         "multiple of the wire's own time": {
             what: {
-                count: round(found["seconds"] * given.rate / (8 * given.megabytes), 2) for count, found in of.items()
+                count: round(found["seconds"] * options.rate / (8 * options.megabytes), 2)
+                for count, found in of.items()
             }
             for what, of in times.items()
         },

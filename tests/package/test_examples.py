@@ -21,7 +21,7 @@ def planned(name: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
     inventory = tmp_path / name
     shutil.copytree(CHECKOUT / "inventories" / name, inventory)
     hosts = inventory / "hosts.yml"
-    # loopback addresses on which nobody listens: no other machine is asked
+    # loopback addresses on which no process listens: no other machine is contacted
     hosts.write_text(hosts.read_text().replace("192.0.2.", "127.0.0.").replace("ansible_user: root", "ansible_port: 1"))
     command = [Path(sys.executable).parent / "ansible-playbook", "playbooks/plan.yml", "-i", inventory]
     done = subprocess.run(

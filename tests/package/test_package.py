@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 LIMIT_S = 120
 
-# One rank on a port where nobody listens: a node that does not answer, without asking any machine but this one.
+# One rank on a port without a listener: a node that does not answer; no other machine is contacted.
 INVENTORY = """\
 all:
   children:
@@ -165,7 +165,7 @@ def test_a_playbook_runs_by_its_full_name(place: Path) -> None:
     assert "vllm serve /srv/models/x" in text
 
 
-def test_the_chain_runs_by_its_full_name_and_says_who_does_not_answer(place: Path) -> None:
+def test_the_chain_runs_by_its_full_name_and_names_a_node_that_does_not_answer(place: Path) -> None:
     command = [str(BIN / "ansible-playbook"), "fullrank.serving.site", "-i", "hosts.yml"]
     env = {
         "PATH": f"{BIN}:/usr/bin:/bin",

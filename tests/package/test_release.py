@@ -59,10 +59,10 @@ def plain(text: str) -> str:
 
 
 def test_the_notes_of_a_release_hold_every_fragment(notes: str) -> None:
-    said = plain(notes)
-    assert f"## v{version()}" in said
-    assert not re.search(r"\b(C|V|O|E|RV|M)\(", said), "the markup of ansible-doc is none here: two backticks are"
+    text = plain(notes)
+    assert f"## v{version()}" in text
+    assert not re.search(r"\b(C|V|O|E|RV|M)\(", text), "the markup of ansible-doc is none here: two backticks are"
     for path in FRAGMENTS.glob("*.yml"):
         for entries in yaml.safe_load(path.read_text()).values():
             for entry in [entries] if isinstance(entries, str) else entries:
-                assert plain(entry) in said, f"{path.name}: {entry}"
+                assert plain(entry) in text, f"{path.name}: {entry}"

@@ -5,7 +5,7 @@
 
     nvidia_toolkit.py FOLDER
 
-writes FOLDER/toolkit/stable/deb/amd64, FOLDER/stranger (signed by somebody else), FOLDER/fingerprint of the key, and
+writes FOLDER/toolkit/stable/deb/amd64, FOLDER/foreign (signed by another key), FOLDER/fingerprint of the key, and
 FOLDER/machine, whose files belong on a node as they lie. nvidia-ctk writes a CDI specification that brings the stand-in of
 nvidia-smi into a container: docker, its CDI devices and the container are real.
 """
@@ -84,8 +84,8 @@ def write_all(folder: Path) -> None:
     debs = [deb for version in ("1.17.8", "1.18.0", "1.18.1", "1.19.0") for deb in toolkit(version)]
     # a mirror that has not got all of the newest yet
     debs += toolkit("1.20.0", NAMES[:3])
-    with SigningKey() as key, SigningKey() as stranger:
-        for name, signer in (("toolkit", key), ("stranger", stranger)):
+    with SigningKey() as key, SigningKey() as foreign:
+        for name, signer in (("toolkit", key), ("foreign", foreign)):
             publish(folder / name / "stable/deb/amd64", debs, signer)
             (folder / name / "gpgkey").write_text(key.public())
         (folder / "fingerprint").write_text(key.fingerprint())

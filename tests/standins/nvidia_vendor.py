@@ -5,7 +5,7 @@
 
     nvidia_vendor.py FOLDER KERNEL
 
-writes FOLDER/cuda/debian12|13/x86_64, the same with another key in FOLDER/stranger and with an update that fails in
+writes FOLDER/cuda/debian12|13/x86_64, the same with another key in FOLDER/foreign and with an update that fails in
 FOLDER/broken, FOLDER/fingerprint of their key, FOLDER/run with .run files, and FOLDER/hardware/BOARD for a node's /srv/hardware.
 
 Names, suffixes and versions are those of NVIDIA's repository (Driver Installation Guide, "Recent Updates"; gpu-driver-container
@@ -184,8 +184,8 @@ systemctl enable -q standin-nvidia.service
 
 def write_all(folder: Path, kernel: str) -> None:
     """Both releases, a copy of the first signed by an unknown key, one with a broken update, and .run files."""
-    with SigningKey() as key, SigningKey() as stranger:
-        for name, signer, broken in (("cuda", key, False), ("stranger", stranger, False), ("broken", key, True)):
+    with SigningKey() as key, SigningKey() as foreign:
+        for name, signer, broken in (("cuda", key, False), ("foreign", foreign, False), ("broken", key, True)):
             for release, key_file in KEY_FILES.items():
                 repository = publish(folder / name / release / "x86_64", packages(kernel, broken), signer)
                 (repository / key_file).write_text(signer.public())

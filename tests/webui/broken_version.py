@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in of a newer Open WebUI that cannot start, as a wheel: ``broken_version.py FOLDER``.
 
-It does the worst that an upgrade can do: it changes the database, says so in the journal, and ends.
+It does the worst that an upgrade can do: it changes the database, writes it to the journal, and ends.
 """
 
 from __future__ import annotations

@@ -119,10 +119,10 @@ def test_an_incomplete_mirror_and_another_key_are_refused(node: Host, run: Calla
     before = installed(node)
     incomplete = run(nvidia_container_toolkit_version="1.20.0")
     assert incomplete.rc != 0 and "no libnvidia-container1 of version 1.20.0" in incomplete.printed
-    stranger = run(
-        nvidia_container_toolkit_version="1.19", nvidia_container_toolkit_repository="file:///srv/mirrors/stranger"
+    refused = run(
+        nvidia_container_toolkit_version="1.19", nvidia_container_toolkit_repository="file:///srv/mirrors/foreign"
     )
-    assert stranger.rc != 0 and ("NO_PUBKEY" in stranger.text or "Missing key" in stranger.text)
+    assert refused.rc != 0 and ("NO_PUBKEY" in refused.text or "Missing key" in refused.text)
     assert installed(node) == before
     assert run(nvidia_container_toolkit_version="1.18").rc == 0
 

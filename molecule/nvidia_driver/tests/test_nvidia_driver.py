@@ -183,7 +183,7 @@ def test_from_590_on_names_have_no_branch(node: Host, run: Callable[..., Any]) -
 
 def test_a_repository_with_another_key_is_refused(node: Host, run: Callable[..., Any]) -> None:
     before = installed(node)
-    result = run(nvidia_driver_version=OLD, nvidia_driver_repositories="file:///srv/mirrors/stranger")
+    result = run(nvidia_driver_version=OLD, nvidia_driver_repositories="file:///srv/mirrors/foreign")
     assert result.rc != 0 and ("NO_PUBKEY" in result.text or "Missing key" in result.text)
     assert installed(node) == before
     assert run(nvidia_driver_version="590").rc == 0
@@ -297,7 +297,7 @@ def test_a_run_file_where_nouveau_drives_the_gpus(node: Host, run: Callable[...,
 
 @pytest.mark.usefixtures("bare")
 def test_another_key_is_refused_before_anything_is_written(node: Host, run: Callable[..., Any]) -> None:
-    result = run(nvidia_driver_repositories="file:///srv/mirrors/stranger")
+    result = run(nvidia_driver_repositories="file:///srv/mirrors/foreign")
     assert result.rc != 0 and result.changed == 0
     assert "is refused, its fingerprint is" in result.printed
     assert node.check_output("find /etc -name 'fullrank-nvidia*'") == ""

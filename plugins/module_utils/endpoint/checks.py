@@ -59,7 +59,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Answer:
-    """status: of HTTP, 0 when nobody answered, then ``error`` says why. chunks: the events of a stream, but for its end."""
+    """status: of HTTP, 0 without an answer, then ``error`` has the reason. chunks: the events of a stream, but for its end."""
 
     status: int
     text: str = ""
@@ -124,11 +124,11 @@ def _stream(answer: Any, deadline: float, most: int | None) -> Answer:
     return Answer(answer.status, chunks=tuple(chunks), error="the stream ended without [DONE]")
 
 
-def look_at_all(given: Sequence[Mapping[str, Any]], timeout: float) -> list[Check]:
-    """The checks of all endpoints, made at the same time. given: as in ``OPTIONS``. timeout: seconds for each answer."""
+def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[Check]:
+    """The checks of all endpoints, made at the same time. endpoints: as in ``OPTIONS``. timeout: seconds for each answer."""
     ask = asker(timeout)
     with ThreadPoolExecutor(max_workers=32) as pool:
-        found = pool.map(lambda one: look(Endpoint(**one), ask), given)
+        found = pool.map(lambda one: look(Endpoint(**one), ask), endpoints)
     return [check for checks in found for check in checks]
 
 
@@ -225,18 +225,18 @@ def _completion(endpoint: Endpoint, ask: Ask) -> Check:
     answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
     if answer.status == 200 and answer.json.get("choices"):
         return passed("completion", endpoint.name, "answered")
-    return failed("completion", endpoint.name, _said(answer), _LOOK)
+    return failed("completion", endpoint.name, _seen(answer), _LOOK)
 
 
 def _streaming(endpoint: Endpoint, ask: Ask) -> Check:
     answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint, stream=True), endpoint.api_key)
     if answer.status == 200 and answer.ended and answer.chunks:
         return passed("streaming", endpoint.name, f"{len(answer.chunks)} events")
-    return failed("streaming", endpoint.name, _said(answer), _LOOK + "; a proxy before it must not buffer")
+    return failed("streaming", endpoint.name, _seen(answer), _LOOK + "; a proxy before it must not buffer")
 
 
-def _said(answer: Answer) -> str:
+def _seen(answer: Answer) -> str:
     return answer.error or f"HTTP {answer.status}: {answer.text.strip()[:200] or 'an answer without choices'}"
 
 
-_LOOK = "playbooks/diagnose.yml says what the ranks do"
+_LOOK = "playbooks/diagnose.yml reports the state of the ranks"

@@ -94,7 +94,7 @@ class Catalog:
     def from_data(cls, engine: str, data: Mapping[str, Any]) -> Catalog:
         """Read the content of a catalog file.
 
-        Keys: ``versions`` (ascending), ``options`` (records of `Option` fields plus since/until; `_expand` says what
+        Keys: ``versions`` (ascending), ``options`` (records of `Option` fields plus since/until; `_expand` describes what
         a left out field means), ``migrations`` (spelling → becomes, note, source), ``abbreviations`` (default true).
         """
         versions = tuple(data["versions"])

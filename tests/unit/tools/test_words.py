@@ -31,10 +31,3 @@ def test_the_checkout_has_no_private_words() -> None:
 )
 def test_private_words_are_found(name: str, text: str, refused: list[str]) -> None:
     assert [line.split("'")[1] for line in words.found(name, text)] == refused
-
-
-def test_what_is_pending_still_has_them() -> None:
-    names = words.files()
-    for path in words.PENDING:
-        inside = [name for name in names if name == path or name.startswith(f"{path}/")]
-        assert any(words.found(name, (words.CHECKOUT / name).read_text()) for name in inside), f"{path} is clean: take it out"
