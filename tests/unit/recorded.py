@@ -10,7 +10,6 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 DATA = Path(__file__).parent / "data"
-TREES = ("h100-infiniband", "a100-roce", "a100-guest-infiniband", "container-roce", "procfs-fixture")
 
 # name as nvidia-smi prints it, memory in MiB, architecture (data/nvidia_smi/SOURCES.md)
 PRODUCTS = {

@@ -124,32 +124,6 @@ def resolve(
     return None, [failed("package-version", where, message, remedy, names=list(names), candidates=shown)]
 
 
-def resolve_together(
-    candidates: Iterable[Candidate], names: Sequence[str], wanted: str, where: str
-) -> tuple[dict[str, Candidate], list[Check]]:
-    """Packages that must have one version: the newest ``wanted`` that *all* of ``names`` are offered in.
-
-    Returns name → candidate, or {} and the failed checks.
-    """
-    offered = [one for one in candidates if one.name in names]
-    missing = [name for name in names if not any(one.name == name for one in offered)]
-    if missing:
-        return {}, [check for name in missing for check in resolve(offered, [name], wanted, where)[1]]
-    shared = set.intersection(*({one.upstream for one in offered if one.name == name} for name in names))
-    together = [one for one in offered if one.upstream in shared]
-    leader = newest(one for one in together if one.name == names[0] and matches(one, wanted))
-    if leader is None:
-        checks = resolve(offered, names[:1], wanted, where)[1]
-        if not checks:
-            versions = ", ".join(sorted(shared, key=debian_key, reverse=True)[:_SHOWN]) or "none"
-            message = f"{', '.join(names)} are not all offered in one version {wanted}; in common they have: {versions}"
-            remedy = f"set {where} to one of these, or wait until the mirror is complete"
-            checks = [failed("package-version", where, message, remedy, names=list(names), candidates=sorted(shared))]
-        return {}, checks
-    same = [one for one in together if one.upstream == leader.upstream]
-    return {name: best for name in names if (best := newest(one for one in same if one.name == name))}, []
-
-
 def debian_key(version: str) -> tuple[object, ...]:
     """Sort key of a package version in Debian's order (Debian Policy, 5.6.12): numbers as numbers, ``~`` before the end,
     letters before the rest. For rpm it is the same as long as versions differ in numbers only, as those of drivers do.

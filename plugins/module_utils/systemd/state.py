@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asking systemd about the unit of a rank. The one place that calls systemctl and journalctl; private to this collection."""
+"""State and journal of a unit, by systemctl and journalctl. Private to this collection."""
 
 from __future__ import annotations
 

@@ -38,7 +38,6 @@ FRACTION = {
     "lmdeploy": "cache_max_entry_count",
 }
 CONTEXT = {"sglang": "context_length", "vllm": "max_model_len", "lmdeploy": "session_len"}
-SEQUENCES = {"sglang": "max_running_requests", "vllm": "max_num_seqs", "lmdeploy": "max_batch_size"}
 QUANT_POLICY = {"4": "int4", "8": "int8"}  # lmdeploy's names for the KV dtype
 
 HIGHEST = 0.95

@@ -43,7 +43,6 @@ class Quantization:
 class Architecture:
     """The counts that decide about memory. 0 means that the model has no such thing."""
 
-    model_type: str = ""
     layers: int = 0
     hidden: int = 0
     vocab: int = 0
@@ -148,7 +147,6 @@ def architecture(config: Any) -> tuple[Architecture, list[Finding]]:
     moe_intermediate = _first(both, "moe_intermediate_size") or (_first(both, "intermediate_size") if experts else 0)
     sliding, linear = _layer_kinds(both, layers)
     shape = Architecture(
-        model_type=str(both.get("model_type") or ""),
         layers=layers,
         hidden=hidden,
         vocab=_first(both, "vocab_size", "padded_vocab_size"),

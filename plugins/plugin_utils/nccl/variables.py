@@ -13,12 +13,10 @@ from dataclasses import dataclass
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import Version
 
-FABRIC_KINDS = ("infiniband", "roce", "aws", "gvnic")
-
 
 @dataclass(frozen=True)
 class Default:
-    """A default from a version on; ``kind`` narrows it to one of FABRIC_KINDS."""
+    """A default from a version on; ``kind`` narrows it to ``infiniband``, ``roce``, ``aws`` or ``gvnic``."""
 
     value: str
     since: Version = ()

@@ -100,19 +100,6 @@ def test_a_branch_is_no_glob() -> None:
     assert versions.resolve(offered, ["d"], "580", "x")[0] is None
 
 
-def test_packages_of_one_version() -> None:
-    text = "".join(f"{name} | {version}-1 | x Packages\n" for name in "ab" for version in ("1.17.8", "1.18.0"))
-    offered = versions.parse_madison(text + "a | 1.18.1-1 | x Packages\n")
-    found, checks = versions.resolve_together(offered, ["a", "b"], "1.18", "v")
-    assert ({name: one.version for name, one in found.items()}, checks) == ({"a": "1.18.0-1", "b": "1.18.0-1"}, [])
-    found, (check,) = versions.resolve_together(offered, ["a", "b"], "1.18.1", "v")
-    assert found == {} and "in common they have: 1.18.0, 1.17.8" in check["message"]
-    found, (check,) = versions.resolve_together(offered, ["a", "b"], "1.19", "v")
-    assert found == {} and check["id"] == "package-version"
-    found, checks = versions.resolve_together(offered, ["a", "c"], "1.18", "v")
-    assert found == {} and [check["id"] for check in checks] == ["package-unknown"]
-
-
 # upstream versions begin with a digit (Debian Policy 5.6.12)
 VERSIONS = st.from_regex(r"[0-9](:[0-9])?[0-9a-z.+~]{0,8}(-[0-9][a-z0-9.+~]{0,4})?", fullmatch=True)
 
