@@ -16,7 +16,7 @@ RANK = 'job="node",instance="n1:9100",node="n1",deployment="d",head="n1",rank="0
 GPU = 'job="gpu",instance="n1:9400",node="n1",gpu="0",UUID="GPU-1"'
 ENGINE = 'job="engine",instance="n1:8000",node="n1",deployment="d",engine_name="vllm",head="n1",rank="0",model_name="m"'
 DISK = 'job="node",node="n1",device="/dev/sda1",fstype="ext4",mountpoint="/"'
-DOOR = 'job="door",instance="https://chat.example"'
+PROBE = 'job="probe",instance="https://chat.example"'
 DAY = 86400
 
 
@@ -36,7 +36,7 @@ WANTED = rank("rank_wanted", "1x120")
 WAITING = f"vllm:num_requests_waiting{{{ENGINE}}}"
 XID, UP = f"DCGM_FI_DEV_XID_ERRORS{{{GPU}}}", 'up{job="node",instance="n1:9100",node="n1"}'
 SIZE, FREE = f"node_filesystem_size_bytes{{{DISK}}}", f"node_filesystem_avail_bytes{{{DISK}}}"
-UNTIL, EPOCH = f"probe_ssl_earliest_cert_expiry{{{DOOR}}}", f"fullrank_rank_epoch{{{RANK}}}"
+UNTIL, EPOCH = f"probe_ssl_earliest_cert_expiry{{{PROBE}}}", f"fullrank_rank_epoch{{{RANK}}}"
 
 CASES: dict[str, list[Case]] = {
     "DeploymentNotReady": [
@@ -117,7 +117,7 @@ CASES: dict[str, list[Case]] = {
         Case({SIZE: "100x120"}, {FREE: "4x120"}, {FREE: "19x120"}),
         Case({SIZE: "100x120"}, {FREE: "19-0.01x120"}, {FREE: "60-0.01x120"}),
     ],
-    "DoorClosed": [Case({}, {f"probe_success{{{DOOR}}}": "0x120"}, {f"probe_success{{{DOOR}}}": "1x120"})],
+    "EndpointClosed": [Case({}, {f"probe_success{{{PROBE}}}": "0x120"}, {f"probe_success{{{PROBE}}}": "1x120"})],
     "CertificateExpires": [Case({}, {UNTIL: f"{13 * DAY}x120"}, {UNTIL: f"{20 * DAY}x120"})],
     "TargetDown": [
         Case({}, {'up{job="router",instance="r:29000"}': "0x120"}, {'up{job="engine",instance="r:29000"}': "0x120"}),

@@ -101,7 +101,7 @@ def test_every_target_is_read() -> None:
         ("engine", "n1"),
         ("engine", "n1_pair"),
         ("engine", "n3_sglang"),
-        ("door", ""),
+        ("probe", ""),
     }
 
 
