@@ -10,6 +10,8 @@ VENV := .venv
 GROUND := tests/ground/ground.py
 GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-ro $(CURDIR)/.cache/models:/srv/models \
 	--bind-ro $(CURDIR)/tests/standins:/opt/standins
+# what runs by a node's own Python
+ON_NODES := plugins/module_utils plugins/modules plugins/plugin_utils/launch/engines/ray_gate.py roles/monitoring/files
 CHECKOUT_AS_COLLECTION := collections/ansible_collections/fullrank/serving
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -45,7 +47,7 @@ test: lint test-sanity test-unit test-rules test-package test-catalogs test-engi
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-nodes test-weights test-sglang test-containers test-ray test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
+test-all: test test-core test-nodes test-weights test-sglang test-containers test-ray test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -55,12 +57,13 @@ test-nodes: test-nodes-playbook test-host-tuning test-docker test-nvidia-driver 
 test-weights: test-hubs test-model test-model-convert test-distribute ## fetch, convert and distribute
 
 .PHONY: lint
-lint: setup ## ruff, mypy, the graph of packages, private words, yamllint, ansible-lint, antsibull
+lint: setup ## ruff, mypy, the graph of packages, private words, the nodes' oldest Python, yamllint, ansible-lint, antsibull
 	ruff check .
 	ruff format --check .
 	mypy $(CHECKOUT_AS_COLLECTION)/plugins tools
 	python -m tools.package_graph > /dev/null
 	python -m tools.words
+	vermin --target=3.9- --violations --quiet $(ON_NODES)
 	yamllint --strict .
 	ansible-lint --offline -q
 	antsibull-docs lint-collection-docs --plugin-docs --disallow-unknown-collection-refs $(CHECKOUT_AS_COLLECTION)
@@ -75,8 +78,12 @@ test-package: setup ## the built collection, installed into a fresh place and us
 	pytest tests/package
 
 .PHONY: test-sanity
-test-sanity: setup ## ansible-test sanity over the built collection
+test-sanity: setup ## ansible-test sanity over the built collection, with every Python from 3.9 on that is here
 	tests/package/sanity
+
+.PHONY: test-core
+test-core: host-packages ## the newest ansible-core on Python 3.13: a node of the ground is the controller of two others (minutes)
+	tests/core/run
 
 .PHONY: test-engines
 test-engines: setup engines ## what is compared with the engines' own parsers
