@@ -67,7 +67,7 @@ candidates:
   type: list
   elements: dict
   sample: [{"interface": "eth0", "address": "192.0.2.10"}]
-unreachable:
+without_route:
   description: Those of O(peers) to which this node has no route.
   returned: always
   type: list
@@ -143,14 +143,14 @@ def main() -> None:
     given = module.params
     ip = module.get_bin_path("ip", required=True)
     found: list[dict[str, str]] = []
-    unreachable: list[str] = []
+    without_route: list[str] = []
     for peer in given["peers"]:
         _unused, output, _unused = module.run_command([ip, "-json", "route", "get", resolve(peer) or peer])
         way = ip_routes.route(output)
         if way:
             found.append(way)
         else:
-            unreachable.append(peer)
+            without_route.append(peer)
     if given["network"]:
         _unused, output, _unused = module.run_command([ip, "-json", "address", "show"], check_rc=True)
         try:
@@ -160,7 +160,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         candidates=[dict(pair) for pair in sorted({tuple(sorted(way.items())) for way in found})],
-        unreachable=unreachable,
+        without_route=without_route,
         listeners=listeners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
         incomplete=shards.not_whole(Path(given["weights"])) if given["weights"] else [],

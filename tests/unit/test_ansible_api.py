@@ -8,6 +8,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import yaml
 from places import CHECKOUT
 
 PLUGINS = CHECKOUT / "plugins"
@@ -39,6 +40,22 @@ def test_nothing_private_is_used_but_what_a_decision_allows() -> None:
         (path.relative_to(PLUGINS).as_posix(), use) for path in PLUGINS.rglob("*.py") for use in private_uses(path)
     }
     assert found == set(ALLOWED)
+
+
+def returned(path: Path) -> set[str]:
+    """The keys that a module's RETURN documents."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RETURN":
+            return set(yaml.safe_load(ast.literal_eval(node.value)) or {})
+    return set()
+
+
+def test_no_module_returns_a_key_that_ansible_reads_itself() -> None:
+    """A list of peers by the name ``unreachable`` made the whole node unreachable."""
+    own = {"failed", "skipped", "unreachable", "results", "warnings", "deprecations", "exception"}
+    modules = sorted((PLUGINS / "modules").glob("*.py"))
+    assert {path.stem: returned(path) & own for path in modules if returned(path) & own} == {}
+    assert returned(PLUGINS / "modules/rank_facts.py")
 
 
 @pytest.mark.parametrize(

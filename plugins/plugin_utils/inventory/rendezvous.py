@@ -86,11 +86,11 @@ def _undecided(where: str, network: str, answer: Mapping[str, Any]) -> Finding:
             f"the node needs exactly one address in engine_rendezvous_network {network} and has {has}",
             "write the network in which every rank has one address",
         )
-    if answer["unreachable"]:
+    if answer["without_route"]:
         return fail(
             "no-route",
             where,
-            f"the node has no route to {', '.join(answer['unreachable'])}",
+            f"the node has no route to {', '.join(answer['without_route'])}",
             "check addresses and routes, or name the network of the ranks in engine_rendezvous_network",
         )
     addresses = ", ".join(f"{one['interface']} {one['address']}" for one in answer["candidates"])

@@ -137,7 +137,7 @@ def test_a_machine_holds_one_rank_of_a_deployment() -> None:
 
 def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> dict[str, Any]:
     ways = [{"interface": interface, "address": address}] if address else []
-    return {"candidates": ways, "unreachable": [], "listeners": [], "missing": [], "incomplete": [], **more}
+    return {"candidates": ways, "without_route": [], "listeners": [], "missing": [], "incomplete": [], **more}
 
 
 @pytest.mark.parametrize("name", ["a b", "-a", "x" * 201, "webui"])
@@ -171,7 +171,7 @@ LISTENER = {"port": 29500, "pid": 7, "command": "python3 -m http.server 29500", 
     [
         ({"unreachable": True, "msg": "No route to host"}, "", "rank-unreachable", "No route to host"),
         ({}, "", "rank-unreachable", "it was not contacted in this run"),
-        (facts("", unreachable=["10.0.0.1"]), "", "no-route", "no route to 10.0.0.1"),
+        (facts("", without_route=["10.0.0.1"]), "", "no-route", "no route to 10.0.0.1"),
         (facts(""), "10.9.0.0/16", "rendezvous-network", "10.9.0.0/16 and has none"),
         (
             facts(candidates=[{"interface": "a", "address": "1"}, {"interface": "b", "address": "2"}]),
