@@ -121,7 +121,7 @@ class ActionModule(ActionBase):
         group = info["group"]
         if stage and group.get("phase") != "waiting":
             return start_progress.words(self.rank, board.stages())
-        return str(group.get("says") or last_words(info["log"]) or "waiting for its supervisor")
+        return str(group.get("summary") or last_words(info["log"]) or "waiting for its supervisor")
 
     def _verdict(self, info: dict[str, Any], board: Board) -> str | None:
         """None: wait on. Empty: it is ready. Otherwise: why it will not be."""
@@ -132,7 +132,7 @@ class ActionModule(ActionBase):
             board.fail(f"{self._rank(group['failure']['rank']) if group.get('failure') else self.name}: {why}")
         elif waited > self.given["timeout"] or (waited > MEET_S and group.get("phase", "waiting") == "waiting"):
             board.fail(
-                f"{self.name}: not there after {waited:.0f} s: {group.get('says', 'no report of its supervisor')}"
+                f"{self.name}: not there after {waited:.0f} s: {group.get('summary', 'no report of its supervisor')}"
             )
         if cause := board.failure():
             return cause if cause.startswith(self.name) else f"{self.name}: stopped waiting, because {cause}"

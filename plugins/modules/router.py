@@ -272,7 +272,7 @@ class Routers:
 
 def line(name: str, said: dict[str, Any]) -> str:
     """Where a deployment is found, and how its replicas are."""
-    servers = ", ".join(f"{server} {one['says']}" for server, one in said["servers"].items())
+    servers = ", ".join(f"{server} {one['summary']}" for server, one in said["servers"].items())
     return f"{name} is found at {said['url']}/v1 ({servers if said['runs'] else 'its router does not run'})"
 
 

@@ -159,7 +159,7 @@ def test_a_rank_that_dies_takes_the_group_along(play: Callable[..., Any]) -> Non
 def test_a_head_that_never_becomes_ready(play: Callable[..., Any]) -> None:
     run = play("playbooks/engines.yml", **STANDIN, engine_env={"STANDIN": "never-ready"}, engine_ready_timeout=5)
     assert run.rc != 0
-    assert "tiny rank 0 (n1): not ready after 5 s; the endpoint says: HTTP 503: still loading" in run.text
+    assert "tiny rank 0 (n1): not ready after 5 s; the endpoint answers: HTTP 503: still loading" in run.text
     assert "stand-in rank 1 loading shard 1/3" in run.text
 
 

@@ -123,7 +123,7 @@ def test_a_part_that_dies_takes_all_along_and_all_come_back(nodes: dict[str, Hos
     nodes[node].check_output(f"kill -KILL {pid}")
     deadline = time.monotonic() + BACK_S
     while not all(status(host)["ready"] and status(host)["epoch"] > epoch for host in nodes.values()):
-        assert time.monotonic() < deadline, {name: status(host)["says"] for name, host in nodes.items()}
+        assert time.monotonic() < deadline, {name: status(host)["summary"] for name, host in nodes.items()}
         time.sleep(2)
     assert ask(nodes, KEY)["usage"]["completion_tokens"] == 8
     for name, host in nodes.items():

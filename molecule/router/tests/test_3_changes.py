@@ -32,7 +32,7 @@ def test_a_change_is_taken_over_while_an_answer_is_on_its_way(play: Callable[...
     assert b"[DONE]" in answer.read()
     again = play("playbooks/router.yml", router_timeout=1800)
     assert again.rc == 0 and again.changed == 0
-    assert again.outcome["routers"]["n3"]["wide"]["servers"] == {"n1_wide": {"ready": True, "says": "ready"}}
+    assert again.outcome["routers"]["n3"]["wide"]["servers"] == {"n1_wide": {"ready": True, "summary": "ready"}}
 
 
 def test_a_port_that_somebody_holds_is_refused_before_anything_changes(

@@ -47,10 +47,10 @@ def ask(url: str) -> tuple[bool | None, str]:
     """Whether the supervisor behind a URL says ready, None when nothing is heard; and its words."""
     try:
         with _opener.open(url, timeout=upstreams.ASK_S) as answer:
-            return answer.status == 200, str(json.load(answer).get("says", "ready"))
+            return answer.status == 200, str(json.load(answer).get("summary", "ready"))
     except urllib.error.HTTPError as no:
         try:
-            return False, str(json.load(no).get("says", f"HTTP {no.code}"))
+            return False, str(json.load(no).get("summary", f"HTTP {no.code}"))
         except ValueError:
             return False, f"HTTP {no.code}"
     except (OSError, ValueError) as error:
@@ -79,12 +79,12 @@ class Watch:
     def _watch(self, server: Server) -> None:
         first = True
         while True:
-            answer, says = ask(server.ready)
+            answer, summary = ask(server.ready)
             with self.lock:
                 was = server.is_ready
-                server.heard(answer, says)
+                server.heard(answer, summary)
                 if first or was != server.is_ready:
-                    say(f"{server.name} {'gets' if server.is_ready else 'gets no'} requests: {says}")
+                    say(f"{server.name} {'gets' if server.is_ready else 'gets no'} requests: {summary}")
             if first:
                 first = False
                 self.asked.wait()
@@ -236,7 +236,7 @@ class Agent:
 
     def _show(self) -> None:
         with self.watch.lock:
-            servers = {one.name: {"ready": one.is_ready, "says": one.says} for one in self.watch.servers}
+            servers = {one.name: {"ready": one.is_ready, "summary": one.summary} for one in self.watch.servers}
             ready = upstreams.is_open(self.watch.servers)
         status = {"name": self.route["name"], "ready": ready, "servers": servers, "error": self.error}
         self._write("status.json", json.dumps({**status, "config": self.digest}))

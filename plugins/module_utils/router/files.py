@@ -50,7 +50,7 @@ WantedBy=multi-user.target
 """
 
 _NGINX = """\
-# {run}/servers.conf says which replicas get requests; the router's watcher writes it.
+# {run}/servers.conf lists the replicas that get requests; the router's watcher writes it.
 daemon off;
 worker_processes auto;
 pid {run}/nginx.pid;
@@ -106,11 +106,11 @@ _LOCATION = """
             send_timeout {timeout}s;
         }}"""
 
-# smg also has doors that change it (workers, tokenizers, caches): clients get those that answer questions
+# smg also has paths that change it (workers, tokenizers, caches): clients get those that answer questions
 _QUESTIONS = (
     "chat/completions|completions|embeddings|messages|models|rerank|responses|score|classify|audio/[a-z]+|images/[a-z]+"
 )
-_SMG_DOORS = rf"~ ^/(generate|health|model_info|get_model_info|rerank|v1/({_QUESTIONS})(/.*)?)$"
+_SMG_PATHS = rf"~ ^/(generate|health|model_info|get_model_info|rerank|v1/({_QUESTIONS})(/.*)?)$"
 _NOT_FOUND = """
 
         location / {
@@ -149,7 +149,7 @@ def nginx(route: Mapping[str, Any]) -> str:
     host = f"[{route['host']}]" if ":" in route["host"] else route["host"]
     words = {"name": route["name"], "timeout": route["timeout"]}
     if route["balancer"]:
-        locations = _LOCATION.format(match=_SMG_DOORS, **words) + _NOT_FOUND
+        locations = _LOCATION.format(match=_SMG_PATHS, **words) + _NOT_FOUND
     else:
         locations = _LOCATION.format(match="/", **words)
     return OURS + _NGINX.format(

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a router's watcher decides: which replicas get requests, and how nginx and smg are told. Pure; private."""
+"""What a router's watcher decides: which replicas get requests, and how nginx and smg learn it. Pure; private."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAIL_TIMEOUT_S = 5
 class Server:
     """A replica as its router sees it.
 
-    name: for people. url: of the engine. ready: the address that says whether it is ready; empty for one that nobody asks, which
+    name: for people. url: of the engine. ready: the address that reports whether it is ready; empty for one without check, which
     always gets requests.
     """
 
@@ -34,21 +34,21 @@ class Server:
     url: str
     ready: str = ""
     is_ready: bool = False
-    says: str = "not asked yet"
+    summary: str = "no answer yet"
     misses: int = 0
 
     def __post_init__(self) -> None:
         if not self.ready:
-            self.is_ready, self.says = True, "nobody is asked"
+            self.is_ready, self.summary = True, "not checked"
 
-    def heard(self, answer: bool | None, says: str) -> None:
-        """The supervisor said yes or no, which counts at once, or nothing (None)."""
+    def heard(self, answer: bool | None, summary: str) -> None:
+        """The supervisor answered yes or no, which counts at once, or nothing (None)."""
         self.misses = self.misses + 1 if answer is None else 0
         if answer is not None:
             self.is_ready = answer
         elif self.misses >= MISSES:
             self.is_ready = False
-        self.says = says
+        self.summary = summary
 
 
 def is_open(servers: Iterable[Server]) -> bool:
@@ -90,9 +90,9 @@ def servers_file(route: Mapping[str, Any], servers: Sequence[Server]) -> str:
 
 
 def worker(route: Mapping[str, Any], url: str) -> dict[str, Any]:
-    """How smg is told of a replica (POST /workers).
+    """How smg learns of a replica (POST /workers).
 
-    It is told what it would otherwise ask with the API key, so that it needs none: with one it would answer clients that send
+    It gets what it would otherwise read with the API key, so that it needs none: with one it would answer clients that send
     none. It does not ask for health itself: ``/health`` knows nothing of other ranks.
     """
     return {

@@ -29,12 +29,12 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
     Engine,
     Follower,
     Head,
+    Health,
     Limits,
-    Pulse,
     Report,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine import LocalEngine
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import Heart
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import HealthProbe
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import BIGGEST, Wire
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import (
@@ -53,23 +53,23 @@ METRICS_EVERY_S = 3.0
 GOODBYES = 3
 
 
-class Canary:
+class EndpointProbe:
     """Asks the endpoint for completions and counters, in threads of its own, from when all ranks run until the epoch ends."""
 
     def __init__(self, url: str, model: str, api_key: str | None, limit: float, now: float) -> None:
         self._url, self._model, self._key = url, model, api_key
-        self._heart = Heart(limit, now)
+        self._probe = HealthProbe(limit, now)
         self._lock = threading.Lock()
         self._over = threading.Event()
         self.now = now
         for task in (self._completions, self._metrics):
             threading.Thread(target=task, daemon=True).start()
 
-    def pulse(self, now: float) -> Pulse:
+    def health(self, now: float) -> Health:
         """What was seen up to now."""
         with self._lock:
             self.now = now
-            return self._heart.pulse(now)
+            return self._probe.health(now)
 
     def end(self) -> None:
         """Ask no more."""
@@ -79,7 +79,7 @@ class Canary:
         while not self._over.is_set():
             answer = completion.ask(self._url, self._model, self._key, ASK_S)
             with self._lock:
-                self._heart.completion(answer, self.now)
+                self._probe.completion(answer, self.now)
             self._over.wait(ASK_EVERY_S if answer["ready"] else 1)
 
     def _metrics(self) -> None:
@@ -91,7 +91,7 @@ class Canary:
             except (OSError, ValueError):
                 continue
             with self._lock:
-                self._heart.metrics(text, self.now)
+                self._probe.metrics(text, self.now)
 
 
 class Door(BaseHTTPRequestHandler):
@@ -152,8 +152,8 @@ class Agent:
             self.core = Head(given["names"], given["spec"], limits, self.now)
         else:
             self.core = Follower(self.rank, given["spec"], self.now)
-        self.canary: Canary | None = None
-        self.canary_epoch = 0
+        self.probe: EndpointProbe | None = None
+        self.probe_epoch = 0
         self.status: dict[str, Any] = decisions.view("waiting", "its supervisor starts", 0, 0, None)
         self.said = ""
         self.noted = 0
@@ -227,7 +227,7 @@ class Agent:
         starting = isinstance(self.core, Head) and bool(self.core.epoch) and not self.core.complete
         engine = self.engine.look(self.now, starting)
         if isinstance(self.core, Head):
-            decision = self.core.tick(self.now, engine, self._pulse(self.core))
+            decision = self.core.tick(self.now, engine, self._health(self.core))
         else:
             decision = self.core.tick(self.now, engine)
         if decision.act == "start":
@@ -240,19 +240,19 @@ class Agent:
         self._show(dict(decision.view), engine, decision.act, clock)
         return engine
 
-    def _pulse(self, head: Head) -> Pulse:
-        if self.canary and (not head.complete or self.canary_epoch != head.epoch):
-            self.canary.end()
-            self.canary = None
+    def _health(self, head: Head) -> Health:
+        if self.probe and (not head.complete or self.probe_epoch != head.epoch):
+            self.probe.end()
+            self.probe = None
         if not head.complete:
-            return Pulse()
-        if not self.canary:
+            return Health()
+        if not self.probe:
             given = self.given
-            self.canary_epoch = head.epoch
-            self.canary = Canary(
+            self.probe_epoch = head.epoch
+            self.probe = EndpointProbe(
                 given["url"], given["model"], self.secret.get("api_key"), given["hang_timeout"], self.now
             )
-        return self.canary.pulse(self.now)
+        return self.probe.health(self.now)
 
     def _show(self, view: dict[str, Any], engine: Engine, act: str, clock: float) -> None:
         view |= {"deployment": self.deployment, "rank": self.rank, "ranks": len(self.addresses), "at": clock}
@@ -261,7 +261,7 @@ class Agent:
             view |= {
                 "phase": "draining",
                 "ready": False,
-                "says": "draining: what it has is answered, nothing new is taken",
+                "summary": "draining: what it has is answered, nothing new is taken",
             }
         if view["ready"] and self.noted != view["epoch"] and self.engine.note_ready():
             self.noted = view["epoch"]
@@ -270,8 +270,8 @@ class Agent:
         work.write_text(json.dumps(view))
         work.replace(RUN / f"{self.deployment}.json")
         # the phase's own number counts down: one line for each state is enough
-        says = view["phase"] if view["phase"] in ("backoff", "loading", "stalled") else view["says"]
-        line = f"epoch {view['epoch']}: {says}" + (f"; {act}s the engine" if act else "")
+        summary = view["phase"] if view["phase"] in ("backoff", "loading", "stalled") else view["summary"]
+        line = f"epoch {view['epoch']}: {summary}" + (f"; {act}s the engine" if act else "")
         if line != self.said:
             self.said = line
             failure = view["failure"]

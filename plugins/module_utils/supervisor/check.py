@@ -21,10 +21,10 @@ MOVES_S = 5.0
 def status(deployment: str, run: Path = RUN) -> dict[str, Any] | None:
     """What the supervisor of ``deployment`` wrote last; None when there is none, or it is too old to be believed."""
     try:
-        said: dict[str, Any] = json.loads((run / f"{deployment}.json").read_text())
+        state: dict[str, Any] = json.loads((run / f"{deployment}.json").read_text())
     except (OSError, ValueError):
         return None
-    return said if time.clock_gettime(time.CLOCK_BOOTTIME) - said["at"] <= MOVES_S else None
+    return state if time.clock_gettime(time.CLOCK_BOOTTIME) - state["at"] <= MOVES_S else None
 
 
 def main() -> int:
@@ -32,13 +32,13 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.stderr.write(f"{__doc__.strip()}\n")
         return 2
-    said = status(sys.argv[1])
-    if said is None:
-        sys.stdout.write(f"{sys.argv[1]}: no supervisor says anything on this node\n")
+    state = status(sys.argv[1])
+    if state is None:
+        sys.stdout.write(f"{sys.argv[1]}: no supervisor reports on this node\n")
         return 2
-    where = f"{said['deployment']} rank {said['rank']} of {said['ranks']}"
-    sys.stdout.write(f"{where}: {said['says']} (epoch {said['epoch']})\n")
-    return 0 if said["ready"] else 1
+    where = f"{state['deployment']} rank {state['rank']} of {state['ranks']}"
+    sys.stdout.write(f"{where}: {state['summary']} (epoch {state['epoch']})\n")
+    return 0 if state["ready"] else 1
 
 
 if __name__ == "__main__":

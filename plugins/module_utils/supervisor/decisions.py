@@ -23,7 +23,7 @@ SILENCE_S = 5.0
 """A rank that was not heard for so long is gone. With a look each second, well within ten seconds."""
 
 START_S = 60.0
-"""A rank that was told to start must run within this time; the engine's own loading comes after it."""
+"""A rank with the order to start must run within this time; the engine's own loading comes after it."""
 
 BACKOFF_S = 2.0
 """Pause before the next epoch after a first failure; it doubles with each further one."""
@@ -31,7 +31,7 @@ BACKOFF_S = 2.0
 BACKOFF_MOST_S = 300.0
 
 STABLE_PAUSES = 10
-"""A group that was ready for so many times its last pause begins to count its failures anew: a fault now and then costs the
+"""A group that was ready for so many times its last pause begins to count its failures again: a fault now and then costs the
 shortest pause, one that comes back soon makes the pauses longer until it no longer does."""
 
 BY_OPERATOR = "stopped by the operator"
@@ -56,13 +56,13 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Pulse:
-    """What the endpoint says of itself: ``answers`` once a completion came, ``stalled``, ``hung``; see group_pulse."""
+class Health:
+    """The health of the endpoint: ``answers`` once a completion came, ``stalled``, ``hung``; see `health`."""
 
     answers: bool = False
     stalled: bool = False
     hung: bool = False
-    says: str = ""
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def pause(failures: int) -> float:
     return min(BACKOFF_S * 2.0 ** min(failures - 1, 20), BACKOFF_MOST_S) if failures else 0.0
 
 
-def view(phase: str, says: str, epoch: int, failures: int, failure: Mapping[str, Any] | None) -> dict[str, Any]:
+def view(phase: str, summary: str, epoch: int, failures: int, failure: Mapping[str, Any] | None) -> dict[str, Any]:
     """The state of the group, for people and programs.
 
     phase: waiting, backoff, starting, loading, ready, stalled or stopping. failure: epoch, rank and why of the last one.
@@ -105,7 +105,7 @@ def view(phase: str, says: str, epoch: int, failures: int, failure: Mapping[str,
     return {
         "phase": phase,
         "ready": phase == "ready",
-        "says": says,
+        "summary": summary,
         "epoch": epoch,
         "failures": failures,
         "failure": dict(failure) if failure else None,
@@ -188,7 +188,7 @@ class Head:
     _ready_since: float | None = None
     _fresh: bool = True
     _phase: str = "waiting"
-    _says: str = ""
+    _summary: str = ""
 
     def __post_init__(self) -> None:
         self._ended = self._not_before = self.born
@@ -197,7 +197,7 @@ class Head:
         """The words of another rank."""
         self._reports[rank] = report
 
-    def tick(self, now: float, engine: Engine, pulse: Pulse) -> Decision:
+    def tick(self, now: float, engine: Engine, health: Health) -> Decision:
         """One look."""
         act = ""
         if self._fresh:
@@ -206,20 +206,20 @@ class Head:
                 self._adopt(now, engine)
         self._tried = max([self._tried, engine.tried, *(int(r.body["tried"]) for r in self._reports.values())])
         if self.epoch:
-            why = self._fault(now, engine, pulse)
+            why = self._fault(now, engine, health)
             if why:
                 self._end(now, *why)
             else:
-                self._advance(now, engine, pulse)
+                self._advance(now, engine, health)
         if not self.epoch:
             if engine.state == RUNNING or (engine.state == STOPPING and not self.leaving):
                 act = "kill"
-            self._phase, self._says = self._obstacle(now, engine)
-            if not self._says:
+            self._phase, self._summary = self._obstacle(now, engine)
+            if not self._summary:
                 self._begin(now)
                 act = "start"
         begin = self.run - 1 if self.epoch and self.run - 1 not in self._running else None
-        shown = view(self._phase, self._says, self.epoch, self.failures, self.failure)
+        shown = view(self._phase, self._summary, self.epoch, self.failures, self.failure)
         body = {"epoch": self.epoch, "run": self.run, "begin": begin, "spec": self.spec, "view": shown}
         return Decision(act, self.epoch, body, shown)
 
@@ -234,7 +234,7 @@ class Head:
         self.run = len(self.names)
         self._running = set(range(self.run))
         self._stage = now
-        self._phase, self._says = "loading", "waiting for a completion"
+        self._phase, self._summary = "loading", "waiting for a completion"
         silent = {"tried": 0, "state": RUNNING, "epoch": self.epoch, "fault": "", "lacks": "", "leaving": False}
         self._reports = {rank: Report(silent, now, now) for rank in range(1, self.run)}
 
@@ -252,7 +252,7 @@ class Head:
         if engine.state != STOPPED:
             return "waiting", f"waiting for {self._name(0)} to stop"
         for rank, report in sorted(self._reports.items()):
-            # what it said before it heard of the end does not count
+            # what it reported before it knew of the end does not count
             if report.body["state"] != STOPPED or report.heard_at < self._ended:
                 return "waiting", f"waiting for {self._name(rank)} to stop"
             if report.body["spec"] != self.spec:
@@ -271,9 +271,9 @@ class Head:
         self._running = set()
         self._stage = now
         self._ready_since = None
-        self._phase, self._says = "starting", f"starting {self._name(0)}"
+        self._phase, self._summary = "starting", f"starting {self._name(0)}"
 
-    def _fault(self, now: float, engine: Engine, pulse: Pulse) -> tuple[int, str, bool] | None:
+    def _fault(self, now: float, engine: Engine, health: Health) -> tuple[int, str, bool] | None:
         """The rank that ends the epoch, why, and whether that is a failure; None while all is well."""
         if self.leaving:
             return (0, BY_OPERATOR, False) if engine.state == STOPPED else None
@@ -283,7 +283,7 @@ class Head:
             found = self._fault_of(rank, report, now)
             if found:
                 return rank, *found
-        why = self._too_long(now - self._stage, pulse)
+        why = self._too_long(now - self._stage, health)
         return (0 if self.complete else self.run - 1, why, True) if why else None
 
     def _fault_of(self, rank: int, report: Report, now: float) -> tuple[str, bool] | None:
@@ -298,20 +298,20 @@ class Head:
             return "its engine no longer runs", True
         return None
 
-    def _too_long(self, waited: float, pulse: Pulse) -> str:
+    def _too_long(self, waited: float, health: Health) -> str:
         if not self.complete:
             if self.run == 1:
                 limit, what = self.limits.meet, "does not listen on the rendezvous port"
             else:
                 limit, what = START_S, "did not start"
             return f"{what} after {limit:.0f} s" if waited > limit else ""
-        if pulse.hung:
-            return pulse.says
-        if not pulse.answers and waited > self.limits.ready:
-            return f"not ready after {self.limits.ready:.0f} s; the endpoint says: {pulse.says}"
+        if health.hung:
+            return health.summary
+        if not health.answers and waited > self.limits.ready:
+            return f"not ready after {self.limits.ready:.0f} s; the endpoint answers: {health.summary}"
         return ""
 
-    def _advance(self, now: float, engine: Engine, pulse: Pulse) -> None:
+    def _advance(self, now: float, engine: Engine, health: Health) -> None:
         """The next rank, when the one before it is there; ready, when a completion came from all of them."""
         rank = self.run - 1
         if rank not in self._running and self._is_there(rank, engine):
@@ -319,17 +319,17 @@ class Head:
             self._stage = now
             if self.run < len(self.names):
                 self.run += 1
-                self._says = f"starting {self._name(self.run - 1)}"
+                self._summary = f"starting {self._name(self.run - 1)}"
         if self.leaving:
-            self._phase, self._says = "stopping", BY_OPERATOR
+            self._phase, self._summary = "stopping", BY_OPERATOR
         elif self.complete:
-            if pulse.stalled:
-                self._phase, self._says = "stalled", pulse.says
-            elif pulse.answers:
-                self._phase, self._says = "ready", "ready"
+            if health.stalled:
+                self._phase, self._summary = "stalled", health.summary
+            elif health.answers:
+                self._phase, self._summary = "ready", "ready"
                 self._ready_since = now if self._ready_since is None else self._ready_since
             else:
-                self._phase, self._says = "loading", f"waiting for a completion: {pulse.says}"
+                self._phase, self._summary = "loading", f"waiting for a completion: {health.summary}"
 
     def _is_there(self, rank: int, engine: Engine) -> bool:
         if rank == 0:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import Pulse
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import Health
 
 # "vllm:generation_tokens_total{…} 42.0", "sglang:prompt_tokens_total …", "vllm:iteration_tokens_total_sum …"
 _TOKENS = re.compile(r"^[A-Za-z_:]*tokens[A-Za-z_]*_(?:total|sum|count)(?:\{.*\})? ([0-9.eE+]+)", re.MULTILINE)
@@ -29,7 +29,7 @@ def tokens(metrics: str) -> float | None:
     return sum(float(value) for value in found) if found else None
 
 
-class Heart:
+class HealthProbe:
     """What was seen of the endpoint in one epoch. limit: seconds without a sign of work that are a hang; 0 for never."""
 
     def __init__(self, limit: float, now: float) -> None:
@@ -37,17 +37,17 @@ class Heart:
         self._sign_at = now
         self._tokens: float | None = None
         self._answered = False
-        self._says = "not asked yet"
+        self._summary = "no request yet"
         self._slow = False
 
     def completion(self, answer: Mapping[str, Any], now: float) -> None:
         """A completion was asked for: what ``completion.ask`` returned."""
-        self._says = str(answer["error"])
+        self._summary = str(answer["error"])
         if answer["ready"]:
             self._answered = True
             self._sign_at = now
         # 429: the queue is full; a time-out: it may be
-        self._slow = answer["status"] == 429 or "timed out" in self._says
+        self._slow = answer["status"] == 429 or "timed out" in self._summary
 
     def metrics(self, text: str, now: float) -> None:
         """The metrics were read; empty when they could not be."""
@@ -58,11 +58,11 @@ class Heart:
             self._sign_at = now
         self._tokens = count
 
-    def pulse(self, now: float) -> Pulse:
+    def health(self, now: float) -> Health:
         """What that means."""
         silent = now - self._sign_at
         judged = self._answered and self._limit and (self._tokens is not None or not self._slow)
         if not judged or silent <= self._limit / STALLED_PART:
-            return Pulse(answers=self._answered, says=self._says)
-        says = f"no completion and no token for {silent:.0f} s" + (f": {self._says}" if self._says else "")
-        return Pulse(answers=True, stalled=True, hung=silent > self._limit, says=says)
+            return Health(answers=self._answered, summary=self._summary)
+        summary = f"no completion and no token for {silent:.0f} s" + (f": {self._summary}" if self._summary else "")
+        return Health(answers=True, stalled=True, hung=silent > self._limit, summary=summary)

@@ -29,7 +29,7 @@ BIGGEST = 8192
 
 @dataclass(frozen=True)
 class Message:
-    """What the other end says.
+    """A message of the other end.
 
     body: its words. heard_at: our own time at which we made the last message that it has acted on; minus infinity when
     there is none that we remember.
@@ -57,7 +57,7 @@ class Wire:
         """A datagram with ``body``."""
         nonce = self._new_nonce()
         self._made = {old: at for old, at in self._made.items() if now - at <= KEEP_S} | {nonce: now}
-        # the clock, not a counter: a supervisor that starts anew goes on above what it said before
+        # the clock, not a counter: a supervisor that restarts goes on above its earlier numbers
         self._sequence = max(self._sequence + 1, int(now * 1e6))
         words = {
             "from": self._me,
@@ -72,7 +72,7 @@ class Wire:
         return self._sign(text) + b" " + text
 
     def unpack(self, data: bytes, now: float) -> Message | None:
-        """What a datagram says; None for one that is not from the other end, not fresh, or overtaken by a later one."""
+        """The message of a datagram; None for one that is not from the other end, not fresh, or overtaken by a later one."""
         signature, _unused, text = data.partition(b" ")
         if not hmac.compare_digest(signature, self._sign(text)):
             return None

@@ -55,7 +55,7 @@ def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
     elif group["ready"] and answer and not answer["ready"]:
         health = f"not ready: {answer['error']}"
     else:
-        health = group["says"]
+        health = group["summary"]
     since = max(0, int(now - state["since"])) if runs else None
     return {"unit": unit, "since": since, "pid": state["pid"], "health": health}
 

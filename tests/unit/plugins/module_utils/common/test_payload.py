@@ -46,4 +46,4 @@ def test_a_single_file_stands_alone(entry: ModuleType) -> None:
 def test_the_check_of_a_deployment_without_a_supervisor(tmp_path: Path) -> None:
     files.write(tmp_path / "check", payload.text(supervisor_check), 0o644)
     done = subprocess.run([sys.executable, tmp_path / "check", "nothing"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "nothing: no supervisor says anything on this node\n")
+    assert (done.returncode, done.stdout) == (2, "nothing: no supervisor reports on this node\n")

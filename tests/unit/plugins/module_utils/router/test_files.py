@@ -89,7 +89,7 @@ def test_a_supervisors_word_counts_at_once_and_its_silence_after_two_questions()
     one.heard(True, "ready")
     assert one.is_ready and one.misses == 0
     one.heard(False, "backoff 4 s")
-    assert not one.is_ready and one.says == "backoff 4 s"
+    assert not one.is_ready and one.summary == "backoff 4 s"
     one.heard(None, "timed out")
     assert not one.is_ready
     assert Server("hand", "http://192.0.2.7:80").is_ready  # nobody can be asked

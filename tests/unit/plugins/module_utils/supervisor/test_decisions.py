@@ -22,8 +22,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
     Engine,
     Follower,
     Head,
+    Health,
     Limits,
-    Pulse,
     Report,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import Wire
@@ -74,7 +74,7 @@ class Node:
         if self.rank == 0:
             whole = {n.engine.epoch for n in self.world.nodes if n.engine.state == RUNNING} == {self.core.epoch}
             whole = whole and all(n.engine.state == RUNNING for n in self.world.nodes)
-            decision = self.core.tick(now, self.engine, Pulse(answers=whole or self.ready))
+            decision = self.core.tick(now, self.engine, Health(answers=whole or self.ready))
             self.ready = decision.view["ready"]
         else:
             decision = self.core.tick(now, self.engine)
@@ -140,7 +140,7 @@ class World:
             self.step()
             if self.is_up:
                 return self
-        raise AssertionError(f"not up: {self.nodes[0].core._says}")
+        raise AssertionError(f"not up: {self.nodes[0].core._summary}")
 
 
 events = st.one_of(
@@ -181,7 +181,7 @@ def test_whatever_happens_there_is_one_group_or_none_and_it_comes_back(story: li
         if world.is_up:
             return
         world.step()
-    raise AssertionError(f"it did not come back: {world.nodes[0].core._says}")
+    raise AssertionError(f"it did not come back: {world.nodes[0].core._summary}")
 
 
 def test_ranks_start_in_order() -> None:
@@ -259,7 +259,7 @@ def test_nothing_starts_while_something_is_missing(rank: int) -> None:
     world.nodes[rank].engine = Engine(STOPPED, lacks="/srv/models/x/READY is not there")
     world.step(60)
     assert all(node.engine.state == STOPPED for node in world.nodes)
-    assert world.nodes[0].core._says == f"rank {rank} (n{rank}): /srv/models/x/READY is not there"
+    assert world.nodes[0].core._summary == f"rank {rank} (n{rank}): /srv/models/x/READY is not there"
     world.nodes[rank].engine = Engine(STOPPED)
     world.bring_up()
     assert world.nodes[0].core.failures == 0
@@ -269,7 +269,7 @@ def test_ranks_with_different_launches_do_not_start() -> None:
     world = World()
     world.nodes[2].core.spec = "other"
     world.step(30)
-    assert "rank 2 (n2) has another launch" in world.nodes[0].core._says
+    assert "rank 2 (n2) has another launch" in world.nodes[0].core._summary
 
 
 def test_a_rank_that_leaves_ends_the_epoch_without_a_failure() -> None:
@@ -281,7 +281,7 @@ def test_a_rank_that_leaves_ends_the_epoch_without_a_failure() -> None:
     world.step(3)
     assert all(node.engine.state == STOPPED for node in world.nodes)
     assert world.nodes[0].core.failures == 0
-    assert world.nodes[0].core._says == "waiting for rank 2 (n2)"
+    assert world.nodes[0].core._summary == "waiting for rank 2 (n2)"
 
 
 def alone() -> Head:
@@ -290,33 +290,33 @@ def alone() -> Head:
 
 def test_one_rank_alone_is_the_same_thing() -> None:
     head = alone()
-    decision = head.tick(1, Engine(STOPPED), Pulse())
+    decision = head.tick(1, Engine(STOPPED), Health())
     assert (decision.act, decision.epoch) == ("start", 1)
-    head.tick(2, Engine(RUNNING, 1, 1), Pulse())
-    assert head.tick(3, Engine(RUNNING, 1, 1), Pulse(answers=True)).view["ready"]
-    down = head.tick(4, Engine(STOPPED, 0, 1, "its unit is failed"), Pulse())
-    assert (down.view["phase"], down.view["says"], down.view["ready"]) == ("backoff", "backoff 2 s", False)
+    head.tick(2, Engine(RUNNING, 1, 1), Health())
+    assert head.tick(3, Engine(RUNNING, 1, 1), Health(answers=True)).view["ready"]
+    down = head.tick(4, Engine(STOPPED, 0, 1, "its unit is failed"), Health())
+    assert (down.view["phase"], down.view["summary"], down.view["ready"]) == ("backoff", "backoff 2 s", False)
     assert down.view["failure"] == {"epoch": 1, "rank": 0, "why": "its unit is failed"}
-    assert head.tick(6, Engine(STOPPED, 0, 1), Pulse()).epoch == 2
+    assert head.tick(6, Engine(STOPPED, 0, 1), Health()).epoch == 2
 
 
 def test_a_stall_is_shown_and_a_hang_ends_the_epoch() -> None:
     head = alone()
     running = Engine(RUNNING, 1, 1)
-    head.tick(1, Engine(STOPPED), Pulse())
-    head.tick(2, running, Pulse())
-    head.tick(3, running, Pulse(answers=True))
-    stalled = head.tick(4, running, Pulse(answers=True, stalled=True, says="nothing for 31 s"))
+    head.tick(1, Engine(STOPPED), Health())
+    head.tick(2, running, Health())
+    head.tick(3, running, Health(answers=True))
+    stalled = head.tick(4, running, Health(answers=True, stalled=True, summary="nothing for 31 s"))
     assert (stalled.act, stalled.view["phase"], stalled.view["ready"]) == ("", "stalled", False)
-    hung = head.tick(5, running, Pulse(answers=True, stalled=True, hung=True, says="nothing for 121 s"))
+    hung = head.tick(5, running, Health(answers=True, stalled=True, hung=True, summary="nothing for 121 s"))
     assert (hung.act, hung.view["failure"]["why"]) == ("kill", "nothing for 121 s")
 
 
 def test_steps_have_limits() -> None:
     head = Head(["n0"], "s", Limits(meet=10, ready=20), 0.0)
-    head.tick(1, Engine(STOPPED), Pulse())
-    head.tick(2, Engine(RUNNING, 1, 1), Pulse())
-    head.tick(22, Engine(RUNNING, 1, 1), Pulse(says="HTTP 503"))
+    head.tick(1, Engine(STOPPED), Health())
+    head.tick(2, Engine(RUNNING, 1, 1), Health())
+    head.tick(22, Engine(RUNNING, 1, 1), Health(summary="HTTP 503"))
     assert head.failure is None
-    head.tick(23, Engine(RUNNING, 1, 1), Pulse(says="HTTP 503"))
-    assert head.failure["why"] == "not ready after 20 s; the endpoint says: HTTP 503"
+    head.tick(23, Engine(RUNNING, 1, 1), Health(summary="HTTP 503"))
+    assert head.failure["why"] == "not ready after 20 s; the endpoint answers: HTTP 503"

@@ -7,7 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import STALLED_PART, Heart, tokens
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import (
+    STALLED_PART,
+    HealthProbe,
+    tokens,
+)
 
 VLLM = """\
 # HELP vllm:generation_tokens_total Number of generation tokens processed.
@@ -32,9 +36,9 @@ def test_only_tokens_count_as_work() -> None:
     assert tokens("http_requests_total 9\n") is None
 
 
-def heart(answer: dict[str, Any], metrics: str = "") -> Heart:
+def probed(answer: dict[str, Any], metrics: str = "") -> HealthProbe:
     """Ready at 0, then asked every five seconds for so long that the limit is over."""
-    one = Heart(LIMIT, 0)
+    one = HealthProbe(LIMIT, 0)
     one.completion(OK, 0)
     one.metrics(metrics, 0)
     for now in range(5, 200, 5):
@@ -44,52 +48,52 @@ def heart(answer: dict[str, Any], metrics: str = "") -> Heart:
 
 
 def test_an_endpoint_that_never_answered_is_loading() -> None:
-    one = Heart(LIMIT, 0)
+    one = HealthProbe(LIMIT, 0)
     one.completion(REFUSED, 1)
-    assert (one.pulse(10000).answers, one.pulse(10000).hung) == (False, False)
+    assert (one.health(10000).answers, one.health(10000).hung) == (False, False)
 
 
 def test_no_answer_and_no_token_is_a_stall_and_then_a_hang() -> None:
-    one = heart(SLOW, VLLM)
-    assert not one.pulse(LIMIT / STALLED_PART).stalled
-    assert one.pulse(LIMIT / STALLED_PART + 1).stalled
-    assert not one.pulse(LIMIT).hung
-    assert one.pulse(LIMIT + 1).hung
-    assert "no completion and no token for 121 s" in one.pulse(LIMIT + 1).says
+    one = probed(SLOW, VLLM)
+    assert not one.health(LIMIT / STALLED_PART).stalled
+    assert one.health(LIMIT / STALLED_PART + 1).stalled
+    assert not one.health(LIMIT).hung
+    assert one.health(LIMIT + 1).hung
+    assert "no completion and no token for 121 s" in one.health(LIMIT + 1).summary
 
 
 def test_a_busy_engine_is_left_alone_for_ever() -> None:
-    one = Heart(LIMIT, 0)
+    one = HealthProbe(LIMIT, 0)
     one.completion(OK, 0)
     for now in range(0, 100000, 60):
         one.completion(SLOW, now)  # the queue is long
         one.metrics(f"vllm:generation_tokens_total {now + 1}", now)
-        pulse = one.pulse(now)
-        assert (pulse.answers, pulse.hung) == (True, False)
+        health = one.health(now)
+        assert (health.answers, health.hung) == (True, False)
 
 
 def test_one_token_in_the_limit_is_enough() -> None:
-    one = Heart(LIMIT, 0)
+    one = HealthProbe(LIMIT, 0)
     one.completion(OK, 0)
     one.metrics("vllm:prompt_tokens_total 1", 1)
     one.metrics("vllm:prompt_tokens_total 2", 119)  # the end of a long prefill
-    assert not one.pulse(200).hung
+    assert not one.health(200).hung
 
 
 def test_slowness_proves_nothing_without_counters() -> None:
-    pulse = heart(SLOW).pulse(10000)
-    assert (pulse.answers, pulse.stalled, pulse.hung) == (True, False, False)
+    health = probed(SLOW).health(10000)
+    assert (health.answers, health.stalled, health.hung) == (True, False, False)
     queue_full = {"ready": False, "status": 429, "error": "HTTP 429: queue full"}
-    assert not heart(queue_full).pulse(10000).stalled
+    assert not probed(queue_full).health(10000).stalled
 
 
 @pytest.mark.parametrize("answer", [REFUSED, DEAD])
 def test_errors_are_judged_without_counters(answer: dict[str, Any]) -> None:
-    assert heart(answer).pulse(LIMIT + 1).hung
+    assert probed(answer).health(LIMIT + 1).hung
 
 
 def test_a_limit_of_nothing_switches_it_off() -> None:
-    one = Heart(0, 0)
+    one = HealthProbe(0, 0)
     one.completion(OK, 0)
     one.completion(DEAD, 5)
-    assert not one.pulse(10000).stalled
+    assert not one.health(10000).stalled

@@ -240,7 +240,7 @@ def test_the_last_words_of_a_rank(lines: list[str], words: str) -> None:
 def info(active: str = "active", **more: Any) -> dict[str, Any]:
     state = {"exists": True, "active": active, "enabled": True, "since": 1000, "pid": 7}
     supervisor = {"exists": True, "active": "active", "enabled": True, "result": "exit-code", "exit_status": 1}
-    group = {"ready": True, "says": "ready", "failure": None}
+    group = {"ready": True, "summary": "ready", "failure": None}
     return {
         "rank_state": state,
         "supervisor": {**supervisor, **more.pop("supervisor", {})},
@@ -260,7 +260,7 @@ def test_who_waits_gives_up_at_the_first_failure_and_without_a_supervisor() -> N
 def test_status_rows_and_their_table() -> None:
     infos = {
         "n1": info(completion={"ready": True, "error": ""}),
-        "n2": info(group={"ready": False, "says": "backoff 40 s"}),
+        "n2": info(group={"ready": False, "summary": "backoff 40 s"}),
         "n3": info("inactive", supervisor={"active": "inactive"}),
         "n4": {"unreachable": True},
         "n5": info(completion={"ready": False, "error": "timed out"}),
