@@ -13,7 +13,8 @@ short_description: A virtual environment with exactly the packages of a list
 description:
   - Makes a virtual environment and installs the packages of a complete list (wheels, with hashes where the list has them), and
     nothing else. An environment that was made from the same list is left alone; any other is made anew.
-  - pip is the node's own and works on the environment from outside, so that the interpreter may be one without C(ensurepip).
+  - The environment gets a pip of its own where the interpreter has C(ensurepip); otherwise the pip of the node's C(python3)
+    installs into it.
 options:
   path:
     description: Folder of the environment.
@@ -24,27 +25,28 @@ options:
     type: str
     required: true
   python:
-    description: The interpreter. When not set, the first of C(python3.12) and so on, and C(python3), that is one of O(versions).
+    description: The interpreter. When not set, the first of C(python3.12) and so on, and C(python3), that is one of O(versions);
+      C(python3) where O(versions) is empty.
     type: str
     default: ""
   versions:
-    description: Versions of Python that will do, the best first.
+    description: Versions of Python that will do, the best first; any when empty.
     type: list
     elements: str
-    required: true
+    default: []
   index_url:
     description: Python index. What pip on the node is configured for when not set.
     type: str
     default: ""
 attributes:
   check_mode:
-    description: Says whether the environment would be made.
+    description: Returns whether the environment would be made.
     support: full
   diff_mode:
     description: An environment has no text.
     support: none
 requirements:
-  - pip 22.3 or newer for the node's C(python3), and its module C(venv) for O(python)
+  - C(ensurepip) for O(python) (Debian's python3-venv), or pip 22.3 or newer for the node's C(python3)
 author:
   - The fullrank authors (@fullrank)
 """
@@ -74,9 +76,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 STAMP = ".fullrank-requirements"
 LIST = "requirements.txt"
-SYSTEM_PYTHON = "/usr/bin/python3"  # has pip; the environment needs none
+SYSTEM_PYTHON = "/usr/bin/python3"
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
-_LINES = 8  # of what pip said, in a message
+_LINES = 8  # of pip's output, in a message
 
 
 def interpreter(module: AnsibleModule) -> str:
@@ -88,10 +90,10 @@ def interpreter(module: AnsibleModule) -> str:
         if path:
             code, output, _unused = module.run_command([path, "-c", VERSION])
             found[path] = output.strip() if code == 0 else "broken"
-            if found[path] in versions:
+            if found[path] in versions or (found[path] != "broken" and not versions):
                 return path
     there = ", ".join(f"{path} is {version}" for path, version in found.items())
-    wanted = " or ".join(versions)
+    wanted = " or ".join(versions) or "3"
     module.fail_json(
         msg=f"Python {wanted} is needed, and {there or f'there is no {given}'}: install one and name it, or use a container"
     )
@@ -102,13 +104,17 @@ def install(module: AnsibleModule, path: Path, python: str, wanted: str) -> None
     given = module.params
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    module.run_command([python, "-m", "venv", "--without-pip", str(path)], check_rc=True)
+    words = [str(path / "bin/python"), "-m", "pip"]
+    if module.run_command([python, "-m", "venv", str(path)])[0]:  # without ensurepip
+        shutil.rmtree(path, ignore_errors=True)
+        module.run_command([python, "-m", "venv", "--without-pip", str(path)], check_rc=True)
+        words = [SYSTEM_PYTHON, "-m", "pip", "--python", str(path / "bin/python")]
     (path / LIST).write_text(given["requirements"])
-    words = [SYSTEM_PYTHON, "-m", "pip", "--python", str(path / "bin/python"), "install", "--quiet", "--no-input"]
+    words += ["install", "--quiet", "--no-input"]
     words += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
     if given["index_url"]:
         words += ["--index-url", given["index_url"]]
-        if given["index_url"].startswith("http://"):  # pip takes an index without TLS only when told to
+        if given["index_url"].startswith("http://"):  # pip takes an index without TLS only with this option
             words += ["--trusted-host", urlsplit(given["index_url"]).hostname or ""]
     code, output, error = module.run_command([*words, "--requirement", str(path / LIST)])
     if code:
@@ -123,7 +129,7 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "requirements": {"type": "str", "required": True},
             "python": {"type": "str", "default": ""},
-            "versions": {"type": "list", "elements": "str", "required": True},
+            "versions": {"type": "list", "elements": "str", "default": []},
             "index_url": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -131,7 +137,8 @@ def main() -> None:
     given = module.params
     path = Path(given["path"])
     wanted = hashlib.sha256(f"{given['python']}\n{given['requirements']}".encode()).hexdigest()
-    if (path / STAMP).exists() and (path / STAMP).read_text() == wanted:
+    # the link to an interpreter that an upgrade of the distribution removed leads nowhere
+    if (path / "bin/python").exists() and (path / STAMP).exists() and (path / STAMP).read_text() == wanted:
         module.exit_json(changed=False)
     python = interpreter(module)
     if not module.check_mode:

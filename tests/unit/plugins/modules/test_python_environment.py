@@ -11,11 +11,12 @@ import pytest
 from ansible_collections.fullrank.serving.plugins.modules import python_environment
 from module_runner import call, calls, only_programs, program
 
-# makes an environment of two files; pip is switched off by a file
+# makes an environment whose interpreter is itself; the files "offline" and "bare" (no ensurepip) are switches
 PYTHON = """\
 case "$*" in
 *version_info*) echo {version};;
-*"-m venv"*) for path; do :; done; mkdir -p "$path/bin"; touch "$path/bin/python";;
+*"-m venv"*) for path; do :; done; mkdir -p "$path/bin"; ln -s "$0" "$path/bin/python"
+  case "$*" in *--without-pip*) ;; *) [ ! -e {folder}/bare ];; esac;;
 *"-m pip"*) [ ! -e {folder}/offline ] || {{ echo "ERROR: No matching distribution found for a==1" >&2; exit 1; }};;
 esac"""
 
@@ -50,8 +51,25 @@ def test_made_once_with_the_best_interpreter(node: Node) -> None:
     result = node.wish()
     assert result["changed"] and result["python"] == str(node.folder / "python3.12")
     assert (node.path / "requirements.txt").read_text() == "a==1\n" and len(node.pips) == 1
-    assert "--no-deps --only-binary=:all:" in node.pips[0] and f"--python {node.path}/bin/python" in node.pips[0]
+    assert "python3.12 -m pip install" in node.pips[0] and "--no-deps --only-binary=:all:" in node.pips[0]
     assert not node.wish()["changed"] and len(node.pips) == 1
+
+
+def test_an_interpreter_without_ensurepip_is_served_by_the_nodes_pip(node: Node) -> None:
+    (node.folder / "bare").touch()
+    assert node.wish()["changed"]
+    assert node.pips[0].startswith(f"python3 -m pip --python {node.path}/bin/python install")
+
+
+def test_any_interpreter_will_do_where_none_is_named(node: Node) -> None:
+    assert node.wish(versions=[])["python"] == str(node.folder / "python3")
+
+
+def test_made_anew_when_its_interpreter_is_gone(node: Node) -> None:
+    node.wish()
+    (node.folder / "python3.12").unlink()
+    result = node.wish(versions=["3.12", "3.13"])
+    assert result["changed"] and result["python"] == str(node.folder / "python3")
 
 
 def test_made_anew_for_another_list(node: Node) -> None:
