@@ -9,8 +9,8 @@ module: container_toolkit_info
 short_description: What a node needs so that containers see its GPUs
 version_added: 0.1.0
 description:
-  - Looks at the driver, docker, the NVIDIA Container Toolkit and the CDI specification of a node, and says which packages,
-    files and units make them fit. It changes nothing and asks no repository.
+  - Reads the driver, docker, the NVIDIA Container Toolkit and the CDI specification of a node, and returns which packages,
+    files and units make them fit. It changes nothing and reads no repository.
   - Fails with all findings at once when it cannot be done.
 options:
   version:
@@ -26,7 +26,7 @@ options:
     type: str
     default: ""
   runtime:
-    description: What starts containers. V(none) asks for none.
+    description: What starts containers. V(none) needs none.
     type: str
     choices: [docker, podman, nerdctl, none]
     default: docker
@@ -43,7 +43,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Know what this node needs
+- name: Read what the toolkit needs
   fullrank.serving.container_toolkit_info:
     version: "1.18"
     repository: https://nvidia.github.io/libnvidia-container
@@ -56,7 +56,7 @@ skip:
   returned: always
   type: str
 driver_version:
-  description: The driver's version as C(nvidia-smi) says it; empty where it does not answer.
+  description: The driver's version as C(nvidia-smi) reports it; empty where it does not answer.
   returned: always
   type: str
 repository:
@@ -92,7 +92,7 @@ own_files:
   type: list
   elements: dict
 findings:
-  description: What stands in the way.
+  description: What prevents the installation.
   returned: always
   type: list
   elements: dict

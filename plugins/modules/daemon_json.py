@@ -9,20 +9,20 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: daemon_json
 version_added: 0.1.0
-short_description: Set keys of docker's daemon.json, and leave everybody else's alone
+short_description: Set keys of docker's daemon.json, and leave all others alone
 description:
   - Merges O(options) into the file. Objects (C(runtimes), C(features), C(log-opts), C(default-ulimits)) are merged key by
     key; every other value, lists too, replaces what was there. Lists named in O(append) get the items that they lack.
-  - Remembers in C(/var/lib/fullrank/docker/owners.json) what each O(owner) set and what it replaced. A key that is asked
-    for no longer gets back the value it had, or goes where there was none. A value that somebody changed in between is
-    theirs and stays.
+  - Remembers in C(/var/lib/fullrank/docker/owners.json) what each O(owner) set and what it replaced. A key that is no longer
+    wanted gets back the value it had, or goes where there was none. A value that was changed in between by
+    another hand stays.
   - Writes nothing that dockerd would not start with. Refused with one message and untouched are a file that is not JSON,
     a key that is also a flag of dockerd in its systemd unit (drop-ins and environment files too), a key that another owner
     sets to something else, C(live-restore) on a node of a swarm, and whatever C(dockerd --validate) refuses.
   - Does not restart docker; M(fullrank.serving.docker_restart) does.
 options:
   owner:
-    description: Who asks, such as the name of a role. A second call of the same owner replaces what its first one asked for.
+    description: A name for who sets the keys, such as that of a role. A second call replaces the keys of the first.
     type: str
     required: true
   options:
@@ -44,16 +44,16 @@ options:
     default: true
 attributes:
   check_mode:
-    description: Checks all, asks dockerd too, and writes nothing.
+    description: Checks everything, by dockerd too, and writes nothing.
     support: full
   diff_mode:
     description: Shows the file before and after; users and passwords in addresses are masked.
     support: full
   idempotent:
-    description: A file that holds what was asked for is not written, whatever its layout.
+    description: A file that holds the wanted keys is not written, whatever its layout.
     support: full
 notes:
-  - dockerd can be asked for its opinion since version 23.0. With an older one (Debian 12 has 20.10), and where docker is not
+  - dockerd checks a file since version 23.0 (C(--validate)). With an older one (Debian 12 has 20.10), and where docker is not
     installed yet, only what this module knows itself is checked.
 author:
   - The fullrank authors (@fullrank)

@@ -40,7 +40,7 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Asks and compares, copies nothing.
+    description: Reads and compares, copies nothing.
     support: full
   diff_mode:
     description: Shows the folders before and after.
@@ -138,7 +138,7 @@ class DataRoot:
         return found
 
     def problems(self, moves: list[Move]) -> list[Check]:
-        """All that speaks against it, asked without changing anything."""
+        """Everything that prevents the moves; nothing is changed."""
         places = {move.target: place(Path(move.target)) for move in moves}
         found = data_root.check(moves, places, docker_move.mounts())
         what = {move.what for move in moves}
@@ -147,7 +147,7 @@ class DataRoot:
             message = (
                 "docker keeps its images in containerd on this node, a move of the data-root would leave them behind"
             )
-            remedy = "say where containerd shall keep them too (containerd_path, docker_containerd_root)"
+            remedy = "set where containerd shall keep them too (containerd_path, docker_containerd_root)"
             found.append(failed("root-containerd", "path", message, remedy))
         if "docker" in what:
             daemon = DaemonJson(self.run)
@@ -201,7 +201,7 @@ class DataRoot:
         """Take back, or complete, a move that an earlier call did not end. Whether there was one."""
         if "moving" not in self.known:
             return False
-        if self.module.check_mode:  # docker may be stopped, so that no more can be said
+        if self.module.check_mode:  # docker may be stopped, so that no more can be read
             self.module.exit_json(changed=True, moved=[], started_again=[], old_roots=self.known["old"])
         mover = Mover(self.run, self.known["moving"])
         targets = {move["target"] for move in mover.known["moves"] if move["what"] == "docker"}

@@ -14,11 +14,11 @@ description:
   - Starts docker where it does not run. Restarts it where C(daemon.json), its unit, drop-ins or environment files are not those
     that it was started with; otherwise does nothing.
   - Their contents are remembered in C(/var/lib/fullrank/docker/started.json), so that a file that was only touched, or changed
-    and changed back, asks for nothing. Of a docker that somebody else started the time of the files tells.
+    and changed back, needs no restart. For a docker that this module did not start, the modification times of the files decide.
   - Does not restart it while ranks run in docker, or containers that nothing would bring back (no restart policy, and no
-    C(live-restore)), unless O(restart_ok). RV(restart_required) then says that a restart waits.
+    C(live-restore)), unless O(restart_ok). RV(restart_required) is then true.
   - When docker does not come up with a changed C(daemon.json), the file with which it ran before is put back, the new one is
-    kept as C(daemon.json.failed), docker is started again, and the module fails with docker's own words.
+    kept as C(daemon.json.failed), docker is started again, and the module fails with docker's output.
 options:
   restart_ok:
     description: Restart even under ranks and containers that end by it.
@@ -26,7 +26,7 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Says whether it would restart.
+    description: Returns whether it would restart.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -137,12 +137,12 @@ class Restart:
         new = DAEMON_JSON in reasons and Path(DAEMON_JSON).exists()
         self.run(["systemctl", "daemon-reload"], check_rc=True)
         files = self.contents()
-        said = self.bring_up()
-        if not said:
+        output = self.bring_up()
+        if not output:
             self.remember(files)
             return
         if not before and not new:
-            self.module.fail_json(msg=f"docker does not start: {said}")
+            self.module.fail_json(msg=f"docker does not start: {output}")
         aside = Path(f"{DAEMON_JSON}.failed")
         if new:
             Path(DAEMON_JSON).replace(aside)
@@ -158,12 +158,12 @@ class Restart:
             else "it runs again with the file of before"
         )
         self.module.fail_json(
-            msg=f"docker does not start with the new {DAEMON_JSON}, which is kept as {aside}; {state}\n{said}",
+            msg=f"docker does not start with the new {DAEMON_JSON}, which is kept as {aside}; {state}\n{output}",
             rolled_back=not again,
         )
 
     def bring_up(self) -> str:
-        """Restart the unit; empty when it runs, else what docker said."""
+        """Restart the unit; empty when it runs, else docker's output."""
         self.run(["systemctl", "reset-failed", "docker.service", "docker.socket"])
         code, _unused, error = self.run(["systemctl", "restart", "docker.service"])
         if not code:

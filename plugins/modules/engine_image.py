@@ -30,7 +30,7 @@ options:
     type: path
 attributes:
   check_mode:
-    description: Says whether the image would be brought.
+    description: Returns whether the image would be pulled or loaded.
     support: full
   diff_mode:
     description: An image has no text.
@@ -66,7 +66,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-_LINES = 5  # of what the runtime said, in a message
+_LINES = 5  # of the runtime's output, in a message
 
 
 def found(module: AnsibleModule, program: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ short_description: Whether containers see the GPUs of the node
 version_added: 0.1.0
 description:
   - Compares C(nvidia-smi -L) on the node with its output in a container that gets all GPUs by CDI, and in every running
-    container that was given GPUs. A container that lost them says C(Failed to initialize NVML) until it is started anew.
-  - With O(reload) it reloads systemd while its own container runs, and asks in it again. With the toolkit's legacy hook that is
+    container that was given GPUs. A container that lost them prints C(Failed to initialize NVML) until it is started anew.
+  - With O(reload) it reloads systemd while its own container runs, and compares again. With the toolkit's legacy hook that is
     when containers lose their GPUs; with CDI they keep them.
 options:
   runtime:
@@ -20,7 +20,7 @@ options:
     choices: [docker, podman, nerdctl]
     default: docker
   image:
-    description: An image with a shell for the own container. Empty starts none and asks the running ones only.
+    description: An image with a shell for the own container. Empty starts none and checks the running ones only.
     type: str
     default: ""
   device:
@@ -28,7 +28,7 @@ options:
     type: str
     default: nvidia.com/gpu=all
   reload:
-    description: Run C(systemctl daemon-reload) between two questions.
+    description: Run C(systemctl daemon-reload) between two comparisons.
     type: bool
     default: false
   timeout:
@@ -37,7 +37,7 @@ options:
     default: 600
 attributes:
   check_mode:
-    description: Starts no container, and asks the running ones.
+    description: Starts no container, and checks the running ones.
     support: full
   diff_mode:
     description: Leaves nothing behind, so there is nothing to show.
@@ -87,7 +87,7 @@ def listed(result: CommandResult | None) -> list[str]:
 
 def was_given_gpus(container: dict[str, Any]) -> bool:
     """Whether ``inspect`` shows GPUs: docker's by CDI or --gpus (DeviceRequests) or by the legacy variable, podman's by the
-    command line that it keeps. nerdctl's tells nothing."""
+    command line that it keeps. nerdctl's shows nothing."""
     if any("nvidia.com/gpu" in word for word in container.get("Config", {}).get("CreateCommand") or []):
         return True
     requests = container["HostConfig"].get("DeviceRequests") or []
@@ -112,7 +112,7 @@ class Check:
         self.gpus = listed(self.host.run("nvidia-smi", "-L"))
         self.problems: list[str] = []
 
-    def ask(self, *words: str) -> CommandResult:
+    def call(self, *words: str) -> CommandResult:
         result = self.host.run(self.runtime, *words)
         return result or CommandResult(127, "", f"{self.runtime} is not installed")
 
@@ -120,15 +120,15 @@ class Check:
         """Compare what a container sees with the node; returns the number."""
         found = listed(result)
         if found != self.gpus:
-            said = f" ({result.message})" if result.rc else ""
-            self.problems.append(f"{where} sees {len(found)} of {len(self.gpus)} GPUs{said}; {remedy}")
+            output = f" ({result.message})" if result.rc else ""
+            self.problems.append(f"{where} sees {len(found)} of {len(self.gpus)} GPUs{output}; {remedy}")
         return len(found)
 
     def own(self) -> None:
-        """A container of our own, and in it the question, before and after a reload of systemd."""
-        self.ask("rm", "-f", NAME)
+        """A container of our own, and the comparison in it, before and after a reload of systemd."""
+        self.call("rm", "-f", NAME)
         words = ["run", "-d", "--name", NAME, "--network", "none", "--device", self.given["device"]]
-        started = self.ask(*words, self.given["image"], "sleep", str(self.given["timeout"]))
+        started = self.call(*words, self.given["image"], "sleep", str(self.given["timeout"]))
         if started.rc:
             message = started.stderr.strip() or started.message
             self.module.fail_json(
@@ -136,27 +136,27 @@ class Check:
             )
         try:
             remedy = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"
-            self.expect(f"a container with {self.given['device']}", self.ask("exec", NAME, "nvidia-smi", "-L"), remedy)
+            self.expect(f"a container with {self.given['device']}", self.call("exec", NAME, "nvidia-smi", "-L"), remedy)
             if self.given["reload"]:
                 self.host.run("systemctl", "daemon-reload")
                 remedy = "set the toolkit's mode to cdi: the legacy hook loses devices when systemd is reloaded"
                 self.expect(
-                    "a container, after systemd was reloaded,", self.ask("exec", NAME, "nvidia-smi", "-L"), remedy
+                    "a container, after systemd was reloaded,", self.call("exec", NAME, "nvidia-smi", "-L"), remedy
                 )
         finally:
-            self.ask("rm", "-f", NAME)
+            self.call("rm", "-f", NAME)
 
     def running(self) -> dict[str, int]:
         """Every running container that was given GPUs. Containers may have been given some of them only."""
-        ids = self.ask("ps", "-q").stdout.split()
+        ids = self.call("ps", "-q").stdout.split()
         if not ids:
             return {}
         found = {}
-        for container in json.loads(self.ask("inspect", *ids).stdout or "[]"):
+        for container in json.loads(self.call("inspect", *ids).stdout or "[]"):
             if not was_given_gpus(container):
                 continue
             name = container["Name"].lstrip("/")
-            answer = self.ask("exec", name, "nvidia-smi", "-L")
+            answer = self.call("exec", name, "nvidia-smi", "-L")
             found[name] = len(listed(answer))
             if answer.rc:
                 self.problems.append(f"container {name} lost its GPUs ({answer.message}); start it anew")

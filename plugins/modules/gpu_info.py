@@ -9,9 +9,9 @@ module: gpu_info
 short_description: The NVIDIA GPUs of a node, as they are
 version_added: 0.1.0
 description:
-  - Reads C(nvidia-smi -q -x), C(nvidia-smi topo -m), the compute capability, and what sysfs and C(/proc) say of the
+  - Reads C(nvidia-smi -q -x), C(nvidia-smi topo -m), the compute capability, and what sysfs and C(/proc) hold about the
     same devices, and returns it under plain keys. It decides nothing and sets no facts.
-  - A node without C(nvidia-smi) has no GPUs; that is an answer, not an error. RV(pci_gpus) tells whether there are
+  - A node without C(nvidia-smi) has no GPUs; this is no error. RV(pci_gpus) shows whether there are
     cards without a driver.
 options:
   root:
@@ -69,7 +69,7 @@ gpus:
       type: str
       sample: Ampere
     compute_capability:
-      description: From the driver, or by the product's name where the driver is too old to tell.
+      description: From the driver, or by the product's name where the driver is too old to report it.
       type: str
       sample: "8.0"
     pci_address:
@@ -157,7 +157,7 @@ gpus:
       type: bool
       sample: false
     recovery_action:
-      description: What the driver asks for.
+      description: The action that the driver recommends.
       type: str
     processes:
       description: Processes that hold memory - C(pid), C(type), C(name), C(used_mib).

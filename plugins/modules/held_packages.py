@@ -10,11 +10,11 @@ short_description: Packages in exact versions that belong together, installed an
 version_added: 0.1.0
 description:
   - Resolves each package's exact version from the repositories of the node, installs all of them together, and holds them.
-  - What is installed and is what was asked for stays as it is; then no repository is asked and the module costs little. A
+  - What is installed and as wanted stays; then no repository is read and the module costs little. A
     newer version in the repository is taken with O(state=latest) only.
   - Holds are released for the change and set again after it. When it fails, the versions of before are installed and held
-    again, and the module fails with the package manager's words.
-  - Where DKMS could not build a kernel module, the message quotes what its log says is wrong, and the log is kept in
+    again, and the module fails with the package manager's output.
+  - Where DKMS could not build a kernel module, the message quotes the errors of its log, and the log is kept in
     C(/var/log/fullrank), because going back removes it.
 options:
   state:
@@ -44,7 +44,7 @@ options:
         type: str
         default: ""
       where:
-        description: What to name in a message when there is no such version, usually the variable that asked for it.
+        description: What a message names when there is no such version, usually the variable that holds it.
         type: str
         default: packages
       remedy:
@@ -75,7 +75,7 @@ options:
     default: ""
   sources:
     description:
-      - Source files (deb822) of the repositories that the packages come from. Before a repository is asked, the lists are
+      - Source files (deb822) of the repositories that the packages come from. Before a repository is read, the lists are
         read anew, and these must be readable and signed with the right key; apt alone would go on with old lists.
     type: list
     elements: path
@@ -85,7 +85,7 @@ options:
     type: str
     default: ""
   unresolved_ok:
-    description: In check mode, say that packages would be installed where they cannot be resolved yet, because their
+    description: In check mode, report that packages would be installed where they cannot be resolved yet, because their
       repository would be added by a task before.
     type: bool
     default: false
@@ -96,14 +96,14 @@ options:
 attributes:
   check_mode:
     description:
-      - Asks the package manager what it would do. Lists of repositories are not read, so that on a node whose lists were never
-        read only the names of the packages can be said.
+      - Simulates with the package manager. Lists of repositories are not read, so that on a node whose lists were never
+        read only the names of the packages can be reported.
     support: full
   diff_mode:
     description: Shows names with version and whether they are held, before and after.
     support: full
 notes:
-  - Run on Debian. For dnf the commands are tested for their words only.
+  - Run on Debian. For dnf only the command lines are tested.
 author:
   - The fullrank authors (@fullrank)
 """
@@ -202,7 +202,7 @@ class Change:
             self.fail(targets.problems)
         differ = {name: new for name, new in targets.versions.items() if self.installed.get(name) != new}
         try:
-            asked, outlook = self.with_family(differ, targets)
+            requested, outlook = self.with_family(differ, targets)
         except PackageError as error:
             self.module.fail_json(msg=f"these packages cannot be installed together, nothing was changed: {error}")
         unwanted = [
@@ -217,7 +217,7 @@ class Change:
         }
         hold = {*targets.hold, *plan.members(after, self.params["family"], targets.leader)}
         if differ and not self.module.check_mode:
-            released = self.install(asked, targets.first, hold)
+            released = self.install(requested, targets.first, hold)
             after = self.manager.installed()
             hold = {
                 *targets.hold,
@@ -255,36 +255,36 @@ class Change:
         return self.manager.offered(names)
 
     def with_family(self, differ: dict[str, str], targets: plan.Targets) -> tuple[dict[str, str], Outlook]:
-        """What to ask the package manager for, with dependencies of the family at the family's version; and what that does."""
-        asked, mismatched = dict(differ), []
+        """What to request from the package manager, with dependencies of the family at its version; and what that does."""
+        requested, mismatched = dict(differ), []
         rows: list[Candidate] = []
         for _unused in range(MOST_ROUNDS if differ else 0):
-            outlook = self.manager.outlook(asked)
+            outlook = self.manager.outlook(requested)
             mismatched = plan.mismatched(outlook.install, self.params["family"], targets.leader)
-            # asked for once each: what is offered does not change in between
+            # read once each: what is offered does not change in between
             rows.extend(self.manager.offered([name for name in mismatched if name not in {row.name for row in rows}]))
             mismatched = [name for name in mismatched if plan.follows(rows, name, targets.leader)]
             if not mismatched:
-                return asked, outlook
+                return requested, outlook
             entries = [{**_plain_entry(name), "version": targets.leader} for name in mismatched]
             settled = plan.settle_by(entries, [], rows)
             if settled.problems:
                 self.fail(settled.problems)
-            asked.update(settled.versions)
+            requested.update(settled.versions)
         if mismatched:
             raise PackageError(f"{', '.join(mismatched)} would come in another version than {targets.leader}")
-        return asked, Outlook()
+        return requested, Outlook()
 
-    def install(self, asked: dict[str, str], first: list[str], hold: set[str]) -> set[str]:
+    def install(self, requested: dict[str, str], first: list[str], hold: set[str]) -> set[str]:
         """Release holds, install, and restore the versions of before when that fails. Returns the packages that were held."""
-        touched = {name for name in self.held if name in asked or name in hold or re.search(self.family, name)}
+        touched = {name for name in self.held if name in requested or name in hold or re.search(self.family, name)}
         if touched:
             self.manager.unhold(touched)
         try:
-            ahead = {name: asked[name] for name in first if name in asked}
+            ahead = {name: requested[name] for name in first if name in requested}
             if ahead:
                 self.manager.install(ahead)
-            self.manager.install(asked)
+            self.manager.install(requested)
         except PackageError as error:
             quoted, kept = failed_build(error.output, KEPT_LOGS)
             state = self.roll_back(touched)
@@ -297,7 +297,7 @@ class Change:
         return self.params["family"] or "$^"
 
     def roll_back(self, touched: set[str]) -> str:
-        """Install the versions of before, remove what came new, hold again; says how that went."""
+        """Install the versions of before, remove what came new, hold again; returns how that went."""
         now = self.manager.installed()
         before = {name: old for name, old in self.installed.items() if now.get(name) != old}
         new = [name for name in now if name not in self.installed]
@@ -336,7 +336,7 @@ class Change:
 
 
 def failed_build(output: str, folder: Path) -> tuple[str, str]:
-    """What dkms complained of with the lines of its log that tell, and where all of that log is kept; "" twice where dkms built
+    """The errors of dkms with the lines of its log that explain them, and where the whole log is kept; "" twice where dkms built
     everything."""
     errors, log = dkms.complaints(output)
     if not errors:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nvidia_driver_info
-short_description: What a node's GPUs need of a driver, what is there, and what stands in the way
+short_description: What a node's GPUs need of a driver, what is installed, and what prevents the installation
 version_added: 0.1.0
 description:
   - Reads the GPUs, switches and bridges from PCI, the kernel, Secure Boot, the driver that is installed and the one that is
-    loaded, and says which packages, files and services make the wanted driver. It changes nothing and asks no repository.
-  - Fails with all findings at once when the driver cannot be installed as it is wanted. A node without GPUs is an answer.
+    loaded, and returns which packages, files and services make the wanted driver. It changes nothing and reads no repository.
+  - Fails with all findings at once when the driver cannot be installed as it is wanted. A node without GPUs is no error.
 options:
   source:
     description: Where the driver comes from.
@@ -80,7 +80,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Know what this node needs
+- name: Read what driver the GPUs need
   fullrank.serving.nvidia_driver_info:
     source: repository
     version: 580.95.05
@@ -199,7 +199,7 @@ runfile_arguments:
   type: list
   elements: str
 findings:
-  description: What people should know and what stops nothing.
+  description: Findings that do not prevent the installation.
   returned: always
   type: list
   elements: dict

@@ -65,7 +65,7 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: Writes nothing. Fetches the key, where it is needed, to tell about it.
+    description: Writes nothing. Fetches the key, where it is needed, to check it.
     support: full
   diff_mode:
     description: Shows the files before and after.
@@ -156,7 +156,7 @@ class Repository:
             self.module.fail_json(msg=f"the key cannot be fetched from {address}: {info['msg']}; nothing was changed")
         content: bytes = response.read()
         if problem := self.problem(content):
-            remedy = "ask the vendor for the fingerprint of today, and set it, if it is theirs"
+            remedy = "read the present fingerprint on the vendor's pages, and set it, if it is theirs"
             self.module.fail_json(msg=f"the key from {address} is refused, {problem}; {remedy}; nothing was changed")
         return content
 

@@ -197,7 +197,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Ask every node
+- name: Check every node
   fullrank.serving.preflight:
     deployment: deepseek_r1
     address: 10.0.0.21

@@ -9,7 +9,7 @@ module: rdma_audit_info
 short_description: Whether a node's RDMA stack is as it was wanted, and what else is set on its fabric
 version_added: 0.1.0
 description:
-  - Answers with checks in the shape of M(fullrank.serving.preflight). Those about the stack (version, openibd, origin and
+  - Returns checks in the shape of M(fullrank.serving.preflight). Those about the stack (version, openibd, origin and
     presence of modules, ports) can fail; those about the fabric (MTU, trust and flow control, relaxed ordering, ACS,
     IOMMU) warn, because what is right depends on the switches and the machine. It changes nothing.
   - What must be equal on all nodes is compared by P(fullrank.serving.rdma_report#filter).
@@ -25,7 +25,7 @@ options:
     elements: str
     default: []
   announced:
-    description: The stack is only announced, by a check run. Then nothing is said of it, nor of the modules.
+    description: The stack would be installed first (check mode). Then neither it nor the modules are checked.
     type: bool
     default: false
   hardware_root:
@@ -43,12 +43,12 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Look at the fabric of each node
+- name: Audit the fabric of each node
   fullrank.serving.rdma_audit_info:
     source: inbox
   register: audit
 
-- name: Show what all nodes say
+- name: Show the audit of all nodes
   ansible.builtin.debug:
     msg: "{{ (dict(ansible_play_hosts | zip(answers)) | fullrank.serving.rdma_report).lines }}"
   vars:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rdma_stack_info
-short_description: What a node's RDMA cards need of software, what is there, and what stands in the way
+short_description: What a node's RDMA cards need of software, what is installed, and what prevents the installation
 version_added: 0.1.0
 description:
   - Reads cards from PCI and sysfs, the kernel, Secure Boot, the RDMA software that is installed, and the NVIDIA driver, and
-    says which packages, files, modules and services make the wanted RDMA stack. It changes nothing and asks no repository.
-  - Fails with all findings at once when the stack cannot be installed as it is wanted. A node without RDMA cards is an
-    answer.
+    returns which packages, files, modules and services make the wanted RDMA stack. It changes nothing and reads no repository.
+  - Fails with all findings at once when the stack cannot be installed as it is wanted. A node without RDMA cards is no
+    error.
 options:
   removal:
     description: Return what removes the installed stack instead of what installs the wanted one. Other options are ignored then.
@@ -68,7 +68,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Know what this node needs
+- name: Read what RDMA stack the node needs
   fullrank.serving.rdma_stack_info:
     source: doca
     version: 3.2.1
@@ -148,7 +148,7 @@ rebuild_nvidia:
   type: list
   elements: list
 reload_ok:
-  description: Whether systemd may be told to read its settings again. Not while ranks run, whose containers can lose their
+  description: Whether systemd may reload its settings. Not while ranks run, whose containers can lose their
     GPUs by it.
   returned: always
   type: bool
@@ -161,7 +161,7 @@ reboot_required:
   returned: always
   type: str
 findings:
-  description: What stands in the way, or deserves a look.
+  description: What prevents the installation, or deserves attention.
   returned: always
   type: list
   elements: dict

@@ -37,7 +37,7 @@ options:
     default: 30
 attributes:
   check_mode:
-    description: Says whether it would be made.
+    description: Returns whether it would be made.
     support: full
   diff_mode:
     description: Shows the names.

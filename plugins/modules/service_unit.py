@@ -150,7 +150,7 @@ def main() -> None:
         service.back()
         if service.state_before["active"] == "active":
             service.systemctl("start", service.unit)
-        module.fail_json(msg=f"{given['name']}: {why}. It is as it was before. It said last:\n{log}")
+        module.fail_json(msg=f"{given['name']}: {why}. It is as it was before. Its log ends with:\n{log}")
     module.exit_json(changed=True, diff=diffs)
 
 

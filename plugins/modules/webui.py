@@ -77,7 +77,7 @@ options:
     default: 300
 attributes:
   check_mode:
-    description: Says what would be done, and asks the service nothing.
+    description: Returns what would be done, and sends the service no request.
     support: full
   diff_mode:
     description: Shows the unit. Of secrets it shows whether they changed.
@@ -195,7 +195,7 @@ class Webui:
         return entry.pw_uid, entry.pw_gid
 
     def upgraded_from(self) -> str:
-        """The version whose data this is, when it is another one; of data that somebody brought it is not known."""
+        """The version whose data this is, when it is another one; of data from elsewhere it is not known."""
         if self.fresh:
             return "unknown" if (self.data / "webui.db").exists() else ""
         return str(self.known["version"]) if self.known["version"] != self.given["version"] else ""
@@ -221,7 +221,7 @@ class Webui:
         with socket.socket() as one:
             one.settimeout(2)
             if not ours and one.connect_ex((_reached(self.given["host"]), port)) == 0:
-                self.module.fail_json(msg=f"somebody else listens on port {port}: choose another webui_port")
+                self.module.fail_json(msg=f"another program listens on port {port}: choose another webui_port")
 
     def present(self) -> None:
         if self.service.current() and not self.result["upgraded_from"]:
@@ -240,7 +240,7 @@ class Webui:
             self.data.mkdir(parents=True, mode=0o700)
             shutil.chown(self.data, *self.account())
         backup = self.backup() if self.result["upgraded_from"] else None
-        # with users in it, the data does not let a stranger become administrator
+        # with users in it, the data lets no visitor become administrator
         where = LOOPBACK if self.fresh else self.given["host"]
         if self.pending and not backup:  # an upgrade was interrupted and is not wanted any more
             self.service.stop()
@@ -287,7 +287,7 @@ class Webui:
         return why or (self.admin(url) if self.fresh and host == LOOPBACK else "")
 
     def admin(self, url: str) -> str:
-        """Whether the administrator can log in where nobody else could before."""
+        """Whether the administrator can log in where no other client could before."""
         values = self.given["secrets"]
         status = client.log_in(url, values.get("WEBUI_ADMIN_EMAIL", ""), values.get("WEBUI_ADMIN_PASSWORD", ""))
         if status == 200:
@@ -303,13 +303,13 @@ class Webui:
             return "Nothing ran before"
         self.service.systemctl("start", self.service.unit)
         before = self.service.before[webui_unit.UNIT]
-        door = webui_unit.door(before.content) if before else None
-        url = f"http://{_reached(door[0])}:{door[1]}" if door else ""
+        address = webui_unit.listening(before.content) if before else None
+        url = f"http://{_reached(address[0])}:{address[1]}" if address else ""
         why = self.service.wait(lambda: client.unhealthy(url) if url else "", self.given["start_timeout"])
         return f"What ran before was started again{', but ' + why if why else ' and answers'}"
 
     def fail(self, why: str, backup: Path | None) -> None:
-        """Put back what was there, and say what happened."""
+        """Restore what was there, and fail with what happened."""
         log = self.service.log(LOG_LINES)
         for path in list(self.service.before):
             if backup and (kept := service.read(str(backup / Path(path).name))):
@@ -317,14 +317,15 @@ class Webui:
                 owner = before.owner if before else (0, 0)
                 self.service.before[path] = service.File(path, kept.content, kept.mode, owner)
         self.service.back()
-        said = ""
+        state = ""
         if backup:
             webui_backup.restore(self.module.run_command, backup, self.data, self.database)
             (self.backups / PENDING).unlink(missing_ok=True)
-            said = f"The data is as it was before ({backup} stays). "
-        said += self.again()
+            state = f"The data is as it was before ({backup} stays). "
+        state += self.again()
         self.module.fail_json(
-            msg=f"Open WebUI {self.given['version']}: {why}. {said}. It said last:\n" + "\n".join(log), **self.result
+            msg=f"Open WebUI {self.given['version']}: {why}. {state}. Its log ends with:\n" + "\n".join(log),
+            **self.result,
         )
 
     def absent(self) -> None:

@@ -2,16 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asks Open WebUI as a person with a browser does, and says what is wrong with its answers."""
+"""Open WebUI, checked as a browser uses it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: webui_check
 version_added: 0.1.0
-short_description: Ask Open WebUI as a person with a browser does
+short_description: Check Open WebUI as a browser uses it
 description:
-  - Asks for its health, for its models without a login, and, as the administrator, for its models and for an answer that streams.
+  - Requests its health, its models without a login, and, as the administrator, its models and an answer that streams.
   - Every model of O(backends) must be shown.
   - Does not fail on what it finds, so that callers can show all of it first.
 options:
@@ -24,7 +24,7 @@ options:
     type: str
     required: true
   email:
-    description: Whom to log in as. Where the password was changed in the web this is reported, and models are not asked for.
+    description: Account to log in with. Where the password was changed in the web this is reported, and models are not requested.
     type: str
     required: true
   password:

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Docker's daemon.json with several owners: each owner's keys are laid over what the user wrote, and can be lifted off again.
+"""Docker's daemon.json with several owners: each owner's keys are applied to what the user wrote, and can be reverted.
 
-A *record* says what one owner did at one place, so that it can be undone. Lifting off the old records and laying the wanted
+A *record* holds what one owner did at one place, so that it can be undone. Reverting the old records and applying the wanted
 options on anew is the whole merge; nothing here reads or writes.
 
 PRIVATE to this collection.
@@ -41,7 +41,7 @@ BOTH_ALLOWED = {"runtimes"}
 
 
 def parse(text: str, where: str) -> tuple[dict[str, Any], list[Check]]:
-    """The object in the file, or one failed check that says where it is broken; an empty file is {}, as it is for dockerd."""
+    """The object in the file, or one failed check with the place of the error; an empty file is {}, as it is for dockerd."""
     if not text.strip():
         return {}, []
     try:
@@ -76,16 +76,16 @@ def masked(text: str) -> str:
 def merge(
     config: Mapping[str, Any], records: Sequence[Record], wanted: Mapping[str, Any], append: Sequence[str] = ()
 ) -> tuple[dict[str, Any], list[Record]]:
-    """The file with what ``records`` did taken back and ``wanted`` laid on, and the records of that.
+    """The file with what ``records`` did reverted and ``wanted`` applied, and the records of that.
 
     Objects are merged key by key. Everything else replaces what was there; the lists at the top-level keys ``append`` get
     the items that they lack.
     """
-    return lay(lift(config, records), wanted, append)
+    return apply(revert(config, records), wanted, append)
 
 
-def lift(config: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    """The file without what the records did. A value that somebody changed since is theirs and stays."""
+def revert(config: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    """The file without what the records did. A value that was changed since by another hand stays."""
     result = copy.deepcopy(dict(config))
     for record in reversed(records):
         *parents, last = record["path"]
@@ -107,17 +107,17 @@ def lift(config: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]
     return result
 
 
-def lay(
+def apply(
     config: Mapping[str, Any], wanted: Mapping[str, Any], append: Sequence[str] = ()
 ) -> tuple[dict[str, Any], list[Record]]:
-    """The file with ``wanted`` on top of it, and the records by which ``lift`` takes exactly that away."""
+    """The file with ``wanted`` on top of it, and the records by which ``revert`` undoes exactly that."""
     result: dict[str, Any] = copy.deepcopy(dict(config))
     records: list[Record] = []
-    _lay(result, wanted, [], set(append), records)
+    _apply(result, wanted, [], set(append), records)
     return result, records
 
 
-def _lay(
+def _apply(
     place: dict[str, Any], wanted: Mapping[str, Any], path: list[str], append: set[str], records: list[Record]
 ) -> None:
     for key, value in wanted.items():
@@ -127,7 +127,7 @@ def _lay(
             if key not in place:
                 place[key] = {}
                 records.append({"path": here, "made": True})
-            _lay(place[key], value, here, append, records)
+            _apply(place[key], value, here, append, records)
         elif isinstance(value, list) and not path and key in append and (key not in place or isinstance(now, list)):
             if key not in place:
                 place[key] = []

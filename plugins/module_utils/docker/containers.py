@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs in docker, and whom a stop of the daemon would harm. Pure; private to this collection."""
+"""What runs in docker, and what a stop of the daemon would end. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stay_down(containers: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def engines(containers: Sequence[Mapping[str, Any]], units: Sequence[str]) -> list[str]:
-    """Ranks that run in docker: units, and containers that nobody's unit of ours started (a compose file)."""
+    """Ranks that run in docker: units, and containers that no unit of ours started (a compose file)."""
     started = {names.container_of(unit) for unit in units}
     ours = [one for one in running(containers) if one.startswith(names.ENGINE_CONTAINERS)]
     return sorted({*units, *(one for one in ours if one not in started)})

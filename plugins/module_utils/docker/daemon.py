@@ -66,30 +66,30 @@ class DaemonJson:
         return Plan(docker_config.render(config) if config or not self._made else "", True, records)
 
     def check(self, wanted: Mapping[str, Any], plan: Plan) -> list[Check]:
-        """Why dockerd would not start with the planned file; all that can be told."""
+        """Why dockerd would not start with the planned file; everything that can be found."""
         where = str(self.path)
         unit, given = unit_flags(self._run)
         found = docker_config.in_both(wanted, given, unit, where)
         if wanted.get("live-restore") and docker_containers.in_swarm(info(self._run)):
             message = "live-restore cannot be used while this node is part of a swarm"
-            remedy = "leave the swarm (docker swarm leave), or do not ask for live-restore"
+            remedy = "leave the swarm (docker swarm leave), or leave live-restore out"
             found.append(failed("daemon-json-swarm", f"{where}, live-restore", message, remedy))
         return found or self._validate(plan.text or "{}")
 
     def _validate(self, text: str) -> list[Check]:
-        """Ask dockerd itself, which can be asked since version 23.0; an older one says nothing before it is started."""
+        """Validate by dockerd itself, which can since version 23.0."""
         code, words, _error = self._run(["dockerd", "--help"]) if installed("dockerd") else (1, "", "")
         if code or "--validate" not in words:
             return []
         work = self.path.with_name(f".{self.path.name}.check")
         try:
             write(work, text, 0o600)
-            code, said, error = self._run(["dockerd", "--validate", f"--config-file={work}"])
+            code, output, error = self._run(["dockerd", "--validate", f"--config-file={work}"])
         finally:
             work.unlink(missing_ok=True)
         if not code:
             return []
-        message = (error.strip() or said.strip()).splitlines()[-1].replace(str(work), str(self.path))
+        message = (error.strip() or output.strip()).splitlines()[-1].replace(str(work), str(self.path))
         return [
             failed(
                 "daemon-json-refused", str(self.path), f"dockerd refuses it: {message}", "correct the key that it names"
@@ -97,7 +97,7 @@ class DaemonJson:
         ]
 
     def put(self, owner: str, plan: Plan) -> None:
-        """Write who owns what, then the file: a value that is not what we say to have written is left to the user."""
+        """Write the records of the owners, then the file: a value that differs from its record is left to the user."""
         owners = {name: records for name, records in {**self.owners, owner: plan.records}.items() if records}
         files = {**self._files, str(self.path): {"made": self._made, "owners": owners}}
         if not owners:

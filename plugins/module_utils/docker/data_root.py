@@ -23,7 +23,7 @@ SPARE_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Move:
-    """``what``: docker or containerd. ``where``: the variable that asked for it. Bytes and inodes as they are on disk now."""
+    """``what``: docker or containerd. ``where``: the variable that holds the target. Bytes and inodes as they are on disk now."""
 
     what: str
     source: str
@@ -45,7 +45,7 @@ class Place:
 
 
 def needed_bytes(used: int) -> int:
-    """Free bytes that are asked for before ``used`` bytes are copied.
+    """Free bytes that are needed before ``used`` bytes are copied.
 
     >>> needed_bytes(0) == SPARE_BYTES
     True
@@ -86,7 +86,7 @@ def _space(moves: Sequence[Move], places: Mapping[str, Place]) -> list[Check]:
     bytes_wanted = needed_bytes(sum(move.used_bytes for move in moves))
     inodes_wanted = sum(move.used_inodes for move in moves)
     target, where = " and ".join(move.target for move in moves), moves[0].where
-    remedy = "free some, choose another folder, or remove images that nobody needs (docker system prune)"
+    remedy = "free some, choose another folder, or remove unused images (docker system prune)"
     if place.free_bytes < bytes_wanted:
         message = f"{human.binary(bytes_wanted)} are needed at {target}, {human.binary(place.free_bytes)} are free"
         return [failed("root-space", where, message, remedy, needed=bytes_wanted, free=place.free_bytes)]

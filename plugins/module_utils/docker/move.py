@@ -72,7 +72,7 @@ def record(run: Run, moves: Sequence[Move]) -> Record:
 
 
 class Mover:
-    """Carries out what a record says, or takes it back."""
+    """Performs the moves of a record, or reverts them."""
 
     def __init__(self, run: Run, known: Record) -> None:
         self._run = run

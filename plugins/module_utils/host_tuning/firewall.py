@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Letting the other ranks in: rules of nftables, ufw and firewalld, from what they list and whom to let in. Pure.
+"""Openings for the other ranks: rules of nftables, ufw and firewalld, from what they list and the wanted addresses. Pure.
 
 Ranks talk over ports that the kernel chooses, so addresses are let in and not ports.
 

@@ -35,7 +35,7 @@ TIME_UNITS = ("chrony", "chronyd", "systemd-timesyncd", "ntpsec", "ntp", "ntpd")
 @dataclass(frozen=True)
 class Facts:
     """``values``: path in /proc/sys or /sys → what it holds, for all that are wanted and there. ``first``: what was found
-    before the first change, from our own record. ``units``: unit → ``active``, ``enabled``, ``masked`` ... as systemd says."""
+    before the first change, from our own record. ``units``: unit → ``active``, ``enabled``, ``masked`` ... as systemd reports."""
 
     values: Mapping[str, str]
     first: Mapping[str, Any]
@@ -60,7 +60,7 @@ def sysctl_path(key: str) -> str:
 
 
 def wanted_values(wanted: Mapping[str, Any], governors: Iterable[str]) -> dict[str, str]:
-    """Path → value of everything that the running kernel is to be told."""
+    """Path → value of everything that is written into the running kernel."""
     values = {sysctl_path(key): _spaced(value) for key, value in wanted["sysctl"].items()}
     if wanted["governor"]:
         values |= dict.fromkeys(governors, wanted["governor"])
@@ -261,7 +261,7 @@ def _texts(wanted: Mapping[str, Any], limits: Mapping[str, Any], missing: list[s
 
 
 def _grantable(facts: Facts, limits: Mapping[str, Any]) -> tuple[dict[str, Any], list[Check]]:
-    """Limits that PID 1 can grant. A login whose limits.d asks for more is refused by pam_limits: nobody could log in."""
+    """Limits that PID 1 can grant. A login whose limits.d wants more is refused by pam_limits."""
     if facts.may_raise:
         return dict(limits), []
     granted, found = {}, []
@@ -270,13 +270,13 @@ def _grantable(facts: Facts, limits: Mapping[str, Any]) -> tuple[dict[str, Any],
             granted[name] = value
             continue
         message = f"{name} {value} is more than PID 1 may grant here; it is left alone, because logins would be refused"
-        remedy = "give the machine or container CAP_SYS_RESOURCE, or ask for less"
+        remedy = "give the machine or container CAP_SYS_RESOURCE, or lower the limit"
         found.append(warned("limit-capped", f"host_tuning_limits.{name}", message, remedy))
     return granted, found
 
 
 def _overriding(facts: Facts, wanted: Mapping[str, Any]) -> list[Check]:
-    """The user's own files that are read after ours and set the same: theirs win, and are said."""
+    """The user's own files that are read after ours and set the same: theirs win, and are findings."""
     found = []
     for path, text in sorted(facts.drop_ins.items()):
         folder, _unused, name = path.rpartition("/")

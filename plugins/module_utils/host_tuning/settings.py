@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host settings that the role host_tuning knows: what each is for, who says so, and which values it takes. Data.
+"""The host settings that the role host_tuning knows: what each is for, its source, and which values it takes. Data.
 
-A key that is not here is refused, so that nothing is set on a server for a reason that nobody remembers.
+A key that is not here is refused, so that nothing is set on a server without a known reason.
 
 PRIVATE to this collection.
 """

@@ -38,7 +38,7 @@ class CommandResult:
 
     @property
     def message(self) -> str:
-        """The first line that says something, for people: of stderr, else of stdout."""
+        """The first line that is not empty, for messages: of stderr, else of stdout."""
         lines = [line.strip() for line in (self.stderr + "\n" + self.stdout).splitlines() if line.strip()]
         return lines[0] if lines else ""
 

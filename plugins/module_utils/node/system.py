@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node says of itself: release, kernel, Secure Boot, limits, capabilities. Pure; private to this collection."""
+"""Properties of a node: release, kernel, Secure Boot, limits, capabilities. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def secure_boot(host: Host) -> bool:
 
 
 def may_lock_all(host: Host) -> bool:
-    """Whether PID 1 can grant unlimited locked memory: it has it, or may raise it. A login whose limits.d asks for more than
+    """Whether PID 1 can grant unlimited locked memory: it has it, or may raise it. A login whose limits.d wants more than
     can be granted is refused by pam_limits, so nothing is written there without this."""
     granted = parse_memlock(host.read("/proc/1/limits") or "")
     may_raise = bool(parse_capabilities(host.read("/proc/1/status") or "") & 1 << CAP_SYS_RESOURCE)

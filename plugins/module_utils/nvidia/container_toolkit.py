@@ -89,7 +89,7 @@ def collect(host: Host) -> dict[str, Any]:
 
 
 def answer(result: CommandResult | None) -> dict[str, str]:
-    """What a runtime says its version is, and what it says instead."""
+    """A runtime's version, and its message where there is none."""
     if result is None:
         return {"version": "", "message": "is not installed"}
     good = result.rc == 0 and result.stdout.strip()

@@ -130,7 +130,7 @@ def runfile_version(host: Host) -> str | None:
 
 
 def apt_sources(host: Host) -> list[dict[str, str]]:
-    """Files with package sources, and what they say."""
+    """Files with package sources, and their text."""
     paths = ["/etc/apt/sources.list", *(f"{_SOURCES}/{name}" for name in host.entries(_SOURCES))]
     texts = ((path, host.read(path)) for path in paths if path.endswith((".list", ".sources")))
     return [{"path": path, "text": text} for path, text in texts if text]

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The GPUs of a node: nvidia-smi's outputs joined with what sysfs and /proc say about the same devices.
+"""The GPUs of a node: nvidia-smi's outputs joined with what sysfs and /proc hold about the same devices.
 
 PRIVATE to this collection.
 """
@@ -60,7 +60,7 @@ def _status(query: CommandResult | None) -> dict[str, Any]:
 
 
 def is_virtual_machine(host: Host) -> bool:
-    """Whether the node is a guest: there the PCI tree says nothing about real distances.
+    """Whether the node is a guest: there the PCI tree does not show real distances.
 
     The processor's ``hypervisor`` flag on x86; on ARM, where there is none, the product name that the firmware shows.
     """

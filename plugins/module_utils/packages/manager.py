@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""apt and dnf behind one face: what is offered, installed and held; install exact versions, hold, remove.
+"""apt and dnf behind one interface: what is offered, installed and held; install exact versions, hold, remove.
 
-Commands are run by the caller's function. dnf's commands are written from its documentation and tested for their words.
+Commands are run by the caller's function. dnf's commands are written from its documentation and tested as command lines.
 
 PRIVATE to this collection.
 """
@@ -25,7 +25,7 @@ Run = Callable[..., "tuple[int, str, str]"]
 
 
 class PackageError(Exception):
-    """The package manager could not do what it was asked for; the message holds its own last words, ``output`` all of it."""
+    """The package manager failed; the message holds the end of its output, ``output`` all of it."""
 
     def __init__(self, message: str, output: str = "") -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ class Apt:
         env = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "NEEDRESTART_SUSPEND": "1"}
         code, output, error = self._run(["apt-get", *self._options, *words], environ_update=env)
         if code:
-            # what dpkg and the packages' scripts say comes by a terminal of apt's, as output
+            # dpkg and the packages' scripts print to a terminal of apt's, which is its output
             details = output if "Sub-process" in error or not error.strip() else ""
             last = "\n".join([*details.strip().splitlines()[-25:], *error.strip().splitlines()[-15:]])
             raise PackageError(last, output=f"{output}\n{error}")
@@ -101,7 +101,7 @@ class Apt:
         return {line.partition(":")[0] for line in output.splitlines()}
 
     def outlook(self, wanted: dict[str, str]) -> Outlook:
-        # holds are lifted and the pin is swapped before the real installation; asked now, the old ones would be in its way
+        # holds are released and the pin is replaced before the real installation; the old ones would prevent the simulation
         ahead = ["-o", "APT::Ignore-Hold=true", "-o", "Dir::Etc::PreferencesParts=/dev/null"]
         return parse_simulation(self._get("-s", *ahead, *self._install_words(wanted)))
 
@@ -145,7 +145,7 @@ class Dnf:
         self._dnf("makecache")
 
     def unread(self) -> bool:
-        """dnf reads what it lacks whenever it is asked."""
+        """dnf reads missing lists by itself."""
         return False
 
     def offered(self, names: Sequence[str]) -> list[Candidate]:

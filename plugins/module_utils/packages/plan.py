@@ -38,8 +38,8 @@ def settle(
     offered: Callable[[list[str]], list[Candidate]],
     upgrade: bool,
 ) -> Targets:
-    """What each entry comes to. What is installed and is what was asked for stays, unless it is to be upgraded; only where
-    something else is needed the repositories are asked (``offered``, once)."""
+    """What each entry comes to. What is installed and as wanted stays, unless it is to be upgraded; only where
+    something else is needed the repositories are read (``offered``, once)."""
     listed = list(entries)
     here = [Candidate(name, version, "") for name, version in installed.items()]
     kept = settle_by(listed, [] if upgrade else here, [])
@@ -55,7 +55,7 @@ def settle_by(entries: Iterable[dict[str, Any]], installed: list[Candidate], off
     targets = Targets()
     for one in entries:
         if one["version"] == SAME and not targets.leader:
-            continue  # the leader's finding says it
+            continue  # the leader's finding covers it
         wanted = targets.leader if one["version"] == SAME else one["version"]
         chosen, problems = choose(installed, one, wanted)
         if chosen is None:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that name package repositories, of apt (one line or deb822) and of dnf: who names an address, and without whom.
+"""Files that name package repositories, of apt (one line or deb822) and of dnf: those of one address, and the file without them.
 
 PRIVATE to this collection.
 """
@@ -47,7 +47,7 @@ def without(text: str, name: str, url: str) -> str:
 
 def entries(text: str, name: str) -> list[dict[str, str]]:
     """What a source file of apt offers: a row of ``uri``, ``suite``, ``component`` and ``signed_by`` ("" where it names no key)
-    for each component of binary packages. ``apt-get indextargets`` tells only of repositories that were read already.
+    for each component of binary packages. ``apt-get indextargets`` lists only repositories that were read already.
 
     >>> entries("deb [signed-by=/k.gpg] http://m/debian trixie main contrib", "x.list")[1]
     {'uri': 'http://m/debian', 'suite': 'trixie', 'component': 'contrib', 'signed_by': '/k.gpg'}

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which version of a package a repository offers, as ``apt-cache madison`` and ``dnf repoquery`` tell.
+"""Which version of a package a repository offers, from ``apt-cache madison`` and ``dnf repoquery``.
 
 An exact version is chosen here and installed by that name (``name=version``), because a glob or a bare name follows the
 repository to the next branch. Nothing here runs a command.
@@ -70,7 +70,7 @@ def parse_repoquery(text: str) -> list[Candidate]:
 
 
 def matches(candidate: Candidate, wanted: str) -> bool:
-    """Whether a candidate is what was asked for: this very version, or one of the branch that ``wanted`` begins.
+    """Whether a candidate is as wanted: this very version, or one of the branch that ``wanted`` begins.
 
     >>> [matches(Candidate("d", v, ""), "580.9") for v in ("580.9.1-1", "580.95.05-1", "1:580.9-2")]
     [True, False, True]
@@ -79,7 +79,7 @@ def matches(candidate: Candidate, wanted: str) -> bool:
     """
     if wanted in (candidate.version, candidate.without_epoch):
         return True
-    # a packaging revision in what is asked for is compared too
+    # a packaging revision in the wanted version is compared too
     offered = candidate.without_epoch if "-" in wanted else candidate.upstream
     if ":" in wanted:
         offered = candidate.version
@@ -103,7 +103,7 @@ def resolve(
     """The newest candidate that is ``wanted``, under the first of the alternative ``names`` that offers it.
 
     wanted: an exact version (``580.95.05``, with or without epoch and revision) or the beginning of one at a full part
-    (``580``, ``580.95``). where: the variable that said so, for the finding. Returns the candidate, or None and one
+    (``580``, ``580.95``). where: the variable that holds it, for the finding. Returns the candidate, or None and one
     failed check that lists what there is.
     """
     offered = list(candidates)

@@ -75,7 +75,7 @@ def check_stack(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
     source = wanted["source"]
     if node.stack.kind != source:
         message = f"{node.stack.kind or 'nothing'} is installed, {source} is wanted"
-        return [failed("stack", "ofed_info -s", message, "look at what installing it said")]
+        return [failed("stack", "ofed_info -s", message, "read the log of its installation")]
     checks = [
         passed("stack", "ofed_info -s" if source != stack.INBOX else "rdma-core", f"{source} {node.stack.version}")
     ]
@@ -100,7 +100,7 @@ def check_stack(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
 def check_modules(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
     missing = [name for name in wanted["modules"] if name.replace("-", "_") not in node.loaded]
     if missing:
-        remedy = "modprobe -a " + " ".join(missing) + ", and read what the kernel says (dmesg)"
+        remedy = "modprobe -a " + " ".join(missing) + ", and read the kernel's log (dmesg)"
         if "nvidia_peermem" in missing:
             remedy += "; 'Invalid argument' or unknown symbols: rebuild the driver's modules (dkms) after OFED"
         return [failed("modules", "/sys/module", f"not loaded: {', '.join(missing)}", remedy)]
@@ -206,9 +206,7 @@ def check_relaxed(relaxed: Mapping[str, bool | None], guest: bool) -> Check:
     id, where = "relaxed-ordering", "PCI device control"
     off = [name for name, on in relaxed.items() if on is False]
     if off:
-        remedy = (
-            "enable it in the firmware's PCI settings; in a guest set NCCL_IB_PCI_RELAXED_ORDERING=1 as its cloud says"
-        )
+        remedy = "enable it in the firmware's PCI settings; in a guest set NCCL_IB_PCI_RELAXED_ORDERING=1 as its cloud documents"
         return warned(id, ", ".join(off), "PCI writes are strictly ordered", remedy)
     if not any(relaxed.values()):
         why = "a guest does not see it" if guest else "the configuration space could not be read"

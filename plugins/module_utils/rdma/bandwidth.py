@@ -54,7 +54,7 @@ def measure(given: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
             try:
                 server.communicate(timeout=max(1.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                continue  # the node before has fewer ports, or did not come; it says so itself
+                continue  # the node before has fewer ports, or did not connect; it reports that itself
     finally:
         for server in servers:
             if server.poll() is None:
@@ -71,8 +71,8 @@ def judge(
     for one, output in zip(ports, outputs):  # noqa: B905 - strict is not known to Python 3.9
         name, gbps = f"{one['device']}:{one['port']}", perftest.parse(output)
         if gbps is None:
-            said = [line.strip() for line in output.splitlines() if line.strip()]
-            wrong.append(f"{name} to {peer}: no result: {said[-1] if said else 'ib_write_bw printed nothing'}")
+            lines = [line.strip() for line in output.splitlines() if line.strip()]
+            wrong.append(f"{name} to {peer}: no result: {lines[-1] if lines else 'ib_write_bw printed nothing'}")
             continue
         reached[name] = round(gbps, 2)
         if gbps < one["gbps"] * min_share:

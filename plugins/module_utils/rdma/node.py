@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node says about its RDMA hardware and software, for the role rdma. Reads only; decides nothing.
+"""A node's RDMA hardware and software, for the role rdma. Reads only; decides nothing.
 
 The hardware (sysfs, the kernel, its modules) can be a recorded one; software is always that of the node.
 
@@ -26,7 +26,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.systemd.state imp
 VENDOR_MELLANOX = "0x15b3"
 CLASS_NETWORK = ("0x0200", "0x0207")  # Ethernet, InfiniBand (PCI Code and ID Assignment Specification)
 _UNINSTALLERS = ("/usr/sbin/ofed_uninstall.sh",)
-# names that say which stack is there, or that are known to stand in the way of one (nodes.md of the vendor guides: see
+# names that identify the stack, or that are known to stand in the way of one (nodes.md of the vendor guides: see
 # rdma.plan.CONFLICTS)
 _LOOKED_FOR = (
     "rdma-core", "libibverbs1", "dkms", "mft", "openmpi-bin", "openmpi", "pmix", "libpmix2", "doca-ofed", "doca-ofed-generic",

@@ -197,7 +197,7 @@ def source_findings(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
         if not wanted["repository_fingerprint"]:
             message = "the key that signs the repository is not known to this role"
             remedy = (
-                f"fetch {wanted['repository_key']}, look at it (gpg --show-keys), ask NVIDIA whether it is theirs, and write "
+                f"fetch {wanted['repository_key']}, read its fingerprint (gpg --show-keys), compare it with NVIDIA's, and write "
                 "the fingerprints of its keys"
             )
             found.append(failed("repository-key", "rdma_repository_fingerprint", message, remedy))
@@ -289,7 +289,9 @@ def memlock_findings(node: Node) -> list[Check]:
     """A limit that cannot be granted, and the user's own settings that are read after ours and win."""
     found = []
     if not node.memlock_raisable:
-        message = "PID 1 may not raise it: a login that asked for more would be refused, so limits.d is left alone"
+        message = (
+            "PID 1 may not raise it: a login whose limits.d wants more would be refused, so limits.d is left alone"
+        )
         remedy = "give the machine or container CAP_SYS_RESOURCE, or raise its own limit from outside"
         found.append(warned("memlock-capped", "/proc/1/limits", message, remedy))
     rows = [
@@ -304,7 +306,7 @@ def memlock_findings(node: Node) -> list[Check]:
 
 
 def reboot_reason(node: Node) -> str:
-    """Why the node must be rebooted; empty when it need not. The loaded driver is told from the installed one by srcversion."""
+    """Why the node must be rebooted; empty when it need not. Loaded and installed driver are compared by srcversion."""
     loaded, on_disk = node.srcversions
     if loaded and on_disk and loaded != on_disk:
         return f"mlx5_core {loaded} is loaded, {on_disk} is installed"

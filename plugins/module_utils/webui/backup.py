@@ -66,7 +66,7 @@ def room(data: Path, folder: Path) -> str:
 
 
 def save(run: Run, data: Path, folder: Path, database_url: str, about: dict[str, Any]) -> None:
-    """Make the backup. Raises RuntimeError with what PostgreSQL said."""
+    """Make the backup. Raises RuntimeError with PostgreSQL's output."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True, mode=0o700)
     folder.chmod(0o700)
@@ -107,7 +107,7 @@ def restore(run: Run, folder: Path, data: Path, database_url: str) -> None:
 
 
 def complete(folder: Path) -> dict[str, Any] | None:
-    """What a backup says of itself; None when it is none, or was not finished."""
+    """The description of a backup; None when it is none, or was not finished."""
     try:
         return dict(json.loads((folder / COMPLETE).read_text()))
     except (FileNotFoundError, NotADirectoryError):

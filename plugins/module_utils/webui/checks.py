@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether Open WebUI lets in whom it should, and shows the models that are behind it. Pure; private to this collection."""
+"""Whether Open WebUI requires a login, and shows the models of its backends. Pure; private to this collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Chat:
 
 
 def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask: Ask) -> list[Check]:
-    """All that can be said of a chat.
+    """All checks of a chat.
 
     backends: its endpoints as found beforehand, each with name, url, models (ids) and error (empty where it answers).
     required: whether each of them must answer.
@@ -35,7 +35,7 @@ def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask:
     health = ask(f"{chat.url}/health", None, None)
     if health.status != 200:
         return [failed("chat-answers", chat.name, f"{chat.url}/health: {_said(health)}", _LOOK), *behind]
-    found = [passed("chat-answers", chat.name, chat.url), _strangers(chat, ask), *behind]
+    found = [passed("chat-answers", chat.name, chat.url), _without_login(chat, ask), *behind]
     entered = ask(f"{chat.url}/api/v1/auths/signin", {"email": chat.email, "password": chat.password}, None)
     token = str(entered.json.get("token") or "")
     if not token:
@@ -59,14 +59,14 @@ def _backends(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool)
             "chat-backend",
             chat.name,
             f"it does not reach {one['name'] or one['url']} ({one['url']}: {one['error']})",
-            "ask playbooks/status.yml whether it runs; webui_backends says what is behind the chat",
+            "see with playbooks/status.yml whether it runs; webui_backends says what is behind the chat",
         )
         for one in backends
         if one["error"]
     ]
 
 
-def _strangers(chat: Chat, ask: Ask) -> Check:
+def _without_login(chat: Chat, ask: Ask) -> Check:
     answer = ask(f"{chat.url}/api/models", None, None)
     if answer.status in REFUSED:
         return passed("login-required", chat.name, f"HTTP {answer.status} without a login")
@@ -79,7 +79,7 @@ def _not_entered(chat: Chat, answer: Answer) -> Check:
         return warned(
             "chat-models",
             chat.name,
-            f"not asked: {chat.email} cannot log in with the inventory's password ({_said(answer)})",
+            f"not requested: {chat.email} cannot log in with the inventory's password ({_said(answer)})",
             "if it was changed in the web, write the new one into webui_admin_password",
         )
     return failed("chat-models", chat.name, f"a login is not answered: {_said(answer)}", _LOOK)
@@ -101,5 +101,5 @@ def _said(answer: Answer) -> str:
     return answer.error or f"HTTP {answer.status} {answer.text.strip()[:200]}".strip()
 
 
-_LOOK = "journalctl -u fullrank-webui on its host says what it does"
+_LOOK = "read journalctl -u fullrank-webui on its host"
 _ANEW = "it does not run with the settings of the inventory: run playbooks/webui.yml"

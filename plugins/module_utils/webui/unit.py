@@ -16,7 +16,7 @@ NAME = "fullrank-webui"
 """Unit, container and account."""
 UNIT = f"/etc/systemd/system/{NAME}.service"
 SECRETS = "/etc/fullrank/webui.secret.env"
-"""What the process must know and nobody else may read."""
+"""Secrets of the process; no other account may read them."""
 KEY = "/etc/fullrank/webui.key"
 """The secret key: made once, and kept for as long as the data is."""
 IMAGE_DATA, IMAGE_SECRETS = "/app/backend/data", "/run/fullrank/webui.env"
@@ -155,7 +155,7 @@ def _container(spec: Spec) -> str:
     return _CONTAINER.format(name=NAME, runtime=spec.runtime, exec_start=" ".join(map(quote, words)))
 
 
-def door(unit: str) -> tuple[str, int] | None:
+def listening(unit: str) -> tuple[str, int] | None:
     """Host and port where the service of a unit, rendered by this or an earlier version, listens."""
     found = re.search(r"--host (\S+) --port (\d+)", unit) or re.search(r"HOST=(\S+) --env PORT=(\d+)", unit)
     return (found[1], int(found[2])) if found else None

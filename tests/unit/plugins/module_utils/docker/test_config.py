@@ -27,9 +27,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 @given(FILES, FILES, st.sets(st.sampled_from("ab")))
-def test_what_was_laid_on_is_lifted_off_without_a_trace(user: Any, wanted: Any, append: set[str]) -> None:
-    merged, records = config.lay(user, wanted, sorted(append))
-    assert same(config.lift(merged, records), user)
+def test_what_was_applied_is_reverted_without_a_trace(user: Any, wanted: Any, append: set[str]) -> None:
+    merged, records = config.apply(user, wanted, sorted(append))
+    assert same(config.revert(merged, records), user)
 
 
 @given(FILES, FILES, st.sets(st.sampled_from("ab")))
@@ -83,18 +83,18 @@ def test_a_list_that_is_appended_to_keeps_the_users_items() -> None:
     merged, records = config.merge(user, [], {"registry-mirrors": ["https://a", "https://b"]}, ["registry-mirrors"])
     assert merged == {"registry-mirrors": ["https://a", "https://b"]}
     merged["registry-mirrors"].append("https://c")
-    assert config.lift(merged, records) == {"registry-mirrors": ["https://a", "https://c"]}
+    assert config.revert(merged, records) == {"registry-mirrors": ["https://a", "https://c"]}
 
 
 def test_what_somebody_changed_since_is_theirs() -> None:
     merged, records = config.merge({}, [], {"debug": True, "log-opts": {"max-size": "10m"}})
     merged["log-opts"]["max-size"] = "1g"
     merged["log-opts"]["tag"] = "x"
-    assert config.lift(merged, records) == {"log-opts": {"max-size": "1g", "tag": "x"}}
+    assert config.revert(merged, records) == {"log-opts": {"max-size": "1g", "tag": "x"}}
     # and when we want it again, what they wrote is what comes back in the end
     again, kept = config.merge(merged, records, {"log-opts": {"max-size": "10m"}})
     assert again["log-opts"] == {"max-size": "10m", "tag": "x"}
-    assert config.lift(again, kept) == {"log-opts": {"max-size": "1g", "tag": "x"}}
+    assert config.revert(again, kept) == {"log-opts": {"max-size": "1g", "tag": "x"}}
 
 
 def test_the_users_own_equal_value_is_not_owned() -> None:
@@ -120,8 +120,8 @@ def test_a_broken_file_is_one_failed_check_with_the_place(text: str, said: str) 
 
 
 def test_a_key_belongs_to_one_owner() -> None:
-    _, theirs = config.lay({}, {"features": {"cdi": True}, "runtimes": {"nvidia": {"path": "n"}}})
-    _, ours = config.lay({}, {"features": {"cdi": False, "buildkit": True}})
+    _, theirs = config.apply({}, {"features": {"cdi": True}, "runtimes": {"nvidia": {"path": "n"}}})
+    _, ours = config.apply({}, {"features": {"cdi": False, "buildkit": True}})
     [problem] = config.claimed(ours, {"nvidia_container_toolkit": theirs}, "/etc/docker/daemon.json")
     assert problem["where"] == "/etc/docker/daemon.json, features.cdi"
     assert "nvidia_container_toolkit" in problem["message"]

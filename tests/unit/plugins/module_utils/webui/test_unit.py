@@ -68,8 +68,8 @@ def test_a_container_is_shown_no_secret_that_docker_inspect_would_tell() -> None
 @pytest.mark.parametrize("spec", [PROCESS, CONTAINER])
 def test_where_the_service_of_a_unit_listens(spec: webui_unit.Spec) -> None:
     unit = webui_unit.render(replace(spec, host="192.0.2.7", port=8081), "S=1")
-    assert webui_unit.door(unit) == ("192.0.2.7", 8081)
-    assert webui_unit.door("[Service]\nExecStart=/bin/true\n") is None
+    assert webui_unit.listening(unit) == ("192.0.2.7", 8081)
+    assert webui_unit.listening("[Service]\nExecStart=/bin/true\n") is None
 
 
 def test_a_changed_secret_or_setting_is_another_service() -> None:
