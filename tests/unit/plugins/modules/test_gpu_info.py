@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import recorded
 from ansible_collections.fullrank.serving.plugins.modules import gpu_info
-from module_runner import call, only_programs, program
+from module_runner import call, only_programs, program, run_module
 
 QUERY = "nvidia-smi -q -x"
 
@@ -34,10 +35,23 @@ def test_a_node_without_nvidia_smi_has_no_gpus(tmp_path: Path) -> None:
     assert result["nvidia_smi"]["found"] is False and result["nvidia_smi"]["rc"] is None
 
 
-def test_an_nvidia_smi_that_hangs_is_ended_and_reported(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_an_nvidia_smi_that_hangs_is_ended_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path, "nvidia-smi", "exec sleep 60")
     monkeypatch.setenv("PATH", only_programs(tmp_path))
     result = call(gpu_info, timeout=1)
     assert (
         result["gpus"] == [] and result["nvidia_smi"]["rc"] == 124 and "within 1 s" in result["nvidia_smi"]["message"]
     )
+
+
+def test_the_module_runs_the_nvidia_smi_of_the_path(tmp_path: Path) -> None:
+    """Live, with a stand-in that prints a recording: what the module does on a node."""
+    stand_in = tmp_path / "nvidia-smi"
+    stand_in.write_text(
+        f'#!/bin/sh\n[ "$1" = -q ] && exec cat "{recorded.DATA}/nvidia_smi/rtx-pro-6000-v13.xml"\nexit 0\n'
+    )
+    stand_in.chmod(0o755)
+    done = run_module("gpu_info", {"_ansible_check_mode": True}, path=str(tmp_path))
+    assert done["changed"] is False
+    assert done["driver_version"] == "590.44.01"
+    assert done["gpus"][0]["compute_capability"] == "12.0"

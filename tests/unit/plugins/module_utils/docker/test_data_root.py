@@ -1,14 +1,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where docker's data can go, and whom a stop of the daemon harms."""
+"""Where docker's data can go."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.docker import containers, data_root
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import data_root
 from ansible_collections.fullrank.serving.plugins.module_utils.docker.data_root import Move, Place
 
 GIB = 1 << 30
@@ -81,26 +80,6 @@ def test_the_image_store_of_containerd_is_told_apart() -> None:
     assert data_root.keeps_images_in_containerd({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]})
     assert not data_root.keeps_images_in_containerd({"DriverStatus": [["Backing Filesystem", "extfs"]]})
     assert not data_root.keeps_images_in_containerd({"DriverStatus": None})
-
-
-def container(name: str, up: bool = True, policy: str = "no", remove: bool = False) -> dict[str, Any]:
-    config = {"RestartPolicy": {"Name": policy}, "AutoRemove": remove}
-    return {"Name": f"/{name}", "State": {"Running": up}, "HostConfig": config}
-
-
-def test_who_is_harmed_by_a_stop() -> None:
-    there = [
-        container("fullrank-rank-a", remove=True),
-        container("fullrank-rank-b"),
-        container("web", policy="unless-stopped"),
-        container("job"),
-        container("gone", up=False),
-    ]
-    assert containers.engines(there, ["fullrank-rank@a.service"]) == ["fullrank-rank-b", "fullrank-rank@a.service"]
-    assert containers.vanishing(there) == ["fullrank-rank-a"]
-    assert containers.together(["fullrank-rank@a.service"], containers.vanishing(there)) == ["fullrank-rank@a.service"]
-    assert containers.stay_down(there) == ["fullrank-rank-a", "fullrank-rank-b", "job"]
-    assert containers.running(there) == ["fullrank-rank-a", "fullrank-rank-b", "job", "web"]
 
 
 def test_a_copy_is_compared_entry_by_entry() -> None:

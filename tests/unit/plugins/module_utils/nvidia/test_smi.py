@@ -1,22 +1,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""nvidia-smi's outputs and the GPUs of recorded nodes."""
+"""The outputs of nvidia-smi."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 import recorded
 from ansible_collections.fullrank.serving.plugins.module_utils.node import pci
-from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import gpu, smi
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import smi
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from module_runner import run_module
-
-QUERY = "nvidia-smi -q -x"
-CAPABILITY = "nvidia-smi --query-gpu=uuid,compute_cap --format=csv,noheader"
 
 
 def test_mig_gpu_of_driver_535() -> None:
@@ -156,94 +149,9 @@ def test_kernel_module(text: str, version: str | None, kind: str | None) -> None
     assert smi.parse_kernel_module(text) == {"version": version, "kind": kind}
 
 
-@pytest.mark.parametrize(
-    ("product", "tree", "capability"),
-    [
-        ("a100", "a100-roce", "8.0"),
-        ("h100", "h100-infiniband", "9.0"),
-        ("h200", "h100-infiniband", "9.0"),
-        ("h20", "h100-infiniband", "9.0"),
-        ("l40s", "h100-infiniband", "8.9"),
-        ("b200", "h100-infiniband", "10.0"),
-    ],
-)
-def test_gpus_of_a_node(product: str, tree: str, capability: str, tmp_path: Path) -> None:
-    host = Host(str(recorded.unpack(tree, tmp_path)))
-    addresses = pci.find(host, gpu.VENDOR_NVIDIA, gpu.CLASS_DISPLAY)
-    recorded.command(tmp_path, QUERY, recorded.nvidia_smi_xml(product, addresses))
-    facts = gpu.collect(host)
-    assert [card["pci_address"] for card in facts["gpus"]] == facts["pci_gpus"] == addresses
-    assert len(addresses) == 8
-    assert {card["compute_capability"] for card in facts["gpus"]} == {capability}
-    assert {card["memory_total_mib"] for card in facts["gpus"]} == {recorded.PRODUCTS[product][1]}
-    assert {card["fabric_state"] for card in facts["gpus"]} == {"Completed"}
-    assert [card["numa_node"] for card in facts["gpus"]] == [0] * 4 + [1] * 4
-    assert all(card["pci_path"][0].startswith("pci0000:") for card in facts["gpus"])
-    assert all(card["pci_path"][-1] == card["pci_address"] for card in facts["gpus"])
-
-
-def test_nvswitches_are_seen_on_the_bus(tmp_path: Path) -> None:
-    facts = gpu.collect(Host(str(recorded.unpack("a100-roce", tmp_path))))
-    assert len(facts["pci_nvswitches"]) == 6
-    assert facts["kernel_module"] == {"version": "535.183.01", "kind": "proprietary"}
-
-
-def test_the_driver_knows_better_than_the_name(tmp_path: Path) -> None:
-    recorded.command(tmp_path, QUERY, recorded.nvidia_smi_xml("h100", ["0000:01:00.0"]))
-    recorded.command(tmp_path, CAPABILITY, "GPU-00000000-0000-0000-0000-000000000000, 9.9\n")
-    assert gpu.collect(Host(str(tmp_path)))["gpus"][0]["compute_capability"] == "9.9"
-
-
-def test_no_nvidia_smi_means_no_gpus(tmp_path: Path) -> None:
-    facts = gpu.collect(Host(str(recorded.unpack("h100-infiniband", tmp_path))))
-    assert facts["gpus"] == []
-    assert facts["nvidia_smi"]["found"] is False
-    assert len(facts["pci_gpus"]) == 8, "cards without a driver are still seen"
-
-
-def test_nvidia_smi_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
-    recorded.command(tmp_path, QUERY, "Failed to initialize NVML: Driver/library version mismatch\n", rc=18)
-    facts = gpu.collect(Host(str(tmp_path)))
-    assert facts["gpus"] == []
-    assert facts["nvidia_smi"] == {
-        "found": True,
-        "rc": 18,
-        "message": "Failed to initialize NVML: Driver/library version mismatch",
-    }
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"proc/cpuinfo": "flags\t: fpu hypervisor sse"}, True),
-        ({"proc/cpuinfo": "flags\t: fpu sse", "sys/class/dmi/id/product_name": "KVM"}, False),
-        ({"proc/cpuinfo": "Features\t: fp asimd", "sys/class/dmi/id/product_name": "KVM Virtual Machine"}, True),
-        ({"proc/cpuinfo": "Features\t: fp asimd", "sys/class/dmi/id/product_name": "GB200 NVL"}, False),
-        ({}, False),
-    ],
-)
-def test_virtual_machine(files: dict[str, str], expected: bool, tmp_path: Path) -> None:
-    for path, content in files.items():
-        recorded.write(tmp_path, path, content)
-    assert gpu.is_virtual_machine(Host(str(tmp_path))) is expected
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.text())
 def test_any_text_is_survived(text: str) -> None:
     assert set(smi.parse_topology(text)) == {"links", "cpu_affinity", "numa_affinity"}
     smi.parse_compute_capabilities(text)
     smi.parse_kernel_module(text)
-
-
-def test_the_module_runs_the_nvidia_smi_of_the_path(tmp_path: Path) -> None:
-    """Live, with a stand-in that prints a recording: what the module does on a node."""
-    stand_in = tmp_path / "nvidia-smi"
-    stand_in.write_text(
-        f'#!/bin/sh\n[ "$1" = -q ] && exec cat "{recorded.DATA}/nvidia_smi/rtx-pro-6000-v13.xml"\nexit 0\n'
-    )
-    stand_in.chmod(0o755)
-    done = run_module("gpu_info", {"_ansible_check_mode": True}, path=str(tmp_path))
-    assert done["changed"] is False
-    assert done["driver_version"] == "590.44.01"
-    assert done["gpus"][0]["compute_capability"] == "12.0"
