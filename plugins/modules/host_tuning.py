@@ -92,7 +92,7 @@ pending:
   description: Whether anything differs from the wish; after a run without check mode, whether anything did.
   returned: always
   type: bool
-values:
+settings:
   description: Path in C(/proc/sys) or C(/sys) to the value that was written, or would be.
   returned: always
   type: dict
@@ -267,7 +267,7 @@ def main() -> None:
     tuning = Tuning(module, facts, plan)
     result = {
         "pending": tuning.changed or tuning.reloads,
-        "values": plan["values"],
+        "settings": plan["values"],
         "commands": plan["commands"],
         "changed_paths": tuning.paths,
         "findings": findings,

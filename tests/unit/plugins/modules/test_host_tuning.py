@@ -51,7 +51,7 @@ WISH = {"sysctl": {"net.core.somaxconn": 8192}, "time_sync": False}
 def test_values_files_and_record_are_written_once(node: Node) -> None:
     result = call(host_tuning, **WISH)
     assert result["changed"] and result["pending"]
-    assert result["values"] == {str(node.somaxconn): "8192"} and result["changed_paths"] == [str(node.sysctl)]
+    assert result["settings"] == {str(node.somaxconn): "8192"} and result["changed_paths"] == [str(node.sysctl)]
     assert node.somaxconn.read_text() == "8192\n" and "net.core.somaxconn = 8192" in node.sysctl.read_text()
     assert json.loads(node.record.read_text()) == {"values": {str(node.somaxconn): "4096"}}
     assert calls(node.folder) == ["systemctl daemon-reload"]
@@ -62,7 +62,7 @@ def test_values_files_and_record_are_written_once(node: Node) -> None:
 
 def test_check_mode_shows_the_same_and_writes_nothing(node: Node) -> None:
     result = call(host_tuning, check_mode=True, **WISH)
-    assert result["changed"] and result["values"] == {str(node.somaxconn): "8192"}
+    assert result["changed"] and result["settings"] == {str(node.somaxconn): "8192"}
     assert f"{node.somaxconn} = 4096\n" in result["diff"][-1]["before"]
     assert f"{node.somaxconn} = 8192\n" in result["diff"][-1]["after"]
     assert node.somaxconn.read_text() == "4096\n" and calls(node.folder) == []
