@@ -72,8 +72,6 @@ QUOTED = (
 """Files and folders with texts of other projects: their own words are quoted."""
 
 PENDING: tuple[str, ...] = (
-    "changelogs",
-    "docs/ansible-runner.md",
     "docs/weights.md",
     "molecule",
     "plugins/action",
@@ -94,7 +92,6 @@ PENDING: tuple[str, ...] = (
     "plugins/modules",
     "plugins/plugin_utils/actions",
     "plugins/plugin_utils/common",
-    "plugins/plugin_utils/diagnosis",
     "plugins/plugin_utils/launch",
     "plugins/plugin_utils/nccl",
     "roles/monitoring",
