@@ -29,9 +29,8 @@ class ActionModule(ControllerAction):
 
     def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         deployment, hosts = given["deployment"], given["hosts"]
-        own = (names.rank_unit(deployment), names.rank_container(deployment), names.supervisor_unit(deployment))
         label = given["label"] or deployment
-        places, findings = agree(label, own, given["network"], hosts, given["facts"])
+        places, findings = agree(label, names.of_rank(deployment), given["network"], hosts, given["facts"])
         if given["declared"]:
             places, findings = planned(places, given["declared"], findings)
         rank = hosts.index(task_vars["inventory_hostname"])

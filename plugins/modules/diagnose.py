@@ -123,7 +123,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    unit = names.rank_unit(params["deployment"])
+    unit = systemd_state.rank_unit(params["deployment"])
     wanted = params["units"] or [unit, names.supervisor_unit(params["deployment"])]
     states = [systemd_state.state(module.run_command, name) for name in wanted]
     there = [state for state in states if state["exists"]]

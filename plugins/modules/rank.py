@@ -182,7 +182,6 @@ log:
   elements: str
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -190,6 +189,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import changes
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.rank.former import Former
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import engine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
@@ -223,27 +223,33 @@ class Rank:
         self.name: str = self.given["deployment"]
         self.unit = names.rank_unit(self.name)
         self.supervisor_unit = names.supervisor_unit(self.name)
+        self.former = Former(self.name, module.run_command)
         self.kept = Path(names.previous_launch(self.name))
         self.files = changes.Changes(module.check_mode)
         self.changed = False
         self.launch: dict[str, Any] = {}
 
     def state(self) -> dict[str, Any]:
-        state = systemd_state.state(self.module.run_command, self.unit)
-        return state | {"enabled": self.supervisor()["enabled"]}
+        state = systemd_state.state(self.module.run_command, systemd_state.rank_unit(self.name))
+        return state | {"enabled": self.supervising()["enabled"]}
+
+    def supervising(self) -> dict[str, Any]:
+        """The supervisor that is there, which may not be taken over yet."""
+        unit = self.former.supervisor if self.former.there else self.supervisor_unit
+        return systemd_state.state(self.module.run_command, unit)
 
     def supervisor(self) -> dict[str, Any]:
         return systemd_state.state(self.module.run_command, self.supervisor_unit)
 
     def log(self, since: int, lines: int) -> list[str]:
         """The engine's last lines since the supervisor's start, which may have started it more than once."""
-        return systemd_state.log(self.module.run_command, self.unit, since, lines)
+        return systemd_state.log(self.module.run_command, systemd_state.rank_unit(self.name), since, lines)
 
     def is_current(self, spec_hash: str) -> bool:
         """Whether the rank runs, was started from this launch, and will be after a boot."""
         state = self.state()
         runs = state["active"] == "active" and state["spec_hash"] == spec_hash
-        return bool(runs and self.supervisor()["active"] == "active" and state["enabled"])
+        return bool(runs and self.supervising()["active"] == "active" and state["enabled"])
 
     def systemctl(self, *words: str) -> None:
         """A change: noted always, made unless in check mode."""
@@ -262,12 +268,13 @@ class Rank:
 
     def present(self) -> None:
         launch = self.given["launch"]
-        before, _unused = changes.read(supervisor_files.UNITS / self.unit)
+        taken_over = self.former.there
+        before, _unused = changes.read(supervisor_files.UNITS / (self.former.unit if taken_over else self.unit))
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.given["group"]["spec"]}
         self.launch["before"] = units.engine_of(before)
-        self.keep(supervisor_files.spec_hash(before), launch["spec_hash"])
-        secret, _unused = changes.read(Path(names.supervisor_secret(self.name)))
-        key = self.given["group_key"] or (json.loads(secret)["group_key"] if secret else "")
+        if not taken_over:
+            self.keep(supervisor_files.spec_hash(before), launch["spec_hash"])
+        key = self.given["group_key"] or supervisor_files.group_key(self.name)
         self.bring(supervisor_files.engine_files(self.given, key) | supervisor_files.supervisor_files(self.given, key))
 
     def keep(self, old_hash: str, new_hash: str) -> None:
@@ -309,6 +316,9 @@ class Rank:
 
     def bring(self, files: supervisor_files.Files) -> None:
         """These files and none of an earlier launch; a supervisor that runs reads them."""
+        taken_over = self.former.there
+        if taken_over and not self.module.check_mode:
+            self.former.park()
         touched = self.files.remove([path for path in self.written() if path not in files], Path(names.CONFIG))
         for path, (content, mode, secret) in files.items():
             ours = (
@@ -316,15 +326,22 @@ class Rank:
             )
             if self.files.write(path, content, mode, ours, secret=secret):
                 touched.append(path)
+        program = Path(names.supervisor_program(self.name))
+        if any(program in path.parents for path in files):  # a launch that is written again has none
+            touched += self.files.remove([path for path in program.rglob("*.py") if path not in files], program)
         if touched:
             self.systemctl("daemon-reload")
         read_by_it = [path for path in touched if supervisor_files.is_of_supervisor(self.name, path)]
         if read_by_it and self.supervisor()["active"] == "active":
             self.systemctl("reload", self.supervisor_unit)
+        if taken_over and not self.module.check_mode and self.former.end_supervisor():
+            self.started()
+        if self.former.forget(self.files, files):
+            self.systemctl("daemon-reload")
 
     def started(self) -> None:
         state = self.supervisor()
-        if not state["exists"]:
+        if not state["exists"] and not self.module.check_mode:
             self.module.fail_json(msg=f"{self.supervisor_unit} is not there: run site.yml, which writes it")
         if not self.module.check_mode:
             Path(names.drain_mark(self.name)).unlink(missing_ok=True)
@@ -337,7 +354,9 @@ class Rank:
         state = self.supervisor()
         if state["enabled"]:
             self.systemctl("disable", "--quiet", self.supervisor_unit)
-        for unit in (self.supervisor_unit, self.unit):
+        if self.former.there and systemd_state.state(self.module.run_command, self.former.supervisor)["enabled"]:
+            self.systemctl("disable", "--quiet", self.former.supervisor)
+        for unit in (self.supervisor_unit, self.unit, *self.former.units()):
             if systemd_state.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
                 self.remove_containers()
@@ -347,11 +366,11 @@ class Rank:
 
     def remove_containers(self) -> None:
         """The unit on disk may be of another runtime than what ran, and then has stopped nothing."""
-        name = names.rank_container(self.name)
         for runtime in ("docker", "podman", "nerdctl"):
             program = self.module.get_bin_path(runtime)
             if program and not self.module.check_mode:
-                self.remove_container(program, name)
+                self.remove_container(program, names.rank_container(self.name))
+                self.remove_container(program, self.former.container)
 
     def remove_container(self, program: str, name: str) -> None:
         """A removal can meet that of the container's own end (--rm), and be refused for that moment."""
@@ -375,7 +394,11 @@ class Rank:
         if not [one for one in Path(names.CONFIG).glob("*.supervisor.json") if one not in files]:
             files.append(supervisor_files.CHECK)
         removed = self.files.remove(files, Path(names.CONFIG))
-        self.files.remove_folder(Path(names.supervisor_program(self.name)))
+        removed += self.former.forget(self.files, ())
+        program = Path(names.supervisor_program(self.name))
+        self.files.remove_folder(program)
+        if not self.module.check_mode and program.parent.exists() and not any(program.parent.iterdir()):
+            program.parent.rmdir()
         if removed:
             self.systemctl("daemon-reload")
 

@@ -100,14 +100,13 @@ group_key_digest:
 """
 
 import hashlib
-import json
 import socket
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_routes, listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import shards
 
 
@@ -119,11 +118,11 @@ def resolve(name: str) -> str:
         return ""
 
 
-def key_digest(file: Path) -> str:
-    """The beginning of the SHA-256 of the group's key in ``file``; the key is long and random, so it cannot be found by trial."""
+def key_digest(deployment: str) -> str:
+    """The beginning of the SHA-256 of the supervisors' key; it is long and random, so it cannot be found by trial."""
     try:
-        key = str(json.loads(file.read_text())["group_key"])
-    except (OSError, ValueError, KeyError):
+        key = supervisor_files.group_key(deployment)
+    except (ValueError, KeyError):
         return ""
     return hashlib.sha256(key.encode()).hexdigest()[:16] if key else ""
 
@@ -164,7 +163,7 @@ def main() -> None:
         listeners=listeners.holders(Host(), given["ports"]),
         missing=[path for path in given["paths"] if not Path(path).exists()],
         incomplete=shards.not_whole(Path(given["weights"])) if given["weights"] else [],
-        group_key_digest=key_digest(Path(names.supervisor_secret(given["deployment"]))) if given["deployment"] else "",
+        group_key_digest=key_digest(given["deployment"]) if given["deployment"] else "",
     )
 
 

@@ -149,7 +149,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    unit = names.rank_unit(given["deployment"])
+    unit = systemd_state.rank_unit(given["deployment"])
     state = systemd_state.state(module.run_command, unit)
     supervisor = systemd_state.state(module.run_command, names.supervisor_unit(given["deployment"]))
     result: dict[str, Any] = {

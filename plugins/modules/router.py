@@ -89,8 +89,6 @@ from ansible_collections.fullrank.serving.plugins.module_utils.router import fil
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
-UNITS = Path("/etc/systemd/system")
-
 
 def finding(code: str, where: str, message: str, remedy: str) -> dict[str, str]:
     return {"severity": "fail", "code": code, "where": where, "message": message, "remedy": remedy}
@@ -111,7 +109,8 @@ def obstacles(routes: list[dict[str, Any]], listeners: list[dict[str, Any]]) -> 
     for route in routes:
         for port, variable in ports(route).items():
             holder = holders.get(port)
-            if holder and holder["unit"] != names.router_unit(route["name"]):
+            own = (names.router_unit(route["name"]), names.former_router_unit(route["name"]))
+            if holder and holder["unit"] not in own:
                 who = f"{holder['command'] or 'a process that could not be seen'} (pid {holder['pid']}"
                 who += f", {holder['unit']})" if holder["unit"] else ")"
                 message = f"port {port} is in use by {who}"
@@ -175,11 +174,32 @@ class Routers:
                 work.write_text(text)
                 work.chmod(0o644)
                 work.replace(path)
+        if not shown:
+            surplus = [str(path) for path in Path(files.PROGRAM).rglob("*.py") if str(path) not in texts]
+            self.forget([Path(path) for path in surplus])
+            differed |= set(surplus)
         if differed and not shown:
             self.diff.append({"prepared": f"{files.PROGRAM}: the watcher's program, of another version"})
         return differed
 
+    def end_former(self, names_of_routes: list[str]) -> None:
+        """Units that the first versions wrote, with their caches: requests end first, then today's unit takes the port."""
+        for name in names_of_routes:
+            unit = names.former_router_unit(name)
+            file = Path(names.UNITS, unit)
+            # a first version's engine of a deployment "router-NAME" has such a name, too
+            if not file.exists() or files.config_file(name) not in file.read_text():
+                continue
+            self.systemctl("disable", "--quiet", "--now", unit)
+            self.forget([file])
+            self.systemctl("daemon-reload")
+            cache = unit[: -len(".service")]
+            if not self.module.check_mode:
+                Path("/var/cache", cache).unlink(missing_ok=True)
+                shutil.rmtree(Path("/var/cache/private", cache), ignore_errors=True)
+
     def present(self) -> None:
+        self.end_former(self.written())
         self.remove([name for name in self.written() if name not in self.routes])
         if not self.routes:
             self.remove_program()
@@ -213,18 +233,22 @@ class Routers:
                 self.systemctl("disable", "--quiet", unit)
             if state["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
-            for path in (UNITS / unit, Path(files.config_file(name)), Path(files.nginx_file(name))):
-                if path.exists():
-                    self.changed = True
-                    self.diff.append(
-                        {"before_header": str(path), "after_header": str(path), "before": path.read_text(), "after": ""}
-                    )
-                    if not self.module.check_mode:
-                        path.unlink()
+            self.forget([Path(names.UNITS, unit), Path(files.config_file(name)), Path(files.nginx_file(name))])
         if routes:
             self.systemctl("daemon-reload")
 
+    def forget(self, paths: list[Path]) -> None:
+        for path in paths:
+            if path.exists():
+                self.changed = True
+                self.diff.append(
+                    {"before_header": str(path), "after_header": str(path), "before": path.read_text(), "after": ""}
+                )
+                if not self.module.check_mode:
+                    path.unlink()
+
     def absent(self) -> None:
+        self.end_former(self.written())
         self.remove(self.written())
         self.remove_program()
 

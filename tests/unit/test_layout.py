@@ -36,6 +36,7 @@ TOUCH_THE_WORLD = {
     "module_utils/node/managed_files.py": "compares, writes and removes configuration files of a node",
     "module_utils/node/links.py": "sysfs",
     "module_utils/node/reader.py": "files, commands and connections of a node",
+    "module_utils/rank/former.py": "systemd, and files of a node",
     "plugin_utils/launch/engines/ray_gate.py": "Ray, inside the gate's own process",
     "module_utils/rdma/bandwidth.py": "ib_write_bw",
     "module_utils/router/agent.py": "sockets, signals and files of the router's own process",

@@ -13,7 +13,7 @@ UNIT = "/etc/systemd/system/fullrank-rank@tiny.service"
 OURS = (
     UNIT,
     "/etc/systemd/system/fullrank-supervisor@tiny.service",
-    "/usr/local/lib/fullrank/tiny",
+    "/usr/local/lib/fullrank/supervisor",
     "/usr/local/bin/fullrank-check",
 )
 

@@ -228,6 +228,52 @@ def test_a_key_that_is_taken_away_is_gone(nodes: dict[str, Host], play: Callable
         assert host.run(f"grep -rlF {key()} /etc /run /var/lib").stdout.split() == ["/etc/fullrank/twins.previous.json"]
 
 
+def former(host: Host) -> list[str]:
+    """What is left of the first versions' names of `pair`."""
+    units = host.check_output("systemctl list-units --all --plain --no-legend 'fullrank-pair*' | cut -d' ' -f1").split()
+    places = "/etc/fullrank /etc/systemd/system /run/systemd/system /usr/local/lib/fullrank"
+    found = host.check_output(
+        f"find {places} -name 'pair.group*' -o -name 'fullrank-pair*' -o -path /usr/local/lib/fullrank/pair"
+    )
+    return [*units, *found.split()]
+
+
+def test_an_engine_under_its_former_name_goes_on_and_starts_under_todays(
+    nodes: dict[str, Host], play: Callable[..., Any]
+) -> None:
+    script = (Path(__file__).parent / "former_names.sh").read_text()
+    assert play("playbooks/stop.yml", "-l", "pair").rc == 0
+    with ThreadPoolExecutor() as pool:
+        laid = list(pool.map(lambda host: host.run(f"sh -s pair <<'END'\n{script}\nEND"), nodes.values()))
+    assert [one.rc for one in laid] == [0, 0], laid
+    for host in nodes.values():
+        host.check_output("timeout 120 sh -c 'until fullrank-check pair; do sleep 1; done'")
+        assert not host.service("fullrank-supervisor@pair").is_running
+    show = "systemctl show --value --property=MainPID,InvocationID fullrank-pair.service"
+    before = [host.check_output(show) for host in nodes.values()]
+
+    told = play("playbooks/engines.yml", "--check", "--diff", "-l", "pair")
+    assert (told.rc, told.changed) == (0, 2)  # files and supervisors, and no restart
+    assert [host.check_output(show) for host in nodes.values()] == before
+    run = play("playbooks/engines.yml", "-l", "pair")
+    assert (run.rc, run.changed) == (0, 2)
+    assert [host.check_output(show) for host in nodes.values()] == before
+    for host in nodes.values():
+        assert former(host) == ["fullrank-pair.service", "/run/systemd/system/fullrank-pair.service"]
+        assert host.service("fullrank-supervisor@pair").is_enabled and host.run("fullrank-check pair").rc == 0
+    assert play("playbooks/engines.yml", "-l", "pair").changed == 0
+    rows = play("playbooks/status.yml", "-l", "pair").outcome["status"]
+    assert {row["health"] for row in rows} == {"healthy"}
+
+    assert nodes["n2"].run("systemctl kill --signal=SIGKILL fullrank-pair.service").rc == 0
+    for host in nodes.values():
+        host.check_output(
+            "timeout 120 sh -c 'until systemctl -q is-active fullrank-rank@pair && fullrank-check pair; do sleep 1; done'"
+        )
+        assert former(host) == []
+    assert play("playbooks/engines.yml", "-l", "pair").changed == 0
+
+
 def test_removal_leaves_nothing(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     run = play("playbooks/remove.yml")
     assert (run.rc, run.changed) == (0, 4)

@@ -19,7 +19,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.preflight import 
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import network as preflight_network
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import system as preflight_system
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import facts
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import rank_container, rank_unit
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import of_rank
 
 SYSTEM = (
     preflight_system.check_os,
@@ -59,8 +59,7 @@ def run(host: Host, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def _with_own_unit(wanted: dict[str, Any]) -> dict[str, Any]:
     """What the deployment's own unit or container holds is no fault."""
-    name = wanted["deployment"]
-    own = [rank_unit(name), rank_container(name)] if name else []
+    own = of_rank(wanted["deployment"]) if wanted["deployment"] else []
     return {**wanted, "own": [*wanted["own"], *own]}
 
 

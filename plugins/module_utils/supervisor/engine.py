@@ -45,15 +45,19 @@ class LocalEngine:
     """
 
     def __init__(self, deployment: str, memory: Path, requires: Sequence[str], probe: Sequence[str], port: int) -> None:
-        self.unit = names.rank_unit(deployment)
-        self._container = names.rank_container(deployment)
-        self._own = (self.unit, self._container)
+        self._deployment = deployment
+        self._own = names.of_rank(deployment)
         self._memory = memory
         self._good = Path(names.ready_mark(deployment))
         self._requires, self._probe, self._port = requires, probe, port
         self._frozen: dict[str, float] = {}
         self._refused = ""
         self._seen: Engine | None = None
+
+    @property
+    def unit(self) -> str:
+        """What it runs as: its former name as long as it has not ended under that."""
+        return systemd_state.rank_unit(self._deployment)
 
     def look(self, now: float, starting: bool) -> Engine:
         """What is to be seen now. starting: whether the rendezvous port matters.
@@ -91,6 +95,11 @@ class LocalEngine:
     def start(self, epoch: int) -> None:
         """Start it in ``epoch``; whether that worked is to be seen in the next look."""
         self._remember(epoch, "-")
+        former = Path(names.FORMER_UNITS, names.former_rank_unit(self._deployment))
+        if former.exists():
+            former.unlink()
+            self._systemctl("daemon-reload")
+            self._systemctl("reset-failed", former.name)
         self._systemctl("reset-failed", self.unit)
         done = self._systemctl("start", self.unit)
         self._refused = done.stderr.strip() if done.returncode else ""
@@ -105,7 +114,7 @@ class LocalEngine:
         """
         if self._probe:
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                command = [self._probe[0], "rm", "--force", self._container]
+                command = [self._probe[0], "rm", "--force", names.container_of(self.unit)]
                 subprocess.run(command, capture_output=True, check=False, timeout=PROBE_S)
         self._systemctl("kill", "--signal=SIGKILL", self.unit)
         self._systemctl("stop", "--no-block", self.unit)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.module_utils.common import changes, payload
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent, check
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
@@ -81,6 +81,15 @@ def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
         },
         CHECK: (f"#!/usr/bin/python3\n{payload.text(check)}", 0o755, False),
     }
+
+
+def group_key(deployment: str) -> str:
+    """The key that the supervisors of the ranks share, as this node has it; empty where it has none."""
+    for file in (names.supervisor_secret(deployment), names.former_secret(deployment)):
+        secret, _unused = changes.read(Path(file))
+        if secret:
+            return str(json.loads(secret)["group_key"])
+    return ""
 
 
 def own_files(deployment: str, config: str) -> list[Path]:

@@ -98,6 +98,46 @@ def drain_mark(deployment: str) -> str:
     return f"/run/fullrank/{deployment}.drain"
 
 
+# What the first versions called the same; gone from a node with its first run of today's (rank/former.py).
+
+
 def former_rank_unit(deployment: str) -> str:
-    """The engine's unit as the first versions named it."""
+    """The engine's unit."""
     return f"fullrank-{deployment}.service"
+
+
+def former_container(deployment: str) -> str:
+    """The engine's container."""
+    return f"fullrank-{deployment}"
+
+
+def former_supervisor_unit(deployment: str) -> str:
+    """The supervisor's unit."""
+    return f"fullrank-{deployment}-group.service"
+
+
+def former_router_unit(deployment: str) -> str:
+    """The router's unit."""
+    return f"fullrank-router-{deployment}.service"
+
+
+def former_config(deployment: str) -> str:
+    """The supervisor's configuration."""
+    return f"{CONFIG}/{deployment}.group.json"
+
+
+def former_secret(deployment: str) -> str:
+    """What of it only root may read."""
+    return f"{CONFIG}/{deployment}.group.secret.json"
+
+
+def of_rank(deployment: str) -> list[str]:
+    """Units and containers that are this node's rank, by today's names and by the former ones."""
+    return [
+        rank_unit(deployment),
+        rank_container(deployment),
+        supervisor_unit(deployment),
+        former_rank_unit(deployment),
+        former_container(deployment),
+        former_supervisor_unit(deployment),
+    ]

@@ -81,3 +81,10 @@ def engine_units(root: Path = Path("/")) -> list[str]:
     former = {names.former_rank_unit(path.name[: -len(".group.json")]) for path in etc.glob("*.group.json")}
     former |= {path.name for path in run.glob("fullrank-*.service")}
     return [names.ENGINE_UNITS, *sorted(former)]
+
+
+def rank_unit(deployment: str) -> str:
+    """The unit of this node's engine: by its former name as long as it runs by that."""
+    former = names.former_rank_unit(deployment)
+    taken_over = not Path(names.former_config(deployment)).exists()
+    return names.rank_unit(deployment) if taken_over and not Path(names.FORMER_UNITS, former).exists() else former

@@ -76,8 +76,8 @@ def search(signatures: Sequence[Signature], lines: Iterable[str]) -> list[dict[s
 
 
 # systemd's lines when it stops or starts a unit of ours
-_STOPPED_BY_US = re.compile(r"^Stopping fullrank-(?:rank|supervisor)@")
-_STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-(?:rank|supervisor)@")
+_STOPPED_BY_US = re.compile(r"^Stopping fullrank-")
+_STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-")
 
 
 def _own_doing(lines: Iterable[str]) -> Iterator[tuple[int, float | None, str]]:

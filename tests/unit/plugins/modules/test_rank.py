@@ -144,6 +144,8 @@ class Node:
         self.folder, self.check_mode, self.failure = folder, False, ""
         monkeypatch.setattr(names, "CONFIG", str(folder / "etc"))
         monkeypatch.setattr(names, "PROGRAMS", str(folder / "lib"))
+        monkeypatch.setattr(names, "UNITS", str(folder / "units"))
+        monkeypatch.setattr(names, "FORMER_UNITS", str(folder / "run"))
         monkeypatch.setattr(names, "ready_mark", lambda name: str(folder / f"{name}.ready"))
         monkeypatch.setattr(supervisor_files, "UNITS", folder / "units")
         monkeypatch.setattr(supervisor_files, "CHECK", folder / "check")
@@ -305,3 +307,22 @@ def test_a_supervisor_that_has_just_read_its_configuration_is_waited_for(monkeyp
     assert not serves(said[2])
     monkeypatch.setattr(rank_drain, "READ_AGAIN_S", 0.0)
     assert not serves(said[0])
+
+
+def test_what_a_supervisor_of_another_version_had_more_of_goes(node: Node) -> None:
+    node.present("one")
+    stale = node.folder / "lib/supervisor/tiny/fullrank_supervisor/group_agent.py"
+    stale.write_text("")
+    assert node.present("one").files.changed and not stale.exists()
+    assert not node.present("one").files.changed
+
+
+def test_a_rank_under_its_former_names_keeps_its_key(node: Node) -> None:
+    """Its supervisors go on hearing those that are not taken over yet."""
+    (node.folder / "etc").mkdir()
+    (node.folder / "etc/tiny.group.json").write_text('{"files": []}')
+    (node.folder / "etc/tiny.group.secret.json").write_text('{"group_key": "of-all-ranks", "api_key": ""}')
+    node.bring("present", **given(spec_hash="one") | {"group_key": None})
+    files = node.files()
+    assert json.loads(files["etc/tiny.supervisor.secret.json"])["group_key"] == "of-all-ranks"
+    assert not [name for name in files if ".group." in name]

@@ -18,6 +18,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.node.pci_topology
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import cuda as nvidia_cuda
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import run, system
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from preflight_faults import FAULTS, without
@@ -109,7 +110,7 @@ def test_what_our_own_engine_holds_is_no_fault(cgroup: str, own: list[str], root
 
 def test_shm_that_our_own_engine_holds_is_no_fault(root: Path) -> None:
     node.space(root, data=800 * GIB, shm=GIB)
-    recorded.command(root, "systemctl is-active fullrank-rank@r1.service fullrank-rank-r1", "active\n")
+    recorded.command(root, "systemctl is-active " + " ".join(names.of_rank("r1")), "active\n")
     assert node.trouble(node.ask(root)) == []
     assert node.trouble(node.ask(root, shm_bytes=600 * GIB)) != []
 

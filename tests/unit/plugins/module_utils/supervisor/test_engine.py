@@ -79,3 +79,28 @@ def test_weights_whose_ready_belongs_to_another_manifest_are_not_served(tmp_path
         manifest.render(manifest.build({"hub": "path", "repo": "r", "revision": "2"}, []))
     )
     assert "belongs to another manifest" in lacks([ready], [])
+
+
+def test_an_engine_that_runs_by_its_former_name_is_seen_and_starts_by_todays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "FORMER_UNITS", str(tmp_path))
+    (tmp_path / "memory").write_text("7 abc\n")
+    former = tmp_path / "fullrank-tiny.service"
+    former.touch()
+    calls: list[tuple[str, ...]] = []
+    one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
+
+    def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
+        calls.append(words)
+        return subprocess.CompletedProcess(words, 0, RUNS, "")
+
+    monkeypatch.setattr(one, "_systemctl", systemctl)
+    assert one.look(1.0, False).epoch == 7
+    one.kill()
+    assert {words[-1] for words in calls} == {"fullrank-tiny.service"}
+    calls.clear()
+    one.start(8)
+    assert not former.exists() and calls[0] == ("daemon-reload",)
+    assert calls[1] == ("reset-failed", "fullrank-tiny.service")
+    assert {words[-1] for words in calls[2:]} == {"fullrank-rank@tiny.service"}
