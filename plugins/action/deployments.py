@@ -29,7 +29,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape i
     replicas,
 )
 
-OPTIONS = {"required": {"type": "bool", "default": True}}
+OPTIONS = {"check_variables": {"type": "bool", "default": True}, "required": {"type": "bool", "default": True}}
 
 
 class ActionModule(ControllerAction):
@@ -38,18 +38,22 @@ class ActionModule(ControllerAction):
     options = OPTIONS
 
     def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        specs = options()
+        specs = options() if given["check_variables"] else {}
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
         # a deployment must set what its role requires; other roles' required options are set by plays or by other hosts
-        spec = {**_voluntary(_options(specs)), **specs["deployment"]}
+        spec = {**_voluntary(_options(specs)), **specs.get("deployment", {})}
         ranks = {host for one in found or [] for host in one.hosts}
         machines = Deployment(MACHINES, tuple(h for h in task_vars["groups"].get(MACHINES, []) if h not in ranks))
         checked = [
             *((one, spec, "") for one in found or []),
             (machines, _voluntary(spec), ""),
-            *((Deployment(name, tuple(task_vars["groups"].get(name, ()))), specs[name], f"{name}_") for name in AROUND),
+            *(
+                (Deployment(name, tuple(task_vars["groups"].get(name, ()))), specs[name], f"{name}_")
+                for name in AROUND
+                if name in specs
+            ),
         ]
         for one, expected, prefix in checked:
             hosts = {host: _Complete(self._loader, task_vars["hostvars"], host) for host in one.hosts}

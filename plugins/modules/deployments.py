@@ -18,6 +18,10 @@ description:
   - Fails once, with all findings.
   - Runs on the controller without a connection and changes nothing.
 options:
+  check_variables:
+    description: Whether the variables of the hosts are checked, or the shape of the inventory only.
+    type: bool
+    default: true
   required:
     description: Whether there must be a deployment. Nodes can be prepared before it is known what they will serve.
     type: bool
