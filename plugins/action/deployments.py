@@ -106,7 +106,7 @@ def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:
 def checked_variables(
     deployment: Deployment, hostvars: Mapping[str, Mapping[str, Any]], spec: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
-    """The checked variables of each host of a group, and what is wrong with them, each mistake said once."""
+    """The checked variables of each host of a group, and what is wrong with them, each mistake once."""
     values: dict[str, dict[str, Any]] = {}
     mistakes: dict[str, Finding] = {}
     for host in deployment.hosts:

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asks endpoints from the controller, or has the node ask them."""
+"""Sends the requests of the endpoint check from the controller, or lets the node send them."""
 
 from __future__ import annotations
 

@@ -2,22 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asks endpoints as a client does, and says what is wrong with their answers."""
+"""Checks endpoints as a client uses them, and reports what is wrong with their answers."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: endpoint_check
 version_added: 0.1.0
-short_description: Ask every endpoint of the deployments as a client does
+short_description: Check every endpoint of the deployments as a client uses it
 description:
-  - Asks each endpoint for its models, for a completion, for one that streams, and, where a key is wanted, without it and with a
+  - Requests from each endpoint its models, a completion, one that streams, and, where a key is required, without it and with a
     wrong one.
   - An endpoint that must not serve (the port of a rank that is not the head) must not answer a completion.
-  - All endpoints are asked at the same time. Does not fail on what it finds, so that callers can show all of it first.
+  - All endpoints are checked at the same time. Does not fail on what it finds, so that callers can show all findings first.
 options:
   endpoints:
-    description: What is asked.
+    description: The endpoints to check.
     type: list
     elements: dict
     required: true
@@ -27,7 +27,7 @@ options:
         type: str
         required: true
       url:
-        description: Address as the host that asks reaches it, without C(/v1).
+        description: Address as the host that sends the requests reaches it, without C(/v1).
         type: str
         required: true
       serves:
@@ -39,10 +39,10 @@ options:
         type: str
         default: ""
       api_key:
-        description: Key that clients must send. Where it is not set, everybody is let in, which is reported.
+        description: Key that clients must send. An endpoint without one is open, which is reported.
         type: str
   ask_from:
-    description: Ask from the host of the task, or from the controller without a connection to the host.
+    description: Send the requests from the host of the task, or from the controller without a connection to the host.
     type: str
     choices: [controller, node]
     default: node
@@ -65,7 +65,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Ask the head and the other rank
+- name: Check the head and the other rank
   fullrank.serving.endpoint_check:
     endpoints:
       - {name: tiny rank 0, url: "http://192.0.2.11:8000", model: tiny, api_key: "{{ vault_tiny_key }}"}

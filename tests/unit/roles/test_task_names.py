@@ -24,9 +24,7 @@ VERBS = frozenset(
     Restart Restore Return Roll Run Send Show Skip Start Stop Uninstall Unload Upgrade Verify Wait Write""".split()
 )
 # "it" as the object of a verb names nothing; "until it is ready" refers to the object before
-BARE = re.compile(
-    r"^\w+( \w+)? (it|them|everything|all of it|all of them)\b|\b(them|whom|nobody|everybody)\b"
-)
+BARE = re.compile(r"^\w+( \w+)? (it|them|everything|all of it|all of them)\b|\b(them|whom|nobody|everybody)\b")
 
 
 def named(node: Any) -> Iterator[str]:

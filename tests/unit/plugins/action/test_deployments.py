@@ -1,0 +1,76 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The check of an inventory, over real inventories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+from ansible_collections.fullrank.serving.plugins.action.deployments import ActionModule
+
+TINY = {"engine_name": "vllm", "engine_version": "0.32.0", "engine_model": "/data/tiny", "engine_api_key": "k"}
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Any:
+    def answer(
+        variables: dict[str, Any], check_variables: bool = True, required: bool = True, **groups: Any
+    ) -> dict[str, Any]:
+        tiny = {"hosts": {"n1": {}, "n2": {}}, "vars": variables}
+        inventory = {"all": {"children": {"deployments": {"children": {"tiny": tiny}}, **groups}}}
+        (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        loader = DataLoader()
+        manager = InventoryManager(loader=loader, sources=[str(tmp_path / "hosts.yml")])
+        hostvars = HostVars(manager, VariableManager(loader=loader, inventory=manager), loader)
+        action = ActionModule.__new__(ActionModule)
+        action._loader = loader
+        task_vars = {"hostvars": hostvars, "groups": manager.get_groups_dict()}
+        given = {"check_variables": check_variables, "required": required}
+        return action.answer(given, task_vars)
+
+    return answer
+
+
+def codes(result: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one["code"], one["message"]) for one in result["findings"]]
+
+
+def test_a_deployment_with_what_its_role_requires_is_accepted(check: Any) -> None:
+    result = check({**TINY, "engine_replicas": 2})
+    assert result == {"deployments": {"tiny": ["n1", "n2"]}, "replicas": {"tiny": [["n1"], ["n2"]]}, "findings": []}
+
+
+def test_what_the_role_deployment_requires_is_required_and_of_other_roles_nothing(check: Any) -> None:
+    result = check({})
+    assert result["failed"]
+    (message,) = {message for _code, message in codes(result)}
+    assert message == "missing required arguments: engine_model, engine_name, engine_version"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("engine_drain_timeout", "soon", "variable"),  # of an entry point other than main
+        ("engine_runtime", "qemu", "variable"),  # of the role deployment
+        ("comm_check_secnds", 1, "unknown-variable"),
+    ],
+)
+def test_options_of_all_roles_and_entry_points_are_known(check: Any, name: str, value: Any, code: str) -> None:
+    assert [one for one, _message in codes(check({**TINY, name: value}))] == [code]
+
+
+def test_what_the_web_chat_requires_is_required_of_its_hosts(check: Any) -> None:
+    result = check(TINY, webui={"hosts": {"w1": {}}})
+    assert codes(result) == [("variable", "missing required arguments: webui_admin_email, webui_admin_password")]
+
+
+def test_the_shape_alone_can_be_checked(check: Any) -> None:
+    assert check({"engine_drain_timeout": "soon"}, check_variables=False)["findings"] == []
+    assert codes(check({"engine_replicas": 3}, check_variables=False))[0][0] == "replicas-uneven"
