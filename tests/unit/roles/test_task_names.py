@@ -20,7 +20,7 @@ FILES = [
 ]
 VERBS = frozenset(
     """Agree Apply Bring Build Check Compare Complete Configure Convert Disable Distribute Drain Enable Fail Fetch Gather Generate
-    Install Load Make Measure Merge Monitor Move Plan Prepare Pull Read Reboot Record Refuse Reload Remove Render Report Request
+    Install Keep List Load Make Measure Merge Monitor Move Plan Prepare Pull Read Rebuild Reboot Record Refuse Reload Remove Render Report Request
     Restart Restore Return Roll Run Send Show Skip Start Stop Uninstall Unload Upgrade Verify Wait Write""".split()
 )
 # "it" as the object of a verb names nothing; "until it is ready" refers to the object before
