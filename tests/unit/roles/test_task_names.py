@@ -19,9 +19,12 @@ FILES = [
     for path in sorted(CHECKOUT.glob(pattern))
 ]
 VERBS = frozenset(
-    """Agree Apply Bring Build Check Compare Complete Configure Convert Disable Distribute Drain Enable Fail Fetch Gather Generate
-    Install Keep List Load Make Measure Merge Monitor Move Plan Prepare Pull Read Rebuild Reboot Record Refuse Reload Remove Render Report Request
-    Restart Restore Return Roll Run Send Show Skip Start Stop Uninstall Unload Upgrade Verify Wait Write""".split()
+    """
+    Agree Apply Bring Build Check Compare Complete Configure Convert Disable Distribute Drain Enable Fail Fetch
+    Gather Generate Install Keep List Load Make Measure Merge Monitor Move Plan Prepare Pull Read Reboot Rebuild
+    Record Refuse Reload Remove Render Report Request Restart Restore Return Roll Run Send Show Skip Start Stop
+    Uninstall Unload Upgrade Verify Wait Write
+    """.split()
 )
 # "it" as the object of a verb names nothing; "until it is ready" refers to the object before
 BARE = re.compile(r"^\w+( \w+)? (it|them|everything|all of it|all of them)\b|\b(them|whom|nobody|everybody)\b")
