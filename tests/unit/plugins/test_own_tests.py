@@ -16,7 +16,6 @@ PENDING = {
         "benchmark_run",
         "comm_verdict",
         "deployment_plan",
-        "deployments",
         "diagnose_bundle",
         "endpoint_check",
     ),
