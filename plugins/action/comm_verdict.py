@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report import comm_text
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report.comm_verdict import Limits, as_data, judge
 

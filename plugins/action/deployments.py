@@ -14,9 +14,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
+from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import (
@@ -114,7 +114,7 @@ def checked_variables(
         for name, error in _template(hostvars[host], list(dict.fromkeys([*spec, *LOOKED_AT])), given):
             mistakes.setdefault(
                 error,
-                common_findings.fail(
+                common_findings.failed(
                     "variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"
                 ),
             )
@@ -123,7 +123,7 @@ def checked_variables(
         checked = ArgumentSpecValidator(copy.deepcopy(dict(spec))).validate(known)
         for error in checked.error_messages:
             where = f"group_vars of {deployment.name}"
-            mistakes.setdefault(error, common_findings.fail("variable", where, error, "correct it where it was set"))
+            mistakes.setdefault(error, common_findings.failed("variable", where, error, "correct it where it was set"))
         values[host] = {**checked.validated_parameters, **given}
     return values, list(mistakes.values())
 

@@ -13,6 +13,7 @@ from typing import Any
 from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.request import OPTIONS, transfer_id
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions import progress as progress_lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.watch import Watch
@@ -22,7 +23,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.weights_d
     distribute,
     shared,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
 
 TOKEN_BYTES = 32
 END_S = 60

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.rendezvous import agree, planned
 
 OPTIONS = {

@@ -186,8 +186,8 @@ _value:
       elements: str
     findings:
       description: >-
-        What is wrong or remarkable, each with C(severity) (V(fail), V(warn) or V(info)), C(code), C(where), C(message) and
-        C(remedy).
+        What is wrong or remarkable, each with C(severity) (V(fail), V(warn) or V(info)), C(code), C(where), C(message),
+        C(remedy) and C(data).
       type: list
       elements: dict
 """

@@ -85,7 +85,7 @@ RETURN = r"""
 _value:
   description: >-
     Findings, worst first, each with C(severity) (V(fail), V(warn) or V(info)), C(code), C(where) (O(context.where), a dot and the
-    variable), C(message) and C(remedy). Empty where nothing is questionable.
+    variable), C(message), C(remedy) and C(data). Empty where nothing is questionable.
   type: list
   elements: dict
   sample:

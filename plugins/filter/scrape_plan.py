@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.scrape_plan import findings, scrape_configs
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import lines
 
 
 def scrape_plan(

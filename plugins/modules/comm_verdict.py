@@ -81,7 +81,7 @@ passed:
 result:
   description: >-
     For programs - passed, backend, nodes, processes, all_reduce (bytes, seconds, bus_gbps), pairs (nodes, gbps, latency_us),
-    link_gbps (per node), findings (severity, code, where, message, remedy).
+    link_gbps (per node), findings (severity, code, where, message, remedy, data).
   returned: success
   type: dict
 table:

@@ -87,7 +87,7 @@ backup_file:
   returned: a file was replaced
   type: str
 findings:
-  description: Why nothing was written; each with id, where, message and remedy.
+  description: Why nothing was written; each with severity, code, where, message, remedy and data.
   returned: failure
   type: list
   elements: dict
@@ -96,7 +96,7 @@ findings:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failures
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import config
 from ansible_collections.fullrank.serving.plugins.module_utils.docker.daemon import DAEMON_JSON, DaemonJson
 
@@ -121,7 +121,7 @@ def main() -> None:
         if plan.changed and not problems:
             problems = file.check(given["options"], plan)
     if problems:
-        module.fail_json(msg=report(problems), findings=problems)
+        module.fail_json(msg=failures(problems), findings=problems)
     result: dict[str, Any] = {"owned": sorted({".".join(one["path"]) for one in plan.records if not one.get("made")})}
     if plan.changed and not module.check_mode and file.exists and given["backup"]:
         result["backup_file"] = module.backup_local(given["path"])

@@ -128,7 +128,7 @@ proposal:
   returned: always
   type: dict
 findings:
-  description: All findings, with severity, code, where, message and remedy.
+  description: All findings, with severity, code, where, message, remedy and data.
   returned: always
   type: list
   elements: dict

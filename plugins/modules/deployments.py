@@ -53,7 +53,7 @@ replicas:
   type: dict
   sample: {"deepseek_r1": [["gpu1", "gpu2"], ["gpu3", "gpu4"]]}
 findings:
-  description: What is wrong, with severity, code, where, message and remedy.
+  description: What is wrong, with severity, code, where, message, remedy and data.
   returned: always
   type: list
   elements: dict

@@ -79,7 +79,7 @@ old_roots:
   type: list
   elements: str
 findings:
-  description: Why nothing was done; each with id, where, message and remedy.
+  description: Why nothing was done; each with severity, code, where, message, remedy and data.
   returned: failure before a change
   type: list
   elements: dict
@@ -93,7 +93,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import trees
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, report
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, failures
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import containers as docker_containers
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import daemon as docker_daemon
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import data_root
@@ -137,7 +137,7 @@ class DataRoot:
                 found.append(Move("containerd", source, target, "containerd_path", *trees.used(Path(source))))
         return found
 
-    def problems(self, moves: list[Move]) -> list[Check]:
+    def problems(self, moves: list[Move]) -> list[Finding]:
         """Everything that prevents the moves; nothing is changed."""
         places = {move.target: place(Path(move.target)) for move in moves}
         found = data_root.check(moves, places, docker_move.mounts())
@@ -250,7 +250,7 @@ def main() -> None:
         )
     moves = root.moves()
     if problems := root.problems(moves):
-        module.fail_json(msg=report(problems), findings=problems)
+        module.fail_json(msg=failures(problems), findings=problems)
     again = root.move(moves) if moves and not module.check_mode else []
     removed = module.params["remove_old"] and root.remove_old()
     moved = [{"what": one.what, "source": one.source, "target": one.target, "bytes": one.used_bytes} for one in moves]

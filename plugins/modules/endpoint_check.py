@@ -74,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 checks:
-  description: What was found - id, status (pass, warn or fail), where (the name of the endpoint), message, remedy and data.
+  description: What was found - severity (pass, warn or fail), code, where (the name of the endpoint), message, remedy and data.
   returned: always
   type: list
   elements: dict

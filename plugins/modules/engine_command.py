@@ -277,7 +277,7 @@ launch:
       type: list
       elements: str
     findings:
-      description: Failures and warnings with severity, code, where, message and remedy.
+      description: Failures and warnings with severity, code, where, message, remedy and data.
       type: list
       elements: dict
     engine:

@@ -157,7 +157,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failures
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import dkms, plan
 from ansible_collections.fullrank.serving.plugins.module_utils.packages.manager import Apt, Dnf, Outlook, PackageError
 from ansible_collections.fullrank.serving.plugins.module_utils.packages.versions import Candidate
@@ -188,7 +188,7 @@ class Change:
         self.held = manager.held()
 
     def fail(self, problems: list[dict[str, Any]]) -> None:
-        self.module.fail_json(msg=report(problems), findings=problems)
+        self.module.fail_json(msg=failures(problems), findings=problems)
 
     def present(self) -> None:
         upgrade = self.params["state"] == "latest"

@@ -108,7 +108,7 @@ changed_paths:
   type: list
   elements: str
 findings:
-  description: What prevents the change, or deserves attention - C(id), C(status), C(where), C(message), C(remedy).
+  description: What prevents the change, or deserves attention - C(severity), C(code), C(where), C(message), C(remedy), C(data).
   returned: always
   type: list
   elements: dict
@@ -121,7 +121,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failures
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning import firewall
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning import plan as host_tuning_plan
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning.settings import LIMITS
@@ -262,8 +262,8 @@ def main() -> None:
     facts = collect(Host(), given)
     plan = host_tuning_plan.make(facts, given) if given["state"] == "present" else host_tuning_plan.unmake(facts)
     findings = plan["findings"]
-    if failures := [one for one in findings if one["status"] == "fail"]:
-        module.fail_json(msg=report(failures), findings=findings)
+    if message := failures(findings):
+        module.fail_json(msg=message, findings=findings)
     tuning = Tuning(module, facts, plan)
     result = {
         "pending": tuning.changed or tuning.reloads,

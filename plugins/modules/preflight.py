@@ -231,14 +231,14 @@ checks:
   type: list
   elements: dict
   contains:
-    id:
-      description: Name of the check.
-      type: str
-      sample: disk-space
-    status:
+    severity:
       description: V(pass), V(warn), V(fail) or V(skipped).
       type: str
       sample: fail
+    code:
+      description: Name of the check.
+      type: str
+      sample: disk-space
     where:
       description: What was looked at.
       type: str

@@ -168,7 +168,7 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import report
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failures
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import node as rdma_node
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import plan as rdma_plan
@@ -192,9 +192,8 @@ def main() -> None:
     given = module.params
     node = rdma_node.collect(Host(given["hardware_root"]), Host())
     plan = rdma_plan.unmake(node) if given["removal"] else rdma_plan.make(node, given)
-    failures = [one for one in plan["findings"] if one["status"] == "fail"]
-    if failures:
-        module.fail_json(msg=report(failures), **plan)
+    if message := failures(plan["findings"]):
+        module.fail_json(msg=message, **plan)
     module.exit_json(changed=False, **plan)
 
 

@@ -84,7 +84,7 @@ head_address:
   returned: success
   type: str
 findings:
-  description: What keeps the deployment from starting, with severity, code, where, message and remedy.
+  description: What keeps the deployment from starting, with severity, code, where, message, remedy and data.
   returned: always
   type: list
   elements: dict

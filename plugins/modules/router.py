@@ -68,7 +68,7 @@ lines:
   type: list
   elements: str
 findings:
-  description: What stands in the way, with severity, code, where, message and remedy.
+  description: What stands in the way, with severity, code, where, message, remedy and data.
   returned: always
   type: list
   elements: dict
@@ -83,15 +83,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failed, failures
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners as node_listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.router import files
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
-
-
-def finding(code: str, where: str, message: str, remedy: str) -> dict[str, str]:
-    return {"severity": "fail", "code": code, "where": where, "message": message, "remedy": remedy}
 
 
 def ports(route: dict[str, Any]) -> dict[int, str]:
@@ -115,7 +112,7 @@ def obstacles(routes: list[dict[str, Any]], listeners: list[dict[str, Any]]) -> 
                 who += f", {holder['unit']})" if holder["unit"] else ")"
                 message = f"port {port} is in use by {who}"
                 found.append(
-                    finding("port-in-use", f"{variable} of {route['name']}", message, "end it, or choose another port")
+                    failed("port-in-use", f"{variable} of {route['name']}", message, "end it, or choose another port")
                 )
         for server in route["servers"]:
             name = urlsplit(server["url"]).hostname or ""
@@ -123,7 +120,7 @@ def obstacles(routes: list[dict[str, Any]], listeners: list[dict[str, Any]]) -> 
                 socket.getaddrinfo(name, None)
             except OSError as error:
                 found.append(
-                    finding(
+                    failed(
                         "name-not-resolved",
                         f"router of {route['name']}",
                         f"this node does not know {name}: {error}",
@@ -315,9 +312,8 @@ def main() -> None:
     if state in ("inspected", "present"):
         held = sorted({port for route in routers.routes.values() for port in ports(route)})
         result["findings"] = obstacles(list(routers.routes.values()), node_listeners.holders(Host(), held))
-        if result["findings"]:
-            lines = [f"{one['where']}: {one['message']}; {one['remedy']}" for one in result["findings"]]
-            module.fail_json(msg="\n".join(["nothing was changed", *lines]), **result)
+        if message := failures(result["findings"]):
+            module.fail_json(msg=message, **result)
     if state in ("present", "absent"):
         getattr(routers, state)()
     if state == "present" and not module.check_mode:

@@ -57,7 +57,7 @@ routes:
   type: list
   elements: dict
 findings:
-  description: What is wrong, with severity, code, where, message and remedy.
+  description: What is wrong, with severity, code, where, message, remedy and data.
   returned: always
   type: list
   elements: dict

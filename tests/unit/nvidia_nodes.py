@@ -54,7 +54,7 @@ def names(found: dict[str, Any]) -> list[str]:
 
 
 def codes(found: dict[str, Any]) -> list[str]:
-    return [one["id"] for one in found["findings"]]
+    return [one["code"] for one in found["findings"]]
 
 
 def complete(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

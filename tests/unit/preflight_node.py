@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import recorded
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.module_utils.node import pci
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import gpu
@@ -154,5 +154,5 @@ def ask(root: Path, **changes: Any) -> dict[str, Any]:
     return run.run(Host(str(root)), wanted(**changes))
 
 
-def trouble(answer: dict[str, Any]) -> list[Check]:
-    return [check for check in answer["checks"] if check["status"] in ("fail", "warn")]
+def trouble(answer: dict[str, Any]) -> list[Finding]:
+    return [check for check in answer["checks"] if check["severity"] in ("fail", "warn")]

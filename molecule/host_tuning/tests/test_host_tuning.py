@@ -80,7 +80,7 @@ def test_everything_that_is_wrong_is_reported_at_once(node: Host, play: Callable
     )
     assert (run.rc != 0, run.changed) == (True, 0)
     for words in (
-        "6 findings, nothing was changed",
+        "nothing was changed: 6 findings",
         "host_tuning_sysctl.net.core.somaxcon: is not one of the settings that this role knows; did you mean net.core.somaxconn",
         "'much' is not a value of it",
         "locked memory is set by the role rdma",

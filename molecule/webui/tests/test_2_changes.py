@@ -56,7 +56,7 @@ def test_a_new_backend_is_there_old_chats_are_too_and_one_that_does_not_answer_i
     for required, rc, status in ((True, 2, "fail"), (False, 0, "warn")):
         checked = play("playbooks/verify.yml", webui_backends=wanted, webui_backends_required=required)
         assert (checked.rc, checked.changed) == (rc, 0)
-        assert [one["status"] for one in checked.outcome["verify"]["checks"] if one["id"] == "chat-backend"] == [
+        assert [one["severity"] for one in checked.outcome["verify"]["checks"] if one["code"] == "chat-backend"] == [
             status
         ] * 2
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, report
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import WARN, failures, lines
 
 
 def end(module: Any, plan: dict[str, Any], judge: bool = True) -> None:
     """End an AnsibleModule with a plan and its ``findings``: those that forbid it fail the task, others are warnings. ``judge``
     False reports neither, for a removal."""
-    failures = [one for one in plan["findings"] if one["status"] == FAIL]
-    if failures and judge:
-        module.fail_json(msg=report(failures), **plan)
-    for one in plan["findings"] if judge else ():
-        module.warn(f"{one['where']}: {one['message']}; {one['remedy']}")
+    if judge and (message := failures(plan["findings"])):
+        module.fail_json(msg=message, **plan)
+    for warning in lines(plan["findings"], WARN) if judge else ():
+        module.warn(warning)
     module.exit_json(changed=False, **plan)

@@ -17,7 +17,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 
 Record = dict[str, Any]
 """path (keys from the top) and what was done there: ``value`` was set, ``before`` is what it replaced, if anything;
@@ -40,7 +40,7 @@ FLAG_KEYS = {
 BOTH_ALLOWED = {"runtimes"}
 
 
-def parse(text: str, where: str) -> tuple[dict[str, Any], list[Check]]:
+def parse(text: str, where: str) -> tuple[dict[str, Any], list[Finding]]:
     """The object in the file, or one failed check with the place of the error; an empty file is {}, as it is for dockerd."""
     if not text.strip():
         return {}, []
@@ -155,7 +155,7 @@ def same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def claimed(records: Sequence[Record], others: Mapping[str, Sequence[Record]], where: str) -> list[Check]:
+def claimed(records: Sequence[Record], others: Mapping[str, Sequence[Record]], where: str) -> list[Finding]:
     """A failed check for each value that another owner sets differently: one of them would undo the other on every run."""
     theirs = {
         tuple(one["path"]): (owner, one["value"])
@@ -202,7 +202,9 @@ def environment_of(text: str) -> dict[str, str]:
     return {name.strip(): " ".join(shlex.split(value)) for name, separator, value in rows if separator}
 
 
-def in_both(wanted: Mapping[str, Any], given: Mapping[str, str], unit_files: Sequence[str], where: str) -> list[Check]:
+def in_both(
+    wanted: Mapping[str, Any], given: Mapping[str, str], unit_files: Sequence[str], where: str
+) -> list[Finding]:
     """A failed check for each key that is a flag of dockerd too: with both, dockerd does not start."""
     return [
         failed(

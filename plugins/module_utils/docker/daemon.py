@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import config as docker_config
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import containers as docker_containers
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
@@ -65,7 +65,7 @@ class DaemonJson:
         # a file that was made for our keys alone goes with them
         return Plan(docker_config.render(config) if config or not self._made else "", True, records)
 
-    def check(self, wanted: Mapping[str, Any], plan: Plan) -> list[Check]:
+    def check(self, wanted: Mapping[str, Any], plan: Plan) -> list[Finding]:
         """Why dockerd would not start with the planned file; everything that can be found."""
         where = str(self.path)
         unit, given = unit_flags(self._run)
@@ -76,7 +76,7 @@ class DaemonJson:
             found.append(failed("daemon-json-swarm", f"{where}, live-restore", message, remedy))
         return found or self._validate(plan.text or "{}")
 
-    def _validate(self, text: str) -> list[Check]:
+    def _validate(self, text: str) -> list[Finding]:
         """Validate by dockerd itself, which can since version 23.0."""
         code, words, _error = self._run(["dockerd", "--help"]) if installed("dockerd") else (1, "", "")
         if code or "--validate" not in words:

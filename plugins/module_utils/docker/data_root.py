@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 
 CONTAINERD_ROOT = "/var/lib/containerd"
 # overlayfs, the storage of both, takes its upper layer from none of these (kernel: Documentation/filesystems/overlayfs.rst)
@@ -57,9 +57,9 @@ def inside(path: str, folder: str) -> bool:
     return PurePosixPath(folder) in PurePosixPath(path).parents
 
 
-def check(moves: Sequence[Move], places: Mapping[str, Place], mounts: str) -> list[Check]:
+def check(moves: Sequence[Move], places: Mapping[str, Place], mounts: str) -> list[Finding]:
     """All that speaks against the moves. mounts: the text of /proc/self/mounts."""
-    found: list[Check] = []
+    found: list[Finding] = []
     for move in moves:
         place = places[move.target]
         if inside(move.target, move.source) or inside(move.source, move.target):
@@ -80,7 +80,7 @@ def check(moves: Sequence[Move], places: Mapping[str, Place], mounts: str) -> li
     return found
 
 
-def _space(moves: Sequence[Move], places: Mapping[str, Place]) -> list[Check]:
+def _space(moves: Sequence[Move], places: Mapping[str, Place]) -> list[Finding]:
     """Whether one file system takes all that shall go there."""
     place = places[moves[0].target]
     bytes_wanted = needed_bytes(sum(move.used_bytes for move in moves))

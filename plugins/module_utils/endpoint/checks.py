@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, passed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, warned
 
 # directly to the endpoint: a proxy that the environment names is for the outside
 _no_proxy = urllib.request.ProxyHandler({})
@@ -124,7 +124,7 @@ def _stream(answer: Any, deadline: float, most: int | None) -> Answer:
     return Answer(answer.status, chunks=tuple(chunks), error="the stream ended without [DONE]")
 
 
-def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[Check]:
+def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[Finding]:
     """The checks of all endpoints, made at the same time. endpoints: as in ``OPTIONS``. timeout: seconds for each answer."""
     ask = asker(timeout)
     with ThreadPoolExecutor(max_workers=32) as pool:
@@ -132,7 +132,7 @@ def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[
     return [check for checks in found for check in checks]
 
 
-def look(endpoint: Endpoint, ask: Ask) -> list[Check]:
+def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
     """The checks of one endpoint: one where nothing answers, five where something does."""
     if not endpoint.serves:
         return [_silent(endpoint, ask)]
@@ -168,7 +168,7 @@ def _body(endpoint: Endpoint, **more: Any) -> dict[str, Any]:
     } | more
 
 
-def _silent(endpoint: Endpoint, ask: Ask) -> Check:
+def _silent(endpoint: Endpoint, ask: Ask) -> Finding:
     """No client may get a completion there. A ``/health`` of 200 is allowed: SGLang's other ranks serve a dummy."""
     answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
     if answer.status == 200 and answer.json.get("choices"):
@@ -181,7 +181,7 @@ def _silent(endpoint: Endpoint, ask: Ask) -> Check:
     return passed("endpoint-silent", endpoint.name, answer.error or f"no completions (HTTP {answer.status})")
 
 
-def _model(endpoint: Endpoint, models: Answer) -> Check:
+def _model(endpoint: Endpoint, models: Answer) -> Finding:
     names = [str(one.get("id")) for one in models.json.get("data") or [] if isinstance(one, dict)]
     if endpoint.model in names:
         return passed("model-name", endpoint.name, endpoint.model)
@@ -194,7 +194,7 @@ def _model(endpoint: Endpoint, models: Answer) -> Check:
     )
 
 
-def _keys(endpoint: Endpoint, ask: Ask) -> list[Check]:
+def _keys(endpoint: Endpoint, ask: Ask) -> list[Finding]:
     if endpoint.api_key is None:
         return [
             warned(
@@ -221,14 +221,14 @@ def _keys(endpoint: Endpoint, ask: Ask) -> list[Check]:
     return found
 
 
-def _completion(endpoint: Endpoint, ask: Ask) -> Check:
+def _completion(endpoint: Endpoint, ask: Ask) -> Finding:
     answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
     if answer.status == 200 and answer.json.get("choices"):
         return passed("completion", endpoint.name, "answered")
     return failed("completion", endpoint.name, _seen(answer), _LOOK)
 
 
-def _streaming(endpoint: Endpoint, ask: Ask) -> Check:
+def _streaming(endpoint: Endpoint, ask: Ask) -> Finding:
     answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint, stream=True), endpoint.api_key)
     if answer.status == 200 and answer.ended and answer.chunks:
         return passed("streaming", endpoint.name, f"{len(answer.chunks)} events")

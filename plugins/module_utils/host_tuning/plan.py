@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning import firewall, settings
 
 SYSCTL_FILE = "/etc/sysctl.d/90-fullrank.conf"
@@ -82,7 +82,7 @@ def _spaced(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def check_wishes(wanted: Mapping[str, Any]) -> list[Check]:
+def check_wishes(wanted: Mapping[str, Any]) -> list[Finding]:
     """Keys that are not in the table, and values that they do not take."""
     found = [_check("host_tuning_sysctl", key, value, settings.SYSCTLS) for key, value in wanted["sysctl"].items()]
     limits = {name: setting for name, (_unused, setting) in settings.LIMITS.items()}
@@ -102,7 +102,7 @@ def check_wishes(wanted: Mapping[str, Any]) -> list[Check]:
     return [one for one in found if one]
 
 
-def _check(where: str, key: str, value: Any, known: Mapping[str, settings.Setting], joint: str = ".") -> Check | None:
+def _check(where: str, key: str, value: Any, known: Mapping[str, settings.Setting], joint: str = ".") -> Finding | None:
     if key not in known:
         near = difflib.get_close_matches(key, known, 2)
         remedy = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(known))}"
@@ -121,7 +121,7 @@ def make(facts: Facts, wanted: Mapping[str, Any]) -> dict[str, Any]:
     ``values``: path in /proc/sys or /sys → new value; ``before``: the same paths → present value. ``first``: the record of what
     was found before the first change. ``commands``: lists of words, run after that. ``files``: entries of `node.managed_files`.
     ``pending``: whether values, commands or the record differ. ``reload_pending``: systemd has other limits than its files;
-    ``reload_ok``: no rank runs. ``findings``: `common.findings.Check`; with a failed one everything else is empty.
+    ``reload_ok``: no rank runs. ``findings``: `common.findings.Finding`; with a failed one everything else is empty.
     """
     findings = check_wishes(wanted)
     if findings:
@@ -260,7 +260,7 @@ def _texts(wanted: Mapping[str, Any], limits: Mapping[str, Any], missing: list[s
     return texts
 
 
-def _grantable(facts: Facts, limits: Mapping[str, Any]) -> tuple[dict[str, Any], list[Check]]:
+def _grantable(facts: Facts, limits: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     """Limits that PID 1 can grant. A login whose limits.d wants more is refused by pam_limits."""
     if facts.may_raise:
         return dict(limits), []
@@ -275,7 +275,7 @@ def _grantable(facts: Facts, limits: Mapping[str, Any]) -> tuple[dict[str, Any],
     return granted, found
 
 
-def _overriding(facts: Facts, wanted: Mapping[str, Any]) -> list[Check]:
+def _overriding(facts: Facts, wanted: Mapping[str, Any]) -> list[Finding]:
     """The user's own files that are read after ours and set the same: theirs win, and are findings."""
     found = []
     for path, text in sorted(facts.drop_ins.items()):
@@ -315,7 +315,7 @@ def _swap(facts: Facts, wanted: Mapping[str, Any]) -> list[list[str]]:
     return commands
 
 
-def _time(facts: Facts, wanted: Mapping[str, Any]) -> tuple[list[list[str]], list[Check], dict[str, str]]:
+def _time(facts: Facts, wanted: Mapping[str, Any]) -> tuple[list[list[str]], list[Finding], dict[str, str]]:
     """Whatever keeps the time already is used; timesyncd is switched on where it is there and nothing else is."""
     where = "time"
     if not wanted["time_sync"]:
@@ -324,7 +324,7 @@ def _time(facts: Facts, wanted: Mapping[str, Any]) -> tuple[list[list[str]], lis
     active = next((name for name in TIME_UNITS if there.get(name, {}).get("ActiveState") == "active"), "")
     chosen = active or next((name for name in TIME_UNITS if name in there), "")
     texts: dict[str, str] = {}
-    found: list[Check] = []
+    found: list[Finding] = []
     if wanted["ntp_servers"] and chosen:
         if chosen == "systemd-timesyncd":
             texts[TIMESYNCD_FILE] = f"[Time]\nNTP={' '.join(wanted['ntp_servers'])}\n"
@@ -345,7 +345,7 @@ def _time(facts: Facts, wanted: Mapping[str, Any]) -> tuple[list[list[str]], lis
     return [], found, texts
 
 
-def _firewall(facts: Facts, wanted: Mapping[str, Any]) -> tuple[list[list[str]], list[Check], dict[str, str]]:
+def _firewall(facts: Facts, wanted: Mapping[str, Any]) -> tuple[list[list[str]], list[Finding], dict[str, str]]:
     """Openings in the firewall that is there; none where none is."""
     peers = list(wanted["firewall_peers"])
     chains, rules = firewall.parse_ruleset(facts.ruleset)

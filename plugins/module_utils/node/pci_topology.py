@@ -6,12 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
-    Check,
-    passed,
-    skipped,
-    warned,
-)
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, passed, skipped, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.node import pci
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 
@@ -22,7 +17,7 @@ _ACS_CAPABILITY = 0x000D  # PCI Express Base Specification, 7.7.11
 _ACS_REDIRECT = 0x0001 | 0x0004 | 0x0008
 
 
-def check_pci(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_pci(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """ACS and the IOMMU send traffic between a GPU and its NIC up to the processor, where it is slow or hangs.
 
     Source: NCCL User Guide, Troubleshooting, "PCI Access Control Services (ACS)".

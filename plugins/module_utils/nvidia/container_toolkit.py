@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import CommandResult, Host
 from ansible_collections.fullrank.serving.plugins.module_utils.node.system import os_release
@@ -149,7 +149,7 @@ def repository(facts: dict[str, Any], mirror: str, fingerprint: str) -> dict[str
     }
 
 
-def findings(facts: dict[str, Any], runtime: str) -> list[Check]:
+def findings(facts: dict[str, Any], runtime: str) -> list[Finding]:
     """What stands in the way."""
     found = []
     if facts["driver_message"]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import boards
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.installed import installed_version, installed_way
@@ -24,7 +24,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.wanted imp
 )
 
 
-def findings(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabric: str) -> list[Check]:
+def findings(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabric: str) -> list[Finding]:
     """Everything that stands in the way, at once."""
     return [
         *_of_the_version(facts, wanted, gpus),
@@ -35,7 +35,7 @@ def findings(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabric: str
     ]
 
 
-def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> list[Check]:
+def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> list[Finding]:
     found = []
     if not numbers(wanted.version):
         message = f"{wanted.version or 'nothing'} is no version"
@@ -59,7 +59,7 @@ def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> l
     return found
 
 
-def _of_the_way(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
+def _of_the_way(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
     there, where = installed_way(facts), "nvidia_driver_source"
     if is_el(facts) and wanted.way == "distribution":
         return [
@@ -78,7 +78,7 @@ def _of_the_way(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
     return [failed("driver-ways", where, message, f"set it to {there}, or {how}" if there != "mixed" else how)]
 
 
-def _of_two_archives(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
+def _of_two_archives(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
     """Debian and NVIDIA call it nvidia-driver both: with both archives apt would take the newer one's, or half of each."""
     if wanted.way != "distribution" or facts["os"]["id"] != "debian":
         return []
@@ -92,7 +92,7 @@ def _of_two_archives(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
     return found
 
 
-def _of_secure_boot(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
+def _of_secure_boot(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
     signed = wanted.way == "distribution" and facts["os"]["id"] == "ubuntu"
     if not facts["secure_boot"] or signed or wanted.key_enrolled or facts["loaded"]["version"]:
         return []
@@ -105,7 +105,7 @@ def _of_secure_boot(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
     return [failed("secure-boot", "firmware", message, remedy)]
 
 
-def _of_the_fabric(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabric: str) -> list[Check]:
+def _of_the_fabric(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabric: str) -> list[Finding]:
     if fabric == "none" and boards.NVLINK5_BOARDS.intersection(gpus):
         message = (
             "HGX Blackwell GPUs, but no bridge with SW_MNG in its vital product data: nothing manages the fabric here"
@@ -120,7 +120,7 @@ def _of_the_fabric(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabri
     return []
 
 
-def _of_old_keys(facts: dict[str, Any], wanted: Wanted) -> list[Check]:
+def _of_old_keys(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
     if wanted.way != "distribution" and "/etc/apt/trusted.gpg" in facts["old_keys"]:
         message = "holds NVIDIA's withdrawn key 7fa2af80 beside other keys"
         remedy = "gpg --no-default-keyring --keyring /etc/apt/trusted.gpg --batch --yes --delete-keys 7FA2AF80"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import versions as packages_versions
 from ansible_collections.fullrank.serving.plugins.module_utils.packages.versions import Candidate
 
@@ -29,7 +29,7 @@ class Targets:
     first: list[str] = field(default_factory=list)
     hold: list[str] = field(default_factory=list)
     leader: str = ""
-    problems: list[Check] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
 
 
 def settle(
@@ -74,7 +74,7 @@ def settle_by(entries: Iterable[dict[str, Any]], installed: list[Candidate], off
     return targets
 
 
-def choose(rows: list[Candidate], one: dict[str, Any], wanted: str) -> tuple[Candidate | None, list[Check]]:
+def choose(rows: list[Candidate], one: dict[str, Any], wanted: str) -> tuple[Candidate | None, list[Finding]]:
     """The candidate of one entry; for an entry without a version the newest one."""
     if wanted:
         chosen, problems = packages_versions.resolve(rows, one["names"], wanted, one["where"])

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 
 # dnf repoquery --qf; a version that holds this separator is in no repository
 REPOQUERY_FORMAT = r"%{name}|%{epoch}:%{version}-%{release}|%{arch}|%{repoid}\n"
@@ -99,7 +99,7 @@ def newest(candidates: Iterable[Candidate]) -> Candidate | None:
 
 def resolve(
     candidates: Iterable[Candidate], names: Sequence[str], wanted: str, where: str
-) -> tuple[Candidate | None, list[Check]]:
+) -> tuple[Candidate | None, list[Finding]]:
     """The newest candidate that is ``wanted``, under the first of the alternative ``names`` that offers it.
 
     wanted: an exact version (``580.95.05``, with or without epoch and revision) or the beginning of one at a full part

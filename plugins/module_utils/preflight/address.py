@@ -13,12 +13,12 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_routes
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 
 
-def settle(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Check]]:
+def settle(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     """The options with addresses instead of names and with this node's own ``address``, and what stood in the way.
 
     The own address is, in this order: the one given, the one inside ``network``, the one that the kernel uses towards
@@ -35,7 +35,7 @@ def settle(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> tuple[d
     return {**wanted, "peers": peers, "address": address}, checks
 
 
-def _resolve(host: Host, peers: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Check]]:
+def _resolve(host: Host, peers: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Finding]]:
     """Peers by address. A peer whose name this node does not know is a finding, and left out of the other checks."""
     known, checks = [], []
     names = [peer["address"] for peer in peers if not _is_address(peer["address"])]
@@ -64,23 +64,23 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _within(facts: dict[str, Any], network: str) -> tuple[str | None, list[Check]]:
+def _within(facts: dict[str, Any], network: str) -> tuple[str | None, list[Finding]]:
     """The one address of this node inside the network."""
-    id = "interface"
+    code = "interface"
     try:
         wanted = ipaddress.ip_network(network)
     except ValueError as error:
-        return None, [failed(id, network, str(error), "write the network in CIDR notation, e.g. 10.0.0.0/24")]
+        return None, [failed(code, network, str(error), "write the network in CIDR notation, e.g. 10.0.0.0/24")]
     own = [entry.split("/")[0] for netdev in facts["netdevs"] for entry in netdev["addresses"]]
     inside = [address for address in own if ipaddress.ip_address(address) in wanted]
     if len(inside) == 1:
         return inside[0], []
     message = f"the node needs one address in the rendezvous network and has {', '.join(inside) or 'none'}"
     remedy = f"write the network in which every rank has one address; this node has {', '.join(own) or 'no address'}"
-    return None, [failed(id, network, message, remedy)]
+    return None, [failed(code, network, message, remedy)]
 
 
-def _towards(host: Host, peers: list[dict[str, Any]]) -> tuple[str | None, list[Check]]:
+def _towards(host: Host, peers: list[dict[str, Any]]) -> tuple[str | None, list[Finding]]:
     """The address that the kernel uses towards the peers. A peer without a route is judged with the others' reach."""
     answers = host.run_all([("ip", "-json", "route", "get", peer["address"]) for peer in peers])
     ways = [ip_routes.route(result.stdout) for result in answers if result and result.rc == 0]

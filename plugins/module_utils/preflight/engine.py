@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
-    Check,
+    Finding,
     failed,
     passed,
     skipped,
@@ -39,36 +39,36 @@ def python_version(host: Host, venv: str | None) -> dict[str, str]:
     return {"python": result.stdout.strip().removeprefix("Python ")} if result and result.rc == 0 else {}
 
 
-def check_engine(host: Host, wanted: dict[str, Any]) -> list[Check]:
+def check_engine(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """The environment is there and has the engine in the version whose options the launch was written for."""
-    id, venv, engine, asked = "engine", wanted["engine_venv"], wanted["engine"], wanted["engine_version"]
+    code, venv, engine, asked = "engine", wanted["engine_venv"], wanted["engine"], wanted["engine_version"]
     if not venv:
-        return [skipped(id, "engine_venv", "no virtual environment was given")]
+        return [skipped(code, "engine_venv", "no virtual environment was given")]
     if not host.exists(venv):
         remedy = "install the engine there, on every node of the deployment, or correct engine_venv"
-        return [failed(id, venv, "the engine's virtual environment does not exist", remedy)]
+        return [failed(code, venv, "the engine's virtual environment does not exist", remedy)]
     if not engine:
-        return [skipped(id, venv, "no engine was named")]
+        return [skipped(code, venv, "no engine was named")]
     found = installed_versions(host, venv).get(engine)
     if found is None:
         remedy = f"install {engine} there with pip, or correct engine_venv"
-        return [warned(id, venv, f"{engine} is not among its packages", remedy)]
+        return [warned(code, venv, f"{engine} is not among its packages", remedy)]
     # a build says after the + what it was built for: 0.8.5+cu124 has the options of 0.8.5 (PEP 440, local versions)
     if asked and found.partition("+")[0] != asked.partition("+")[0]:
         remedy = (
             f"install {engine} {asked} there, or write engine_version: {found.partition('+')[0]} if all nodes have it"
         )
-        return [failed(id, venv, f"{engine} {found} is installed, {asked} is wanted", remedy, version=found)]
-    return [passed(id, venv, f"{engine} {found}", version=found)]
+        return [failed(code, venv, f"{engine} {found} is installed, {asked} is wanted", remedy, version=found)]
+    return [passed(code, venv, f"{engine} {found}", version=found)]
 
 
-def check_image(host: Host, wanted: dict[str, Any]) -> list[Check]:
+def check_image(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """Whether the image is there, and its id: the same tag can be two images on two nodes."""
-    id, image = "image", wanted["image"]
+    code, image = "image", wanted["image"]
     if not image:
-        return [skipped(id, "image", "no image was given")]
+        return [skipped(code, "image", "no image was given")]
     result = host.run(wanted["runtime"], "image", "inspect", "--format", "{{.Id}}", image)
     if result is None or result.rc != 0:
-        return [skipped(id, image, f"not on this node yet ({wanted['runtime']})")]
+        return [skipped(code, image, f"not on this node yet ({wanted['runtime']})")]
     image_id = result.stdout.strip()
-    return [passed(id, image, image_id, image_id=image_id)]
+    return [passed(code, image, image_id, image_id=image_id)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
-    Check,
+    Finding,
     failed,
     passed,
     skipped,
@@ -37,7 +37,7 @@ def asked(wanted: dict[str, Any]) -> int:
     return int(wanted["gpu_count"] or len(wanted["gpu_indexes"]))
 
 
-def check_driver(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_driver(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Does the driver answer, and does it serve the image's CUDA."""
     smi, where = facts["nvidia_smi"], "nvidia-smi"
     if not asked(wanted):
@@ -57,26 +57,26 @@ def check_driver(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> l
     return [passed("driver", where, f"driver {driver}", version=driver), _cuda(driver, wanted["image_cuda"])]
 
 
-def _cuda(driver: str, cuda: str | None) -> Check:
-    id, where = "driver-cuda", "image_cuda"
+def _cuda(driver: str, cuda: str | None) -> Finding:
+    code, where = "driver-cuda", "image_cuda"
     minimum, own = nvidia_cuda.required(cuda or "")
     data: dict[str, Any] = {"driver": driver, "cuda": cuda, "minimum": minimum, "toolkit_driver": own}
     if minimum is None:
         return skipped(
-            id, where, f"no table entry for CUDA {cuda}" if cuda else "the image's CUDA is not known", **data
+            code, where, f"no table entry for CUDA {cuda}" if cuda else "the image's CUDA is not known", **data
         )
     if numbers(driver) < numbers(minimum):
         message = f"driver {driver} is too old for CUDA {cuda}, which needs {minimum}"
         remedy = f"install driver {own or minimum} or newer, or an image of an older CUDA"
-        return failed(id, where, message, remedy, **data)
+        return failed(code, where, message, remedy, **data)
     if own and numbers(driver) < numbers(own):
         message = f"driver {driver} serves CUDA {cuda} by minor version compatibility only; its own driver is {own}"
         remedy = f"install driver {own} or newer if kernels fail with `unsupported toolchain`"
-        return warned(id, where, message, remedy, **data)
-    return passed(id, where, f"driver {driver} serves CUDA {cuda}", **data)
+        return warned(code, where, message, remedy, **data)
+    return passed(code, where, f"driver {driver} serves CUDA {cuda}", **data)
 
 
-def check_gpus(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_gpus(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Number, kind, partitions, health."""
     gpus, count = used_gpus(facts, wanted), asked(wanted)
     if not count or facts["nvidia_smi"]["message"] or not facts["nvidia_smi"]["found"]:
@@ -97,7 +97,7 @@ def check_gpus(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> lis
     return [*checks, *_health(gpus)]
 
 
-def _kinds(gpus: list[dict[str, Any]]) -> Check:
+def _kinds(gpus: list[dict[str, Any]]) -> Finding:
     kinds = sorted({f"{gpu['name']}, {gpu['memory_total_mib']} MiB" for gpu in gpus})
     if len(kinds) > 1:
         remedy = "choose GPUs of one kind by engine_gpus"
@@ -105,22 +105,22 @@ def _kinds(gpus: list[dict[str, Any]]) -> Check:
     return passed("gpu-kind", "gpus", kinds[0] if kinds else "none", kinds=kinds)
 
 
-def _capability(gpus: list[dict[str, Any]], minimum: str | None) -> Check:
-    id, where = "gpu-compute-capability", "gpus"
+def _capability(gpus: list[dict[str, Any]], minimum: str | None) -> Finding:
+    code, where = "gpu-compute-capability", "gpus"
     if not minimum:
-        return skipped(id, where, "no compute capability is asked for")
+        return skipped(code, where, "no compute capability is asked for")
     weak = sorted({gpu["compute_capability"] or "unknown" for gpu in gpus if _below(gpu, minimum)})
     if weak:
         message = f"compute capability {', '.join(weak)}, {minimum} is needed"
-        return failed(id, where, message, "choose a model or data type for these GPUs (FP8 needs 8.9)")
-    return passed(id, where, f"at least {minimum}")
+        return failed(code, where, message, "choose a model or data type for these GPUs (FP8 needs 8.9)")
+    return passed(code, where, f"at least {minimum}")
 
 
 def _below(gpu: dict[str, Any], minimum: str) -> bool:
     return numbers(gpu["compute_capability"]) < numbers(minimum)
 
 
-def _health(gpus: list[dict[str, Any]]) -> list[Check]:
+def _health(gpus: list[dict[str, Any]]) -> list[Finding]:
     dead = [gpu["index"] for gpu in gpus if gpu["remapped_rows_failure"]]
     reset = [gpu["index"] for gpu in gpus if gpu["remapped_rows_pending"] or gpu["recovery_action"]]
     errors = [gpu["index"] for gpu in gpus if gpu["ecc_uncorrectable_volatile"]]
@@ -132,11 +132,11 @@ def _health(gpus: list[dict[str, Any]]) -> list[Check]:
     return [passed("gpu-health", "gpus", "no uncorrectable errors, no pending remapping")]
 
 
-def check_fabric(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_fabric(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """NVLink through switches works once the Fabric Manager is done; before, CUDA fails with error 802."""
-    id, gpus = "gpu-fabric", facts["gpus"]
+    code, gpus = "gpu-fabric", facts["gpus"]
     if not asked(wanted):
-        return [skipped(id, "gpus", "no GPUs are asked for")]
+        return [skipped(code, "gpus", "no GPUs are asked for")]
     bad = sorted(
         {
             f"{gpu['fabric_state']}/{gpu['fabric_status']}"
@@ -146,25 +146,27 @@ def check_fabric(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> l
     )
     if bad:
         remedy = "systemctl status nvidia-fabricmanager; it must have the driver's exact version (B200: nvlsm runs too)"
-        return [failed(id, "gpus", f"the NVLink fabric is not ready: {', '.join(bad)}", remedy, states=bad)]
+        return [failed(code, "gpus", f"the NVLink fabric is not ready: {', '.join(bad)}", remedy, states=bad)]
     if gpus and any(gpu["fabric_state"] != "N/A" for gpu in gpus):
-        return [passed(id, "gpus", "Completed, Success")]
+        return [passed(code, "gpus", "Completed, Success")]
     if not facts["pci_nvswitches"]:
-        return [skipped(id, "gpus", "no NVSwitch")]
+        return [skipped(code, "gpus", "no NVSwitch")]
     # boards before Hopper do not report a state (A100): ask for the service
     result = host.run("systemctl", "is-active", "nvidia-fabricmanager.service")
     state = result.stdout.strip() if result else "unknown"
     if state == "active":
-        return [passed(id, "nvidia-fabricmanager.service", "active")]
+        return [passed(code, "nvidia-fabricmanager.service", "active")]
     message = f"{len(facts['pci_nvswitches'])} NVSwitches, but nvidia-fabricmanager is {state}"
-    return [failed(id, "nvidia-fabricmanager.service", message, "install and enable it in the driver's exact version")]
+    return [
+        failed(code, "nvidia-fabricmanager.service", message, "install and enable it in the driver's exact version")
+    ]
 
 
-def check_gpu_memory(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_gpu_memory(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Memory that something else already holds; an engine of ours that runs is no fault."""
-    id, limit = "gpu-memory", wanted["gpu_memory_used_max_mib"]
+    code, limit = "gpu-memory", wanted["gpu_memory_used_max_mib"]
     if not asked(wanted) or not facts["gpus"]:
-        return [skipped(id, "gpus", "no GPUs are asked for" if facts["gpus"] else "no GPUs")]
+        return [skipped(code, "gpus", "no GPUs are asked for" if facts["gpus"] else "no GPUs")]
     checks = []
     for gpu in used_gpus(facts, wanted):
         used = gpu["memory_used_mib"] or 0
@@ -173,26 +175,26 @@ def check_gpu_memory(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) 
         if used <= limit:
             continue
         if holders and all(holder.is_one_of(wanted["own"]) for holder in holders):
-            checks.append(passed(id, where, f"{used} MiB in use, by our own engine", **data))
+            checks.append(passed(code, where, f"{used} MiB in use, by our own engine", **data))
             continue
         who = ", ".join(str(holder) for holder in holders) or "a process that is not visible here"
         message = f"{used} MiB in use by {who}"
-        checks.append(failed(id, where, message, "stop it, or give the deployment other GPUs by engine_gpus", **data))
-    return checks or [passed(id, "gpus", f"no more than {limit} MiB in use")]
+        checks.append(failed(code, where, message, "stop it, or give the deployment other GPUs by engine_gpus", **data))
+    return checks or [passed(code, "gpus", f"no more than {limit} MiB in use")]
 
 
-def check_gpudirect(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_gpudirect(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """NICs read GPU memory by dma-buf (open modules, kernel 5.12) or by nvidia_peermem; else all goes through RAM."""
-    id, where = "gpudirect-rdma", "nvidia_peermem"
+    code, where = "gpudirect-rdma", "nvidia_peermem"
     if not wanted["rdma"] or not facts["gpus"]:
-        return [skipped(id, where, "no RDMA between GPUs is asked for")]
+        return [skipped(code, where, "no RDMA between GPUs is asked for")]
     kernel = host.read("/proc/sys/kernel/osrelease") or ""
     if facts["kernel_module"]["kind"] == "open" and numbers(kernel) >= numbers(DMA_BUF_KERNEL):
-        return [passed(id, "dma-buf", f"open kernel modules on kernel {kernel}")]
+        return [passed(code, "dma-buf", f"open kernel modules on kernel {kernel}")]
     if host.exists("/sys/module/nvidia_peermem"):
-        return [passed(id, where, "nvidia_peermem is loaded")]
+        return [passed(code, where, "nvidia_peermem is loaded")]
     message = "neither dma-buf (open modules, kernel 5.12) nor nvidia_peermem: NCCL will copy through memory"
-    return [warned(id, where, message, "install the open kernel modules, or modprobe nvidia_peermem after OFED")]
+    return [warned(code, where, message, "install the open kernel modules, or modprobe nvidia_peermem after OFED")]
 
 
 def _list(items: list[int]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
-    Check,
+    Finding,
     failed,
     passed,
     skipped,
@@ -36,35 +36,35 @@ def interface_of(facts: dict[str, Any], address: str | None) -> dict[str, Any] |
     return None
 
 
-def check_interface(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_interface(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """The rendezvous address is on an interface that is up, the wanted one, with the wanted MTU."""
-    id, address = "interface", wanted["address"]
+    code, address = "interface", wanted["address"]
     if not address:
-        return [skipped(id, "address", "no rendezvous address was given")]
+        return [skipped(code, "address", "no rendezvous address was given")]
     netdev = interface_of(facts, address)
     if netdev is None:
         message = f"no interface has the address {address}"
         if facts["problems"]:
-            return [skipped(id, address, "; ".join(facts["problems"]))]
+            return [skipped(code, address, "; ".join(facts["problems"]))]
         known = {entry["name"]: entry["addresses"] for entry in facts["netdevs"] if entry["addresses"]}
         remedy = f"correct the address of this host; its interfaces have {json.dumps(known)}"
-        return [failed(id, address, message, remedy)]
+        return [failed(code, address, message, remedy)]
     name, mtu = netdev["name"], netdev["mtu"]
     data = {"interface": name, "mtu": mtu, "speed_mbps": netdev["speed_mbps"]}
     checks = []
     if wanted["interface"] and wanted["interface"] != name:
         message = f"{address} is on {name}, not on {wanted['interface']}"
-        checks.append(failed(id, address, message, "correct the interface's name or the address", **data))
+        checks.append(failed(code, address, message, "correct the interface's name or the address", **data))
     elif netdev["operstate"] == "down" or not netdev["carrier"]:
         message = f"{name} is {netdev['operstate']}, carrier {'on' if netdev['carrier'] else 'off'}"
-        checks.append(failed(id, name, message, "look at the cable and the switch port", **data))
+        checks.append(failed(code, name, message, "look at the cable and the switch port", **data))
     elif netdev["kind"] == "bridge":
         message = f"{address} is on the bridge {name}"
         checks.append(
-            warned(id, name, message, "name the interface between the machines, unless it is the bridge", **data)
+            warned(code, name, message, "name the interface between the machines, unless it is the bridge", **data)
         )
     else:
-        checks.append(passed(id, name, f"{address}, MTU {mtu}", **data))
+        checks.append(passed(code, name, f"{address}, MTU {mtu}", **data))
     if wanted["mtu"] and mtu != wanted["mtu"]:
         message, remedy = (
             f"MTU {mtu}, {wanted['mtu']} is wanted",
@@ -74,7 +74,7 @@ def check_interface(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -
     return checks
 
 
-def check_ports(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_ports(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Ports that the ranks will listen on are free, or held by a unit of ours; and no client will be given them."""
     listening = listeners.listeners(host)
     ephemeral = [int(part) for part in (host.read("/proc/sys/net/ipv4/ip_local_port_range") or "").split()]
@@ -120,7 +120,7 @@ def _within(port: int, ranges: list[tuple[int, int]]) -> bool:
     return any(first <= port <= last for first, last in ranges)
 
 
-def check_peers(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_peers(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Every other rank, from this one: the way out, TCP to its ports, packets of full size.
 
     Nothing needs to listen there yet: a refusal comes from the peer itself, so nothing on the way dropped the packet.
@@ -144,47 +144,47 @@ def check_peers(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> li
     return checks
 
 
-def _reach(peer: dict[str, Any], answers: dict[int, str | None]) -> Check:
-    id, where = "reach", f"{peer['name']} ({peer['address']})"
+def _reach(peer: dict[str, Any], answers: dict[int, str | None]) -> Finding:
+    code, where = "reach", f"{peer['name']} ({peer['address']})"
     data = {
         "peer": peer["name"],
         "address": peer["address"],
         "ports": {str(port): met for port, met in answers.items()},
     }
     if not answers or all(met is None for met in answers.values()):
-        return skipped(id, where, "not tried", **data)
+        return skipped(code, where, "not tried", **data)
     bad = {port: met for port, met in answers.items() if met not in ("open", "refused", None)}
     if not bad:
-        return passed(id, where, f"answers on {_words(answers)}", **data)
+        return passed(code, where, f"answers on {_words(answers)}", **data)
     if len(bad) < len(answers):
         message = f"{_words(bad)}, although other ports answer"
         return failed(
-            id, where, message, "open these ports, and all ephemeral ones, between the ranks' firewalls", **data
+            code, where, message, "open these ports, and all ephemeral ones, between the ranks' firewalls", **data
         )
     remedy = "check the link, the route and the firewalls between these two machines, in both directions"
-    return failed(id, where, f"does not answer: {_words(bad)}", remedy, **data)
+    return failed(code, where, f"does not answer: {_words(bad)}", remedy, **data)
 
 
 def _words(answers: Mapping[int, str | None]) -> str:
     return ", ".join(f"{port}: {met}" for port, met in answers.items())
 
 
-def _route(peer: dict[str, Any], result: CommandResult | None, interface: str | None) -> Check:
-    id, where, data = "route", f"{peer['name']} ({peer['address']})", {"peer": peer["name"]}
+def _route(peer: dict[str, Any], result: CommandResult | None, interface: str | None) -> Finding:
+    code, where, data = "route", f"{peer['name']} ({peer['address']})", {"peer": peer["name"]}
     if result is None or interface is None:
         why = "ip is not installed" if result is None else "the rendezvous interface is not known"
-        return skipped(id, where, why, **data)
+        return skipped(code, where, why, **data)
     try:
         device = json.loads(result.stdout)[0]["dev"] if result.rc == 0 else None
     except (ValueError, LookupError, TypeError):
         device = None
     if device is None:
-        return failed(id, where, f"no route: {result.message}", "add a route, or correct the peer's address", **data)
+        return failed(code, where, f"no route: {result.message}", "add a route, or correct the peer's address", **data)
     if device not in (interface, "lo"):
         message = f"the way to it leaves by {device}, not by {interface}"
         remedy = f"add a route by {interface}, or use addresses of the network of {device} as rendezvous addresses"
-        return failed(id, where, message, remedy, device=device, **data)
-    return passed(id, where, f"by {device}", device=device, **data)
+        return failed(code, where, message, remedy, device=device, **data)
+    return passed(code, where, f"by {device}", device=device, **data)
 
 
 def _pings(address: str, mtu: int | None) -> list[list[str]]:
@@ -194,31 +194,33 @@ def _pings(address: str, mtu: int | None) -> list[list[str]]:
     return [[*ping, "-s", "56", address], [*ping, "-M", "do", "-s", str(payload), address]]
 
 
-def _path_mtu(peer: dict[str, Any], small: CommandResult | None, full: CommandResult | None, mtu: int | None) -> Check:
-    id, where, data = "path-mtu", f"{peer['name']} ({peer['address']})", {"peer": peer["name"], "mtu": mtu}
+def _path_mtu(
+    peer: dict[str, Any], small: CommandResult | None, full: CommandResult | None, mtu: int | None
+) -> Finding:
+    code, where, data = "path-mtu", f"{peer['name']} ({peer['address']})", {"peer": peer["name"], "mtu": mtu}
     if small is None or full is None or mtu is None:
-        return skipped(id, where, "ping is not installed" if mtu else "the MTU is not known", **data)
+        return skipped(code, where, "ping is not installed" if mtu else "the MTU is not known", **data)
     if small.rc != 0:
-        return skipped(id, where, "ping gets no answer (filtered?)", **data)
+        return skipped(code, where, "ping gets no answer (filtered?)", **data)
     if full.rc != 0:
         message = f"packets of {mtu} bytes do not arrive, small ones do: transfers will hang"
         remedy = "set one MTU on both machines and at least that on every switch port between them"
-        return failed(id, where, message, remedy, **data)
-    return passed(id, where, f"packets of {mtu} bytes arrive", **data)
+        return failed(code, where, message, remedy, **data)
+    return passed(code, where, f"packets of {mtu} bytes arrive", **data)
 
 
-def check_rdma(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Check]:
+def check_rdma(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """RDMA is asked for, so there must be ports that are up."""
-    id, where = "rdma-ports", "/sys/class/infiniband"
+    code, where = "rdma-ports", "/sys/class/infiniband"
     if not wanted["rdma"]:
-        return [skipped(id, where, "no RDMA is asked for")]
+        return [skipped(code, where, "no RDMA is asked for")]
     usable = [hca for hca in facts["hcas"] if not hca["nvswitch_management"]]
     up = [f"{hca['name']}:{port['port']}" for hca in usable for port in hca["ports"] if port["state"] == "ACTIVE"]
     down = [f"{hca['name']}:{port['port']}" for hca in usable for port in hca["ports"] if port["state"] != "ACTIVE"]
     if not usable:
         remedy = "load the drivers (modprobe mlx5_ib), install OFED, or turn RDMA off for the deployment"
-        return [failed(id, where, "no RDMA devices", remedy)]
+        return [failed(code, where, "no RDMA devices", remedy)]
     if not up:
         remedy = "check cables and switch ports; on InfiniBand the subnet manager"
-        return [failed(id, where, f"no port is ACTIVE: {', '.join(down)}", remedy, down=down)]
-    return [passed(id, where, f"{len(up)} ports ACTIVE, {len(down)} not", up=up, down=down)]
+        return [failed(code, where, f"no port is ACTIVE: {', '.join(down)}", remedy, down=down)]
+    return [passed(code, where, f"{len(up)} ports ACTIVE, {len(down)} not", up=up, down=down)]

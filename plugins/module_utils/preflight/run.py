@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.node import pci_topology, system
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import gpu
@@ -53,7 +53,7 @@ def run(host: Host, wanted: dict[str, Any]) -> dict[str, Any]:
     checks += [found for function in GPU for found in _guarded(function, host, gpus, wanted)]
     checks += [*unsettled, *(found for function in NETWORK for found in _guarded(function, host, network, wanted))]
     checks += [found for function in ENGINE for found in _guarded(function, host, wanted)]
-    image_id = next((check["data"].get("image_id") for check in checks if check["id"] == "image"), None)
+    image_id = next((check["data"].get("image_id") for check in checks if check["code"] == "image"), None)
     return {"checks": checks, "node": _comparable(host, wanted, gpus, network, image_id)}
 
 
@@ -63,14 +63,14 @@ def _with_own_unit(wanted: dict[str, Any]) -> dict[str, Any]:
     return {**wanted, "own": [*wanted["own"], *own]}
 
 
-def _settle(host: Host, network: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Check]]:
+def _settle(host: Host, network: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     try:
         return address.settle(host, network, wanted)
     except Exception as error:
         return wanted, [_stumbled("interface", "addresses", error)]
 
 
-def _guarded(function: Callable[..., list[Check]], *arguments: Any) -> list[Check]:
+def _guarded(function: Callable[..., list[Finding]], *arguments: Any) -> list[Finding]:
     """One check that stumbles over something unheard of must not take the other forty findings with it."""
     try:
         return function(*arguments)
@@ -79,9 +79,9 @@ def _guarded(function: Callable[..., list[Check]], *arguments: Any) -> list[Chec
         return [_stumbled(name.replace("check_", "").replace("_", "-"), name, error)]
 
 
-def _stumbled(id: str, where: str, error: Exception) -> Check:
+def _stumbled(code: str, where: str, error: Exception) -> Finding:
     message = f"the check itself failed: {type(error).__name__}: {error}"
-    return warned(id, where, message, "report it with the output of the fact modules")
+    return warned(code, where, message, "report it with the output of the fact modules")
 
 
 def _comparable(

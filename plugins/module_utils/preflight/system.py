@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
-    Check,
+    Finding,
     failed,
     passed,
     skipped,
@@ -34,7 +34,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest 
 ROOM_TO_WORK = 1.05  # below this much of what is needed there is no room for logs and temporary files
 
 
-def check_os(host: Host, wanted: dict[str, Any]) -> list[Check]:
+def check_os(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """``os_supported``: entries ``ubuntu`` or ``ubuntu 24.04``; for ``rhel`` also what calls itself like it."""
     release = os_release(host)
     name, number = release.get("ID", ""), release.get("VERSION_ID", "")
@@ -57,7 +57,7 @@ def check_os(host: Host, wanted: dict[str, Any]) -> list[Check]:
     ]
 
 
-def check_kernel(host: Host, wanted: dict[str, Any]) -> list[Check]:
+def check_kernel(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """Version, headers where a module will be built, and whether the running kernel is the newest installed one."""
     kernel, where = running_kernel(host), "/proc/sys/kernel/osrelease"
     if not kernel:
@@ -85,7 +85,7 @@ def check_kernel(host: Host, wanted: dict[str, Any]) -> list[Check]:
     return checks
 
 
-def _kernel_headers(host: Host, wanted: dict[str, Any], kernel: str) -> Check:
+def _kernel_headers(host: Host, wanted: dict[str, Any], kernel: str) -> Finding:
     where = f"/lib/modules/{kernel}/build"
     if not wanted["kernel_headers"]:
         return skipped("kernel-headers", where, "no kernel module will be built")
@@ -98,35 +98,35 @@ def _kernel_headers(host: Host, wanted: dict[str, Any], kernel: str) -> Check:
     return failed("kernel-headers", where, f"headers of the running kernel {kernel} are missing", remedy)
 
 
-def check_secure_boot(host: Host, wanted: dict[str, Any]) -> list[Check]:
+def check_secure_boot(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """With Secure Boot the kernel refuses modules that are not signed with an enrolled key."""
-    id, where = "secure-boot", "firmware"
+    code, where = "secure-boot", "firmware"
     if not secure_boot(host):
-        return [passed(id, where, "off", enabled=False)]
+        return [passed(code, where, "off", enabled=False)]
     if host.exists("/sys/module/nvidia"):
-        return [passed(id, where, "on, and the NVIDIA module is loaded", enabled=True)]
+        return [passed(code, where, "on, and the NVIDIA module is loaded", enabled=True)]
     if not wanted["kernel_headers"]:
-        return [passed(id, where, "on, and no kernel module will be built", enabled=True)]
+        return [passed(code, where, "on, and no kernel module will be built", enabled=True)]
     remedy = "use the distribution's signed modules, enrol a key (mokutil --import, console at reboot), or turn it off"
-    return [failed(id, where, "on: a module built here will not load without an enrolled key", remedy, enabled=True)]
+    return [failed(code, where, "on: a module built here will not load without an enrolled key", remedy, enabled=True)]
 
 
-def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Check]:
+def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """RDMA pins memory. A rank gets its limit from systemd, so what counts is what PID 1 may grant; what a login shell
     has counts for what is started by hand."""
-    id, needed = "memlock", wanted["memlock_bytes"]
+    code, needed = "memlock", wanted["memlock_bytes"]
     if not needed:
-        return [skipped(id, "memlock_bytes", "no locked memory is asked for")]
+        return [skipped(code, "memlock_bytes", "no locked memory is asked for")]
     granted = parse_memlock(host.read("/proc/1/limits") or "")
     if granted is None:
-        return [skipped(id, "/proc/1/limits", "the limits of PID 1 could not be read")]
+        return [skipped(code, "/proc/1/limits", "the limits of PID 1 could not be read")]
     may_raise = bool(parse_capabilities(host.read("/proc/1/status") or "") & 1 << CAP_SYS_RESOURCE)
     asked = "unlimited" if needed < 0 else human.binary(needed)
     if not _enough(granted[1], needed) and not may_raise:
         message = f"{asked} is needed, but PID 1 has {human.binary(granted[1])} at most and may not raise it"
         remedy = "give the machine or container CAP_SYS_RESOURCE, or raise its own limit from outside"
-        return [failed(id, "/proc/1/limits", message, remedy, hard_bytes=granted[1])]
-    checks = [passed(id, "/proc/1/limits", f"systemd can grant {asked}")]
+        return [failed(code, "/proc/1/limits", message, remedy, hard_bytes=granted[1])]
+    checks = [passed(code, "/proc/1/limits", f"systemd can grant {asked}")]
     login = parse_memlock(host.read("/proc/self/limits") or "")
     if login is not None and not _enough(login[0], needed):
         message = f"a login has {human.binary(login[0])}, {asked} is needed for what is started by hand or by a task"
@@ -139,7 +139,7 @@ def _enough(limit: int, needed: int) -> bool:
     return limit < 0 or 0 < needed <= limit
 
 
-def check_space(host: Host, wanted: dict[str, Any]) -> list[Check]:
+def check_space(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """Space on every file system that will be written, all paths on one file system added up; and /dev/shm's size.
 
     ``df`` asks, because it can be given up on: a dead NFS server hangs every call into its mounts.
@@ -194,39 +194,39 @@ def _present(host: Host, entry: dict[str, Any]) -> int:
     return int(first[0]) if first and first[0].isdecimal() else 0
 
 
-def _nothing_needed(entry: dict[str, Any]) -> Check:
+def _nothing_needed(entry: dict[str, Any]) -> Finding:
     return passed("disk-space", entry["path"], f"nothing to be written: {entry['purpose']}", needed_bytes=0)
 
 
-def _volume(target: str, volume: dict[str, Any], entries: list[dict[str, Any]], read_only: bool) -> Check:
-    id, free, needed = "disk-space", volume["avail"], sum(entry["needed"] for entry in entries)
+def _volume(target: str, volume: dict[str, Any], entries: list[dict[str, Any]], read_only: bool) -> Finding:
+    code, free, needed = "disk-space", volume["avail"], sum(entry["needed"] for entry in entries)
     what = " + ".join(f"{entry['path']} ({entry['purpose']}: {human.binary(entry['needed'])})" for entry in entries)
     data = {"target": target, "free_bytes": free, "needed_bytes": needed, "paths": [entry["path"] for entry in entries]}
     if read_only:
-        return failed(id, target, f"mounted read-only, but will be written: {what}", "mount it read-write", **data)
+        return failed(code, target, f"mounted read-only, but will be written: {what}", "mount it read-write", **data)
     if free < needed:
         message = f"{human.binary(free)} free, {human.binary(needed)} needed: {what}"
-        return failed(id, target, message, "free space, or set these paths to a larger file system", **data)
+        return failed(code, target, message, "free space, or set these paths to a larger file system", **data)
     if free < needed * ROOM_TO_WORK:
         message = f"{human.binary(free)} free, {human.binary(needed)} needed, which leaves no room to work: {what}"
-        return warned(id, target, message, "free some space", **data)
-    return passed(id, target, f"{human.binary(free)} free, {human.binary(needed)} needed", **data)
+        return warned(code, target, message, "free some space", **data)
+    return passed(code, target, f"{human.binary(free)} free, {human.binary(needed)} needed", **data)
 
 
-def _shm(host: Host, volume: dict[str, Any], wanted: dict[str, Any]) -> Check:
-    id, where, needed = "shm", "/dev/shm", wanted["shm_bytes"]
+def _shm(host: Host, volume: dict[str, Any], wanted: dict[str, Any]) -> Finding:
+    code, where, needed = "shm", "/dev/shm", wanted["shm_bytes"]
     if volume["fstype"] != "tmpfs":
-        return failed(id, where, f"is no tmpfs but {volume['fstype']}", "mount a tmpfs there", **volume)
+        return failed(code, where, f"is no tmpfs but {volume['fstype']}", "mount a tmpfs there", **volume)
     if volume["avail"] >= needed:
-        return passed(id, where, f"{human.binary(volume['avail'])} free", **volume)
+        return passed(code, where, f"{human.binary(volume['avail'])} free", **volume)
     if volume["size"] >= needed and _runs(host, wanted["own"]):
-        return passed(id, where, f"{human.binary(volume['avail'])} free beside our own engine", **volume)
+        return passed(code, where, f"{human.binary(volume['avail'])} free beside our own engine", **volume)
     message = f"{human.binary(volume['avail'])} free of {human.binary(volume['size'])}, {human.binary(needed)} needed"
     total = needed + volume["size"] - volume["avail"]
     remedy = (
         f"remove what dead engines left there, or mount -o remount,size={total} /dev/shm, and the same in /etc/fstab"
     )
-    return failed(id, where, message, remedy, **volume)
+    return failed(code, where, message, remedy, **volume)
 
 
 def _runs(host: Host, units: list[str]) -> bool:

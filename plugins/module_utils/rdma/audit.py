@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
-    Check,
+    Finding,
     failed,
     passed,
     skipped,
@@ -66,12 +66,12 @@ def run(host: Host, node: Node, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {"checks": checks, "node": _comparable(node, ethernet, qos, classes, relaxed)}
 
 
-def announced(wanted: Mapping[str, Any]) -> list[Check]:
+def announced(wanted: Mapping[str, Any]) -> list[Finding]:
     """In the place of the checks that a stack answers which is only announced."""
     return [skipped("stack", "packages", f"{wanted['source']} would be installed first")]
 
 
-def check_stack(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
+def check_stack(node: Node, wanted: Mapping[str, Any]) -> list[Finding]:
     source = wanted["source"]
     if node.stack.kind != source:
         message = f"{node.stack.kind or 'nothing'} is installed, {source} is wanted"
@@ -97,7 +97,7 @@ def check_stack(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
     return checks
 
 
-def check_modules(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
+def check_modules(node: Node, wanted: Mapping[str, Any]) -> list[Finding]:
     missing = [name for name in wanted["modules"] if name.replace("-", "_") not in node.loaded]
     if missing:
         remedy = "modprobe -a " + " ".join(missing) + ", and read the kernel's log (dmesg)"
@@ -107,7 +107,7 @@ def check_modules(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
     return [passed("modules", "/sys/module", f"loaded: {', '.join(wanted['modules'])}")]
 
 
-def check_memlock(node: Node) -> list[Check]:
+def check_memlock(node: Node) -> list[Finding]:
     if node.memlock_manager == "infinity":
         return [passed("memlock", "DefaultLimitMEMLOCK", "services may lock all memory")]
     message = f"services may lock {node.memlock_manager or 'an unknown number of'} bytes"
@@ -116,7 +116,7 @@ def check_memlock(node: Node) -> list[Check]:
     ]
 
 
-def check_ports(node: Node) -> Check:
+def check_ports(node: Node) -> Finding:
     ports = [(f"{hca['name']}:{port['port']}", port["state"]) for hca in node.hcas for port in hca["ports"]]
     up = [name for name, state in ports if state == "ACTIVE"]
     if up:
@@ -125,7 +125,7 @@ def check_ports(node: Node) -> Check:
     return failed("ports", "/sys/class/infiniband", f"none of {len(ports)} ports is ACTIVE", remedy)
 
 
-def check_mtu(node: Node, ethernet: list[str]) -> Check:
+def check_mtu(node: Node, ethernet: list[str]) -> Finding:
     small = {
         one["name"]: one["mtu"] for one in node.netdevs if one["name"] in ethernet and (one["mtu"] or 0) < ROCE_MTU
     }
@@ -146,15 +146,18 @@ def parse_mlnx_qos(text: str) -> dict[str, Any]:
     return {"trust": trust[1] if trust else "", "pfc": [int(priority) for priority, on in pairs if on != "0"]}
 
 
-def check_qos(qos: Mapping[str, Mapping[str, Any]], ethernet: list[str]) -> Check:
+def check_qos(qos: Mapping[str, Mapping[str, Any]], ethernet: list[str]) -> Finding:
     """RoCE over a lossy network needs flow control or ECN; the usual and recommended form is trust by DSCP and one lossless
     priority (NVIDIA, "Recommended network configuration examples for RoCE deployment")."""
-    id, where = "roce-qos", "mlnx_qos -i"
+    code, where = "roce-qos", "mlnx_qos -i"
     if not ethernet:
-        return skipped(id, where, "no RoCE interface")
+        return skipped(code, where, "no RoCE interface")
     if not qos:
         return skipped(
-            id, where, "mlnx_qos is not installed (it comes with OFED)", "compare the interfaces by hand: dcb pfc show"
+            code,
+            where,
+            "mlnx_qos is not installed (it comes with OFED)",
+            "compare the interfaces by hand: dcb pfc show",
         )
     odd = [
         f"{name}: trust {one['trust'] or 'unknown'}, flow control on {one['pfc'] or 'no priority'}"
@@ -163,8 +166,8 @@ def check_qos(qos: Mapping[str, Mapping[str, Any]], ethernet: list[str]) -> Chec
     ]
     if odd:
         remedy = "mlnx_qos -i INTERFACE --trust=dscp --pfc=0,0,0,1,0,0,0,0, the same on all nodes, and what the switches expect"
-        return warned(id, ", ".join(qos), "; ".join(odd), remedy)
-    return passed(id, ", ".join(qos), "trust by DSCP, flow control on one priority")
+        return warned(code, ", ".join(qos), "; ".join(odd), remedy)
+    return passed(code, ", ".join(qos), "trust by DSCP, flow control on one priority")
 
 
 def _mlnx_qos(host: Host, ethernet: list[str]) -> dict[str, Any]:
@@ -202,16 +205,16 @@ def relaxed_ordering(config: bytes) -> bool | None:
     return None
 
 
-def check_relaxed(relaxed: Mapping[str, bool | None], guest: bool) -> Check:
-    id, where = "relaxed-ordering", "PCI device control"
+def check_relaxed(relaxed: Mapping[str, bool | None], guest: bool) -> Finding:
+    code, where = "relaxed-ordering", "PCI device control"
     off = [name for name, on in relaxed.items() if on is False]
     if off:
         remedy = "enable it in the firmware's PCI settings; in a guest set NCCL_IB_PCI_RELAXED_ORDERING=1 as its cloud documents"
-        return warned(id, ", ".join(off), "PCI writes are strictly ordered", remedy)
+        return warned(code, ", ".join(off), "PCI writes are strictly ordered", remedy)
     if not any(relaxed.values()):
         why = "a guest does not see it" if guest else "the configuration space could not be read"
-        return skipped(id, where, why)
-    return passed(id, where, "on")
+        return skipped(code, where, why)
+    return passed(code, where, "on")
 
 
 def _comparable(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import natural_key
 from ansible_collections.fullrank.serving.plugins.module_utils.rdma import stack
@@ -188,7 +188,7 @@ def _file_entries(texts: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def source_findings(node: Node, wanted: Mapping[str, Any]) -> list[Check]:
+def source_findings(node: Node, wanted: Mapping[str, Any]) -> list[Finding]:
     """Whether this stack can be built and take the place of the one that is there."""
     source, where, found = wanted["source"], "rdma_source", []
     if source in stack.OUT_OF_TREE:
@@ -248,7 +248,7 @@ _VERSION_REMEDY = {
 }
 
 
-def conflicts(node: Node, source: str) -> list[Check]:
+def conflicts(node: Node, source: str) -> list[Finding]:
     """The packages of CONFLICTS that this node has; what our own stack has brought is none."""
     found = []
     for rule in CONFLICTS:
@@ -261,7 +261,7 @@ def conflicts(node: Node, source: str) -> list[Check]:
     return found
 
 
-def decide_gpudirect(node: Node, wished: str, source: str) -> tuple[str, list[Check]]:
+def decide_gpudirect(node: Node, wished: str, source: str) -> tuple[str, list[Finding]]:
     """How cards reach GPU memory, and what is wrong with it: ``dma-buf`` needs nothing loaded, ``peermem`` a module."""
     where, new_enough = "rdma_gpudirect", numbers(node.kernel) >= numbers(DMA_BUF_KERNEL)
     if wished == NONE or not node.gpus:
@@ -285,7 +285,7 @@ def decide_gpudirect(node: Node, wished: str, source: str) -> tuple[str, list[Ch
     return PEERMEM, []
 
 
-def memlock_findings(node: Node) -> list[Check]:
+def memlock_findings(node: Node) -> list[Finding]:
     """A limit that cannot be granted, and the user's own settings that are read after ours and win."""
     found = []
     if not node.memlock_raisable:

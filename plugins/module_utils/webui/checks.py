@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, passed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.checks import REFUSED, Answer, Ask
 
 ENOUGH_EVENTS = 3
@@ -25,7 +25,7 @@ class Chat:
     password: str = field(repr=False)
 
 
-def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask: Ask) -> list[Check]:
+def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask: Ask) -> list[Finding]:
     """All checks of a chat.
 
     backends: its endpoints as found beforehand, each with name, url, models (ids) and error (empty where it answers).
@@ -52,7 +52,7 @@ def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask:
     return [*found, *([_streaming(chat, wanted[0], token, ask)] if wanted else [])]
 
 
-def _backends(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool) -> list[Check]:
+def _backends(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool) -> list[Finding]:
     verdict = failed if required else warned
     return [
         verdict(
@@ -66,14 +66,14 @@ def _backends(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool)
     ]
 
 
-def _without_login(chat: Chat, ask: Ask) -> Check:
+def _without_login(chat: Chat, ask: Ask) -> Finding:
     answer = ask(f"{chat.url}/api/models", None, None)
     if answer.status in REFUSED:
         return passed("login-required", chat.name, f"HTTP {answer.status} without a login")
     return failed("login-required", chat.name, f"{_said(answer)} without a login, and not 401", _ANEW)
 
 
-def _not_entered(chat: Chat, answer: Answer) -> Check:
+def _not_entered(chat: Chat, answer: Answer) -> Finding:
     """The password of the inventory is the first one: who changed it in the web did nothing wrong."""
     if answer.status in (400, 403, 429):
         return warned(
@@ -85,7 +85,7 @@ def _not_entered(chat: Chat, answer: Answer) -> Check:
     return failed("chat-models", chat.name, f"a login is not answered: {_said(answer)}", _LOOK)
 
 
-def _streaming(chat: Chat, model: str, token: str, ask: Ask) -> Check:
+def _streaming(chat: Chat, model: str, token: str, ask: Ask) -> Finding:
     body = {"model": model, "messages": [{"role": "user", "content": "ping"}], "stream": True}
     answer = ask(f"{chat.url}/api/chat/completions", body, token)
     if answer.status == 200 and answer.chunks and not any('"error"' in chunk for chunk in answer.chunks):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, warn
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, warned
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
 
@@ -85,7 +85,7 @@ def findings(
         head = hosts[ranks[0]]
         if missing := _blind(head):
             found.append(
-                warn(
+                warned(
                     "engine-without-metrics",
                     f"deployment {name}",
                     missing["what"],
@@ -96,7 +96,7 @@ def findings(
         elsewhere = [one for one in servers if _address(hosts, one) != _address(hosts, ranks[0])]
         if address in ("127.0.0.1", "::1", "localhost") and elsewhere:
             found.append(
-                warn(
+                warned(
                     "engine-on-loopback",
                     f"engine_host of {name}",
                     f"it serves at {address}, which Prometheus on {', '.join(elsewhere)} does not reach",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import total_bytes, wrong_sizes
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 
 Copy = Mapping[str, Any]
 """What ``model_info`` returned on one node, with ``listing``."""
@@ -84,10 +84,10 @@ def choose(path: str, source: str, copies: Mapping[str, Copy]) -> tuple[str | No
     if not ready:
         reasons = "; ".join(f"{host}: {copy['why_not']}" for host, copy in copies.items())
         remedy = "fetch the model first; model_verify names what is wrong with a copy"
-        return None, [fail("no-copy", f"{path}", f"no node has a verified copy ({reasons})", remedy)]
+        return None, [failed("no-copy", f"{path}", f"no node has a verified copy ({reasons})", remedy)]
     if len({copies[host]["manifest_sha256"] for host in ready}) > 1:
         remedy = f"make the copy of {source} ready, or set model_distribute_source to the host whose copy is right"
-        return None, [fail("two-copies", f"{path}", f"the verified copies of {', '.join(ready)} differ", remedy)]
+        return None, [failed("two-copies", f"{path}", f"the verified copies of {', '.join(ready)} differ", remedy)]
     return ready[0], []
 
 
@@ -95,7 +95,7 @@ def addresses(path: str, hosts: Sequence[str], copies: Mapping[str, Copy]) -> li
     """Nodes that the others could not reach."""
     remedy = "set it to the node's address on the network between the ranks"
     findings = [
-        fail("no-address", f"model_distribute_address of {host}", f"it is needed to distribute {path}", remedy)
+        failed("no-address", f"model_distribute_address of {host}", f"it is needed to distribute {path}", remedy)
         for host in hosts
         if not copies[host]["address"]
     ]
@@ -104,7 +104,7 @@ def addresses(path: str, hosts: Sequence[str], copies: Mapping[str, Copy]) -> li
         address = copies[host]["address"]
         if address and address in seen:
             message = f"it is {address}, as that of {seen[address]}"
-            findings.append(fail("same-address", f"model_distribute_address of {host}", message, remedy))
+            findings.append(failed("same-address", f"model_distribute_address of {host}", message, remedy))
         seen.setdefault(address, host)
     return findings
 
@@ -118,7 +118,7 @@ def room(path: str, host: str, manifest: Mapping[str, Any], copy: Copy) -> list[
             f"{human.binary(needed)} of {human.binary(total_bytes(manifest))} are missing, and "
             f"{human.binary(copy['free_bytes'])} are free; {human.binary(RESERVE_BYTES)} must stay so"
         )
-        return [fail("disk-full", f"{path} on {host}", message, "make room, or move model_path to a larger disk")]
+        return [failed("disk-full", f"{path} on {host}", message, "make room, or move model_path to a larger disk")]
     return []
 
 
@@ -147,5 +147,5 @@ def shared(path: str, source: str, copies: Mapping[str, Copy]) -> list[Finding]:
     for host, copy in copies.items():
         if not copy["ready"] or copy["manifest_sha256"] != copies[reference]["manifest_sha256"]:
             why = copy["why_not"] or f"it is another copy than that of {reference}"
-            findings.append(fail("not-shared", f"{path} on {host}", f"the shared copy is not there: {why}", remedy))
+            findings.append(failed("not-shared", f"{path} on {host}", f"the shared copy is not there: {why}", remedy))
     return findings

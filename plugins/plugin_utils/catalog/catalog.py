@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import option as catalog_option
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import (
     Option,
@@ -23,7 +24,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option im
     to_argv,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import InvalidVersion, Version
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
 
 __all__ = ["Catalog", "Checked", "History", "Option", "VersionCatalog", "argument_parser", "to_argv"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import INFO, WARN, Finding, fail
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import INFO, WARN, Finding, failed
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def planned(
 
 
 def _unreachable(where: str, host: str, why: str) -> Finding:
-    return fail(
+    return failed(
         "rank-unreachable",
         where,
         f"the node does not answer: {why}",
@@ -80,21 +80,21 @@ def _unreachable(where: str, host: str, why: str) -> Finding:
 def _undecided(where: str, network: str, answer: Mapping[str, Any]) -> Finding:
     if network:
         has = ", ".join(one["address"] for one in answer["candidates"]) or "none"
-        return fail(
+        return failed(
             "rendezvous-network",
             where,
             f"the node needs exactly one address in engine_rendezvous_network {network} and has {has}",
             "write the network in which every rank has one address",
         )
     if answer["without_route"]:
-        return fail(
+        return failed(
             "no-route",
             where,
             f"the node has no route to {', '.join(answer['without_route'])}",
             "check addresses and routes, or name the network of the ranks in engine_rendezvous_network",
         )
     addresses = ", ".join(f"{one['interface']} {one['address']}" for one in answer["candidates"])
-    return fail(
+    return failed(
         "several-rendezvous-interfaces",
         where,
         f"different ranks are reached by different interfaces: {addresses}",
@@ -112,7 +112,7 @@ def _in_the_way(where: str, own_units: Sequence[str], answer: Mapping[str, Any])
         )
         owner += f" (unit {listener['unit']})" if listener["unit"] else ""
         findings.append(
-            fail(
+            failed(
                 "port-in-use",
                 where,
                 f"port {listener['port']} is in use by {owner}",
@@ -120,11 +120,11 @@ def _in_the_way(where: str, own_units: Sequence[str], answer: Mapping[str, Any])
             )
         )
     remedy = "put it there, on every node of the group"
-    findings += [fail("missing-file", where, f"{path} does not exist", remedy) for path in answer["missing"]]
+    findings += [failed("missing-file", where, f"{path} does not exist", remedy) for path in answer["missing"]]
     if shards := answer["incomplete"]:
         more = f", and {len(shards) - 1} more" if len(shards) > 1 else ""
         message = f"{shards[0]} of its weights is not there or not whole{more}"
-        findings.append(fail("incomplete-weights", where, message, "copy the weights to this node again"))
+        findings.append(failed("incomplete-weights", where, message, "copy the weights to this node again"))
     return findings
 
 
@@ -135,7 +135,7 @@ def _same_address(deployment: str, places: Sequence[Place]) -> list[Finding]:
         other = seen.setdefault(place.address, place) if place.address else place
         if other is not place:
             findings.append(
-                fail(
+                failed(
                     "same-address",
                     f"{deployment} rank {place.rank} ({place.host})",
                     f"it has the address {place.address} of rank {other.rank} ({other.host})",

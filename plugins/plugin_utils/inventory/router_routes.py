@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
     address,
     group_port,
@@ -54,7 +54,7 @@ def routes(
     deployments: name → the hosts of each replica. variables: host → its variables, of the router and of all heads.
     """
     findings = [
-        fail(
+        failed(
             "unknown-deployment",
             f"router_deployments of {router.name}",
             f"there is no deployment {name}",
@@ -87,7 +87,7 @@ def _route(router: Router, name: str, own: Mapping[str, Any]) -> tuple[dict[str,
     if kind == SMG and engine not in RUNTIMES:
         where = f"router_kind of {name}"
         message = f"smg does not balance {engine or 'an unknown engine'}"
-        findings.append(fail("balancer-for-engine", where, message, f"write {NGINX}"))
+        findings.append(failed("balancer-for-engine", where, message, f"write {NGINX}"))
     elif kind == SMG:
         balancer = {"port": int(own.get("router_smg_port") or port + 10000), "runtime": RUNTIMES[engine]}
         balancer["args"] = dict(own.get("router_smg_args") or {})
@@ -134,5 +134,5 @@ def _ports(
             other = taken.setdefault(port, name)
             if other != name:
                 message = f"{port} on {router.name} is also {other}"
-                findings.append(fail("port-used-twice", name, message, "give each route ports of its own"))
+                findings.append(failed("port-used-twice", name, message, "give each route ports of its own"))
     return findings

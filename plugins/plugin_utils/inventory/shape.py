@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import LONGEST, refused
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import group_port_offset
 
@@ -53,7 +53,7 @@ def check(
         return []
     if not deployments:
         return [
-            fail(
+            failed(
                 "no-deployment",
                 f"group {PARENT}",
                 "the inventory has no such group" if deployments is None else "the group has no child group",
@@ -75,7 +75,7 @@ def misnamed(deployment: str) -> list[Finding]:
     """What is wrong with the name of a deployment."""
     why = refused(deployment)
     remedy = f"give the group another name: letters, digits and _, at most {LONGEST} of them"
-    return [fail("name-of-deployment", f"group {deployment}", why, remedy)] if why else []
+    return [failed("name-of-deployment", f"group {deployment}", why, remedy)] if why else []
 
 
 def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -97,7 +97,7 @@ def misspelt(names: Iterable[str], roles: Mapping[str, Collection[str]], where: 
     ours = [name for name in sorted(set(names) - known) if any(name.startswith(f"{role}_") for role in roles)]
     meant = {name: difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85) for name in ours}
     return [
-        fail("unknown-variable", where, f"nothing reads {name}", f"write {near[0]}, or give it another name")
+        failed("unknown-variable", where, f"nothing reads {name}", f"write {near[0]}, or give it another name")
         for name, near in meant.items()
         if near
     ]
@@ -105,7 +105,7 @@ def misspelt(names: Iterable[str], roles: Mapping[str, Collection[str]], where: 
 
 def _empty(deployments: Sequence[Deployment]) -> list[Finding]:
     return [
-        fail("empty-deployment", f"group {one.name}", "the deployment has no hosts", "name its hosts, rank 0 first")
+        failed("empty-deployment", f"group {one.name}", "the deployment has no hosts", "name its hosts, rank 0 first")
         for one in deployments
         if not one.hosts
     ]
@@ -117,7 +117,7 @@ def _several(deployments: Sequence[Deployment]) -> list[Finding]:
         for host in one.hosts:
             places.setdefault(host, []).append(one.name)
     return [
-        fail(
+        failed(
             "host-in-two-deployments",
             f"host {host}",
             f"it stands in {' and '.join(names)}",
@@ -138,7 +138,7 @@ def _uneven(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[s
         if len(known) > 1:
             listed = ", ".join(f"{count} on {host}" for host, count in counts.items() if count is not None)
             findings.append(
-                fail("replicas-differ", where, f"it differs: {listed}", f"write it once, for group {one.name}")
+                failed("replicas-differ", where, f"it differs: {listed}", f"write it once, for group {one.name}")
             )
             continue
         try:
@@ -148,7 +148,7 @@ def _uneven(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[s
             size = len(one.hosts)
             fitting = ", ".join(str(count) for count in range(1, size + 1) if size % count == 0)
             findings.append(
-                fail("replicas-uneven", where, str(error), f"write one of {fitting}, or give the group other hosts")
+                failed("replicas-uneven", where, str(error), f"write one of {fitting}, or give the group other hosts")
             )
     return findings
 
@@ -172,7 +172,7 @@ def _one_machine_twice(deployments: Sequence[Deployment], variables: Mapping[str
             other = seen.setdefault(_machine(host, variables), host)
             if other != host:
                 findings.append(
-                    fail(
+                    failed(
                         "machine-twice",
                         f"group {one.name}",
                         f"{other} and {host} are one machine, {_machine(host, variables)}",
@@ -209,7 +209,7 @@ def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Map
                 # once for all machines that the two deployments share
                 findings.setdefault(
                     (name, port),
-                    fail(
+                    failed(
                         "port-used-twice",
                         name,
                         f"{port} on {machine} is also {other}",
@@ -239,5 +239,5 @@ def _shared_gpus(deployments: Sequence[Deployment], variables: Mapping[str, Mapp
             else:
                 continue
             remedy = "give each of the machine's names its own engine_gpus"
-            findings.append(fail("gpus-used-twice", f"engine_gpus of {host} ({deployment})", message, remedy))
+            findings.append(failed("gpus-used-twice", f"engine_gpus of {host} ({deployment})", message, remedy))
     return findings

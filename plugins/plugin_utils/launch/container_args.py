@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail, warn
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 
 
@@ -78,7 +78,7 @@ def check(request: Request) -> tuple[list[str], list[Finding]]:
             continue
         if not joined and flag not in NO_VALUE:
             next(words, None)
-        level = warn if rule.drop else fail
+        level = warned if rule.drop else failed
         message = rule.message if rule is not OWN else f"{flag} {rule.message}"
         findings.append(level(rule.code, where, message, rule.remedy))
     return remaining, findings

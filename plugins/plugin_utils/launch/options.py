@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import Option, snake
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 
@@ -74,4 +74,4 @@ def _written(option: Option, request: Request, options: VersionCatalog) -> str:
 def _owned(option: Option, request: Request, owner: str, where: str) -> Finding:
     variable = request.variable(owner) if owner else "the variables of this launch"
     message = f"{option.name} is written from {variable}"
-    return fail("option-owned", where, message, f"set {variable} and leave it out here")
+    return failed("option-owned", where, message, f"set {variable} and leave it out here")

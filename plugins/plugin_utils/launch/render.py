@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failures, lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import Catalog, VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import to_argv
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, failures, lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import container_args, containers, rules
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import lmdeploy, ray, router, sglang, vllm
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (

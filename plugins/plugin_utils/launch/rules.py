@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail, warn
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
@@ -40,16 +40,16 @@ def _names(request: Request) -> Iterator[Finding]:
     if not NAME.fullmatch(request.deployment):
         message = f"{request.deployment!r} cannot name a unit, a container and files"
         remedy = "use letters, digits, dot, dash and underscore"
-        yield fail("deployment-name", request.variable("deployment"), message, remedy)
+        yield failed("deployment-name", request.variable("deployment"), message, remedy)
 
 
 def _ranks(request: Request) -> Iterator[Finding]:
     where = request.variable("rank")
     if request.nnodes < 1:
-        yield fail("no-ranks", request.variable("nnodes"), f"{request.nnodes} nodes", "write 1 or more")
+        yield failed("no-ranks", request.variable("nnodes"), f"{request.nnodes} nodes", "write 1 or more")
     elif not 0 <= request.rank < request.nnodes:
         message = f"rank {request.rank} of {request.nnodes}: ranks count from 0"
-        yield fail("rank-out-of-range", where, message, f"write 0 to {request.nnodes - 1}")
+        yield failed("rank-out-of-range", where, message, f"write 0 to {request.nnodes - 1}")
 
 
 def _addresses(request: Request) -> Iterator[Finding]:
@@ -59,22 +59,22 @@ def _addresses(request: Request) -> Iterator[Finding]:
     head, mine = request.head_address, request.rank_address
     here, there = request.variable("rank_address"), request.variable("head_address")
     if not head:
-        yield fail("no-head-address", there, "several nodes need one rendezvous", "write rank 0's address")
+        yield failed("no-head-address", there, "several nodes need one rendezvous", "write rank 0's address")
     if not mine:
-        yield fail("no-rank-address", here, "the other ranks must reach this one", "write this node's address")
+        yield failed("no-rank-address", here, "the other ranks must reach this one", "write this node's address")
     if not request.interface:
         remedy = "write the interface that carries the rank's address"
-        yield warn("no-interface", request.variable("interface"), "gloo and NCCL will pick an interface", remedy)
+        yield warned("no-interface", request.variable("interface"), "gloo and NCCL will pick an interface", remedy)
     if not head or not mine:
         return
     if not request.is_head and head == mine:
         message = f"rank {request.rank} has its own address {mine} as the rendezvous and would wait forever"
-        yield fail("own-address-as-rendezvous", there, message, "write rank 0's address on every rank")
+        yield failed("own-address-as-rendezvous", there, message, "write rank 0's address on every rank")
     if request.is_head and head != mine:
         message = f"rank 0 has {mine}, but the ranks are sent to {head}"
-        yield fail("head-address-not-of-rank-0", there, message, f"write {mine}, or put that host first in the group")
+        yield failed("head-address-not-of-rank-0", there, message, f"write {mine}, or put that host first in the group")
     if _is_loopback(head) and not _is_loopback(mine):
-        yield fail("loopback-rendezvous", there, f"{head} is this machine only", "write an address others can reach")
+        yield failed("loopback-rendezvous", there, f"{head} is this machine only", "write an address others can reach")
 
 
 def _is_loopback(address: str) -> bool:
@@ -95,7 +95,7 @@ def _sizes(request: Request, values: Mapping[str, Any]) -> Iterator[Finding]:
     }
     for name, value in sizes.items():
         if value < 1:
-            yield fail("size-too-small", request.variable(name), f"{value} is not a size", "write 1 or more")
+            yield failed("size-too-small", request.variable(name), f"{value} is not a size", "write 1 or more")
     if min(sizes.values()) < 1 or request.nnodes < 1 or request.engine in ("ray", *ROUTERS):
         return
     tp, pp, dp = sizes.values()
@@ -106,12 +106,12 @@ def _sizes(request: Request, values: Mapping[str, Any]) -> Iterator[Finding]:
     over_ray = request.engine == "lmdeploy" or request.executor == "ray"
     if world % request.nnodes and not over_ray:
         message = f"{product} cannot be divided evenly over {request.nnodes} nodes"
-        yield fail("sizes-against-nodes", where, message, _sizes_remedy(request))
+        yield failed("sizes-against-nodes", where, message, _sizes_remedy(request))
         return
     each, replica = world / request.nnodes, tp * pp
     if dp > 1 and not over_ray and max(each, replica) % min(each, replica):
         message = f"{product}: a replica of {replica} does not fill whole nodes of {each:g}"
-        yield fail("replica-against-nodes", where, message, "choose sizes so that one divides the other")
+        yield failed("replica-against-nodes", where, message, "choose sizes so that one divides the other")
     if request.device == "cuda" and request.usable_gpus is not None:
         yield from _against_gpus(request, each, product)
 
@@ -120,10 +120,10 @@ def _against_gpus(request: Request, each: float, product: str) -> Iterator[Findi
     where, usable = request.variable("tensor_parallel_size"), request.usable_gpus or 0
     have = f"{request.nnodes} node(s) x {usable} GPUs"
     if each > usable:
-        yield fail("sizes-against-gpus", where, f"{product} on {have}", _sizes_remedy(request))
+        yield failed("sizes-against-gpus", where, f"{product} on {have}", _sizes_remedy(request))
     elif each < usable:
         message = f"{product} on {have}: {round((usable - each) * request.nnodes)} GPUs stay idle"
-        yield warn("idle-gpus", where, message, _sizes_remedy(request))
+        yield warned("idle-gpus", where, message, _sizes_remedy(request))
 
 
 def _sizes_remedy(request: Request) -> str:
@@ -138,16 +138,16 @@ def _gpus(request: Request) -> Iterator[Finding]:
         return
     where = request.variable("gpus")
     if not request.gpus:
-        yield fail("no-gpus", where, "an empty list hides every GPU", "leave it out to use all")
+        yield failed("no-gpus", where, "an empty list hides every GPU", "leave it out to use all")
     if len(set(request.gpus)) < len(request.gpus):
-        yield fail("gpu-twice", where, f"{list(request.gpus)} names a GPU twice", "name each once")
+        yield failed("gpu-twice", where, f"{list(request.gpus)} names a GPU twice", "name each once")
     count = request.gpus_per_node
     absent = [i for i in request.gpus if i < 0 or (count is not None and i >= count)]
     if absent:
         named = ", ".join(map(str, absent))
         message = f"GPU {named} does not exist" + (f": the node has 0 to {count - 1}" if count else "")
         message += "; CUDA would also hide every GPU named after it"
-        yield fail("gpu-does-not-exist", where, message, "GPUs count from 0")
+        yield failed("gpu-does-not-exist", where, message, "GPUs count from 0")
 
 
 def _endpoint(request: Request) -> Iterator[Finding]:
@@ -155,20 +155,20 @@ def _endpoint(request: Request) -> Iterator[Finding]:
         return
     if _is_loopback(request.host):
         message = f"{request.host} answers this machine only"
-        yield warn("loopback-endpoint", request.variable("host"), message, "write 0.0.0.0 or the node's address")
+        yield warned("loopback-endpoint", request.variable("host"), message, "write 0.0.0.0 or the node's address")
     elif not request.api_key:
         message = f"everyone who reaches port {request.port} can use the model"
-        yield warn("no-api-key", request.variable("api_key"), message, "set a key, from a vault")
+        yield warned("no-api-key", request.variable("api_key"), message, "set a key, from a vault")
 
 
 def _ports(request: Request, call: Call) -> Iterator[Finding]:
     """The rendezvous store and the HTTP server listen on the same machine."""
     if request.nnodes > 1 and request.is_head and call.rendezvous_port == request.port:
         message = f"rank 0 would listen on {request.port} twice: for ranks and for HTTP"
-        yield fail("port-twice", request.variable("rendezvous_port"), message, "choose another port for one of them")
+        yield failed("port-twice", request.variable("rendezvous_port"), message, "choose another port for one of them")
     for option, port in (("port", request.port), ("rendezvous_port", call.rendezvous_port or 1)):
         if not 1 <= port <= 65535:
-            yield fail("port-out-of-range", request.variable(option), f"{port} is not a port", "write 1 to 65535")
+            yield failed("port-out-of-range", request.variable(option), f"{port} is not a port", "write 1 to 65535")
 
 
 def _model(request: Request) -> Iterator[Finding]:
@@ -176,41 +176,43 @@ def _model(request: Request) -> Iterator[Finding]:
         return
     where = request.variable("model")
     if not request.model:
-        yield fail("no-model", where, "no model is named", "write the path of the weights on the nodes")
+        yield failed("no-model", where, "no model is named", "write the path of the weights on the nodes")
         return
     if request.model.startswith("~"):
         message = "only a shell expands ~; here the engine would look for a folder of that name"
-        yield fail("tilde", where, message, "write the whole path")
+        yield failed("tilde", where, message, "write the whole path")
     if request.model.startswith("/") and not request.served_model_name:
         message = f"clients will have to name the model {request.model}"
-        yield warn("no-served-model-name", request.variable("served_model_name"), message, "give it a name")
+        yield warned("no-served-model-name", request.variable("served_model_name"), message, "give it a name")
 
 
 def _image(request: Request) -> Iterator[Finding]:
     where = request.variable("image")
     if not request.image:
         if request.is_container:
-            yield fail("no-image", where, f"{request.runtime} needs an image", "name one, with its tag")
+            yield failed("no-image", where, f"{request.runtime} needs an image", "name one, with its tag")
         return
     tag = request.image.rpartition("/")[2].partition("@")[0].partition(":")[2]
     if not IMAGE.fullmatch(request.image):
-        yield fail("image-unreadable", where, f"{request.image!r} is not an image reference", "write registry/name:tag")
+        yield failed(
+            "image-unreadable", where, f"{request.image!r} is not an image reference", "write registry/name:tag"
+        )
     elif "@sha256:" not in request.image and tag in ("", "latest"):
         message = f"{request.image} means another image tomorrow, and perhaps today on another node"
-        yield warn("floating-image", where, message, "name the tag of the engine version, or a digest")
+        yield warned("floating-image", where, message, "name the tag of the engine version, or a digest")
 
 
 def _environment(request: Request) -> Iterator[Finding]:
     for name, value in request.env.items():
         where = f"{request.variable('env')}.{name}"
         if not VARIABLE.fullmatch(str(name)):
-            yield fail("env-name", where, "is not a name of a variable", "use letters, digits and underscores")
+            yield failed("env-name", where, "is not a name of a variable", "use letters, digits and underscores")
         if isinstance(value, (bool, Mapping, list)) or "\n" in str(value):
             message = f"{value!r} is not one line of text"
-            yield fail("env-not-text", where, message, "quote it: YAML reads on, off, yes and no as true and false")
+            yield failed("env-not-text", where, message, "quote it: YAML reads on, off, yes and no as true and false")
         if SECRET_NAME.search(str(name)):
             message = "looks like a secret; the unit and `docker inspect` show the environment"
-            yield warn("secret-in-env", where, message, "keep it in a file that the engine reads")
+            yield warned("secret-in-env", where, message, "keep it in a file that the engine reads")
 
 
 def _key(request: Request, secret: Secret | None) -> Iterator[Finding]:
@@ -220,21 +222,21 @@ def _key(request: Request, secret: Secret | None) -> Iterator[Finding]:
         return
     where, engine = request.variable("api_key"), f"{request.engine} {request.engine_version}"
     if secret is None:
-        yield warn("key-unused", where, f"{engine} takes no key", "protect the port by other means")
+        yield warned("key-unused", where, f"{engine} takes no key", "protect the port by other means")
         return
     if not BEARER_TOKEN.fullmatch(request.api_key):
         message = "holds characters that no Authorization header can carry"
-        yield fail("key-characters", where, message, "use letters, digits and -._~+/ only (RFC 6750)")
+        yield failed("key-characters", where, message, "use letters, digits and -._~+/ only (RFC 6750)")
     path = secret.path(request)
     if not path.startswith("/") or (secret.channel == "file" and not path.endswith((".yaml", ".yml"))):
         message = f"{path} is not the whole path of a file" + (
             " whose name ends in .yaml" if secret.channel == "file" else ""
         )
-        yield fail("secret-file", request.variable("secret_file"), message, "leave it out to use a path that fits")
+        yield failed("secret-file", request.variable("secret_file"), message, "leave it out to use a path that fits")
     if secret.channel == "argument":
         message = f"{engine} takes the key on its command line only: every user of the node sees it in the process list"
-        yield warn("key-in-process-list", where, message, "keep other users off the nodes, or take a newer version")
+        yield warned("key-in-process-list", where, message, "keep other users off the nodes, or take a newer version")
     if secret.logged:
         message = f"{engine} writes its arguments, key included, into its log: who reads the journal sees it"
         remedy = "keep readers of the journal as few as holders of the key, or take 0.4.4.post2 or newer"
-        yield warn("key-in-log", where, message, remedy)
+        yield warned("key-in-log", where, message, remedy)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, parts

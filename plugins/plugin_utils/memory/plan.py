@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Question
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import (

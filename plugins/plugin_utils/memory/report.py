@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import FRACTION, engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, Wish, fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu

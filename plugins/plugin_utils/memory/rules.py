@@ -15,7 +15,7 @@ Sources of the rules
 
 from __future__ import annotations
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import Engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import Gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture

@@ -8,7 +8,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Sequence
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.draft import Draft
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lists import NEVER_BOOTSTRAP, nccl_would_take

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 
 
 @dataclass

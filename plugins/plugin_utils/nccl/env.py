@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, INFO, finding, unique
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, finding, unique
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.bootstrap import (
     address_findings,
     bootstrap_interface,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, INFO, WARN
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, WARN
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.bootstrap import bootstrap_interface
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.distance import nearest_in_gpu_order
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.draft import Draft

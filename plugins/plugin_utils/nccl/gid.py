@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Port
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import GID_AUTOSELECT, Version, version_text
 

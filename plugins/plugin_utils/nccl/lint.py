@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import (
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
     FAIL,
     INFO,
     WARN,

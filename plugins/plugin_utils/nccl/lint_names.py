@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, WARN, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lists import NEVER_BOOTSTRAP, NameList, parse_names
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.select import MAX_HCAS

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, INFO, WARN, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.variables import (
     PLUGIN_PREFIXES,
     VARIABLES,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, INFO, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.profile import Profile, read_profile
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.values import as_env_value
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import Version, parse_version

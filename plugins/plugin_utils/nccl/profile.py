@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint import nccl_lint
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.values import as_env_value
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, INFO, WARN, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node, Port
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.select import Selection, dropped_text
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import Version, version_text

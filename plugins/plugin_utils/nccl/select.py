@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, INFO, WARN, Finding, finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, WARN, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.distance import FAR, NEAR, gpu_distances
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node, Port
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import FAIL, WARN, Finding, unique
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, WARN, Finding, unique
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.env import nccl_env

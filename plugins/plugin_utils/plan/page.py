@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, lines, unique
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, lines, unique
 
 SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 

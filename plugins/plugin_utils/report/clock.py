@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Check, failed, passed, skipped
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, skipped
 
 KEYS = ("sent", "started", "ended", "received")
 
@@ -39,31 +39,31 @@ def offset(clock: Mapping[str, Any]) -> Offset | None:
     return Offset(ended - received, started - sent)
 
 
-def check_node(clock: Mapping[str, Any], limit: float) -> Check:
+def check_node(clock: Mapping[str, Any], limit: float) -> Finding:
     """One node against the controller."""
-    id, where, known = "clock-skew", "clock", offset(clock)
+    code, where, known = "clock-skew", "clock", offset(clock)
     if known is None:
-        return skipped(id, where, "the times are not known")
+        return skipped(code, where, "the times are not known")
     remedy, data = "start chrony or systemd-timesyncd and let it step", asdict(known)
     if known.least > limit:
         message = f"at least {known.least:.1f} s ahead of the controller's ({limit:g} s are allowed)"
-        return failed(id, where, message, remedy, **data)
+        return failed(code, where, message, remedy, **data)
     if known.most < -limit:
         message = f"at least {-known.most:.1f} s behind the controller's ({limit:g} s are allowed)"
-        return failed(id, where, message, remedy, **data)
-    return passed(id, where, f"not seen to be more than {limit:g} s off", **data)
+        return failed(code, where, message, remedy, **data)
+    return passed(code, where, f"not seen to be more than {limit:g} s off", **data)
 
 
-def check_nodes(clocks: Mapping[str, Mapping[str, Any]], limit: float) -> Check:
+def check_nodes(clocks: Mapping[str, Mapping[str, Any]], limit: float) -> Finding:
     """The nodes of a deployment against each other: node → its clock. The controller's own error cancels out."""
-    id, where = "clock-equal", "clocks"
+    code, where = "clock-equal", "clocks"
     known = {host: found for host, clock in clocks.items() if (found := offset(clock))}
     if len(known) < 2:
-        return skipped(id, where, "known on fewer than two nodes")
+        return skipped(code, where, "known on fewer than two nodes")
     ahead = max(known, key=lambda host: known[host].least)
     behind = min(known, key=lambda host: known[host].most)
     apart = known[ahead].least - known[behind].most
     if apart > limit:
         message = f"at least {apart:.1f} s between {ahead} and {behind} ({limit:g} s are allowed)"
-        return failed(id, where, message, "let all nodes keep time by the same servers")
-    return passed(id, where, f"not seen to be more than {limit:g} s apart")
+        return failed(code, where, message, "let all nodes keep time by the same servers")
+    return passed(code, where, f"not seen to be more than {limit:g} s apart")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check.nccl_log import SOCKET
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check.worker import WAITING
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 
 Run = Mapping[str, Any]
 """What `comm_check` returned on one node; without ``records`` when the node did not take part."""
@@ -121,18 +121,18 @@ def _broken(deployment: str, names: Sequence[str], runs: Sequence[Run]) -> list[
         if "records" not in run:
             why = str(run.get("msg") or "it was not contacted in this run")
             remedy = "make it run on every host of the group, without --limit"
-            causes.append(fail("not-taken-part", name, f"the check did not run here: {why}", remedy))
+            causes.append(failed("not-taken-part", name, f"the check did not run here: {why}", remedy))
             continue
         if run["exit_status"] == 0:
             continue
         errors = [one for one in run["records"] if one["kind"] == "error"]
-        reported = [fail("communication-failed", name, f"{one['at']}: {one['text']}", LOOK) for one in errors]
+        reported = [failed("communication-failed", name, f"{one['at']}: {one['text']}", LOOK) for one in errors]
         for one in reported or [_ended(name, run)]:
             (echoes if any(word in one["message"] for word in _ECHOES) else causes).append(one)
     found = causes or echoes
     if not found and not measured(runs).sizes:
         found = [
-            fail("nothing-measured", deployment, "no rank measured anything", "run the check by hand, see its page")
+            failed("nothing-measured", deployment, "no rank measured anything", "run the check by hand, see its page")
         ]
     return found
 
@@ -144,18 +144,18 @@ def _ended(name: str, run: Run) -> Finding:
     if not any(one["kind"] == "start" for one in run["records"]):
         message = f"the rank did not meet the others within {run['seconds']:.0f} s; it last wrote: {last}"
         remedy = "open comm_check_port on the head to this node, and all ports between the nodes"
-        return fail("not-met", name, message, remedy)
+        return failed("not-met", name, message, remedy)
     if run["timed_out"]:
         message = f"not done after {run['seconds']:.0f} s; it last wrote: {last}"
-        return fail(
+        return failed(
             "timed-out", name, message, "a group that is healthy but large or slow needs more comm_check_timeout"
         )
-    return fail("communication-failed", name, f"exit status {run['exit_status']}: {last}", LOOK)
+    return failed("communication-failed", name, f"exit status {run['exit_status']}: {last}", LOOK)
 
 
 def _wrong(names: Sequence[str], runs: Sequence[Run]) -> list[Finding]:
     return [
-        fail(
+        failed(
             "wrong-data",
             name,
             f"{one['at']}: {one['count']} elements are not what they should be",
@@ -174,7 +174,9 @@ def _transport(deployment: str, names: Sequence[str], runs: Sequence[Run], limit
     if limits.backend != "nccl":
         message = f"RDMA is expected, and {limits.backend} cannot show it"
         return [
-            fail("rdma-not-checked", deployment, message, "comm_check_backend: nccl, or comm_check_expect_rdma: false")
+            failed(
+                "rdma-not-checked", deployment, message, "comm_check_backend: nccl, or comm_check_expect_rdma: false"
+            )
         ]
     findings = []
     for name, run in zip(names, runs, strict=True):
@@ -186,14 +188,14 @@ def _transport(deployment: str, names: Sequence[str], runs: Sequence[Run], limit
                 "set comm_check_expect_rdma: false if sockets are meant"
             )
             findings.append(
-                fail("sockets-instead-of-rdma", name, f"NCCL sends over TCP sockets, not RDMA{why}", remedy)
+                failed("sockets-instead-of-rdma", name, f"NCCL sends over TCP sockets, not RDMA{why}", remedy)
             )
         elif not networks["used"] and run.get("exit_status") == 0:
             message = "NCCL's log does not name the network that it uses"
-            findings.append(fail("network-unknown", name, message, "take NCCL_DEBUG out of engine_env"))
+            findings.append(failed("network-unknown", name, message, "take NCCL_DEBUG out of engine_env"))
         elif networks["why"] and run.get("exit_status"):
             message = f"no RDMA{why}"
-            findings.append(fail("no-rdma", name, message, "make the HCAs active and visible to the engine"))
+            findings.append(failed("no-rdma", name, message, "make the HCAs active and visible to the engine"))
     return findings
 
 
@@ -210,24 +212,24 @@ def _slow(
             f"compare {hosts[node]} with the others: cable and port (ethtool, ibstat), rate, errors (ip -s link), MTU"
         )
         message = f"the node is slow: {'; '.join(shown[pair] for pair in mine)}; {slow[mine[0]]}"
-        findings.append(fail("slow-node", names[node], message, remedy))
+        findings.append(failed("slow-node", names[node], message, remedy))
     rest = [pair for pair in slow if not set(pair.ends) & set(to_blame)]
     if len(rest) == len(numbers.pairs) > 1:
         message = f"every pair of nodes is slow: {'; '.join(shown[pair] for pair in rest)}; {slow[rest[0]]}"
         remedy = "look at what they share: the switch, the MTU, the interface that was chosen, the limit itself"
-        return [*findings, fail("slow-network", deployment, message, remedy)]
+        return [*findings, failed("slow-network", deployment, message, remedy)]
     for pair in rest:
         first, second = (hosts[end] for end in pair.ends)
         remedy = f"look at {first}, {second} and what lies between them: cable, switch port, route"
         where = f"{deployment} ranks {pair.ends[0]} and {pair.ends[1]}"
-        findings.append(fail("slow-pair", where, f"{shown[pair]}; {slow[pair]}", remedy))
+        findings.append(failed("slow-pair", where, f"{shown[pair]}; {slow[pair]}", remedy))
     if not slow and numbers.sizes and 0 < numbers.sizes[-1]["bus_gbps"] < limits.min_gbps:
         message = (
             f"all ranks together reach {numbers.sizes[-1]['bus_gbps']:.3g} Gbit/s, less than {limits.min_gbps:g}, "
             "though every pair alone is fast enough"
         )
         remedy = "look for oversubscribed uplinks between switches, or for congestion control that is off"
-        findings.append(fail("slow-together", deployment, message, remedy))
+        findings.append(failed("slow-together", deployment, message, remedy))
     return findings
 
 

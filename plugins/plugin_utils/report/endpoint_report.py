@@ -13,8 +13,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.common.text_table
 def rows(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line for each endpoint and check, then what to do about those that failed. checks: as `endpoint_check` returns them."""
     cells = [["endpoint", "check", "", "what was seen"]]
-    cells += [[one["where"], one["id"], one["status"], one["message"]] for one in checks]
+    cells += [[one["where"], one["code"], one["severity"], one["message"]] for one in checks]
     advice = dict.fromkeys(
-        f"-> {one['where']}: {one['remedy']}" for one in checks if one["status"] != "pass" and one["remedy"]
+        f"-> {one['where']}: {one['remedy']}" for one in checks if one["severity"] != "pass" and one["remedy"]
     )
     return [*table(cells), *advice]

@@ -15,11 +15,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
+    FAIL,
+    PASS,
+    SKIPPED,
+    WARN,
+    by_hosts,
+    failed,
+    finding,
+    passed,
+    skipped,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.text_table import some
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report.clock import check_node, check_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report.table import render
 
-STATUSES = ("fail", "warn", "skipped", "pass")
+COUNTED = (FAIL, WARN, SKIPPED, PASS)
 
 Answer = Mapping[str, Any]
 """What one node answered: ``{"checks": [...], "node": {...}}``; anything else counts as no answer."""
@@ -30,8 +41,8 @@ class Equal:
     """A value of a node that must be the same on all nodes of a deployment."""
 
     key: str
-    id: str
-    status: str
+    code: str
+    severity: str
     what: str
     remedy: str
 
@@ -65,7 +76,7 @@ def report(
     Values are compared within each deployment that the nodes name; nodes that name none are one.
     max_skew_s: seconds that a clock may differ from the controller's, and two clocks of a deployment from each other.
 
-    Returns ``verdict`` (pass, warn, fail), ``counts`` (status → number), ``nodes`` (node → counts), ``checks`` (all
+    Returns ``verdict`` (pass, warn, fail), ``counts`` (severity → number), ``nodes`` (node → counts), ``checks`` (all
     answers, each with its ``host``), ``findings`` (fail and warn only, alike ones of several nodes as one, in the form
     that all findings of the collection have, with ``hosts``), ``reachability`` (node → peer → ok, the fault, or ?) and
     ``lines`` (all of it for people).
@@ -73,13 +84,13 @@ def report(
     checks = [{**check, "host": host} for host, answer in answers.items() for check in _of_node(answer, max_skew_s)]
     for name, nodes in _by_deployment(answers).items():
         checks += _compare(name, nodes, max_skew_s)
-    counts = Counter(check["status"] for check in checks)
+    counts = Counter(check["severity"] for check in checks)
     result: dict[str, Any] = {
         "verdict": "fail" if counts["fail"] else "warn" if counts["warn"] else "pass",
-        "counts": {status: counts[status] for status in STATUSES},
+        "counts": {severity: counts[severity] for severity in COUNTED},
         "nodes": {host: _count(check for check in checks if check["host"] == host) for host in answers},
         "checks": checks,
-        "findings": _findings(checks),
+        "findings": by_hosts((check["host"], check) for check in checks),
         "reachability": _reachability(answers),
     }
     return {**result, "lines": render(result)}
@@ -98,19 +109,15 @@ def _checks(answer: Answer | None) -> list[dict[str, Any]]:
 
 def _silent(answer: Answer | None) -> dict[str, Any]:
     reason = str(answer.get("msg") or "") if isinstance(answer, Mapping) else ""
-    return {
-        "id": "node-answers",
-        "status": "fail",
-        "where": "node",
-        "message": "the node did not answer" + (f": {reason}" if reason else ""),
-        "remedy": "check ssh, become and Python on the node; none of its checks has run",
-        "data": {},
-    }
+    message = "the node did not answer" + (f": {reason}" if reason else "")
+    return failed(
+        "node-answers", "node", message, "check ssh, become and Python on the node; none of its checks has run"
+    )
 
 
 def _count(checks: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    counts = Counter(check["status"] for check in checks)
-    return {status: counts[status] for status in STATUSES}
+    counts = Counter(check["severity"] for check in checks)
+    return {severity: counts[severity] for severity in COUNTED}
 
 
 # --- between nodes ---
@@ -152,14 +159,15 @@ def equal(deployment: str, nodes: Nodes, rule: Equal) -> dict[str, Any]:
     for host, node in nodes.items():
         if node.get(rule.key) not in (None, [], ""):
             groups.setdefault(_shown(node[rule.key]), []).append(host)
-    common = {"id": rule.id, "host": deployment or "all nodes", "where": rule.what, "data": groups}
     if not groups or sum(map(len, groups.values())) < 2:
-        return {**common, "status": "skipped", "message": "known on fewer than two nodes", "remedy": ""}
-    if len(groups) == 1:
-        return {**common, "status": "pass", "message": f"equal: {next(iter(groups))}", "remedy": ""}
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    message = "differs: " + "; ".join(f"{value} on {some(hosts)}" for value, hosts in ordered)
-    return {**common, "status": rule.status, "message": message, "remedy": rule.remedy}
+        found = skipped(rule.code, rule.what, "known on fewer than two nodes")
+    elif len(groups) == 1:
+        found = passed(rule.code, rule.what, f"equal: {next(iter(groups))}")
+    else:
+        ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+        message = "differs: " + "; ".join(f"{value} on {some(hosts)}" for value, hosts in ordered)
+        found = finding(rule.severity, rule.code, rule.what, message, rule.remedy)
+    return {**found, "data": groups, "host": deployment or "all nodes"}
 
 
 def _shown(value: Any) -> str:
@@ -169,7 +177,7 @@ def _shown(value: Any) -> str:
 
 
 def _reachability(answers: Mapping[str, Answer | None]) -> dict[str, dict[str, str]]:
-    """node → peer → ``ok``, what is wrong (the ids of the checks that fail), or ``?`` where nothing is known."""
+    """node → peer → ``ok``, what is wrong (the codes of the checks that fail), or ``?`` where nothing is known."""
     matrix: dict[str, dict[str, str]] = {}
     for host, answer in answers.items():
         for check in _checks(answer):
@@ -178,32 +186,8 @@ def _reachability(answers: Mapping[str, Answer | None]) -> dict[str, dict[str, s
                 continue
             row = matrix.setdefault(host, {})
             row.setdefault(peer, "?")
-            if check["status"] == "fail":
-                row[peer] = check["id"] if row[peer] in ("?", "ok") else f"{row[peer]}+{check['id']}"
-            elif check["id"] == "reach" and check["status"] == "pass" and row[peer] == "?":
+            if check["severity"] == "fail":
+                row[peer] = check["code"] if row[peer] in ("?", "ok") else f"{row[peer]}+{check['code']}"
+            elif check["code"] == "reach" and check["severity"] == "pass" and row[peer] == "?":
                 row[peer] = "ok"
     return matrix
-
-
-# --- what to read ---
-
-
-def _findings(checks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Fails, then warnings; alike ones of several nodes as one."""
-    merged: dict[tuple[str, str, str, str], dict[str, Any]] = {}
-    for check in checks:
-        if check["status"] in ("fail", "warn"):
-            key = (check["status"], check["id"], check["where"], check["message"])
-            found = merged.setdefault(
-                key,
-                {
-                    "severity": check["status"],
-                    "code": check["id"],
-                    "where": check["where"],
-                    "message": check["message"],
-                    "remedy": check["remedy"],
-                    "hosts": [],
-                },
-            )
-            found["hosts"].append(check["host"])
-    return sorted(merged.values(), key=lambda found: STATUSES.index(found["severity"]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common import findings
+from ansible_collections.fullrank.serving.plugins.module_utils.common import findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report.preflight import Equal, equal
 
 _SAME = "set the same on all nodes"
@@ -45,12 +45,7 @@ def report(answers: Mapping[str, Any]) -> dict[str, Any]:
     if len(answered) > 1:
         nodes = {host: answer["node"] for host, answer in answered.items()}
         rows += [("all nodes", equal("all nodes", nodes, rule)) for rule in EQUAL]
-    merged: dict[tuple[str, ...], dict[str, Any]] = {}
-    for host, one in rows:
-        if one["status"] in ("fail", "warn"):
-            found = findings.finding(one["status"], one["id"], one["where"], one["message"], one["remedy"])
-            merged.setdefault(tuple(found.values()), {**found, "hosts": []})["hosts"].append(host)
-    ordered = sorted(merged.values(), key=lambda found: found["severity"] != "fail")
+    ordered = findings.by_hosts(rows)
     lines = [f"{one['severity']}: {', '.join(one['hosts'])}: {findings.line(one)}" for one in ordered]
     return {
         "findings": ordered,

@@ -33,8 +33,8 @@ def _summary(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line per kind of check, in the order in which the checks ran."""
     kinds: dict[str, dict[str, int]] = {}
     for check in checks:
-        by_status = kinds.setdefault(check["id"], {})
-        by_status[check["status"]] = by_status.get(check["status"], 0) + 1
+        by_status = kinds.setdefault(check["code"], {})
+        by_status[check["severity"]] = by_status.get(check["severity"], 0) + 1
     rows = [["check", "fail", "warn", "skipped", "pass"]]
     rows += [[id, *(str(counts.get(status) or "-") for status in rows[0][1:])] for id, counts in kinds.items()]
     return table(rows)

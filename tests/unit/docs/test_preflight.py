@@ -31,13 +31,13 @@ def documented() -> dict[str, set[str]]:
 
 def test_every_check_of_a_good_node_is_on_the_page(tmp_path: Path) -> None:
     answers = {name: node.run.run(Host(str(node.lay_out(tmp_path / name))), node.wanted()) for name in "ab"}
-    shown = {check["id"] for check in report({**answers, "c": None})["checks"]}
+    shown = {check["code"] for check in report({**answers, "c": None})["checks"]}
     assert shown <= set(documented())
 
 
 def test_every_bad_answer_is_on_the_page(tmp_path: Path) -> None:
     """All that is planted in the tests of the checks, and the comparisons."""
-    bad = {rule.id: {rule.status} for rule in EQUAL} | OF_THE_CONTROLLER
+    bad = {rule.code: {rule.severity} for rule in EQUAL} | OF_THE_CONTROLLER
     for id, status, _, _ in FAULTS.values():
         bad.setdefault(id, set()).add(status)
     page = documented()

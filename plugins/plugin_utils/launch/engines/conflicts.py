@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 
 
@@ -44,4 +44,4 @@ def found(table: Iterable[Conflict], request: Request, version: str, values: Map
         if conflict.covers(running) and conflict.when(request, values):
             own = conflict.where in request.__dataclass_fields__
             where = request.variable(conflict.where) if own else f"{request.variable('engine_args')}.{conflict.where}"
-            yield fail(conflict.code, where, f"{request.engine} {version}: {conflict.message}", conflict.remedy)
+            yield failed(conflict.code, where, f"{request.engine} {version}: {conflict.message}", conflict.remedy)

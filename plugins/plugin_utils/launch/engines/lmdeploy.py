@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     Call,
@@ -61,12 +61,12 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) 
     tp = request.tensor_parallel_size
     if tp > 0 and tp & (tp - 1):
         where = request.variable("tensor_parallel_size")
-        yield fail("size-not-power-of-two", where, f"LMDeploy takes powers of two, not {tp}", "write 1, 2, 4, 8 …")
+        yield failed("size-not-power-of-two", where, f"LMDeploy takes powers of two, not {tp}", "write 1, 2, 4, 8 …")
     if request.executor == "ray":
         yield from ray.over_rules(request)
     elif request.nnodes > 1:
         remedy = f"write {request.variable('executor')}: ray"
-        yield fail(
+        yield failed(
             "no-native-multi-node",
             request.variable("executor"),
             "LMDeploy is started on several nodes over Ray only",

@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,
@@ -91,7 +91,7 @@ def over_rules(request: Request) -> Iterator[Finding]:
     if request.is_head and count != request.nnodes > 1:
         message = f"the head waits until all {request.nnodes} ranks are in the Ray cluster, and the request has {count} addresses"
         remedy = "write those of all ranks, in rank order"
-        yield fail("no-rank-addresses", request.variable("rank_addresses"), message, remedy)
+        yield failed("no-rank-addresses", request.variable("rank_addresses"), message, remedy)
 
 
 def processes(request: Request) -> int:

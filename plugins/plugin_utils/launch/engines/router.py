@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail, warn
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import PYTHON, Call, set_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
@@ -32,11 +32,11 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) 
     """A router has one process, and servers of its own to send to."""
     if request.nnodes != 1:
         where = request.variable("nnodes")
-        yield fail("router-on-one-node", where, "a router is one process on one node", "write 1")
+        yield failed("router-on-one-node", where, "a router is one process on one node", "write 1")
     for option in IGNORED:
         if getattr(request, option):
             message = "a router passes on what clients ask for and takes no such option"
-            yield warn("not-for-routers", request.variable(option), message, "leave it out")
+            yield warned("not-for-routers", request.variable(option), message, "leave it out")
     if request.engine == "sglang_router":
         where = request.variable("engine")
-        yield warn("router-frozen", where, "sglang-router 0.3.2 is its last release", "smg is its successor")
+        yield warned("router-frozen", where, "sglang-router 0.3.2 is its last release", "smg is its successor")

@@ -14,10 +14,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import conflicts
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,

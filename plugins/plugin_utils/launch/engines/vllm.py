@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import Finding, fail
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import conflicts, ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     Call,
@@ -92,7 +92,7 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) 
         since = options.catalog.history("nnodes").since
         message = f"vLLM {options.requested} starts ranks on several nodes by Ray only (--nnodes came with {since})"
         remedy = f"set {request.variable('executor')}: ray or a version from {since} on"
-        yield fail("no-native-multi-node", request.variable("version"), message, remedy)
+        yield failed("no-native-multi-node", request.variable("version"), message, remedy)
 
 
 def _program(request: Request, options: VersionCatalog) -> tuple[str, ...]:

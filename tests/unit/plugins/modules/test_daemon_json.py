@@ -64,7 +64,7 @@ def test_check_mode_asks_dockerd_and_writes_nothing(docker: Docker) -> None:
 def test_what_dockerd_refuses_is_not_written(docker: Docker) -> None:
     result = docker.set(options={"bad-key": 1})
     assert result["failed"] and "dockerd refuses it: unable to configure: bad-key" in result["msg"]
-    assert [one["id"] for one in result["findings"]] == ["daemon-json-refused"] and not docker.file.exists()
+    assert [one["code"] for one in result["findings"]] == ["daemon-json-refused"] and not docker.file.exists()
 
 
 def test_a_key_of_another_owner_is_refused(docker: Docker) -> None:

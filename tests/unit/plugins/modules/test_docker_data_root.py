@@ -87,7 +87,7 @@ def test_everything_that_prevents_the_move_is_reported_before_it(node: Node) -> 
     (node.new / "mine").touch()
     (node.folder / "ranks").touch()
     result = node()
-    assert result["failed"] and [one["id"] for one in result["findings"]] == ["root-not-empty", "root-in-use"]
+    assert result["failed"] and [one["code"] for one in result["findings"]] == ["root-not-empty", "root-in-use"]
     assert "would end fullrank-r1.service" in result["msg"] and not (node.folder / "stopped").exists()
 
 

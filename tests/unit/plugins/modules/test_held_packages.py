@@ -250,7 +250,7 @@ def test_all_findings_at_once_before_anything_changes() -> None:
     wanted = [{"names": ["drv-580"], "version": "570", "where": "a"}, {"names": ["old"], "at_least": "3", "where": "b"}]
     archive = Archive([*OFFERS, "old=2-1"])
     result = run(archive, packages=wanted)
-    assert result["msg"].startswith("2 findings, nothing was changed\na: no drv-580 of version 570")
+    assert result["msg"].startswith("nothing was changed: 2 findings\na: no drv-580 of version 570")
     assert "b: old 2 is offered, 3 is needed" in result["msg"]
 
 

@@ -86,9 +86,9 @@ def test_systemd_is_not_reloaded_while_ranks_run(node: Node) -> None:
 
 def test_all_wrong_settings_are_refused_together(node: Node) -> None:
     result = call(host_tuning, sysctl={"net.core.somaxcon": 1, "vm.swappiness": "much"}, firewall_peers=["head"])
-    assert result["failed"] and result["msg"].startswith("3 findings, nothing was changed\n")
+    assert result["failed"] and result["msg"].startswith("nothing was changed: 3 findings\n")
     assert "did you mean net.core.somaxconn" in result["msg"] and "'head' is no address" in result["msg"]
-    assert [one["id"] for one in result["findings"]] == ["unknown-key", "value", "address"]
+    assert [one["code"] for one in result["findings"]] == ["unknown-key", "value", "address"]
     assert node.somaxconn.read_text() == "4096\n"
 
 

@@ -16,13 +16,13 @@ from module_runner import call
 def test_answers_of_a_recorded_node(tmp_path: Path, check_mode: bool) -> None:
     result = call(preflight, root=str(recorded.unpack("a100-roce", tmp_path)), gpu_count=8, check_mode=check_mode)
     assert result["changed"] is False and "failed" not in result
-    assert {one["status"] for one in result["checks"]} <= {"pass", "warn", "fail", "skipped"}
-    assert all(one["remedy"] for one in result["checks"] if one["status"] == "fail")
+    assert {one["severity"] for one in result["checks"]} <= {"pass", "warn", "fail", "skipped"}
+    assert all(one["remedy"] for one in result["checks"] if one["severity"] == "fail")
 
 
 def test_a_finding_does_not_fail_the_task(tmp_path: Path) -> None:
     result = call(preflight, root=str(tmp_path), gpu_count=8)
-    assert "failed" not in result and any(one["status"] == "fail" for one in result["checks"])
+    assert "failed" not in result and any(one["severity"] == "fail" for one in result["checks"])
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:

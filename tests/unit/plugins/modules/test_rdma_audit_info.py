@@ -24,9 +24,9 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_stack_that_is_not_installed_is_a_failed_check_and_no_failed_task(check_mode: bool) -> None:
     result = call(rdma_audit_info, check_mode=check_mode)
     assert "failed" not in result and result["changed"] is False
-    status = {one["id"]: one["status"] for one in result["checks"]}
+    status = {one["code"]: one["severity"] for one in result["checks"]}
     assert (status["stack"], status["ports"]) == ("fail", "pass")
-    assert all(one["remedy"] for one in result["checks"] if one["status"] == "fail")
+    assert all(one["remedy"] for one in result["checks"] if one["severity"] == "fail")
 
 
 def test_the_ports_and_what_nodes_are_compared_by() -> None:
@@ -35,10 +35,10 @@ def test_the_ports_and_what_nodes_are_compared_by() -> None:
 
 
 def test_an_announced_stack_is_not_judged() -> None:
-    (stack,) = [one for one in call(rdma_audit_info, announced=True)["checks"] if one["id"] == "stack"]
-    assert stack["status"] == "skipped"
+    (stack,) = [one for one in call(rdma_audit_info, announced=True)["checks"] if one["code"] == "stack"]
+    assert stack["severity"] == "skipped"
 
 
 def test_modules_that_are_not_loaded_are_named() -> None:
-    (one,) = [one for one in call(rdma_audit_info, modules=["not_there"])["checks"] if one["id"] == "modules"]
-    assert one["status"] == "fail" and "not_there" in one["message"]
+    (one,) = [one for one in call(rdma_audit_info, modules=["not_there"])["checks"] if one["code"] == "modules"]
+    assert one["severity"] == "fail" and "not_there" in one["message"]

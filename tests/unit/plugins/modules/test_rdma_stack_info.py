@@ -50,7 +50,7 @@ def test_removal_returns_what_takes_our_files_away() -> None:
 def test_everything_that_prevents_the_stack_is_one_failure() -> None:
     result = call(rdma_stack_info, source="mlnx_ofed")
     assert result["failed"] and "nothing was changed" in result["msg"]
-    assert [one for one in result["findings"] if one["status"] == "fail"]
+    assert [one for one in result["findings"] if one["severity"] == "fail"]
 
 
 @pytest.mark.usefixtures("node")

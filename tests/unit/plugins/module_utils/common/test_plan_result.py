@@ -46,7 +46,7 @@ WRONG, ODD = failed("a", "variable", "is wrong", "write another"), warned("b", "
 def test_what_forbids_the_plan_fails_with_the_plan() -> None:
     result = ended(True, WRONG, ODD).result
     assert result["failed"] and result["skip"] == ""
-    assert result["msg"] == "1 finding, nothing was changed\nvariable: is wrong; write another"
+    assert result["msg"] == "nothing was changed: 1 finding\nvariable: is wrong; write another"
 
 
 def test_what_only_deserves_a_look_is_a_warning() -> None:

@@ -17,7 +17,7 @@ MOUNTS = "/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /data ext4 rw 0 0\n"
 
 
 def codes(move: Move = MOVE, place: Place = ROOM, mounts: str = MOUNTS) -> list[str]:
-    return [one["id"] for one in data_root.check([move], {move.target: place}, mounts)]
+    return [one["code"] for one in data_root.check([move], {move.target: place}, mounts)]
 
 
 def test_a_good_place_is_taken() -> None:

@@ -37,7 +37,7 @@ class Engine:
 
 def found(engine: Engine, **endpoint: Any) -> list[tuple[str, str]]:
     one = checks.Endpoint(**{"name": "tiny", "url": "http://x", "model": "tiny", "api_key": KEY} | endpoint)
-    return [(check["id"], check["status"]) for check in checks.look(one, engine.ask)]
+    return [(check["code"], check["severity"]) for check in checks.look(one, engine.ask)]
 
 
 WELL = [

@@ -37,7 +37,7 @@ def text(made: dict[str, Any], path: str) -> str:
 
 
 def ids(made: dict[str, Any]) -> list[str]:
-    return [one["id"] for one in made["findings"]]
+    return [one["code"] for one in made["findings"]]
 
 
 def test_every_setting_has_a_reason_and_a_source() -> None:

@@ -88,14 +88,14 @@ def test_the_repository_is_nvidias_or_a_mirror_with_a_key_of_its_own() -> None:
     ],
 )
 def test_what_stands_in_the_way(more: dict[str, Any], found: list[str]) -> None:
-    assert [one["id"] for one in plan(**more)["findings"]] == found
+    assert [one["code"] for one in plan(**more)["findings"]] == found
 
 
 def test_podman_of_debian_12_knows_cdi() -> None:
     for version, found in (("4.3.1", []), ("3.0.1", ["runtime-cdi"]), ("", ["runtime"])):
         node = facts(**runs(podman=version))
         assert [
-            one["id"] for one in container_toolkit.plan(node, "1.18", REPOSITORY, "", "podman")["findings"]
+            one["code"] for one in container_toolkit.plan(node, "1.18", REPOSITORY, "", "podman")["findings"]
         ] == found
     assert container_toolkit.plan(facts(**runs(docker="")), "1.18", REPOSITORY, "", "none")["findings"] == []
 

@@ -84,14 +84,14 @@ def test_what_is_not_offered_is_refused_with_what_is() -> None:
     offered = versions.parse_madison(MADISON)
     found, (check,) = versions.resolve(offered, ["nvidia-open"], "570", "nvidia_driver_version")
     assert found is None
-    assert check["id"] == "package-version" and check["where"] == "nvidia_driver_version"
+    assert check["code"] == "package-version" and check["where"] == "nvidia_driver_version"
     assert check["message"] == (
         "no nvidia-open of version 570; the repositories have "
         "nvidia-open 590.44.01-1, nvidia-open 580.105.08-1, nvidia-open 580.95.05-1"
     )
     assert "nvidia_driver_version" in check["remedy"] and "590" in check["remedy"]
     found, (check,) = versions.resolve(offered, ["cuda-drivers-580"], "580", "nvidia_driver_version")
-    assert (found, check["id"]) == (None, "package-unknown")
+    assert (found, check["code"]) == (None, "package-unknown")
 
 
 def test_a_branch_is_no_glob() -> None:

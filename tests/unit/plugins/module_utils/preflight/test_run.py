@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_good_node_passes_everything(root: Path) -> None:
     answer = node.ask(root)
-    assert [check for check in answer["checks"] if check["status"] != "pass"] == []
+    assert [check for check in answer["checks"] if check["severity"] != "pass"] == []
     assert answer["node"]["versions"] == {"vllm": "0.9.0", "nvidia_nccl_cu12": "2.26.2"}
     assert answer["node"]["mtu"] == 1500
     assert answer["node"]["image_id"] == "sha256:aa"
@@ -51,7 +51,7 @@ def test_a_planted_fault_is_found_with_its_remedy(name: str, root: Path) -> None
     wanted = node.wanted()
     plant(root, wanted)
     answer = run.run(Host(str(root)), wanted)
-    found = [check for check in answer["checks"] if (check["id"], check["status"]) == (id, status)]
+    found = [check for check in answer["checks"] if (check["code"], check["severity"]) == (id, status)]
     assert found, f"{id} does not say {status}"
     assert part in f"{found[0]['message']} {found[0]['remedy']}"
     assert found[0]["remedy"]
@@ -76,7 +76,7 @@ def test_ten_faults_are_found_in_one_run(root: Path) -> None:
     for name in names:
         FAULTS[name][3](root, wanted)
     node.gpus(root, count=7, product="h200", fabric="In Progress", used_mib=60000, processes=((99, "python", 59990),))
-    failed = {check["id"] for check in run.run(Host(str(root)), wanted)["checks"] if check["status"] == "fail"}
+    failed = {check["code"] for check in run.run(Host(str(root)), wanted)["checks"] if check["severity"] == "fail"}
     assert {FAULTS[name][0] for name in names} <= failed
 
 
@@ -131,18 +131,18 @@ def test_weights_that_are_there_need_no_space(present: int, copies: int, status:
     recorded.command(root, f"{du} /data/models", f"{present}\t/data/models\n")
     recorded.command(root, f"{node.DF} /data/models", f"head\n/data xfs {2048 * GIB} {800 * GIB}\n")
     (space,) = [
-        check for check in node.ask(root, paths=[weights], shm_bytes=0)["checks"] if check["id"] == "disk-space"
+        check for check in node.ask(root, paths=[weights], shm_bytes=0)["checks"] if check["code"] == "disk-space"
     ]
-    assert (space["status"], part in space["message"]) == (status, True)
+    assert (space["severity"], part in space["message"]) == (status, True)
 
 
 def test_a_verified_copy_needs_no_space_whatever_its_size_was_said_to_be(root: Path) -> None:
     recorded.write(root, "data/models/.fullrank/READY", "the sha256 of a manifest")
     weights = {"path": "/data/models", "bytes": 9000 * GIB, "purpose": "weights", "copies": 2, "kept": True}
     (space,) = [
-        check for check in node.ask(root, paths=[weights], shm_bytes=0)["checks"] if check["id"] == "disk-space"
+        check for check in node.ask(root, paths=[weights], shm_bytes=0)["checks"] if check["code"] == "disk-space"
     ]
-    assert (space["status"], space["message"]) == ("pass", "nothing to be written: weights")
+    assert (space["severity"], space["message"]) == ("pass", "nothing to be written: weights")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_addresses_that_are_not_given_are_found(changes: dict[str, Any], root: P
     recorded.command(root, "getent ahosts node2.example", f"{PEER} STREAM node2.example\n{PEER} DGRAM\n")
     answer = node.ask(root, address=None, **changes)
     assert node.trouble(answer) == []
-    assert any(check["id"] == "interface" and ADDRESS in check["message"] for check in answer["checks"])
+    assert any(check["code"] == "interface" and ADDRESS in check["message"] for check in answer["checks"])
 
 
 def test_a_build_for_a_cuda_version_is_the_version(root: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_build_for_a_cuda_version_is_the_version(root: Path) -> None:
 def test_addresses_that_cannot_be_understood_do_not_stop_the_checks(root: Path) -> None:
     recorded.command(root, f"ip -json route get {PEER}", 'Object "-json" is unknown')
     answer = node.ask(root, address=None)
-    assert [check["id"] for check in node.trouble(answer) if "the check itself failed" in check["message"]] == [
+    assert [check["code"] for check in node.trouble(answer) if "the check itself failed" in check["message"]] == [
         "interface"
     ]
 
@@ -218,16 +218,16 @@ def test_a_deployment_without_gpus_does_not_mind_busy_ones(root: Path) -> None:
 def test_a_bare_node_of_which_nothing_is_wanted_gives_skips_only(tmp_path: Path) -> None:
     nothing = {name: option.get("default") for name, option in node.OPTIONS.items()}
     answer = run.run(Host(str(tmp_path)), {**nothing, "os_supported": []})
-    assert {check["status"] for check in answer["checks"]} <= {"skipped", "pass"}
+    assert {check["severity"] for check in answer["checks"]} <= {"skipped", "pass"}
 
 
 def test_a_check_that_stumbles_does_not_stop_the_others(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def check_os(host: Host, wanted: dict[str, Any]) -> list[findings.Check]:
+    def check_os(host: Host, wanted: dict[str, Any]) -> list[findings.Finding]:
         raise KeyError("unheard of")
 
     monkeypatch.setattr(run, "SYSTEM", (check_os, *run.SYSTEM[1:]))
     (trouble,) = node.trouble(node.ask(root))
-    assert (trouble["id"], trouble["status"]) == ("os", "warn")
+    assert (trouble["code"], trouble["severity"]) == ("os", "warn")
     assert "unheard of" in trouble["message"]
 
 
@@ -338,9 +338,9 @@ def test_any_mix_of_faults_is_answered_check_by_check(names: set[str]) -> None:
         answer = run.run(Host(folder), wanted)
     json.dumps(answer)
     for check in answer["checks"]:
-        assert check["status"] in findings.STATUSES
+        assert check["severity"] in findings.SEVERITIES
         assert check["message"] and check["where"]
-        assert bool(check["remedy"]) == (check["status"] in ("fail", "warn"))
+        assert bool(check["remedy"]) == (check["severity"] in ("fail", "warn"))
         assert "the check itself failed" not in check["message"]
 
 

@@ -25,7 +25,7 @@ def node(tmp_path: Path) -> rdma_node.Node:
 
 def audit(node: rdma_node.Node, root: Path, **options: Any) -> dict[str, str]:
     result = rdma_audit.run(Host(str(root)), node, {"source": "inbox", "modules": [], "announced": False, **options})
-    return {one["id"]: one["status"] for one in result["checks"]}
+    return {one["code"]: one["severity"] for one in result["checks"]}
 
 
 def test_the_audit_of_a_recorded_node(node: rdma_node.Node, tmp_path: Path) -> None:
@@ -68,12 +68,12 @@ def test_nothing_is_said_of_a_stack_that_is_only_announced(node: rdma_node.Node,
 def test_mlnx_qos() -> None:
     text = (DATA / "rdma/mlnx_qos-dscp.txt").read_text()
     assert rdma_audit.parse_mlnx_qos(text) == {"trust": "dscp", "pfc": [0, 2, 6, 7]}
-    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(text)}, ["eth0"])["status"] == "warn"
+    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(text)}, ["eth0"])["severity"] == "warn"
     lossless = text.replace("1   0   1   0   0   0   1   1", "0   0   0   1   0   0   0   0")
     assert rdma_audit.parse_mlnx_qos(lossless)["pfc"] == [3]
-    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(lossless)}, ["eth0"])["status"] == "pass"
+    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(lossless)}, ["eth0"])["severity"] == "pass"
     pcp = lossless.replace("state: dscp", "state: pcp")
-    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(pcp)}, ["eth0"])["status"] == "warn"
+    assert rdma_audit.check_qos({"eth0": rdma_audit.parse_mlnx_qos(pcp)}, ["eth0"])["severity"] == "warn"
     assert rdma_audit.parse_mlnx_qos("") == {"trust": "", "pfc": []}
 
 
@@ -90,7 +90,7 @@ def config_space(control: int) -> bytes:
 @pytest.mark.parametrize(("control", "on"), [(0x2810, True), (0x2800, False)])
 def test_relaxed_ordering(control: int, on: bool) -> None:
     assert rdma_audit.relaxed_ordering(config_space(control)) is on
-    assert rdma_audit.check_relaxed({"mlx5_0": on}, False)["status"] == ("pass" if on else "warn")
+    assert rdma_audit.check_relaxed({"mlx5_0": on}, False)["severity"] == ("pass" if on else "warn")
 
 
 @pytest.mark.parametrize("config", [b"", bytes(64), config_space(0)[:0x62]])
@@ -114,4 +114,4 @@ def test_a_driver_of_the_kernel_is_mended_in_the_way_of_the_distribution(node: r
     }
     for release, words in ((node.release, "dkms status"), (ROCKY_RELEASE, "doca-kernel-support")):
         checks = rdma_audit.check_stack(replace(node, release=release, **facts), {"source": "doca"})
-        assert [words in one["remedy"] for one in checks if one["id"] == "module-origin"] == [True]
+        assert [words in one["remedy"] for one in checks if one["code"] == "module-origin"] == [True]

@@ -38,7 +38,7 @@ def node(tmp_path: Path) -> rdma_node.Node:
 
 
 def codes(plan: dict[str, Any], status: str = "fail") -> list[str]:
-    return [one["id"] for one in plan["findings"] if one["status"] == status]
+    return [one["code"] for one in plan["findings"] if one["severity"] == status]
 
 
 def file(plan: dict[str, Any], path: str) -> str | None:
@@ -289,4 +289,4 @@ def test_settings_that_win_over_ours(node: rdma_node.Node) -> None:
     confs = {"/etc/systemd/system.conf.d/95.conf": "[Manager]\nDefaultLimitMEMLOCK=infinity\n"}
     plan = rdma_plan.make(replace(node, driver_kind=OPEN, limits=theirs, system_confs=confs), wanted())
     (found,) = plan["findings"]
-    assert (found["id"], found["where"]) == ("memlock-overridden", "/etc/security/limits.d/95-site.conf")
+    assert (found["code"], found["where"]) == ("memlock-overridden", "/etc/security/limits.d/95-site.conf")

@@ -48,7 +48,7 @@ def found(
 ) -> list[tuple[str, str]]:
     checks = webui_checks.look(CHAT, backends or [backend("tiny"), backend("other")], required, one.ask)
     assert PASSWORD not in json.dumps(checks) and TOKEN not in json.dumps(checks)
-    return [(check["id"], check["status"]) for check in checks if not only_bad or check["status"] != "pass"]
+    return [(check["code"], check["severity"]) for check in checks if not only_bad or check["severity"] != "pass"]
 
 
 def test_a_chat_that_is_as_it_should_be() -> None:

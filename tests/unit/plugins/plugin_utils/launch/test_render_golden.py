@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.common.findings import lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
 from places import DATA
 

@@ -48,7 +48,7 @@ VERDICTS = {"fits", "tight", "does not fit", "unknown"}
 
 
 def shaped(findings: list[dict[str, Any]]) -> bool:
-    keys = {"severity", "code", "where", "message", "remedy"}
+    keys = {"severity", "code", "where", "message", "remedy", "data"}
     return all(set(one) == keys and one["severity"] in ("fail", "warn", "info") and one["message"] for one in findings)
 
 

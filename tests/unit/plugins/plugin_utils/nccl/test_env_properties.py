@@ -82,7 +82,7 @@ def check(result: dict[str, Any], policy: Any) -> None:
         assert all([*rank["reasons"].values(), *rank["unset"].values()])
         assert not rank["env"].keys() & NEVER_SET.keys() - set(user if isinstance(user, dict) else ())
     for finding in result["findings"]:
-        assert finding.keys() == {"severity", "code", "where", "message", "remedy"}
+        assert finding.keys() == {"severity", "code", "where", "message", "remedy", "data"}
         assert finding["severity"] in ("fail", "warn", "info")
 
 

@@ -14,7 +14,7 @@ from ansible.errors import AnsibleTypeError
 from ansible_collections.fullrank.serving.plugins.filter.preflight_report import FilterModule, preflight_report
 from ansible_collections.fullrank.serving.plugins.plugin_utils.common.text_table import some, table
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report.clock import KEYS, check_node, check_nodes
-from ansible_collections.fullrank.serving.plugins.plugin_utils.report.preflight import EQUAL, STATUSES, report
+from ansible_collections.fullrank.serving.plugins.plugin_utils.report.preflight import COUNTED, EQUAL, report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from preflight_faults import FAULTS
@@ -22,7 +22,15 @@ from preflight_faults import FAULTS
 
 def check(id: str = "disk-space", status: str = "pass", **changes: Any) -> dict[str, Any]:
     remedy = "free space" if status in ("fail", "warn") else ""
-    return {"id": id, "status": status, "where": "/data", "message": "seen", "remedy": remedy, "data": {}, **changes}
+    return {
+        "severity": status,
+        "code": id,
+        "where": "/data",
+        "message": "seen",
+        "remedy": remedy,
+        "data": {},
+        **changes,
+    }
 
 
 def clock(ahead: float, way: float = 0.2, work: float = 3.0) -> dict[str, float]:
@@ -53,7 +61,7 @@ def answer(*checks: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 
 def found(result: dict[str, Any], id: str) -> dict[str, Any]:
-    return next(entry for entry in result["checks"] if entry["id"] == id)
+    return next(entry for entry in result["checks"] if entry["code"] == id)
 
 
 def test_equal_nodes_pass() -> None:
@@ -87,7 +95,7 @@ def test_equal_nodes_pass() -> None:
 def test_an_unlike_node_is_named(changes: dict[str, Any], id: str, status: str, part: str) -> None:
     result = report({"node1": answer(), "node2": answer(), "node3": answer(**changes)})
     assert result["verdict"] == status
-    assert (found(result, id)["status"], part in found(result, id)["message"]) == (status, True)
+    assert (found(result, id)["severity"], part in found(result, id)["message"]) == (status, True)
     (finding,) = result["findings"]
     assert finding["code"] == id
     assert finding["remedy"]
@@ -118,14 +126,14 @@ def test_clocks_within_the_limit_are_never_called_wrong(nodes: list[tuple[float,
         started = wait + there + ahead
         times = {"sent": wait, "started": started, "ended": started + work, "received": wait + there + work + back}
         clocks[str(index)] = times
-    assert {check_node(times, 5.0001)["status"] for times in clocks.values()} == {"pass"}
-    assert check_nodes(clocks, 10.0001)["status"] == "pass"
+    assert {check_node(times, 5.0001)["severity"] for times in clocks.values()} == {"pass"}
+    assert check_nodes(clocks, 10.0001)["severity"] == "pass"
 
 
 def test_a_value_that_one_node_does_not_know_is_not_compared() -> None:
     result = report({"node1": answer(), "node2": answer(image_id=None, versions={})})
-    assert found(result, "image-equal")["status"] == "skipped"
-    assert found(result, "version-equal")["status"] == "skipped"
+    assert found(result, "image-equal")["severity"] == "skipped"
+    assert found(result, "version-equal")["severity"] == "skipped"
     assert result["verdict"] == "pass"
 
 
@@ -165,7 +173,7 @@ def test_the_same_finding_on_many_nodes_is_one() -> None:
 def test_findings_have_the_shape_of_all_findings_and_failures_come_first() -> None:
     result = report({"node1": answer(check(status="warn"), check(id="shm", status="fail"))})
     assert [finding["severity"] for finding in result["findings"]] == ["fail", "warn"]
-    assert set(result["findings"][0]) == {"severity", "code", "where", "message", "remedy", "hosts"}
+    assert set(result["findings"][0]) == {"severity", "code", "where", "message", "remedy", "data", "hosts"}
 
 
 def test_a_node_without_peers_has_no_row() -> None:
@@ -257,7 +265,7 @@ ANSWER = st.one_of(
     st.none(),
     st.builds(
         lambda statuses, values: answer(*(check(status=status) for status in statuses), **values),
-        st.lists(st.sampled_from(STATUSES), max_size=4),
+        st.lists(st.sampled_from(COUNTED), max_size=4),
         st.fixed_dictionaries(
             {},
             optional={
