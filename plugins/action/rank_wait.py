@@ -14,6 +14,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.watch import Watch
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import start_progress, tables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.waiting import given_up, last_words
@@ -48,9 +49,8 @@ class Board:
         self.stage = folder / f"fullrank-{head}-{attempt}.stage"
 
     def publish(self, rank: int, stage: start_progress.Stage) -> None:
-        work = self.stage.with_suffix(f".work-{rank}")
-        work.write_text(json.dumps(asdict(stage)))
-        work.replace(self.stage.with_suffix(f".stage-{rank}"))  # in one step: the others read it at any time
+        file = self.stage.with_suffix(f".stage-{rank}")
+        common_files.write(file, json.dumps(asdict(stage)), 0o600, lasting=False)
 
     def stages(self) -> dict[int, start_progress.Stage]:
         return {

@@ -96,6 +96,7 @@ findings:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failures
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import config
 from ansible_collections.fullrank.serving.plugins.module_utils.docker.daemon import DAEMON_JSON, DaemonJson
@@ -128,9 +129,8 @@ def main() -> None:
     if not module.check_mode:
         file.put(given["owner"], plan)
     if module._diff:
-        before, after = config.masked(file.text), config.masked(plan.text)
-        label = given["path"]
-        result["diff"] = {"before_header": label, "after_header": label, "before": before, "after": after}
+        before, after = ((config.masked(text), 0) if text else None for text in (file.text, plan.text))
+        result["diff"] = file_diff(given["path"], before, after)
     module.exit_json(changed=plan.changed, **result)
 
 

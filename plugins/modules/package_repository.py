@@ -104,6 +104,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
+from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
 from ansible_collections.fullrank.serving.plugins.module_utils.packages import openpgp, sources
 
@@ -233,12 +234,7 @@ def main() -> None:
     if not module.check_mode:
         repository.carry_out(replaced)
     diff = [
-        {
-            "before_header": str(path),
-            "after_header": str(path),
-            "before": old.decode("latin-1"),
-            "after": new.decode("latin-1"),
-        }
+        file_diff(path, *((content.decode("latin-1"), 0) if content else None for content in (old, new)))
         for path, old, new in repository.changes
     ]
     module.exit_json(changed=bool(repository.changes), source=str(repository.source), replaced=replaced, diff=diff)

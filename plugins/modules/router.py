@@ -83,6 +83,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
+from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failed, failures
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners as node_listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
@@ -164,13 +166,9 @@ class Routers:
             differed.add(name)
             self.changed = True
             if shown:
-                self.diff.append({"before_header": name, "after_header": name, "before": before, "after": text})
+                self.diff.append(file_diff(name, (before, 0) if path.exists() else None, (text, 0)))
             if not self.module.check_mode:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                work = path.with_name(f".{path.name}.new")
-                work.write_text(text)
-                work.chmod(0o644)
-                work.replace(path)
+                common_files.write(path, text, 0o644)
         if not shown:
             surplus = [str(path) for path in Path(files.PROGRAM).rglob("*.py") if str(path) not in texts]
             self.forget([Path(path) for path in surplus])
@@ -238,9 +236,7 @@ class Routers:
         for path in paths:
             if path.exists():
                 self.changed = True
-                self.diff.append(
-                    {"before_header": str(path), "after_header": str(path), "before": path.read_text(), "after": ""}
-                )
+                self.diff.append(file_diff(path, (path.read_text(), 0), None))
                 if not self.module.check_mode:
                     path.unlink()
 

@@ -123,6 +123,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import service
 from ansible_collections.fullrank.serving.plugins.module_utils.webui import backup as webui_backup
@@ -275,7 +276,7 @@ class Webui:
             for file in self.service.before.values():
                 if file is not None:
                     service.write(service.File(str(folder / Path(file.path).name), file.content, file.mode))
-            (self.backups / PENDING).write_text(json.dumps({"backup": str(folder)}))
+            common_files.write(self.backups / PENDING, json.dumps({"backup": str(folder)}), 0o644)
         self.result["backup"] = str(folder)
         return folder
 

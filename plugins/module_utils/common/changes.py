@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
 
 
@@ -19,12 +20,8 @@ def read(path: Path) -> tuple[str, int]:
         return "", 0
 
 
-def diff_of(path: Path, before: tuple[str, int], after: tuple[str, int], secret: bool) -> dict[str, str]:
-    old, new = before[0], after[0]
-    if secret:
-        old, new = (text and f"({name} secret)\n" for name, text in (("the old", old), ("the new", new)))
-    label = f"{path} (mode {after[1]:04o})"
-    return {"before_header": label, "after_header": label, "before": old, "after": new}
+def _there(state: tuple[str, int]) -> tuple[str, int] | None:
+    return None if state == ("", 0) else state
 
 
 class Changes:
@@ -40,7 +37,7 @@ class Changes:
         before = read(path)
         if before == (content, mode):
             return False
-        self._note({"prepared": words} if words else diff_of(path, before, (content, mode), secret))
+        self._note({"prepared": words} if words else file_diff(path, _there(before), (content, mode), secret=secret))
         if not self.check_mode:
             write(path, content, mode)
         return True
@@ -50,7 +47,7 @@ class Changes:
         there = [path for path in paths if path.exists()]
         for path in there:
             before = read(path)
-            self._note(diff_of(path, before, ("", before[1]), before[1] == 0o600))
+            self._note(file_diff(path, before, None, secret=before[1] == 0o600))
             if not self.check_mode:
                 path.unlink()
                 if path.parent.parent == root and not any(path.parent.iterdir()):

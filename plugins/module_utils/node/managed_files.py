@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
 
 HEADER = "Written by Ansible (fullrank.serving); changes are overwritten."
@@ -70,11 +71,4 @@ def apply(entry: Mapping[str, Any]) -> None:
 
 def diff(entry: Mapping[str, Any]) -> dict[str, str]:
     """Ansible's diff of one file; call it before `apply`."""
-    path = entry["path"]
-    before, after = read(Path(path)), wanted(entry)
-    return {
-        "before_header": f"{path} (mode {before[1]:04o})" if before else path,
-        "after_header": f"{path} (mode {after[1]:04o})" if after else f"{path} (removed)",
-        "before": before[0] if before else "",
-        "after": after[0] if after else "",
-    }
+    return file_diff(entry["path"], read(Path(entry["path"])), wanted(entry))

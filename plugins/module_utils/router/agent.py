@@ -24,6 +24,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.router import upstreams
 from ansible_collections.fullrank.serving.plugins.module_utils.router.upstreams import Server
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import notify, say, start_anew
@@ -245,10 +246,7 @@ class Agent:
         return self.run_folder / name
 
     def _write(self, name: str, text: str) -> None:
-        path = self._file(name)
-        work = path.with_name(f".{name}.new")
-        work.write_text(text)
-        work.replace(path)
+        common_files.write(self._file(name), text, 0o644, lasting=False)
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import (
@@ -266,9 +267,7 @@ class Agent:
         if view["ready"] and self.noted != view["epoch"] and self.engine.note_ready():
             self.noted = view["epoch"]
         self.status = view
-        work = RUN / f".{self.deployment}.json.new"
-        work.write_text(json.dumps(view))
-        work.replace(RUN / f"{self.deployment}.json")
+        common_files.write(RUN / f"{self.deployment}.json", json.dumps(view), 0o644, lasting=False)
         # the phase's own number counts down: one line for each state is enough
         summary = view["phase"] if view["phase"] in ("backoff", "loading", "stalled") else view["summary"]
         line = f"epoch {view['epoch']}: {summary}" + (f"; {act}s the engine" if act else "")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
@@ -86,10 +87,7 @@ class LocalEngine:
         pid = self._systemctl("show", "--value", "--property=MainPID", self.unit).stdout.strip()
         spec_hash = systemd_state.running_spec_hash(int(pid or 0))
         if spec_hash:
-            self._good.parent.mkdir(parents=True, exist_ok=True)
-            work = self._good.with_suffix(".new")
-            work.write_text(f"{spec_hash}\n")
-            work.replace(self._good)
+            common_files.write(self._good, f"{spec_hash}\n", 0o644)
         return bool(spec_hash)
 
     def start(self, epoch: int) -> None:
@@ -134,9 +132,7 @@ class LocalEngine:
             return 0, ""
 
     def _remember(self, epoch: int, invocation: str) -> None:
-        work = self._memory.with_suffix(".new")
-        work.write_text(f"{epoch} {invocation}\n")
-        work.replace(self._memory)
+        common_files.write(self._memory, f"{epoch} {invocation}\n", 0o644, lasting=False)
 
     def _why(self, shown: Mapping[str, Any]) -> str:
         result, status = shown.get("Result", "success"), shown.get("ExecMainStatus", "0")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write as replace
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
@@ -54,25 +55,12 @@ def same(one: File | None, other: File) -> bool:
     return one is not None and (one.content, one.mode, one.owner) == (other.content, other.mode, other.owner)
 
 
-def _shown(file: File | None, secret: bool, changed: bool) -> str:
-    if file is None:
-        return ""
-    if secret:
-        return f"(not shown{', changed' if changed else ''})\n"
-    return file.content
-
-
 def diff(before: File | None, after: File | None) -> dict[str, str]:
     """A diff for Ansible, without what is secret."""
     path = (after or before).path  # type: ignore[union-attr]
     secret = any(one.secret for one in (before, after) if one)
-    changed = (before and before.content) != (after and after.content)
-    return {
-        "before_header": f"{path} (mode {before.mode:04o})" if before else path,
-        "after_header": f"{path} (mode {after.mode:04o})" if after else f"{path} (removed)",
-        "before": _shown(before, secret, False),
-        "after": _shown(after, secret, changed),
-    }
+    states = [(one.content, one.mode) if one else None for one in (before, after)]
+    return file_diff(path, *states, secret=secret)
 
 
 class Service:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import ManifestError, Problem
 
@@ -27,24 +28,6 @@ MOST_THREADS = 16
 def default_threads() -> int:
     """As many as there are processors, up to where a disk is the limit."""
     return min(MOST_THREADS, len(os.sched_getaffinity(0)))
-
-
-def replace(work: Path, target: Path) -> None:
-    """Put a finished file into its place so that after a crash there is the old one or the new one, whole."""
-    with work.open("rb") as file:
-        os.fsync(file.fileno())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work.replace(target)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed or removed in ``folder`` lasting."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sizes(root: Path) -> dict[str, int]:
@@ -174,11 +157,7 @@ def why_not_ready(copy: Copy, problems: Sequence[Problem], expected: str = "", b
 
 def write(root: Path, name: str, content: bytes) -> None:
     """Write a file of ``.fullrank`` in one step; ``name`` is relative to ``root``."""
-    target = root / name
-    work = target.with_name(f"{target.name}.new")
-    work.parent.mkdir(parents=True, exist_ok=True)
-    work.write_bytes(content)
-    replace(work, target)
+    common_files.write(root / name, content, 0o644)
 
 
 def write_manifest(root: Path, manifest: Mapping[str, Any]) -> str:
@@ -201,4 +180,4 @@ def unready(root: Path) -> None:
     """Take ``READY`` away: before the first file is touched."""
     with contextlib.suppress(FileNotFoundError):
         (root / weights_manifest.READY).unlink()
-        sync_folder(root / weights_manifest.FOLDER)
+        common_files.sync_folder(root / weights_manifest.FOLDER)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
@@ -251,7 +252,7 @@ def finish(work: Work, target: Path, converted: Mapping[str, Mapping[str, Any]])
         work_file = target / WORK / quote(path, safe="")
         work_file.parent.mkdir(parents=True, exist_ok=True)
         work_file.write_bytes(text)
-        weights_folder.replace(work_file, target / path)
+        common_files.place(work_file, target / path)
         files.append({"path": path, "size": len(text), "sha256": hashlib.sha256(text).hexdigest()})
     digest = weights_folder.write_manifest(
         target, weights_manifest.build(work.manifest["source"], files, work.conversion)
@@ -279,7 +280,7 @@ def _bring(source: Path, target: Path, one: Mapping[str, Any]) -> dict[str, Any]
             raise CannotConvert(
                 f"{here}: sha256 {found}, its manifest lists {one['sha256']}", "verify the source and fetch it anew"
             ) from None
-    weights_folder.replace(fresh, there)
+    common_files.place(fresh, there)
     return dict(one)
 
 

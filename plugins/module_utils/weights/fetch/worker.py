@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
@@ -80,9 +81,7 @@ class Progress:
     def write(self) -> None:
         with self._lock:
             self.state |= {"bytes": min(self.arrived(), self.state["total"]), "at": time.time()}
-            work = self.file.with_suffix(".new")
-            work.write_text(json.dumps(self.state))
-            work.replace(self.file)
+            common_files.write(self.file, json.dumps(self.state), 0o644, lasting=False)
 
 
 def folder_bytes(folder: Path) -> int:
@@ -249,7 +248,7 @@ class Fetch:
                     f"should be {entry.sha256 or 'git ' + entry.git_sha1})"
                 )
             raise OSError(f"{entry.path} arrived damaged (sha256 {sha256}); once more")
-        weights_folder.replace(part, self.root / entry.path)
+        common_files.place(part, self.root / entry.path)
         self.journal.note(entry.path, sha256)
         self._count(entry, sha256)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.receiver import Receiver
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.rsync import Copier
@@ -152,11 +153,8 @@ class Node:
             "finished_at": progress.finished_at,
             "cpu_s": round(time.process_time(), 2),
         }
-        target = Path(self.config.progress)
-        work = target.with_name(f"{target.name}.new")
         with self.reporting:
-            work.write_text(json.dumps(state))
-            work.replace(target)
+            common_files.write(Path(self.config.progress), json.dumps(state), 0o644, lasting=False)
 
     def _report_on(self) -> None:
         while True:

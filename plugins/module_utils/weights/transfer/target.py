@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest as weights_manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.slices import (
@@ -149,7 +150,7 @@ class Folder:
         try:
             if not file.count:
                 os.close(self.open_partial(file))
-            folder.replace(file.partial, file.place)
+            common_files.place(file.partial, file.place)
         except OSError as error:
             raise Stop(f"{file.place}: {error.strerror}") from error
         self.shelf.add_all(file)

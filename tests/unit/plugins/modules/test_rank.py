@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.common import changes, files
+from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.modules import rank, rank_drain
@@ -77,13 +78,13 @@ def test_the_environment_of_a_container_is_in_its_command() -> None:
 
 @pytest.mark.parametrize("before", ["", f"VLLM_API_KEY={SECRET}\n"])
 def test_a_diff_never_shows_a_secret(before: str) -> None:
-    shown = changes.diff_of(Path("/etc/x"), (before, 0o600), (f"VLLM_API_KEY={SECRET}2\n", 0o600), True)
+    shown = file_diff("/etc/x", (before, 0o600), (f"VLLM_API_KEY={SECRET}2\n", 0o600), secret=True)
     assert SECRET not in str(shown)
     assert shown["before"] != shown["after"]
 
 
 def test_a_diff_of_a_file_shows_all_of_it() -> None:
-    shown = changes.diff_of(Path("/etc/x"), ("a\n", 0o644), ("b\n", 0o644), False)
+    shown = file_diff("/etc/x", ("a\n", 0o644), ("b\n", 0o644))
     assert (shown["before"], shown["after"]) == ("a\n", "b\n")
     assert shown["after_header"] == "/etc/x (mode 0644)"
 
