@@ -3,8 +3,8 @@
 set -eu
 name=$1
 units=/etc/systemd/system config=/etc/fullrank/$name programs=/usr/local/lib/fullrank
-words="s/fullrank-rank@$name/fullrank-$name/; s/fullrank-supervisor@$name/fullrank-$name-group/; s/$name[.]supervisor[.]/$name.group./
-s,$programs/supervisor/$name,$programs/$name,"
+words="s/fullrank-rank@$name/fullrank-$name/g; s/fullrank-supervisor@$name/fullrank-$name-group/g; s/$name[.]supervisor[.]/$name.group./g
+s,$programs/supervisor/$name,$programs/$name,g"
 systemctl disable --quiet "fullrank-supervisor@$name"
 mv "$units/fullrank-rank@$name.service" "$units/fullrank-$name.service"
 mv "$units/fullrank-supervisor@$name.service" "$units/fullrank-$name-group.service"
