@@ -11,7 +11,7 @@ module: rendezvous
 version_added: 0.1.0
 short_description: Where the ranks of a deployment meet
 description:
-  - From what M(fullrank.serving.rank_facts) found on every node of a deployment to rank, address and interface of this
+  - From what M(fullrank.serving.rank_host_info) found on every node of a deployment to rank, address and interface of this
     node and the head's address, the one that every other rank uses.
   - Fails, with the findings of all ranks, when one of them cannot be started - its node does not answer, it cannot tell
     the interface, a port is in use, a file is missing.
@@ -32,8 +32,8 @@ options:
     required: true
   facts:
     description:
-      - What M(fullrank.serving.rank_facts) returned on each of O(hosts), in the same order.
-      - An item without RV(fullrank.serving.rank_facts#module:candidates) means that the node did not answer.
+      - What M(fullrank.serving.rank_host_info) returned on each of O(hosts), in the same order.
+      - An item without RV(fullrank.serving.rank_host_info#module:candidates) means that the node did not answer.
     type: list
     elements: dict
     required: true
@@ -44,7 +44,7 @@ options:
     type: list
     elements: str
   network:
-    description: The O(fullrank.serving.rank_facts#module:network) that was asked for, for the messages.
+    description: The O(fullrank.serving.rank_host_info#module:network) that was asked for, for the messages.
     type: str
     default: ""
 extends_documentation_fragment:

@@ -17,12 +17,11 @@ description:
 options:
   state:
     description:
-      - V(asked) says how the routers are, and changes nothing.
-      - V(inspected) fails, with all findings, where something stands in the way of O(routes), and changes nothing.
-      - V(present) makes O(routes) what this node routes; a router of ours that is not among them is removed.
+      - V(present) makes O(routes) what this node routes; a router of ours that is not among them is removed. It fails, with all
+        findings, before anything changes where something stands in the way.
       - V(absent) removes all of them, but not the packages.
     type: str
-    choices: [asked, inspected, present, absent]
+    choices: [present, absent]
     default: present
   routes:
     description: RV(fullrank.serving.routes#module:routes).
@@ -35,7 +34,7 @@ options:
     default: 30
 attributes:
   check_mode:
-    description: Says what would change.
+    description: Reports what would change, and what stands in the way.
     support: full
   diff_mode:
     description: Shows the files. There are no secrets in them.
@@ -58,13 +57,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 routers:
-  description: >-
-    Name of each route → url (without C(/v1)), runs, ready (whether a replica is) and servers (name → ready and says).
-  returned: O(state=present) or O(state=asked)
+  description: RV(fullrank.serving.router_info#module:routers).
+  returned: O(state=present)
   type: dict
 lines:
-  description: For people, one for each route - where its deployment is found, and how its replicas are.
-  returned: O(state=present) or O(state=asked)
+  description: RV(fullrank.serving.router_info#module:lines).
+  returned: O(state=present)
   type: list
   elements: str
 findings:
@@ -74,7 +72,6 @@ findings:
   elements: dict
 """
 
-import json
 import shutil
 import socket
 import time
@@ -88,7 +85,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failed, failures
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners as node_listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.router import files
+from ansible_collections.fullrank.serving.plugins.module_utils.router import files, status
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
@@ -252,51 +249,24 @@ class Routers:
                 if not self.module.check_mode:
                     shutil.rmtree(path)
 
-    def status(self, name: str) -> dict[str, Any]:
-        """What the watcher says; empty when it says nothing."""
-        try:
-            said: dict[str, Any] = json.loads(Path(files.run_folder(name), "status.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return said
-
     def take_over(self) -> None:
         """Wait until each watcher goes by what is written."""
         until = time.monotonic() + self.module.params["timeout"]
         for name, route in self.routes.items():
             wanted = files.digest(route)
-            said = self.status(name)
+            said = status.read(name)
             while said.get("config") != wanted and time.monotonic() < until:
                 time.sleep(0.2)
-                said = self.status(name)
+                said = status.read(name)
             if said.get("config") != wanted or said["error"]:
                 why = said.get("error") or "it does not take over its configuration"
                 self.fail(names.router_unit(name), f"router of {name}: {why}")
-
-    def say(self) -> dict[str, Any]:
-        """How each router is."""
-        found = {}
-        for name, route in self.routes.items():
-            said = self.status(name)
-            found[name] = {
-                "url": route["url"],
-                "runs": bool(said),
-                "ready": bool(said.get("ready")),
-                "servers": said.get("servers", {}),
-            }
-        return found
-
-
-def line(name: str, said: dict[str, Any]) -> str:
-    """Where a deployment is found, and how its replicas are."""
-    servers = ", ".join(f"{server} {one['summary']}" for server, one in said["servers"].items())
-    return f"{name} is found at {said['url']}/v1 ({servers if said['runs'] else 'its router does not run'})"
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["asked", "inspected", "present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "routes": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 30},
         },
@@ -305,18 +275,17 @@ def main() -> None:
     routers = Routers(module)
     state = module.params["state"]
     result: dict[str, Any] = {"findings": []}
-    if state in ("inspected", "present"):
+    if state == "present":
         held = sorted({port for route in routers.routes.values() for port in ports(route)})
         result["findings"] = obstacles(list(routers.routes.values()), node_listeners.holders(Host(), held))
         if message := failures(result["findings"]):
             module.fail_json(msg=message, **result)
-    if state in ("present", "absent"):
-        getattr(routers, state)()
+    getattr(routers, state)()
     if state == "present" and not module.check_mode:
         routers.take_over()
-    if state in ("present", "asked"):
-        result["routers"] = routers.say()
-        result["lines"] = [line(name, said) for name, said in result["routers"].items()]
+    if state == "present":
+        result["routers"] = status.state(routers.routes.values())
+        result["lines"] = [status.line(name, router) for name, router in result["routers"].items()]
     if module._diff:
         result["diff"] = routers.diff
     module.exit_json(changed=routers.changed, **result)

@@ -55,7 +55,7 @@ def test_no_module_returns_a_key_that_means_something_else_to_ansible() -> None:
     own = {"failed", "skipped", "unreachable", "results", "warnings", "deprecations", "exception", *dir(dict)}
     modules = sorted((PLUGINS / "modules").glob("*.py"))
     assert {path.stem: returned(path) & own for path in modules if returned(path) & own} == {}
-    assert returned(PLUGINS / "modules/rank_facts.py")
+    assert returned(PLUGINS / "modules/rank_host_info.py")
 
 
 @pytest.mark.parametrize(

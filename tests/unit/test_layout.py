@@ -39,6 +39,7 @@ TOUCH_THE_WORLD = {
     "module_utils/rank/former.py": "systemd, and files of a node",
     "plugin_utils/launch/engines/ray_gate.py": "Ray, inside the gate's own process",
     "module_utils/rdma/bandwidth.py": "ib_write_bw",
+    "module_utils/router/status.py": "the watchers' reports",
     "module_utils/router/agent.py": "sockets, signals and files of the router's own process",
     "module_utils/supervisor/agent.py": "sockets, signals and files of the supervisor's own process",
     "module_utils/supervisor/check.py": "the supervisor's status file",

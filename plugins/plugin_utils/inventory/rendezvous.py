@@ -26,7 +26,7 @@ def agree(
 ) -> tuple[list[Place], list[Finding]]:
     """The place of every rank, and all that keeps the deployment from starting.
 
-    hosts: in rank order. facts: what `rank_facts` returned on each of them, in the same order; a mapping without
+    hosts: in rank order. facts: what `rank_host_info` returned on each of them, in the same order; a mapping without
     ``candidates`` means that the node did not answer, and its ``msg`` has the reason. own_units: the deployment's own, whose
     ports are no conflict. network: what the user wrote as rendezvous network, empty for none.
     """

@@ -19,7 +19,7 @@ PENDING = {
         "diagnose_bundle",
         "endpoint_check",
     ),
-    *("engine_key", "rank_drain", "rank_facts", "rank_info", "rank_wait", "rendezvous", "router", "routes"),
+    *("engine_key", "rank_drain", "rank_host_info", "rank_info", "rank_wait", "rendezvous", "router", "routes"),
 }
 """Those that have none yet. Nothing is added here."""
 NAMES = sorted(

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: rank_facts
+module: rank_host_info
 version_added: 0.1.0
 short_description: What a rank must know about its own node before it can be started
 description:
@@ -51,7 +51,7 @@ author:
 
 EXAMPLES = r"""
 - name: Ask the node what its rank needs to know
-  fullrank.serving.rank_facts:
+  fullrank.serving.rank_host_info:
     peers: [192.0.2.11, 192.0.2.12]
     ports: [8000, 29501]
     paths: [/srv/models/deepseek-r1/config.json]
