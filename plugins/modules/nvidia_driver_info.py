@@ -110,7 +110,7 @@ fabric:
   returned: always
   type: str
   sample: nvswitch
-installed_way:
+installed_source:
   description: How the driver that is there was installed - V(none), V(repository), V(distribution), V(runfile).
   returned: always
   type: str
@@ -234,7 +234,7 @@ def main() -> None:
     )
     given = module.params
     wanted = Wanted(
-        way=given["source"],
+        source=given["source"],
         version=given["version"],
         modules=given["kernel_modules"],
         key_enrolled=given["module_key_enrolled"],

@@ -95,7 +95,7 @@ options:
         description: How often it is there while it is made, for example 2 when it is converted on the way.
         type: int
         default: 1
-      kept:
+      reuse:
         description:
           - Whether what is in O(paths[].path) already is a part of it. Nothing is needed when it is complete (5 % less
             count as complete, because people round), and the rest otherwise.
@@ -207,7 +207,7 @@ EXAMPLES = r"""
       - {port: 29500, purpose: rendezvous}
       - {port: 8000, purpose: engine}
     paths:
-      - {path: /data/models, bytes: 740000000000, purpose: weights, kept: true}
+      - {path: /data/models, bytes: 740000000000, purpose: weights, reuse: true}
       - {path: /var/lib/docker, bytes: 40000000000, purpose: image}
     gpu_count: 8
     image_cuda: "12.8"
@@ -276,7 +276,7 @@ PATH = {
     "bytes": {"type": "int", "required": True},
     "purpose": {"type": "str", "required": True},
     "copies": {"type": "int", "default": 1},
-    "kept": {"type": "bool", "default": False},
+    "reuse": {"type": "bool", "default": False},
 }
 OPTIONS = {
     "deployment": {"type": "str"},

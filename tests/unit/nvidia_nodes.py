@@ -45,7 +45,7 @@ def facts(os: dict[str, str] = UBUNTU, gpus: tuple[int, ...] = (H100,) * 8, **mo
 
 
 def plan(node: dict[str, Any], **more: Any) -> dict[str, Any]:
-    wanted = {"way": "repository", "version": "580.95.05", "repositories": "https://m/cuda", **more}
+    wanted = {"source": "repository", "version": "580.95.05", "repositories": "https://m/cuda", **more}
     return nvidia_plan.plan(node, nvidia_wanted.Wanted(**wanted))
 
 

@@ -40,9 +40,9 @@ def wanted(**changes: Any) -> dict[str, Any]:
         "peers": [{"name": "node2", "address": PEER, "ports": [22, 29500]}],
         "ports": [{"port": 29500, "purpose": "rendezvous"}, {"port": 8000, "purpose": "engine"}],
         "paths": [
-            {"path": "/data/models/r1", "bytes": 700 * GIB, "purpose": "weights", "copies": 1, "kept": True},
-            {"path": "/data/docker", "bytes": 40 * GIB, "purpose": "image", "copies": 1, "kept": False},
-            {"path": "/var/cache", "bytes": GIB, "purpose": "packages", "copies": 1, "kept": False},
+            {"path": "/data/models/r1", "bytes": 700 * GIB, "purpose": "weights", "copies": 1, "reuse": True},
+            {"path": "/data/docker", "bytes": 40 * GIB, "purpose": "image", "copies": 1, "reuse": False},
+            {"path": "/var/cache", "bytes": GIB, "purpose": "packages", "copies": 1, "reuse": False},
         ],
         "shm_bytes": 16 * GIB,
         "memlock_bytes": -1,

@@ -23,10 +23,10 @@ SOCKET = "Socket"
 
 
 def networks(text: str) -> dict[str, Any]:
-    """What the log says about traffic between nodes.
+    """What the log contains about traffic between nodes.
 
     ``used``: network → number of channels over it, or 0 where only the choice was logged. ``gdr``: channels that go from the
-    HCA to the GPU directly. ``why``: lines that say why RDMA is not there.
+    HCA to the GPU directly. ``why``: lines with the reason why RDMA is not used.
     """
     used: Counter[str] = Counter()
     gdr = 0

@@ -247,7 +247,7 @@ def check(options: dict[str, Any]) -> None:
     group.dist.all_reduce(group.zeros(FLOAT_BYTES))  # NCCL wants everybody in the first call (torch, batch_isend_irecv)
     pairs(group)
     all_reduce(group)
-    if options["vllm"] and group.size > 1:  # alone it has nothing to do, and says so by returning nothing
+    if options["vllm"] and group.size > 1:  # with one rank it returns None
         vllm_communicator(group)
     tell("end", rank=group.rank)
     group.dist.destroy_process_group()

@@ -3,7 +3,7 @@
 """Docker's daemon.json with several owners: each owner's keys are applied to what the user wrote, and can be reverted.
 
 A *record* holds what one owner did at one place, so that it can be undone. Reverting the old records and applying the wanted
-options on anew is the whole merge; nothing here reads or writes.
+options again is the whole merge; nothing here reads or writes.
 
 PRIVATE to this collection.
 """
@@ -203,17 +203,17 @@ def environment_of(text: str) -> dict[str, str]:
 
 
 def in_both(
-    wanted: Mapping[str, Any], given: Mapping[str, str], unit_files: Sequence[str], where: str
+    wanted: Mapping[str, Any], flags: Mapping[str, str], unit_files: Sequence[str], where: str
 ) -> list[Finding]:
     """A failed check for each key that is a flag of dockerd too: with both, dockerd does not start."""
     return [
         failed(
             "daemon-json-flag",
             f"{where}, {key}",
-            f"dockerd is started with {given[key]} too, and refuses to start with both",
-            f"take {given[key]} out of {' or '.join(unit_files)}, or leave {key} out here",
+            f"dockerd is started with {flags[key]} too, and refuses to start with both",
+            f"take {flags[key]} out of {' or '.join(unit_files)}, or leave {key} out here",
             key=key,
         )
         for key in wanted
-        if key in given and key not in BOTH_ALLOWED
+        if key in flags and key not in BOTH_ALLOWED
     ]

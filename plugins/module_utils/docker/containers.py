@@ -40,11 +40,11 @@ def vanishing(containers: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def stay_down(containers: Sequence[Mapping[str, Any]]) -> list[str]:
     """The running containers that a restart of the daemon would end for good: no restart policy brings them back."""
-    kept = ("always", "unless-stopped", "on-failure")
+    restarting = ("always", "unless-stopped", "on-failure")
     return sorted(
         name(one)
         for one in containers
-        if name(one) in running(containers) and (_host(one).get("RestartPolicy") or {}).get("Name") not in kept
+        if name(one) in running(containers) and (_host(one).get("RestartPolicy") or {}).get("Name") not in restarting
     )
 
 

@@ -68,8 +68,8 @@ class DaemonJson:
     def check(self, wanted: Mapping[str, Any], plan: Plan) -> list[Finding]:
         """Why dockerd would not start with the planned file; everything that can be found."""
         where = str(self.path)
-        unit, given = unit_flags(self._run)
-        found = docker_config.in_both(wanted, given, unit, where)
+        unit, flags = unit_flags(self._run)
+        found = docker_config.in_both(wanted, flags, unit, where)
         if wanted.get("live-restore") and docker_containers.in_swarm(info(self._run)):
             message = "live-restore cannot be used while this node is part of a swarm"
             remedy = "leave the swarm (docker swarm leave), or leave live-restore out"

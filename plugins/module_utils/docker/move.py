@@ -33,7 +33,7 @@ Record = dict[str, Any]
 
 
 class MoveError(Exception):
-    """The move cannot go on; the message says why."""
+    """The move cannot go on; the message is the reason."""
 
 
 def mounts() -> str:

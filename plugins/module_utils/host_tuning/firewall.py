@@ -84,7 +84,7 @@ def _word(address: str) -> str:
 
 
 def nft_unit() -> str:
-    """Rules are in the user's own tables, which the unit of nftables empties and fills anew: ours follows it."""
+    """Rules are in the user's own tables, which the unit of nftables empties and fills again: ours follows it."""
     return (
         "[Unit]\nDescription=Let the other ranks in\nAfter=nftables.service\nPartOf=nftables.service\n\n"
         f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f {NFT_FILE}\n\n"

@@ -208,8 +208,8 @@ def _first(
     if time_commands or facts.first.get("time_unit"):
         record["time_unit"] = facts.first.get("time_unit") or time_commands[0][-1]
     if facts.firewalld is not None and wanted["firewall_peers"]:
-        kept = set(facts.first.get("firewall", [])) & set(wanted["firewall_peers"])
-        record["firewall"] = sorted(kept | (set(wanted["firewall_peers"]) - set(facts.firewalld)))
+        already = set(facts.first.get("firewall", [])) & set(wanted["firewall_peers"])
+        record["firewall"] = sorted(already | (set(wanted["firewall_peers"]) - set(facts.firewalld)))
     return record
 
 

@@ -42,7 +42,7 @@ def chain(real_path: str | None) -> list[str]:
 
 
 def numa_node(host: Host, device: str) -> int | None:
-    """The NUMA node of the device folder; None where the firmware names none (the kernel then says -1)."""
+    """The NUMA node of the device folder; None where the firmware names none (the kernel then shows -1)."""
     node = host.read_int(device + "/numa_node")
     return node if node is not None and node >= 0 else None
 

@@ -137,7 +137,7 @@ class Host:
 
     def connect_all(self, targets: Sequence[tuple[str, int]], source: str | None, timeout_s: float) -> list[str | None]:
         """What a TCP connection from the source address to each target meets: ``open``, ``refused`` (the machine
-        answered that nobody listens), ``timeout``, ``unreachable``, or the error in words. Nothing is sent.
+        answered that no process listens), ``timeout``, ``unreachable``, or the error in words. Nothing is sent.
 
         Recorded as ``commands/connect <address> <port>``; None where that is missing.
         """

@@ -80,7 +80,7 @@ def fabric(gpus: list[int], nvswitches: int, subnet_managers: int) -> str:
     """What manages the NVLink fabric of a node with these GPUs, by what is on its bus.
 
     nvswitches: NVSwitches (or their entries in /proc/driver/nvidia-nvswitch). subnet_managers: NICs whose vital product
-    data says SW_MNG. Returns ``none`` (PCIe cards, bridges, guests without switches), ``nvswitch`` (Fabric Manager),
+    data has SW_MNG. Returns ``none`` (PCIe cards, bridges, guests without switches), ``nvswitch`` (Fabric Manager),
     ``nvlink5`` (Fabric Manager with nvlsm) or ``nvl72`` (IMEX).
     """
     if NVL72_BOARDS.intersection(gpus):

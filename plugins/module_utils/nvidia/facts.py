@@ -108,7 +108,7 @@ def installed_packages(host: Host, family: str) -> dict[str, str]:
 
 
 def initramfs_command(host: Host) -> list[str]:
-    """What makes the initramfs of the running kernel anew; empty where there is none to make."""
+    """The command that rebuilds the initramfs of the running kernel; empty where there is none."""
     if host.exists("/usr/sbin/update-initramfs"):
         return ["update-initramfs", "-u"]
     return ["dracut", "--force"] if host.exists("/usr/bin/dracut") or host.exists("/usr/sbin/dracut") else []

@@ -13,7 +13,10 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import boards
-from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.installed import installed_version, installed_way
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.installed import (
+    installed_source,
+    installed_version,
+)
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.wanted import (
     MODULES,
     VENDOR,
@@ -25,10 +28,10 @@ from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.wanted imp
 
 
 def findings(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabric: str) -> list[Finding]:
-    """Everything that stands in the way, at once."""
+    """Everything that prevents the installation, at once."""
     return [
         *_of_the_version(facts, wanted, gpus),
-        *_of_the_way(facts, wanted),
+        *_of_the_source(facts, wanted),
         *_of_secure_boot(facts, wanted),
         *_of_the_fabric(facts, wanted, gpus, fabric),
         *_of_old_keys(facts, wanted),
@@ -42,10 +45,10 @@ def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> l
         return [
             failed("driver-version", VERSION, message, "write one (580.95.05), or a branch (580) to take its newest")
         ]
-    if wanted.way == "runfile" and "." not in wanted.version:
+    if wanted.source == "runfile" and "." not in wanted.version:
         message, remedy = f"a .run file has one version, {wanted.version} is a branch", "write the file's version"
         found.append(failed("driver-version", VERSION, message, remedy))
-    if wanted.way == "runfile" and not re.fullmatch(r"[0-9a-f]{64}", wanted.runfile_sha256):
+    if wanted.source == "runfile" and not re.fullmatch(r"[0-9a-f]{64}", wanted.runfile_sha256):
         message = f"{wanted.runfile_sha256 or 'nothing'} is no sha256"
         remedy = "write that of the file, 64 hexadecimal digits; NVIDIA publishes it beside the file"
         found.append(failed("runfile-sha256", "nvidia_driver_runfile_sha256", message, remedy))
@@ -59,28 +62,26 @@ def _of_the_version(facts: dict[str, Any], wanted: Wanted, gpus: list[int]) -> l
     return found
 
 
-def _of_the_way(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
-    there, where = installed_way(facts), "nvidia_driver_source"
-    if is_el(facts) and wanted.way == "distribution":
+def _of_the_source(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
+    there, where = installed_source(facts), "nvidia_driver_source"
+    if is_el(facts) and wanted.source == "distribution":
         return [
-            failed("driver-ways", where, "this distribution has no NVIDIA driver of its own", "set it to repository")
+            failed("driver-source", where, "this distribution has no NVIDIA driver of its own", "set it to repository")
         ]
-    if there in ("none", wanted.way):
+    if there in ("none", wanted.source):
         return _of_two_archives(facts, wanted)
     how = {
         "runfile": "nvidia-uninstall --silent removes it",
         "mixed": "remove both: nvidia-uninstall --silent, then the role's remove.yml",
     }.get(there, "the role's remove.yml removes it")
     what = "by a .run file and by packages" if there == "mixed" else f"by {there}"
-    message = (
-        f"driver {installed_version(facts)} is installed {what}, and {wanted.way} is wanted; they overwrite each other"
-    )
-    return [failed("driver-ways", where, message, f"set it to {there}, or {how}" if there != "mixed" else how)]
+    message = f"driver {installed_version(facts)} is installed {what}, and {wanted.source} is wanted; they overwrite each other"
+    return [failed("driver-source", where, message, f"set it to {there}, or {how}" if there != "mixed" else how)]
 
 
 def _of_two_archives(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
     """Debian and NVIDIA call it nvidia-driver both: with both archives apt would take the newer one's, or half of each."""
-    if wanted.way != "distribution" or facts["os"]["id"] != "debian":
+    if wanted.source != "distribution" or facts["os"]["id"] != "debian":
         return []
     found = []
     for one in facts["sources"]:
@@ -93,7 +94,7 @@ def _of_two_archives(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
 
 
 def _of_secure_boot(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
-    signed = wanted.way == "distribution" and facts["os"]["id"] == "ubuntu"
+    signed = wanted.source == "distribution" and facts["os"]["id"] == "ubuntu"
     if not facts["secure_boot"] or signed or wanted.key_enrolled or facts["loaded"]["version"]:
         return []
     remedy = (
@@ -121,7 +122,7 @@ def _of_the_fabric(facts: dict[str, Any], wanted: Wanted, gpus: list[int], fabri
 
 
 def _of_old_keys(facts: dict[str, Any], wanted: Wanted) -> list[Finding]:
-    if wanted.way != "distribution" and "/etc/apt/trusted.gpg" in facts["old_keys"]:
+    if wanted.source != "distribution" and "/etc/apt/trusted.gpg" in facts["old_keys"]:
         message = "holds NVIDIA's withdrawn key 7fa2af80 beside other keys"
         remedy = "gpg --no-default-keyring --keyring /etc/apt/trusted.gpg --batch --yes --delete-keys 7FA2AF80"
         return [warned("old-key", "/etc/apt/trusted.gpg", message, remedy)]

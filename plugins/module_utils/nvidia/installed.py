@@ -15,7 +15,7 @@ _VENDOR_META = ("nvidia-open", "cuda-drivers")
 _NAMES = (*_VENDOR_META, "nvidia-driver", "nvidia-headless")
 
 
-def installed_way(facts: dict[str, Any]) -> str:
+def installed_source(facts: dict[str, Any]) -> str:
     """How the driver that is there was installed: none, repository, distribution, runfile or mixed."""
     # both archives call it nvidia-driver; the vendor's metapackages are in no distribution
     named = [name for name in facts["packages"] if name.startswith(_NAMES)]

@@ -49,15 +49,15 @@ def either(name: str, branch: str, suffix_first: bool = False) -> list[str]:
 
 def package_entries(facts: dict[str, Any], wanted: Wanted, kind: str, fabric: str) -> list[dict[str, Any]]:
     """What is installed, in the order in which ``held_packages`` resolves it; the first of version ``VERSION`` leads."""
-    driver = [] if wanted.way == "runfile" else driver_entries(facts, wanted, kind)
+    driver = [] if wanted.source == "runfile" else driver_entries(facts, wanted, kind)
     rest = fabric_entries(facts, wanted, fabric, "same" if driver else wanted.version)
     tools = []
     if is_el(facts):
         tools.append(entry(["python3-dnf-plugin-versionlock"], "", hold=False, first=True))
         tools.append(entry(["dkms"], "", hold=False, at_least=_DKMS_OF_EL))
-    elif wanted.way == "runfile":
+    elif wanted.source == "runfile":
         tools.append(entry(["dkms"], "", hold=False))
-    if wanted.way == "runfile":
+    if wanted.source == "runfile":
         tools += [entry([name], "", hold=False) for name in _BUILD[facts["os"]["family"]]]
     return [*header_entries(facts, wanted), *tools, *driver, *rest]
 
@@ -66,7 +66,7 @@ def header_entries(facts: dict[str, Any], wanted: Wanted) -> list[dict[str, Any]
     """Headers of the running kernel, where a module is built and they are not there yet."""
     if wanted.kernel_headers:
         return [entry([name], "", where="nvidia_driver_kernel_headers", hold=False) for name in wanted.kernel_headers]
-    if facts["headers"] or (wanted.way == "distribution" and facts["os"]["id"] == "ubuntu"):
+    if facts["headers"] or (wanted.source == "distribution" and facts["os"]["id"] == "ubuntu"):
         return []
     name = ("kernel-devel-" if is_el(facts) else "linux-headers-") + facts["kernel"]
     remedy = f"the archive no longer has {name}: install its newest kernel, boot it, and run this again"
@@ -76,7 +76,7 @@ def header_entries(facts: dict[str, Any], wanted: Wanted) -> list[dict[str, Any]
 def driver_entries(facts: dict[str, Any], wanted: Wanted, kind: str) -> list[dict[str, Any]]:
     branch, distribution = wanted.branch, facts["os"]["id"]
     open_ = kind == boards.OPEN
-    if wanted.way == "repository":
+    if wanted.source == "repository":
         driver = entry(either("nvidia-open" if open_ else "cuda-drivers", branch, suffix_first=True), wanted.version)
         # in the driver's own packages up to 580, beside them since
         persistence = entry(["nvidia-persistenced"], "same", optional=True)

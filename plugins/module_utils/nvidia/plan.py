@@ -13,8 +13,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.versions i
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import boards, packages
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.findings import findings
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.installed import (
+    installed_source,
     installed_version,
-    installed_way,
     reboot_reasons,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia.wanted import (
@@ -38,7 +38,7 @@ OWN_FILES = (ARCHIVE_SOURCE, UNATTENDED, NOUVEAU, IMEX_CHANNEL, NVLINK_MODULES, 
 _DEBIAN_COMPONENTS = {"repository": ("contrib",), "distribution": ("contrib", "non-free", "non-free-firmware")}
 # the .run file brings the daemon and no unit (NVIDIA/nvidia-persistenced, init/README)
 _PERSISTENCED_UNIT = (
-    "[Unit]\nDescription=NVIDIA driver stays loaded while nobody uses the GPUs\n"
+    "[Unit]\nDescription=NVIDIA driver stays loaded while no process uses the GPUs\n"
     "[Service]\nType=forking\nExecStart=/usr/bin/nvidia-persistenced\n"
     "ExecStopPost=/bin/rm -rf /run/nvidia-persistenced\n"
     "[Install]\nWantedBy=multi-user.target\n"
@@ -66,7 +66,7 @@ def plan(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
         "gpus": [boards.product(gpu) for gpu in gpus],
         "kernel_modules": kind,
         "fabric": fabric,
-        "installed_way": installed_way(facts),
+        "installed_source": installed_source(facts),
         "installed_version": installed,
         "swaps": installed is not None and not _is(installed, wanted.version),
         "loaded_version": facts["loaded"]["version"],
@@ -74,8 +74,8 @@ def plan(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
         "reboot_reasons": reboot_reasons(facts),
         "repository": repository(facts, wanted) if needs_repository(wanted, fabric) else {},
         "packages": packages.package_entries(facts, wanted, kind, fabric),
-        "family": packages.FAMILY if wanted.way != "runfile" else "",
-        "refused": packages.DRIVER if wanted.way == "runfile" else "",
+        "family": packages.FAMILY if wanted.source != "runfile" else "",
+        "refused": packages.DRIVER if wanted.source == "runfile" else "",
         "removal": packages.REMOVAL,
         "module_commands": module_commands(facts, wanted, kind, installed),
         "files": files(facts, wanted, fabric),
@@ -96,7 +96,7 @@ def _is(installed: str, wanted: str) -> bool:
 
 def module_commands(facts: dict[str, Any], wanted: Wanted, kind: str, installed: str | None) -> list[list[str]]:
     """What chooses the stream of dnf's module nvidia-driver, where another branch is installed or none."""
-    if not is_el(facts) or wanted.way != "repository" or (installed and _is(installed, wanted.branch)):
+    if not is_el(facts) or wanted.source != "repository" or (installed and _is(installed, wanted.branch)):
         return []
     stream = f"{wanted.branch}-{'open' if kind == boards.OPEN else 'dkms'}"
     return [
@@ -125,14 +125,14 @@ def files(facts: dict[str, Any], wanted: Wanted, fabric: str) -> list[dict[str, 
     found.append(
         {"path": PERSISTENCE_MODE, "content": "[Service]\nExecStartPost=-/usr/bin/nvidia-smi --persistence-mode=1\n"}
     )
-    if wanted.way == "runfile":
+    if wanted.source == "runfile":
         found.append({"path": PERSISTENCED, "content": _PERSISTENCED_UNIT})
     return found
 
 
 def old_keyrings(facts: dict[str, Any], wanted: Wanted) -> list[str]:
-    """Keyrings with the key that NVIDIA withdrew, and nobody else's."""
-    if wanted.way == "distribution":
+    """Keyrings with the key that NVIDIA withdrew, and no other key."""
+    if wanted.source == "distribution":
         return []
     return [path for path in facts["old_keys"] if path != "/etc/apt/trusted.gpg"]
 
@@ -142,9 +142,9 @@ def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
 
     Debian's own driver gets its fixes by the security suite, where the node has that of main.
     """
-    needed = _DEBIAN_COMPONENTS.get(wanted.way, ()) if facts["os"]["id"] == "debian" else ()
+    needed = _DEBIAN_COMPONENTS.get(wanted.source, ()) if facts["os"]["id"] == "debian" else ()
     names = (facts["os"]["codename"], "stable", "oldstable")
-    suites = [names, tuple(f"{name}-security" for name in names)] if wanted.way == "distribution" else [names]
+    suites = [names, tuple(f"{name}-security" for name in names)] if wanted.source == "distribution" else [names]
     found = []
     for alike in suites:
         rows = [row for row in facts["archive"] if row["suite"] in alike]
@@ -159,7 +159,7 @@ def missing_components(facts: dict[str, Any], wanted: Wanted) -> str:
 
 def runfile_arguments(wanted: Wanted, kind: str) -> list[str]:
     """Options of the .run file; --kernel-module-type came with branch 555 (NVIDIA/nvidia-installer), -m is its name before."""
-    if wanted.way != "runfile":
+    if wanted.source != "runfile":
         return []
     if numbers(wanted.version) >= (555,):
         return ["--silent", "--dkms", f"--kernel-module-type={kind}"]

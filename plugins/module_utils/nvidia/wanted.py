@@ -31,11 +31,11 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """The role's variables. way: repository, distribution or runfile. version: exact, or a branch. modules: auto, open or
+    """The role's variables. source: repository, distribution or runfile. version: exact, or a branch. modules: auto, open or
     proprietary. key, fingerprint: of the repository, where they are not NVIDIA's. runfile_sha256: of the .run file.
     imex_nodes: addresses of the nodes of one NVL72 rack."""
 
-    way: str
+    source: str
     version: str
     modules: str = "auto"
     key_enrolled: bool = False
@@ -59,13 +59,13 @@ def is_el(facts: dict[str, Any]) -> bool:
 def better_modules(facts: dict[str, Any], wanted: Wanted) -> str:
     """The kernel modules where the GPUs leave the choice. Of Debian's own packages the open ones are behind: they get no security
     updates, and do not build for its kernels since 6.12.97 (docs/decisions/047). One that is there stays."""
-    debians = wanted.way == "distribution" and facts["os"]["id"] == "debian"
+    debians = wanted.source == "distribution" and facts["os"]["id"] == "debian"
     return PROPRIETARY if debians and "nvidia-open-kernel-dkms" not in facts["packages"] else OPEN
 
 
 def needs_repository(wanted: Wanted, fabric: str) -> bool:
     """A .run file brings no Fabric Manager: that comes from the vendor's repository, too."""
-    return wanted.way == "repository" or (wanted.way == "runfile" and fabric != "none")
+    return wanted.source == "repository" or (wanted.source == "runfile" and fabric != "none")
 
 
 def repository(facts: dict[str, Any], wanted: Wanted) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Apt:
         return output
 
     def refresh(self, sources: Sequence[str]) -> None:
-        """Read the lists anew; a source that cannot be read, or has another key, is an error for ``sources`` only."""
+        """Read the lists again; a source that cannot be read, or has another key, is an error for ``sources`` only."""
         self._get("update")
         for source in sources:
             only = [

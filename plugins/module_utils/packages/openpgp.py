@@ -14,13 +14,13 @@ import binascii
 import hashlib
 import re
 
-PUBLIC_KEY = 6  # packet type; subkeys are another one, and nobody names them by fingerprint
+PUBLIC_KEY = 6  # packet type; subkeys are another one, and users do not name them by fingerprint
 
 
 def fingerprints(content: bytes) -> list[str]:
     """The fingerprints of the primary keys, as upper-case hexadecimal digits.
 
-    Raises ValueError when the content is no OpenPGP data (a page that says "not found" is a frequent one).
+    Raises ValueError when the content is no OpenPGP data (an error page is a frequent one).
     """
     found = []
     for kind, body in packets(dearmored(content)):

@@ -42,9 +42,9 @@ def settle(
     something else is needed the repositories are read (``offered``, once)."""
     listed = list(entries)
     here = [Candidate(name, version, "") for name, version in installed.items()]
-    kept = settle_by(listed, [] if upgrade else here, [])
-    if not kept.problems and not upgrade:
-        return kept
+    unchanged = settle_by(listed, [] if upgrade else here, [])
+    if not unchanged.problems and not upgrade:
+        return unchanged
     return settle_by(
         listed, [] if upgrade else here, offered(list(dict.fromkeys(name for one in listed for name in one["names"])))
     )

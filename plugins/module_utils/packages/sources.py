@@ -36,13 +36,15 @@ def without(text: str, name: str, url: str) -> str:
         re.split(r"(\n\s*\n)", text) if name.endswith(".sources") else re.split(r"(^(?=\[))", text, flags=re.MULTILINE)
     )
     pattern = r"^URIs:(.*(?:\n[ \t].*)*)" if name.endswith(".sources") else r"^(?:baseurl|mirrorlist|metalink)\s*=(.*)"
-    kept = [
+    remaining = [
         ""
         if any(names_it(found.split()) for found in re.findall(pattern, part, re.MULTILINE | re.IGNORECASE))
         else part
         for part in parts
     ]
-    return text if kept == parts else "".join(kept).strip("\n") + "\n" * any(part.strip() for part in kept)
+    return (
+        text if remaining == parts else "".join(remaining).strip("\n") + "\n" * any(part.strip() for part in remaining)
+    )
 
 
 def entries(text: str, name: str) -> list[dict[str, str]]:

@@ -83,10 +83,10 @@ def _within(facts: dict[str, Any], network: str) -> tuple[str | None, list[Findi
 def _towards(host: Host, peers: list[dict[str, Any]]) -> tuple[str | None, list[Finding]]:
     """The address that the kernel uses towards the peers. A peer without a route is judged with the others' reach."""
     answers = host.run_all([("ip", "-json", "route", "get", peer["address"]) for peer in peers])
-    ways = [ip_routes.route(result.stdout) for result in answers if result and result.rc == 0]
-    found = sorted({(way["interface"], way["address"]) for way in ways if way.get("address")})
+    routes = [ip_routes.route(result.stdout) for result in answers if result and result.rc == 0]
+    found = sorted({(route["interface"], route["address"]) for route in routes if route.get("address")})
     if len(found) <= 1:
         return (found[0][1] if found else None), []
-    message = "the other ranks are reached by different interfaces: " + ", ".join(" ".join(way) for way in found)
+    message = "the other ranks are reached by different interfaces: " + ", ".join(" ".join(route) for route in found)
     remedy = "name the one network in which every rank has an address in engine_rendezvous_network"
     return None, [failed("interface", "routes", message, remedy)]

@@ -41,7 +41,7 @@ def python_version(host: Host, venv: str | None) -> dict[str, str]:
 
 def check_engine(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     """The environment is there and has the engine in the version whose options the launch was written for."""
-    code, venv, engine, asked = "engine", wanted["engine_venv"], wanted["engine"], wanted["engine_version"]
+    code, venv, engine, version = "engine", wanted["engine_venv"], wanted["engine"], wanted["engine_version"]
     if not venv:
         return [skipped(code, "engine_venv", "no virtual environment was given")]
     if not host.exists(venv):
@@ -53,12 +53,12 @@ def check_engine(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     if found is None:
         remedy = f"install {engine} there with pip, or correct engine_venv"
         return [warned(code, venv, f"{engine} is not among its packages", remedy)]
-    # a build says after the + what it was built for: 0.8.5+cu124 has the options of 0.8.5 (PEP 440, local versions)
-    if asked and found.partition("+")[0] != asked.partition("+")[0]:
+    # after the + a build has what it was built for: 0.8.5+cu124 has the options of 0.8.5 (PEP 440, local versions)
+    if version and found.partition("+")[0] != version.partition("+")[0]:
         remedy = (
-            f"install {engine} {asked} there, or write engine_version: {found.partition('+')[0]} if all nodes have it"
+            f"install {engine} {version} there, or write engine_version: {found.partition('+')[0]} if all nodes have it"
         )
-        return [failed(code, venv, f"{engine} {found} is installed, {asked} is wanted", remedy, version=found)]
+        return [failed(code, venv, f"{engine} {found} is installed, {version} is wanted", remedy, version=found)]
     return [passed(code, venv, f"{engine} {found}", version=found)]
 
 

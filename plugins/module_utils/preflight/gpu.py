@@ -32,7 +32,7 @@ def used_gpus(facts: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, A
     return [gpu for gpu in facts["gpus"] if not indexes or gpu["index"] in indexes]
 
 
-def asked(wanted: dict[str, Any]) -> int:
+def required_gpus(wanted: dict[str, Any]) -> int:
     """The number of GPUs that the deployment wants of this node; 0 for one that serves without."""
     return int(wanted["gpu_count"] or len(wanted["gpu_indexes"]))
 
@@ -40,8 +40,8 @@ def asked(wanted: dict[str, Any]) -> int:
 def check_driver(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Does the driver answer, and does it serve the image's CUDA."""
     smi, where = facts["nvidia_smi"], "nvidia-smi"
-    if not asked(wanted):
-        return [skipped("driver", where, "no GPUs are asked for")]
+    if not required_gpus(wanted):
+        return [skipped("driver", where, "no GPUs are requested")]
     if not smi["found"]:
         cards = len(facts["pci_gpus"])
         return [failed("driver", where, f"not installed; {cards} NVIDIA GPUs are on the bus", "install the driver")]
@@ -78,9 +78,9 @@ def _cuda(driver: str, cuda: str | None) -> Finding:
 
 def check_gpus(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Number, kind, partitions, health."""
-    gpus, count = used_gpus(facts, wanted), asked(wanted)
+    gpus, count = used_gpus(facts, wanted), required_gpus(wanted)
     if not count or facts["nvidia_smi"]["message"] or not facts["nvidia_smi"]["found"]:
-        return [skipped("gpu-count", "gpus", "no GPUs are asked for" if not count else "the driver does not answer")]
+        return [skipped("gpu-count", "gpus", "no GPUs are requested" if not count else "the driver does not answer")]
     checks = []
     lost = [address for address in facts["pci_gpus"] if address not in {gpu["pci_address"] for gpu in facts["gpus"]}]
     if len(gpus) < count:
@@ -135,8 +135,8 @@ def _health(gpus: list[dict[str, Any]]) -> list[Finding]:
 def check_fabric(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """NVLink through switches works once the Fabric Manager is done; before, CUDA fails with error 802."""
     code, gpus = "gpu-fabric", facts["gpus"]
-    if not asked(wanted):
-        return [skipped(code, "gpus", "no GPUs are asked for")]
+    if not required_gpus(wanted):
+        return [skipped(code, "gpus", "no GPUs are requested")]
     bad = sorted(
         {
             f"{gpu['fabric_state']}/{gpu['fabric_status']}"
@@ -165,8 +165,8 @@ def check_fabric(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> l
 def check_gpu_memory(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
     """Memory that something else already holds; an engine of ours that runs is no fault."""
     code, limit = "gpu-memory", wanted["gpu_memory_used_max_mib"]
-    if not asked(wanted) or not facts["gpus"]:
-        return [skipped(code, "gpus", "no GPUs are asked for" if facts["gpus"] else "no GPUs")]
+    if not required_gpus(wanted) or not facts["gpus"]:
+        return [skipped(code, "gpus", "no GPUs are requested" if facts["gpus"] else "no GPUs")]
     checks = []
     for gpu in used_gpus(facts, wanted):
         used = gpu["memory_used_mib"] or 0

@@ -116,20 +116,20 @@ def check_memlock(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     has counts for what is started by hand."""
     code, needed = "memlock", wanted["memlock_bytes"]
     if not needed:
-        return [skipped(code, "memlock_bytes", "no locked memory is asked for")]
+        return [skipped(code, "memlock_bytes", "no locked memory is requested")]
     granted = parse_memlock(host.read("/proc/1/limits") or "")
     if granted is None:
         return [skipped(code, "/proc/1/limits", "the limits of PID 1 could not be read")]
     may_raise = bool(parse_capabilities(host.read("/proc/1/status") or "") & 1 << CAP_SYS_RESOURCE)
-    asked = "unlimited" if needed < 0 else human.binary(needed)
+    required = "unlimited" if needed < 0 else human.binary(needed)
     if not _enough(granted[1], needed) and not may_raise:
-        message = f"{asked} is needed, but PID 1 has {human.binary(granted[1])} at most and may not raise it"
+        message = f"{required} is needed, but PID 1 has {human.binary(granted[1])} at most and may not raise it"
         remedy = "give the machine or container CAP_SYS_RESOURCE, or raise its own limit from outside"
         return [failed(code, "/proc/1/limits", message, remedy, hard_bytes=granted[1])]
-    checks = [passed(code, "/proc/1/limits", f"systemd can grant {asked}")]
+    checks = [passed(code, "/proc/1/limits", f"systemd can grant {required}")]
     login = parse_memlock(host.read("/proc/self/limits") or "")
     if login is not None and not _enough(login[0], needed):
-        message = f"a login has {human.binary(login[0])}, {asked} is needed for what is started by hand or by a task"
+        message = f"a login has {human.binary(login[0])}, {required} is needed for what is started by hand or by a task"
         remedy = "write `* - memlock unlimited` and `root - memlock unlimited` to /etc/security/limits.d/fullrank.conf"
         checks.append(warned("memlock-login", "/proc/self/limits", message, remedy, soft_bytes=login[0]))
     return checks
@@ -148,15 +148,15 @@ def check_space(host: Host, wanted: dict[str, Any]) -> list[Finding]:
     entries = [entry for entry in paths if entry["needed"]]
     checks = [_nothing_needed(entry) for entry in paths if not entry["needed"]]
     shm = wanted["shm_bytes"]
-    asked = sorted({entry["existing"] for entry in entries}) + (["/dev/shm"] if shm else [])
-    if not asked:
+    existing = sorted({entry["existing"] for entry in entries}) + (["/dev/shm"] if shm else [])
+    if not existing:
         return checks or [skipped("disk-space", "paths", "no paths were given")]
-    result = host.run("df", "--block-size=1", "--output=target,fstype,size,avail", *asked)
-    volumes = parse_df(result.stdout, asked) if result and result.rc == 0 else {}
+    result = host.run("df", "--block-size=1", "--output=target,fstype,size,avail", *existing)
+    volumes = parse_df(result.stdout, existing) if result and result.rc == 0 else {}
     if not volumes:
         message = f"df did not answer: {result.message if result else 'not installed'}"
         remedy = "look for a mount whose server is gone"
-        return [*checks, failed("disk-space", ", ".join(asked), message, remedy, paths=asked)]
+        return [*checks, failed("disk-space", ", ".join(existing), message, remedy, paths=existing)]
     read_only = _read_only_mounts(host)
     checks += [_shm(host, volumes["/dev/shm"], wanted)] if shm else []
     by_target: dict[str, list[dict[str, Any]]] = {}
@@ -177,7 +177,7 @@ def _with_needs(host: Host, paths: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def _needed(entry: dict[str, Any], present: int) -> int:
-    """Bytes still to be written. Complete is what is about as large as was said: people round sizes up."""
+    """Bytes still to be written. Complete is what is about as large as configured: people round sizes up."""
     if present * ROOM_TO_WORK >= entry["bytes"]:
         return 0
     return int(entry["bytes"] * entry["copies"] - present)
@@ -185,10 +185,10 @@ def _needed(entry: dict[str, Any], present: int) -> int:
 
 def _present(host: Host, entry: dict[str, Any]) -> int:
     """Bytes that are there already, where they count; through links, because model caches consist of them."""
-    if not entry["kept"] or not host.exists(entry["path"]):
+    if not entry["reuse"] or not host.exists(entry["path"]):
         return 0
     if host.exists(f"{entry['path']}/{READY}"):
-        return int(entry["bytes"])  # a copy of the role model that is verified, whatever size was said
+        return int(entry["bytes"])  # a copy of the role model that is verified, whatever size is configured
     result = host.run("du", "--dereference", "--apparent-size", "--block-size=1", "--summarize", entry["path"])
     first = result.stdout.split()[:1] if result else []
     return int(first[0]) if first and first[0].isdecimal() else 0

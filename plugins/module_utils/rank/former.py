@@ -51,8 +51,8 @@ class Former:
         if not self.there:
             return []
         launch = [Path(path) for path in json.loads(self.config.read_text()).get("files", [])]
-        kept = Path(names.previous_launch(self.deployment))  # written for the former names
-        return [*launch, kept, Path(names.UNITS, self.supervisor), self.secret, self.config]
+        previous = Path(names.previous_launch(self.deployment))  # written for the former names
+        return [*launch, previous, Path(names.UNITS, self.supervisor), self.secret, self.config]
 
     def park(self) -> None:
         """Move the unit of an engine that runs to where it ends with it; the engine does not notice."""

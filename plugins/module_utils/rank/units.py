@@ -89,7 +89,7 @@ Environment=HOME=%S/fullrank/{deployment}"""
 
 
 def engine_of(unit: str) -> str:
-    """``vllm 0.32.0`` of a unit's text, whose description says ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
+    """``vllm 0.32.0`` of a unit's text, whose description is ``tiny: rank 0 of 2, vllm 0.32.0``; empty when there is none."""
     described = re.search(r"^Description=.*, ([^,\n]+)$", unit, re.MULTILINE)
     return described[1].replace("%%", "%") if described else ""
 

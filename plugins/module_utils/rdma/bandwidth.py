@@ -35,17 +35,17 @@ def send(words: list[str], deadline: float) -> str:
         time.sleep(PAUSE_S)
 
 
-def measure(given: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
+def measure(params: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
     """Port → Gbit/s, and what went wrong."""
-    ports = given["ports"]
-    deadline = time.monotonic() + given["timeout"] + given["seconds"]
+    ports = params["ports"]
+    deadline = time.monotonic() + params["timeout"] + params["seconds"]
     servers = [
-        start(perftest.command(one["device"], one["port"], given["tcp_port"] + number, given["seconds"]))
+        start(perftest.command(one["device"], one["port"], params["tcp_port"] + number, params["seconds"]))
         for number, one in enumerate(ports)
     ]
     commands = [
-        perftest.command(one["device"], one["port"], given["tcp_port"] + number, given["seconds"], given["peer"])
-        for number, one in enumerate(ports[: given["peer_ports"]])
+        perftest.command(one["device"], one["port"], params["tcp_port"] + number, params["seconds"], params["peer"])
+        for number, one in enumerate(ports[: params["peer_ports"]])
     ]
     try:
         with ThreadPoolExecutor(len(commands) or 1) as pool:
@@ -60,7 +60,7 @@ def measure(given: dict[str, Any]) -> tuple[dict[str, float], list[str]]:
             if server.poll() is None:
                 server.kill()
                 server.communicate()
-    return judge(ports, outputs, given["min_share"], given["peer"])
+    return judge(ports, outputs, params["min_share"], params["peer"])
 
 
 def judge(

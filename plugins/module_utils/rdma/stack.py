@@ -110,7 +110,7 @@ def packages(source: str, distribution: str, version: str) -> list[dict[str, Any
         rows = [name.split("|") for name in _INBOX[distribution]]
         return [{"names": names, "hold": False, "where": "rdma_source"} for names in rows]
     # the leader has the number of the release (doca-ofed 3.1.0-091000, mlnx-ofed-all 24.10-1.1.4.0), the others their own;
-    # a folder such as latest-2.9-LTS says none
+    # a folder such as latest-2.9-LTS has none
     release = version if version[:1].isdigit() else ""
     leader = {"names": list(_LEADER[source]), "version": release, "hold": True, "where": "rdma_version"}
     return [leader, {"names": ["perftest"], "hold": False, "where": "rdma_source"}]

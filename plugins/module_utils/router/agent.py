@@ -27,7 +27,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.router import upstreams
 from ansible_collections.fullrank.serving.plugins.module_utils.router.upstreams import Server
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import notify, say, start_anew
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import notify, reexec, say
 
 LOOK_S = 0.5
 """How often what was heard is acted on."""
@@ -45,7 +45,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(url: str) -> tuple[bool | None, str]:
-    """Whether the supervisor behind a URL says ready, None when nothing is heard; and its words."""
+    """Whether the supervisor behind a URL is ready, None when it does not answer; and its summary."""
     try:
         with _opener.open(url, timeout=upstreams.ASK_S) as answer:
             return answer.status == 200, str(json.load(answer).get("summary", "ready"))
@@ -69,10 +69,10 @@ def call(method: str, url: str, body: Any = None) -> Any:
 class Watch:
     """Asks about each replica in a thread of its own."""
 
-    def __init__(self, given: list[dict[str, str]]) -> None:
-        self.servers = [Server(one["name"], one["url"], one["ready"]) for one in given]
+    def __init__(self, servers: list[dict[str, str]]) -> None:
+        self.servers = [Server(one["name"], one["url"], one["ready"]) for one in servers]
         self.lock = threading.Lock()
-        self.asked = threading.Barrier(1 + sum(bool(server.ready) for server in self.servers))
+        self.first_answers = threading.Barrier(1 + sum(bool(server.ready) for server in self.servers))
         for server in self.servers:
             if server.ready:
                 threading.Thread(target=self._watch, args=(server,), daemon=True).start()
@@ -88,7 +88,7 @@ class Watch:
                     say(f"{server.name} {'gets' if server.is_ready else 'gets no'} requests: {summary}")
             if first:
                 first = False
-                self.asked.wait()
+                self.first_answers.wait()
             time.sleep(upstreams.POLL_S)
 
 
@@ -140,7 +140,7 @@ class Agent:
         self.shown = ""
         self.error = ""
         self.tested_at = 0.0
-        self.asked: set[int] = set()
+        self.signals: set[int] = set()
         usage = subprocess.run([NGINX, "-h"], capture_output=True, text=True, check=False)
         log = ["-e", "stderr"] if "-e filename" in usage.stderr + usage.stdout else []  # from 1.19.5 on
         self.nginx = [NGINX, *log, "-c", str(self.nginx_config)]
@@ -148,25 +148,25 @@ class Agent:
     def run(self) -> int:
         """Until SIGTERM; the exit status."""
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda got, _unused: self.asked.add(got))
+            signal.signal(number, lambda got, _unused: self.signals.add(got))
         balancer = self.route["balancer"]
         if balancer.get("argv") != self.children.argv.get("balancer"):
             self.children.tell("balancer", signal.SIGTERM)
             self.children.wait("balancer", STOP_S)
         self.watch = Watch(self.route["servers"])
-        self.watch.asked.wait()
+        self.watch.first_answers.wait()
         if not self._apply():
             return 1
         if not self._listens():
             say(f"nginx does not listen on port {self.route['port']}")
             return 1
         notify("READY=1")
-        while signal.SIGTERM not in self.asked:
+        while signal.SIGTERM not in self.signals:
             time.sleep(LOOK_S)
-            if signal.SIGHUP in self.asked:
+            if signal.SIGHUP in self.signals:
                 say("reads program and configuration again")
                 self.children.hand_over()
-                start_anew()
+                reexec()
             if "nginx" in self.children.ended():
                 say("nginx has ended")
                 return 1
@@ -192,10 +192,10 @@ class Agent:
         return "nginx" in self.children.pids
 
     def _load_nginx(self) -> None:
-        said, self.error = self.error, self._test_nginx()
+        previous, self.error = self.error, self._test_nginx()
         self.tested_at = time.monotonic()
         if self.error:
-            if said != self.error:
+            if previous != self.error:
                 say(f"nginx refuses its configuration: {self.error}")
         elif "nginx" in self.children.pids:
             self.children.tell("nginx", signal.SIGHUP)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The supervisor of a rank: the program of ``fullrank-supervisor@DEPLOYMENT.service``. Private to this collection.
 
-It looks at its engine each second, talks to the supervisors of the other ranks, lets `group_core` decide, and does what
+It looks at its engine each second, talks to the supervisors of the other ranks, lets `decisions` decide, and does what
 was decided. SIGTERM: stop the engine and leave the group. SIGHUP: read program and configuration again; the engine stays.
 """
 
@@ -41,13 +41,13 @@ from ansible_collections.fullrank.serving.plugins.module_utils.systemd import na
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import (
     keep_priority,
     notify,
+    reexec,
     say,
-    start_anew,
 )
 
 RUN = Path("/run/fullrank")
 ASK_S = 10.0
-"""How long a completion may take before it is asked for anew; no judgement lies in it."""
+"""How long a completion may take before it is requested again; the health of the engine does not depend on it."""
 
 ASK_EVERY_S = 5.0
 METRICS_EVERY_S = 3.0
@@ -95,14 +95,14 @@ class EndpointProbe:
                 self._probe.metrics(text, self.now)
 
 
-class Door(BaseHTTPRequestHandler):
+class ReadyHandler(BaseHTTPRequestHandler):
     """GET /ready: 200 while the deployment is ready as this rank knows it, 503 otherwise, with the status as JSON."""
 
     agent: Agent
     timeout = 5
 
     def do_GET(self) -> None:
-        """The one question."""
+        """Answer."""
         status = self.agent.status
         code = 404 if self.path != "/ready" else 200 if self.agent.is_ready() else 503
         text = json.dumps(status).encode() + b"\n"
@@ -122,7 +122,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        """Bind, and ask nobody."""
+        """Bind without a look-up of the host's name."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
@@ -132,70 +132,70 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 class Agent:
-    """This rank's supervisor. given: the configuration (names.supervisor_config). secret: the group's key and the API key."""
+    """This rank's supervisor. config: the configuration (names.supervisor_config). secret: the group's key and the API key."""
 
-    def __init__(self, given: dict[str, Any], secret: dict[str, Any]) -> None:
-        self.given, self.secret = given, secret
-        self.deployment, self.rank = given["deployment"], given["rank"]
-        self.addresses: list[str] = given["addresses"]
+    def __init__(self, config: dict[str, Any], secret: dict[str, Any]) -> None:
+        self.config, self.secret = config, secret
+        self.deployment, self.rank = config["deployment"], config["rank"]
+        self.addresses: list[str] = config["addresses"]
         # Its own time, which stands still while this process is kept from running: others are not blamed for that.
         self.now = self._clock = time.clock_gettime(time.CLOCK_BOOTTIME)
         RUN.mkdir(parents=True, exist_ok=True)
-        port = given["rendezvous_port"] if self.rank == 0 and len(self.addresses) > 1 else 0
+        port = config["rendezvous_port"] if self.rank == 0 and len(self.addresses) > 1 else 0
         memory = RUN / f"{self.deployment}.epoch"
-        self.engine = LocalEngine(self.deployment, memory, given["requires"], given["probe"], port)
+        self.engine = LocalEngine(self.deployment, memory, config["requires"], config["probe"], port)
         peers = range(1, len(self.addresses)) if self.rank == 0 else [0]
         key = str(secret["group_key"]).encode()
         self.wires = {peer: Wire(key, self.rank, peer, lambda: secrets.token_hex(8)) for peer in peers}
         self.core: Head | Follower
         if self.rank == 0:
-            limits = Limits(given["meet_timeout"], given["ready_timeout"])
-            self.core = Head(given["names"], given["spec"], limits, self.now)
+            limits = Limits(config["meet_timeout"], config["ready_timeout"])
+            self.core = Head(config["names"], config["spec"], limits, self.now)
         else:
-            self.core = Follower(self.rank, given["spec"], self.now)
+            self.core = Follower(self.rank, config["spec"], self.now)
         self.probe: EndpointProbe | None = None
         self.probe_epoch = 0
         self.status: dict[str, Any] = decisions.view("waiting", "its supervisor starts", 0, 0, None)
-        self.said = ""
+        self.last_line = ""
         self.noted = 0
-        self.way = socket.socket(_family(self._own_address), socket.SOCK_DGRAM)
-        self.way.bind((self._own_address, given["port"]))
-        listen = given["listen"] or self._own_address
+        self.datagrams = socket.socket(_family(self._own_address), socket.SOCK_DGRAM)
+        self.datagrams.bind((self._own_address, config["port"]))
+        listen = config["listen"] or self._own_address
         server = type("Server", (Server,), {"address_family": _family(listen)})
-        self.door = server((listen, given["port"]), type("Door", (Door,), {"agent": self}))
+        self.http_server = server((listen, config["port"]), type("ReadyHandler", (ReadyHandler,), {"agent": self}))
 
     @property
     def _own_address(self) -> str:
         return self.addresses[self.rank] or "127.0.0.1"
 
     def is_ready(self) -> bool:
-        """Whether the status says so and is of now."""
+        """Whether the status is ready and at most 5 s old."""
         return bool(self.status.get("ready")) and time.clock_gettime(time.CLOCK_BOOTTIME) - self.status["at"] < 5
 
     def run(self) -> None:
         """Until SIGTERM."""
-        asked: list[int] = []
+        signals: list[int] = []
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda got, _unused: asked.append(got))
+            signal.signal(number, lambda got, _unused: signals.append(got))
         wake, waker = socket.socketpair()
         waker.setblocking(False)
         signal.set_wakeup_fd(waker.fileno())
-        threading.Thread(target=self.door.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http_server.serve_forever, daemon=True).start()
         say(f"supervises rank {self.rank} of {len(self.addresses)}")
         goodbyes = 0
         next_tick = 0.0
         notify("READY=1")
         while goodbyes < GOODBYES:
             wait = max(0.0, next_tick - time.monotonic())
-            readable, _unused, _unused = select.select([self.way, wake], [], [], wait)
-            if self.way in readable:
-                self._hear(*self.way.recvfrom(BIGGEST))
+            readable, _unused, _unused = select.select([self.datagrams, wake], [], [], wait)
+            if self.datagrams in readable:
+                self._hear(*self.datagrams.recvfrom(BIGGEST))
             if wake in readable:
                 wake.recv(64)
-            if signal.SIGHUP in asked:
+            if signal.SIGHUP in signals:
                 say("reads program and configuration again")
-                start_anew()
-            if signal.SIGTERM in asked and not self.core.leaving:
+                reexec()
+            if signal.SIGTERM in signals and not self.core.leaving:
                 say("leaves the group")
                 self.core.leaving = True
                 next_tick = 0.0
@@ -236,8 +236,8 @@ class Agent:
         elif decision.act == "kill":
             self.engine.kill()
         for peer, wire in self.wires.items():
-            with contextlib.suppress(OSError):  # no route while the link is down; the silence says it
-                self.way.sendto(wire.pack(decision.body, self.now), (self.addresses[peer], self.given["port"]))
+            with contextlib.suppress(OSError):  # no route while the link is down; its peer notices the silence
+                self.datagrams.sendto(wire.pack(decision.body, self.now), (self.addresses[peer], self.config["port"]))
         self._show(dict(decision.view), engine, decision.act, clock)
         return engine
 
@@ -248,10 +248,10 @@ class Agent:
         if not head.complete:
             return Health()
         if not self.probe:
-            given = self.given
+            config = self.config
             self.probe_epoch = head.epoch
             self.probe = EndpointProbe(
-                given["url"], given["model"], self.secret.get("api_key"), given["hang_timeout"], self.now
+                config["url"], config["model"], self.secret.get("api_key"), config["hang_timeout"], self.now
             )
         return self.probe.health(self.now)
 
@@ -271,8 +271,8 @@ class Agent:
         # the phase's own number counts down: one line for each state is enough
         summary = view["phase"] if view["phase"] in ("backoff", "loading", "stalled") else view["summary"]
         line = f"epoch {view['epoch']}: {summary}" + (f"; {act}s the engine" if act else "")
-        if line != self.said:
-            self.said = line
+        if line != self.last_line:
+            self.last_line = line
             failure = view["failure"]
             why = f" (last failure: rank {failure['rank']}: {failure['why']})" if failure and not view["epoch"] else ""
             say(line + why)
@@ -280,10 +280,10 @@ class Agent:
 
 
 def main() -> None:
-    """``group_agent CONFIGURATION SECRET``: two JSON files."""
+    """``agent CONFIGURATION SECRET``: two JSON files."""
     keep_priority()
-    given, secret = (json.loads(Path(file).read_text()) for file in sys.argv[1:3])
-    Agent(given, secret).run()
+    config, secret = (json.loads(Path(file).read_text()) for file in sys.argv[1:3])
+    Agent(config, secret).run()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class LocalEngine:
 
     The memory is a file in /run: it lives as long as processes can, over an end of the supervisor and not over a boot.
     requires: paths that must exist before a start; a ``READY`` of weights must belong to their manifest.
-    probe: a command that says whether the image is there; empty for none.
+    probe: a command that succeeds when the image is there; empty for none.
     port: of the rendezvous, to look for on the head; 0 for none.
     """
 
@@ -83,7 +83,7 @@ class LocalEngine:
         return Engine(state, epoch, tried, fault, "", starting and self._listens())
 
     def note_ready(self) -> bool:
-        """Note that the deployment was ready with the launch that runs, which is worth keeping; whether it could be told."""
+        """Note that the deployment was ready with the launch that runs, as a rollback target; False where its process is gone."""
         pid = self._systemctl("show", "--value", "--property=MainPID", self.unit).stdout.strip()
         spec_hash = systemd_state.running_spec_hash(int(pid or 0))
         if spec_hash:

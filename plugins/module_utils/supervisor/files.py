@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a rank on its node, as texts: of its engine, of its supervisor, of the launch before. Pure; private to this
-collection.
+"""The files of a rank on its node, as texts: of its engine, of its supervisor, of the previous launch. Pure; private to
+this collection.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ Files = dict[Path, "tuple[str, int, bool]"]
 """Path → (content, mode, secret?)."""
 
 
-def engine_files(given: Mapping[str, Any], key: str) -> Files:
+def engine_files(options: Mapping[str, Any], key: str) -> Files:
     """Everything that makes up the engine of the rank on this node.
 
-    given: the options of the module `rank`. key: of the group.
+    options: those of the module `rank`. key: of the group.
     """
-    launch = given["launch"]
+    launch = options["launch"]
     text = units.render_unit(
-        deployment=given["deployment"],
-        description=given["description"],
+        deployment=options["deployment"],
+        description=options["description"],
         argv=launch["argv"],
         env=launch["env"],
         spec_hash=launch["spec_hash"],
         environment_file=launch["environment_file"],
         load_credential=launch["load_credential"],
-        stop_timeout=given["stop_timeout"],
-        dynamic_user=given["dynamic_user"] and not launch["container"],
+        stop_timeout=options["stop_timeout"],
+        dynamic_user=options["dynamic_user"] and not launch["container"],
         container=launch["container"] or None,
     )
-    files = {UNITS / names.rank_unit(given["deployment"]): (text, 0o644, False)}
+    files = {UNITS / names.rank_unit(options["deployment"]): (text, 0o644, False)}
     files |= {Path(file["path"]): (file["content"], 0o644, False) for file in launch["files"]}
     if launch["secret_file"]:
-        files[Path(launch["secret_file"]["path"])] = (given["secret"], int(launch["secret_file"]["mode"], 8), True)
+        files[Path(launch["secret_file"]["path"])] = (options["secret"], int(launch["secret_file"]["mode"], 8), True)
     if launch["group_token"]:
         # the same on all ranks, as the key is, and telling nothing about it
         token = hmac.new(key.encode(), b"token", hashlib.sha256).hexdigest()
@@ -55,20 +55,20 @@ def engine_files(given: Mapping[str, Any], key: str) -> Files:
     return files
 
 
-def supervisor_files(given: Mapping[str, Any], key: str) -> Files:
+def supervisor_files(options: Mapping[str, Any], key: str) -> Files:
     """The same for its supervisor. key: of the group."""
-    name, launch, group = given["deployment"], given["launch"], given["group"]
+    name, launch, group = options["deployment"], options["launch"], options["group"]
     container = launch["container"]
     config = {
         "deployment": name,
         **group,
-        "files": [str(path) for path in engine_files(given, key)],
+        "files": [str(path) for path in engine_files(options, key)],
         "rendezvous_port": launch["rendezvous_port"],
         "probe": [launch["argv"][0], "image", "inspect", "--format", "ok", container["image"]] if container else [],
     }
-    secret = {"group_key": key, "api_key": given["api_key"] or ""}
+    secret = {"group_key": key, "api_key": options["api_key"] or ""}
     unit = units.render_supervisor_unit(
-        deployment=name, description=given["description"], stop_timeout=given["stop_timeout"]
+        deployment=name, description=options["description"], stop_timeout=options["stop_timeout"]
     )
     program = Path(names.supervisor_program(name))
     return {
@@ -118,39 +118,39 @@ def spec_hash(unit: str) -> str:
 
 
 def pack(deployment: str, files: Mapping[Path, tuple[str, int]], older: str) -> str:
-    """A launch as one text, to be kept: of every file content and mode. older: what was kept until now, which stays behind it."""
-    kept: dict[str, Any] = {
+    """A launch as one text, for a rollback: content and mode of every file. older: the text until now, which stays behind it."""
+    launch: dict[str, Any] = {
         "deployment": deployment,
         "files": [{"path": str(path), "content": text, "mode": mode} for path, (text, mode) in files.items()],
     }
     before = json.loads(older) if older else None
-    if before and _hash(before) == _hash(kept):
+    if before and _hash(before) == _hash(launch):
         before = before["before"]
-    return _as_kept(kept | {"before": {**before, "before": None} if before else None})
+    return _as_text(launch | {"before": {**before, "before": None} if before else None})
 
 
 def before(text: str) -> str:
-    """What stays behind what was kept; empty where nothing does."""
+    """The launch behind the one in the text, as a text; empty where there is none."""
     older = json.loads(text)["before"]
-    return _as_kept(older) if older else ""
+    return _as_text(older) if older else ""
 
 
-def _hash(kept: Mapping[str, Any]) -> str:
-    return next((found for file in kept["files"] if (found := spec_hash(file["content"]))), "")
+def _hash(launch: Mapping[str, Any]) -> str:
+    return next((found for file in launch["files"] if (found := spec_hash(file["content"]))), "")
 
 
-def _as_kept(kept: Mapping[str, Any]) -> str:
-    return json.dumps(kept, indent=1) + "\n"
+def _as_text(launch: Mapping[str, Any]) -> str:
+    return json.dumps(launch, indent=1) + "\n"
 
 
 def unpack(text: str, defaults: Mapping[str, Any]) -> tuple[Files, dict[str, Any]]:
-    """What was kept: its files, and the supervisor's configuration among them.
+    """The launch in a text of `pack`: its files, and the supervisor's configuration among them.
 
-    defaults: of that configuration, whose program may be of a later version than what was kept.
+    defaults: of that configuration, whose program may be of a later version than the text.
     """
-    kept = json.loads(text)
-    place = names.supervisor_config(kept["deployment"])
-    files: Files = {Path(one["path"]): (one["content"], one["mode"], one["mode"] == 0o600) for one in kept["files"]}
+    launch = json.loads(text)
+    place = names.supervisor_config(launch["deployment"])
+    files: Files = {Path(one["path"]): (one["content"], one["mode"], one["mode"] == 0o600) for one in launch["files"]}
     config = {**defaults, **json.loads(files[Path(place)][0])}
     return files | {Path(place): (as_config(config), 0o644, False)}, config
 

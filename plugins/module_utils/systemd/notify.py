@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the main process of a unit owes systemd, the journal and itself. Private to this collection."""
+"""What the main process of a unit does for systemd, the journal and itself: readiness, log lines, priority, execution of
+its new program. Private to this collection."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ from pathlib import Path
 
 
 def notify(words: str) -> None:
-    """Tell systemd (sd_notify(3))."""
+    """Send a state to systemd (sd_notify(3)); nothing where no unit is waiting for one."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.connect("\0" + address[1:] if address.startswith("@") else address)
-            way.send(words.encode())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.connect("\0" + address[1:] if address.startswith("@") else address)
+            connection.send(words.encode())
 
 
 def say(text: str) -> None:
@@ -36,8 +37,8 @@ def keep_priority() -> None:
         Path("/proc/self/autogroup").write_text(str(os.nice(0)))
 
 
-def start_anew() -> None:
-    """The same program with the same words, from its file as it is now, in this very process."""
+def reexec() -> None:
+    """Execute the program again with the same arguments, from its file as it is now, as the same process."""
     # sys.orig_argv needs Python 3.10
     argv = [word.decode() for word in Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]]
     os.execv(sys.executable, argv)

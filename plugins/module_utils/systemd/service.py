@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A systemd service with its files: written, started, and put back when what is new does not get well.
 
-What runs can be told by the hash of all that it was started from: in the environment of its process (``FULLRANK_SPEC_HASH``),
+What runs is known by the hash of all that it was started from: in the environment of its process (``FULLRANK_SPEC_HASH``),
 or in a stamp that every start writes, for programs that overwrite their environment (nginx). So a run that was interrupted
 between writing and starting is noticed by the next one. Private to this collection.
 """
@@ -47,7 +47,7 @@ def read(path: str) -> File | None:
 
 
 def write(file: File) -> None:
-    """Write a file in one step; nobody sees it with other permissions in between."""
+    """Write a file in one step; it never has other permissions in between."""
     replace(Path(file.path), file.content, file.mode, file.owner)
 
 
@@ -123,7 +123,7 @@ class Service:
             time.sleep(_EVERY_S)
 
     def log(self, lines: int) -> list[str]:
-        """What the unit said last, since its last start."""
+        """The last lines of the unit's journal since its last start."""
         return systemd_state.log(self.run, self.unit, self.state()["since"], lines)
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 """Copies of Open WebUI's data, made while it does not run, and brought back. Private to this collection.
 
 A backup is a folder: ``data`` (chats and files; with SQLite the database too), ``database.dump`` with PostgreSQL, and last
-``backup.json``, without which it is not one. Caches are not copied: Open WebUI makes them anew.
+``backup.json``, without which it is not one. Caches are not copied: Open WebUI makes them again.
 """
 
 from __future__ import annotations

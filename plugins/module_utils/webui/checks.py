@@ -34,7 +34,7 @@ def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask:
     behind = _backends(chat, backends, required)
     health = ask(f"{chat.url}/health", None, None)
     if health.status != 200:
-        return [failed("chat-answers", chat.name, f"{chat.url}/health: {_said(health)}", _LOOK), *behind]
+        return [failed("chat-answers", chat.name, f"{chat.url}/health: {_summary(health)}", _LOOK), *behind]
     found = [passed("chat-answers", chat.name, chat.url), _without_login(chat, ask), *behind]
     entered = ask(f"{chat.url}/api/v1/auths/signin", {"email": chat.email, "password": chat.password}, None)
     token = str(entered.json.get("token") or "")
@@ -45,7 +45,7 @@ def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask:
     if missing := [name for name in wanted if name not in names]:
         there = ", ".join(names) or "none"
         found.append(
-            failed("chat-models", chat.name, f"it does not show {', '.join(missing)}; it shows {there}", _ANEW)
+            failed("chat-models", chat.name, f"it does not show {', '.join(missing)}; it shows {there}", _REDEPLOY)
         )
         return found
     found.append(passed("chat-models", chat.name, ", ".join(wanted) or "none"))
@@ -59,7 +59,7 @@ def _backends(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool)
             "chat-backend",
             chat.name,
             f"it does not reach {one['name'] or one['url']} ({one['url']}: {one['error']})",
-            "see with playbooks/status.yml whether it runs; webui_backends says what is behind the chat",
+            "see with playbooks/status.yml whether it runs; webui_backends lists what is behind the chat",
         )
         for one in backends
         if one["error"]
@@ -70,7 +70,7 @@ def _without_login(chat: Chat, ask: Ask) -> Finding:
     answer = ask(f"{chat.url}/api/models", None, None)
     if answer.status in REFUSED:
         return passed("login-required", chat.name, f"HTTP {answer.status} without a login")
-    return failed("login-required", chat.name, f"{_said(answer)} without a login, and not 401", _ANEW)
+    return failed("login-required", chat.name, f"{_summary(answer)} without a login, and not 401", _REDEPLOY)
 
 
 def _not_entered(chat: Chat, answer: Answer) -> Finding:
@@ -79,10 +79,10 @@ def _not_entered(chat: Chat, answer: Answer) -> Finding:
         return warned(
             "chat-models",
             chat.name,
-            f"not requested: {chat.email} cannot log in with the inventory's password ({_said(answer)})",
+            f"not requested: {chat.email} cannot log in with the inventory's password ({_summary(answer)})",
             "if it was changed in the web, write the new one into webui_admin_password",
         )
-    return failed("chat-models", chat.name, f"a login is not answered: {_said(answer)}", _LOOK)
+    return failed("chat-models", chat.name, f"a login is not answered: {_summary(answer)}", _LOOK)
 
 
 def _streaming(chat: Chat, model: str, token: str, ask: Ask) -> Finding:
@@ -90,16 +90,16 @@ def _streaming(chat: Chat, model: str, token: str, ask: Ask) -> Finding:
     answer = ask(f"{chat.url}/api/chat/completions", body, token)
     if answer.status == 200 and answer.chunks and not any('"error"' in chunk for chunk in answer.chunks):
         return passed("chat-streaming", chat.name, f"{model} answers")
-    return failed("chat-streaming", chat.name, f"{model}: {' '.join(answer.chunks)[:200] or _said(answer)}", _LOOK)
+    return failed("chat-streaming", chat.name, f"{model}: {' '.join(answer.chunks)[:200] or _summary(answer)}", _LOOK)
 
 
 def _names(answer: Answer) -> list[str]:
     return [str(one.get("id")) for one in answer.json.get("data") or [] if isinstance(one, dict)]
 
 
-def _said(answer: Answer) -> str:
+def _summary(answer: Answer) -> str:
     return answer.error or f"HTTP {answer.status} {answer.text.strip()[:200]}".strip()
 
 
 _LOOK = "read journalctl -u fullrank-webui on its host"
-_ANEW = "it does not run with the settings of the inventory: run playbooks/webui.yml"
+_REDEPLOY = "it does not run with the settings of the inventory: run playbooks/webui.yml"

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model's folder on disk: what is in it, whether it is what its manifest says, and its ``READY``.
+"""A model's folder on disk: what is in it, whether it is as its manifest lists it, and its ``READY``.
 
 The one place that writes ``.fullrank``. Private to this collection.
 """

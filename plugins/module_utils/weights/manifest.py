@@ -35,11 +35,11 @@ Problem = dict[str, Any]
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be trusted; its text says why."""
+    """A manifest that cannot be trusted; its text is the reason."""
 
 
 def is_weight_path(path: str) -> bool:
-    """Whether ``path`` can name a file of a model: relative, inside the folder, and nobody's bookkeeping."""
+    """Whether ``path`` can name a file of a model: relative, inside the folder, and not a tool's bookkeeping."""
     parts = path.split("/")
     return bool(path) and "\0" not in path and not {"", ".", ".."} & set(parts) and parts[0] not in BOOKKEEPING
 

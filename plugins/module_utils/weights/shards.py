@@ -21,7 +21,7 @@ def weight_files(paths: Iterable[str], index: Mapping[str, Any] | None) -> list[
 
 def not_whole(root: Path) -> list[str]:
     """Shards of the checkpoint in ``root`` that an engine could not load: the index names them and they are not there, or
-    they end elsewhere than their own header says. What a copy that was cut off leaves, seen without a manifest.
+    they end elsewhere than by their own header. What a copy that was cut off leaves, seen without a manifest.
 
     Format: https://huggingface.co/docs/safetensors/index#format
     """

@@ -17,5 +17,5 @@ def users(path: str, units: Mapping[str, str]) -> list[str]:
 
 def old_revisions(copies: Mapping[str, Mapping[str, Any]], repo: str, keep: Sequence[str]) -> list[str]:
     """The folders that hold ``repo`` and are not among ``keep``. ``copies``: folder → its manifest's source."""
-    kept = {one.rstrip("/") for one in keep}
-    return sorted(path for path, source in copies.items() if source["repo"] == repo and path.rstrip("/") not in kept)
+    wanted = {one.rstrip("/") for one in keep}
+    return sorted(path for path, source in copies.items() if source["repo"] == repo and path.rstrip("/") not in wanted)

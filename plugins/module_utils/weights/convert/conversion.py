@@ -46,9 +46,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise CannotConvert(f"{path}: no JSON: {error}", "verify the source and fetch it anew") from None
+        raise CannotConvert(f"{path}: no JSON: {error}", "verify the source and fetch it again") from None
     if not isinstance(content, dict):
-        raise CannotConvert(f"{path}: no JSON object", "verify the source and fetch it anew")
+        raise CannotConvert(f"{path}: no JSON object", "verify the source and fetch it again")
     return content
 
 
@@ -70,7 +70,7 @@ def read_header(path: Path, name: str) -> tuple[dict[str, fp8_checkpoint.Tensor]
             text = file.read(count)
         return fp8_checkpoint.parse_header(name, text), fp8_checkpoint.metadata(text)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CannotConvert(f"{path}: no safetensors file: {error}", "verify the source and fetch it anew") from None
+        raise CannotConvert(f"{path}: no safetensors file: {error}", "verify the source and fetch it again") from None
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def look(source: Path, found: Scheme) -> Work:
         [listed[name] for name in names], {name: _size(source / name) for name in names}
     ):
         raise CannotConvert(
-            f"{source}: {'; '.join(map(weights_manifest.describe, wrong))}", "verify the source and fetch it anew"
+            f"{source}: {'; '.join(map(weights_manifest.describe, wrong))}", "verify the source and fetch it again"
         )
     headers = {name: read_header(source / name, name) for name in names}
     everything = {name: tensor for tensors, _unused in headers.values() for name, tensor in tensors.items()}
@@ -278,7 +278,7 @@ def _bring(source: Path, target: Path, one: Mapping[str, Any]) -> dict[str, Any]
         found = weights_folder.hash_file(fresh)
         if found != one["sha256"]:
             raise CannotConvert(
-                f"{here}: sha256 {found}, its manifest lists {one['sha256']}", "verify the source and fetch it anew"
+                f"{here}: sha256 {found}, its manifest lists {one['sha256']}", "verify the source and fetch it again"
             ) from None
     common_files.place(fresh, there)
     return dict(one)

@@ -56,7 +56,7 @@ _SCALE_SUFFIXES = ("_scale_inv", "_scale", "_weight_scale")
 _ACTIVATION = re.compile(
     r"(^|[._])(input_scale|input_scale_ub|activation_scale|[qkv]_scale|kv_scale|prob_output_scale|[qkv]_proj\.output_scale)$"
 )
-# the same weights in another form, which nobody loads when there are safetensors
+# the same weights in another form, which no engine loads when there are safetensors
 _OTHER_WEIGHTS = re.compile(r"\.(safetensors|pt|pth|gguf|h5|msgpack|onnx|ckpt)$|(^|/)pytorch_model.*\.bin$")
 _OTHER_INDEX = re.compile(r"\.(safetensors|bin)\.index\.json$")
 
@@ -96,20 +96,20 @@ def scheme(config: Mapping[str, Any], modelopt: Mapping[str, Any] | None = None)
 
     Raises ``CannotConvert`` for everything that is no FP8 e4m3fn.
     """
-    given = dict(_quantization(config))
-    if not given and modelopt:
-        given = {"quant_method": "modelopt", **dict(modelopt.get("quantization") or {})}
-    if not given:
+    quantization = dict(_quantization(config))
+    if not quantization and modelopt:
+        quantization = {"quant_method": "modelopt", **dict(modelopt.get("quantization") or {})}
+    if not quantization:
         return None
-    method = str(given.get("quant_method") or "").lower()
+    method = str(quantization.get("quant_method") or "").lower()
     if method == "fp8":
-        return _fp8(given)
+        return _fp8(quantization)
     if method == "fbgemm_fp8":
         return Scheme(method, None)
     if method == "compressed-tensors":
-        return _compressed_tensors(given)
+        return _compressed_tensors(quantization)
     if method.startswith("modelopt"):
-        return _modelopt(given)
+        return _modelopt(quantization)
     names = {"awq": "AWQ (INT4)", "gptq": "GPTQ (INT4 or INT8)", "mxfp4": "MXFP4", "bitsandbytes": "bitsandbytes"}
     raise _refused(names.get(method, repr(method)), "quantization_config.quant_method")
 
@@ -121,13 +121,13 @@ def _refused(what: str, where: str) -> CannotConvert:
     )
 
 
-def _fp8(given: Mapping[str, Any]) -> Scheme:
-    fmt = str(given.get("fmt") or "e4m3").lower()
+def _fp8(quantization: Mapping[str, Any]) -> Scheme:
+    fmt = str(quantization.get("fmt") or "e4m3").lower()
     if fmt not in ("e4m3", "e4m3fn", "float8_e4m3fn"):
         raise _refused(fmt, "quantization_config.fmt")
-    if given.get("store_dtype"):
-        raise _refused(f"store_dtype {given['store_dtype']}", "quantization_config")
-    return Scheme("fp8", _block(given.get("weight_block_size"), "quantization_config.weight_block_size"))
+    if quantization.get("store_dtype"):
+        raise _refused(f"store_dtype {quantization['store_dtype']}", "quantization_config")
+    return Scheme("fp8", _block(quantization.get("weight_block_size"), "quantization_config.weight_block_size"))
 
 
 def _block(value: Any, where: str) -> tuple[int, int] | None:
@@ -145,20 +145,18 @@ def _block(value: Any, where: str) -> tuple[int, int] | None:
     return rows, columns
 
 
-def _compressed_tensors(given: Mapping[str, Any]) -> Scheme:
+def _compressed_tensors(quantization: Mapping[str, Any]) -> Scheme:
     where = "quantization_config"
-    if given.get("transform_config"):
+    if quantization.get("transform_config"):
         raise _refused("a checkpoint with transform_config (rotated weights)", where)
-    sparsity = given.get("sparsity_config") or {}
+    sparsity = quantization.get("sparsity_config") or {}
     if sparsity and sparsity.get("format", "dense") != "dense":
         raise _refused(f"sparsity {sparsity.get('format')}", f"{where}.sparsity_config")
     blocks: set[tuple[int, int] | None] = set()
-    for name, group in dict(given.get("config_groups") or {}).items():
+    for name, group in dict(quantization.get("config_groups") or {}).items():
         at = f"{where}.config_groups.{name}"
         weights = group.get("weights") or {}
-        kind = (
-            f"{group.get('format') or given.get('format') or ''} {weights.get('type')}{weights.get('num_bits')}".strip()
-        )
+        kind = f"{group.get('format') or quantization.get('format') or ''} {weights.get('type')}{weights.get('num_bits')}".strip()
         if weights.get("type") != "float" or weights.get("num_bits") != 8 or "mx" in kind:
             raise _refused(kind, at)
         if not weights.get("symmetric", True):
@@ -175,8 +173,8 @@ def _compressed_tensors(given: Mapping[str, Any]) -> Scheme:
     return Scheme("compressed-tensors", sizes.pop() if sizes else None)
 
 
-def _modelopt(given: Mapping[str, Any]) -> Scheme:
-    algorithm = str(given.get("quant_algo") or "").upper()
+def _modelopt(quantization: Mapping[str, Any]) -> Scheme:
+    algorithm = str(quantization.get("quant_algo") or "").upper()
     if algorithm in ("FP8", "FP8_PER_CHANNEL_PER_TOKEN"):
         return Scheme("modelopt", None)
     if algorithm in ("FP8_PB_WO", "FP8_BLOCK_SCALES"):
@@ -241,8 +239,8 @@ Tensor = dict[str, Any]
 def parse_header(file: str, text: bytes) -> dict[str, Tensor]:
     """The tensors of a safetensors file, from its header without the leading 8 bytes; raises ValueError.
 
-    Read here, and not by the library, because the node's own Python decides what is to do, and has no library. Whether the
-    file is what its header says, the library asks when it opens it.
+    Read here, and not by the library, because the node's own Python decides what is to do, and has no library. The library
+    checks the file against its header when it opens it.
     Format: https://huggingface.co/docs/safetensors/index#format
     """
     tensors: dict[str, Tensor] = {}
@@ -255,7 +253,7 @@ def parse_header(file: str, text: bytes) -> dict[str, Tensor]:
 
 
 def metadata(text: bytes) -> dict[str, str]:
-    """What the header says beside the tensors."""
+    """The metadata in the header beside the tensors."""
     return dict(json.loads(text).get("__metadata__") or {})
 
 
@@ -362,17 +360,17 @@ def layout(
 
 def converted_index(index: Mapping[str, Any], names: Iterable[str], total: int) -> dict[str, Any]:
     """The index of the BF16 checkpoint. ``total``: bytes of all tensors."""
-    kept, weight_map = set(names), index["weight_map"]
+    weight_map = index["weight_map"]
     return {
         "metadata": {**dict(index.get("metadata") or {}), "total_size": total},
-        "weight_map": {name: weight_map[name] for name in sorted(weight_map) if name in kept},
+        "weight_map": {name: weight_map[name] for name in sorted(weight_map.keys() & set(names))},
     }
 
 
 def shares(sizes: Mapping[str, int], ranks: int) -> list[list[str]]:
     """The files for each of ``ranks``, about the same number of bytes for all; the same answer everywhere.
 
-    The largest file goes to the rank that has least so far: nobody gets more than the mean plus one file.
+    The largest file goes to the rank that has least so far: no rank gets more than the mean plus one file.
     """
     found: list[list[str]] = [[] for _unused in range(ranks)]
     loads = [0] * ranks

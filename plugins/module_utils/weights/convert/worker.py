@@ -11,7 +11,7 @@ once to be hashed (what is converted is what was fetched), and is then in the pa
 through a memory map. The library writes a file only from tensors that are all in memory, so a shard of the result, whose header
 comes with the job, is written here, a piece at a time: beside its place, hashed on the way (the manifest needs no second
 reading), opened once by the library, renamed, and recorded. Killed at any moment, it leaves whole shards and one unfinished
-file per thread that nobody takes for a shard. Memory of its own: a few pieces per thread.
+file per thread that is not taken for a shard. Memory of its own: a few pieces per thread.
 
 **Exact.** BF16 is the product in infinite precision, rounded once, to nearest, ties to even. A code has 4 significant
 bits and a scale up to 24: their product does not always fit float32, and rounding it there first and to BF16 then is
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 20  # hashed while a core's own cache still has it
 PIECE_BYTES = 2 << 20  # of codes; the result, twice that, is still in the shared cache when it is hashed and written
-PUSH_BYTES = 8 << 20  # written before the disk is told to begin
+PUSH_BYTES = 8 << 20  # written before the disk starts to write
 CACHE_ELEMENTS = {"cpu": 1 << 18, "cuda": PIECE_BYTES}  # of one multiplication: a core's own cache; a whole piece
 NAN_CODE = 0x7F
 FLOAT16_FACTOR = 256.0
@@ -137,17 +137,17 @@ class Multiplier:
 class Scale:
     """The scale of one weight, and which rows of it go together."""
 
-    def __init__(self, stored: torch.Tensor, given: dict[str, Any], device: str) -> None:
-        if given["dtype"] == "F8_E8M0":  # 2^(code - 127), NaN for 255 (OCP Microscaling Formats, E8M0)
+    def __init__(self, stored: torch.Tensor, layout: dict[str, Any], device: str) -> None:
+        if layout["dtype"] == "F8_E8M0":  # 2^(code - 127), NaN for 255 (OCP Microscaling Formats, E8M0)
             codes = stored.view(torch.uint8)
             values = torch.pow(2.0, codes.to(torch.float64) - 127).to(torch.float32)
             values[codes == 255] = torch.nan
         else:
             values = stored.to(torch.float32)
-        self.values = values.reshape(given["grid"]).to(device)
+        self.values = values.reshape(layout["grid"]).to(device)
         self.special = needs_exact(self.values)
-        _unused, self.rows, self.columns = given["weight"]
-        self.planes_each, self.rows_each, self.columns_each = given["cover"]
+        _unused, self.rows, self.columns = layout["weight"]
+        self.planes_each, self.rows_each, self.columns_each = layout["cover"]
 
     def pieces(self, first: int, count: int) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor]]:
         """Rows ``first`` … of all planes, one under the other, in pieces of one kind: begin, count, scale, special."""
@@ -278,7 +278,9 @@ def convert_shard(shard: dict[str, Any], job: dict[str, Any], device: str, repor
     root, target, work = Path(job["source"]), Path(job["target"]), Path(job["work"])
     found = hash_file(root / shard["path"])
     if found != shard["sha256"]:
-        raise ValueError(f"{root / shard['path']}: sha256 {found}, its manifest says {shard['sha256']}: fetch it anew")
+        raise ValueError(
+            f"{root / shard['path']}: sha256 {found}, its manifest lists {shard['sha256']}: fetch it again"
+        )
     unfinished = work / shard["partial"]
     source, sink, multiply = Source(root), Sink(unfinished), Multiplier(device)
     with sink.file:

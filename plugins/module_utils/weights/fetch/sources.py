@@ -53,10 +53,10 @@ class Source:
 
     def _pinned(self, commit: str) -> None:
         if not is_commit(self.request["revision"]):
-            given = self.request["revision"]
+            revision = self.request["revision"]
             text = (
-                f"revision {given!r} is a branch or a tag, which can move; it"
-                if given
+                f"revision {revision!r} is a branch or a tag, which can move; it"
+                if revision
                 else "no revision is given; the model"
             )
             raise Refused(
@@ -80,7 +80,7 @@ class Source:
 class HuggingFace(Source):
     """Lists by the library, and takes each file by the library's own resumable GET onto a part whose name does not change.
 
-    The library's snapshot_download would begin each part anew in a new process (docs/decisions/020).
+    The library's snapshot_download would begin each part again in a new process (docs/decisions/020).
     """
 
     def listing(self) -> tuple[str, list[Entry]]:

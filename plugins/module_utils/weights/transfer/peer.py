@@ -84,20 +84,20 @@ class Node:
 
     def run(self) -> int:
         """Take part until no node needs this one any more; the exit status."""
-        given, progress = self.config, self.progress
+        config, progress = self.config, self.progress
         try:
-            if given.rsh:
+            if config.rsh:
                 self._take_part()
                 return 0
             server = Server(
-                self.shelf, progress, address=given.address, port=given.port, peers=given.peers, token=given.token
+                self.shelf, progress, address=config.address, port=config.port, peers=config.peers, token=config.token
             )
             with server.answering():
                 # not before it listens: what is reported first is that it takes part
                 self._take_part()
                 server.last_request = time.monotonic()
-                while time.monotonic() - server.last_request < given.linger_s:
-                    time.sleep(min(1.0, given.linger_s))
+                while time.monotonic() - server.last_request < config.linger_s:
+                    time.sleep(min(1.0, config.linger_s))
         except (Stop, OSError) as error:
             progress.state, progress.message = FAILED, str(error)
             log(progress.message)
@@ -120,18 +120,18 @@ class Node:
         self.folder.check()
         self.progress.state = RECEIVING
         self.progress.count()
-        given = self.config
-        if given.rsh:
+        config = self.config
+        if config.rsh:
             Copier(
                 self.folder,
                 self.route,
-                rsh=given.rsh,
-                progress_file=given.progress,  # the same path on all nodes
-                streams=given.streams,
-                stall_s=given.stall_s,
+                rsh=config.rsh,
+                progress_file=config.progress,  # the same path on all nodes
+                streams=config.streams,
+                stall_s=config.stall_s,
             ).run()
         else:
-            Receiver(self.folder, self.route, token=given.token, streams=given.streams, stall_s=given.stall_s).run()
+            Receiver(self.folder, self.route, token=config.token, streams=config.streams, stall_s=config.stall_s).run()
         self.folder.finish()
 
     def report(self) -> None:
@@ -165,9 +165,9 @@ class Node:
 def main(path: str) -> int:
     """Run with the configuration in a file."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is on its way costs a slice: nothing is waited for
-    given = json.loads(Path(path).read_text(encoding="utf-8"))
-    given["manifest"] = weights_manifest.parse(weights_manifest.render(given["manifest"]))
-    return Node(Config(**given)).run()
+    settings = json.loads(Path(path).read_text(encoding="utf-8"))
+    settings["manifest"] = weights_manifest.parse(weights_manifest.render(settings["manifest"]))
+    return Node(Config(**settings)).run()
 
 
 if __name__ == "__main__":

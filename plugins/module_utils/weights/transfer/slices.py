@@ -30,7 +30,7 @@ LEAVE, COMPARE, STAY = "leave", "compare", "stay"
 
 
 class Stop(Exception):
-    """This node cannot go on; the text says why."""
+    """This node cannot go on; the text is the reason."""
 
 
 def log(text: str) -> None:
@@ -152,7 +152,7 @@ class Shelf:
             return self.news.wait_for(lambda: number in file.here or self.stopped, seconds) and number in file.here
 
     def stop(self, why: str = "") -> None:
-        """Nobody needs to wait any more; ``why`` when that is because this node cannot go on. The first reason counts."""
+        """No thread needs to wait any more; ``why`` when that is because this node cannot go on. The first reason counts."""
         with self.news:
             self.failure = self.failure or why
             self.stopped = True

@@ -82,7 +82,7 @@ class Folder:
         self.waiting: Iterator[File] = iter(())
 
     def check(self) -> None:
-        """Find what is here already: every file is hashed, whatever ``READY`` says."""
+        """Find what is here already: every file is hashed, whatever ``READY`` holds."""
         copy = folder.look(self.root)
         if copy.ready or copy.digest != weights_manifest.digest(weights_manifest.render(self.manifest)):
             folder.unready(self.root)
@@ -123,7 +123,7 @@ class Folder:
             raise Stop(f"{file.partial}: {error.strerror}; {missing} bytes are missing") from error
 
     def place_files(self) -> None:
-        """Follow the slices of one file after the other, and put it into its place when it is what the manifest says.
+        """Follow the slices of one file after the other, and put it into its place when it is what the manifest lists.
 
         Several threads may do so, each with a file of its own. Raises ``Stop``.
         """
@@ -137,7 +137,7 @@ class Folder:
             return None if self.shelf.stopped else next(self.waiting, None)
 
     def place(self, file: File) -> None:
-        """Put a file into its place when its slices, as they come, are what the manifest says. Raises ``Stop``."""
+        """Put a file into its place when its slices, as they come, are what the manifest lists. Raises ``Stop``."""
         total = hashlib.sha256()
         for number in range(file.count):
             if not self.shelf.wait_for(file, number):

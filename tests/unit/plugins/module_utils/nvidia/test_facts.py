@@ -73,7 +73,7 @@ def test_the_hardware_of_a_node(tmp_path: Path, board: str, fabric: str, count: 
     found = facts.collect(Host(str(tmp_path)), Host(str(tmp_path)))
     made = plan(found)
     assert (made["fabric"], len(made["gpus"])) == (fabric, count)
-    assert made["installed_way"] == "none"
+    assert made["installed_source"] == "none"
 
 
 def test_the_driver_of_a_node(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ DEBIAN_12 = {**DEBIAN, "version": "12", "codename": "bookworm"}
             DEBIAN_12,
             (L40S,),
             "debian12.madison",
-            {"way": "distribution", "version": "535"},
+            {"source": "distribution", "version": "535"},
             {
                 "nvidia-driver": "535.309.01-0+deb12u1",
                 "nvidia-kernel-dkms": "535.309.01-0+deb12u1",
@@ -33,7 +33,7 @@ DEBIAN_12 = {**DEBIAN, "version": "12", "codename": "bookworm"}
             DEBIAN,
             (L40S,),
             "debian13.madison",
-            {"way": "distribution", "version": "550"},
+            {"source": "distribution", "version": "550"},
             {
                 "nvidia-driver": "550.163.01-2",
                 "nvidia-kernel-dkms": "550.163.01-2",
@@ -45,7 +45,7 @@ DEBIAN_12 = {**DEBIAN, "version": "12", "codename": "bookworm"}
             DEBIAN_12,
             (V100,),
             "debian12.madison",
-            {"way": "distribution", "version": "535.261.03"},
+            {"source": "distribution", "version": "535.261.03"},
             {
                 "nvidia-driver": "535.261.03-1",
                 "nvidia-kernel-dkms": "535.261.03-1",
@@ -104,7 +104,7 @@ def test_what_a_listing_comes_to(
 
 
 def test_ubuntus_signed_modules_are_those_of_the_running_kernel() -> None:
-    noble = plan(facts(UBUNTU, (H100,), kernel="6.8.0-106-generic"), way="distribution", version="570")
+    noble = plan(facts(UBUNTU, (H100,), kernel="6.8.0-106-generic"), source="distribution", version="570")
     assert settled(noble["packages"], "ubuntu-noble.madison").versions == {
         "nvidia-headless-no-dkms-570-server-open": "570.211.01-0ubuntu1.24.04.1",
         "nvidia-utils-570-server": "570.211.01-0ubuntu1.24.04.1",
@@ -112,14 +112,14 @@ def test_ubuntus_signed_modules_are_those_of_the_running_kernel() -> None:
         "linux-modules-nvidia-570-server-open-generic": "6.8.0-106.106",
         "nvidia-fabricmanager-570": "570.211.01-0ubuntu1.24.04.1",
     }
-    newer = plan(facts(UBUNTU, (L40S,), kernel="6.8.0-111-generic"), way="distribution", version="570")
+    newer = plan(facts(UBUNTU, (L40S,), kernel="6.8.0-111-generic"), source="distribution", version="570")
     (problem,) = settled(newer["packages"], "ubuntu-noble.madison").problems
     assert "boot the newest kernel of linux-image-generic" in problem["remedy"]
 
 
 def test_debians_open_modules_get_no_security_updates() -> None:
     """Decision 047: the driver is at 535.309.01 there, the open modules stay at 535.261.03."""
-    entries = plan(facts(DEBIAN_12, (L40S,), headers=True), way="distribution", version="535", modules="open")[
+    entries = plan(facts(DEBIAN_12, (L40S,), headers=True), source="distribution", version="535", modules="open")[
         "packages"
     ]
     (problem,) = settled(entries, "debian12.madison").problems
@@ -127,13 +127,13 @@ def test_debians_open_modules_get_no_security_updates() -> None:
 
 
 def test_a_fabric_manager_is_not_in_debians_archive() -> None:
-    node = plan(facts(DEBIAN_12, (H100,), headers=True), way="distribution", version="535")
+    node = plan(facts(DEBIAN_12, (H100,), headers=True), source="distribution", version="535")
     (problem,) = settled(node["packages"], "debian12.madison").problems
     assert "no repository of this node has nvidia-fabricmanager or nvidia-fabricmanager-535" in problem["message"]
 
 
 def test_the_fabric_manager_of_rhel_changed_its_name() -> None:
-    found = plan(facts(ROCKY, (H100,)), way="runfile", version="570.211.01")["packages"]
+    found = plan(facts(ROCKY, (H100,)), source="runfile", version="570.211.01")["packages"]
     (manager,) = [one for one in found if "nvidia-fabricmanager" in one["names"]]
     assert settled([manager], "cuda-rhel9-580.repoquery").versions == {"nvidia-fabric-manager": "570.211.01-1"}
 

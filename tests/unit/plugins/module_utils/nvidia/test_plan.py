@@ -132,9 +132,12 @@ def hardware_decides_and_dkms_is_new_enough() -> None:
 
 def modules_under_secure_boot() -> None:
     assert codes(plan(facts(secure_boot=True))) == ["secure-boot"]
-    for passes in (plan(facts(secure_boot=True), key_enrolled=True), plan(facts(secure_boot=True), way="distribution")):
+    for passes in (
+        plan(facts(secure_boot=True), key_enrolled=True),
+        plan(facts(secure_boot=True), source="distribution"),
+    ):
         assert codes(passes) == []
-    assert codes(plan(facts(DEBIAN, secure_boot=True), way="distribution")) == ["secure-boot"], (
+    assert codes(plan(facts(DEBIAN, secure_boot=True), source="distribution")) == ["secure-boot"], (
         "Debian builds them here"
     )
 
@@ -196,7 +199,7 @@ def test_a_node_without_gpus_is_skipped_with_a_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "way", "mixed"),
+    ("there", "source", "mixed"),
     [
         ({"runfile_version": "535.230.02"}, "runfile", ["repository", "distribution"]),
         ({"packages": {"nvidia-open-580": "580.95.05-1"}}, "repository", ["distribution", "runfile"]),
@@ -214,14 +217,14 @@ def test_a_node_without_gpus_is_skipped_with_a_reason() -> None:
         ),
     ],
 )
-def test_ways_are_never_mixed(there: dict[str, Any], way: str, mixed: list[str]) -> None:
-    assert nvidia_installed.installed_way(facts(**there)) == way
+def test_sources_are_never_mixed(there: dict[str, Any], source: str, mixed: list[str]) -> None:
+    assert nvidia_installed.installed_source(facts(**there)) == source
     for other in mixed:
-        assert "driver-ways" in codes(plan(facts(**there), way=other, version="570.211.01"))
+        assert "driver-source" in codes(plan(facts(**there), source=other, version="570.211.01"))
 
 
 def test_a_run_file_as_in_the_field_notes() -> None:
-    run = {"way": "runfile", "runfile_sha256": "0" * 64}
+    run = {"source": "runfile", "runfile_sha256": "0" * 64}
     found = plan(facts(gpus=(H20,) * 8), version="535.230.02", **run)
     assert found["runfile_arguments"] == ["--silent", "--dkms", "-m=kernel-open"]
     assert {"gcc", "make", "libc6-dev", "dkms", "nvidia-fabricmanager-535"} <= set(names(found))
@@ -230,7 +233,7 @@ def test_a_run_file_as_in_the_field_notes() -> None:
     assert plan(facts(), version="580.95.05", **run)["runfile_arguments"][2] == "--kernel-module-type=open"
     assert {"gcc", "make", "glibc-devel", "dkms"} <= set(names(plan(facts(ROCKY), version="580.95.05", **run)))
     assert codes(plan(facts(), version="580", **run)) == ["driver-version"]
-    assert codes(plan(facts(), version="580.95.05", way="runfile")) == ["runfile-sha256"]
+    assert codes(plan(facts(), version="580.95.05", source="runfile")) == ["runfile-sha256"]
     # what must not come along with a Fabric Manager: the same driver a second time
     refused = [
         name
@@ -243,17 +246,17 @@ def test_a_run_file_as_in_the_field_notes() -> None:
 def test_the_run_file_brings_no_unit_of_its_daemon() -> None:
     (unit,) = [
         one["content"]
-        for one in plan(facts(), way="runfile", version="535.230.02")["files"]
+        for one in plan(facts(), source="runfile", version="535.230.02")["files"]
         if one["path"] == "/etc/systemd/system/nvidia-persistenced.service"
     ]
     assert "ExecStart=/usr/bin/nvidia-persistenced\n" in unit
     assert nvidia_plan.PERSISTENCED not in [one["path"] for one in plan(facts())["files"]]
 
 
-@pytest.mark.parametrize("way", ["repository", "distribution", "runfile"])
-def test_persistence_mode_is_on_where_the_daemon_is_started_without(way: str) -> None:
+@pytest.mark.parametrize("source", ["repository", "distribution", "runfile"])
+def test_persistence_mode_is_on_where_the_daemon_is_started_without(source: str) -> None:
     """Packages for Ubuntu start nvidia-persistenced with --no-persistence-mode."""
-    (drop_in,) = [one for one in plan(facts(), way=way)["files"] if one["path"] == nvidia_plan.PERSISTENCE_MODE]
+    (drop_in,) = [one for one in plan(facts(), source=source)["files"] if one["path"] == nvidia_plan.PERSISTENCE_MODE]
     assert drop_in["content"] == "[Service]\nExecStartPost=-/usr/bin/nvidia-smi --persistence-mode=1\n"
 
 
@@ -273,7 +276,7 @@ def test_a_driver_that_would_be_swapped(installed: str | None, wanted: str, swap
 
 
 def test_ubuntus_own_packages_come_with_signed_modules() -> None:
-    found = plan(facts(), way="distribution", version="570")
+    found = plan(facts(), source="distribution", version="570")
     assert "nvidia-headless-no-dkms-570-server-open" in names(found)
     assert "linux-modules-nvidia-570-server-open-6.8.0-85-generic" in names(found)
     assert "linux-modules-nvidia-570-server-open-generic" in names(found)
@@ -282,7 +285,7 @@ def test_ubuntus_own_packages_come_with_signed_modules() -> None:
 
 def test_debians_own_packages_are_in_non_free_at_the_address_of_main() -> None:
     row = {"uri": "http://m/debian/", "suite": "trixie", "signed_by": "/k.gpg"}
-    found = plan(facts(DEBIAN, archive=[{**row, "component": "main"}]), way="distribution", version="550")
+    found = plan(facts(DEBIAN, archive=[{**row, "component": "main"}]), source="distribution", version="550")
     assert names(found)[1:3] == ["nvidia-driver", "nvidia-kernel-dkms"]
     components = "contrib non-free non-free-firmware"
     text = f"Types: deb\nURIs: http://m/debian/\nSuites: trixie\nComponents: {components}\nSigned-By: /k.gpg\n"
@@ -293,23 +296,25 @@ def test_debians_own_packages_are_in_non_free_at_the_address_of_main() -> None:
         text.replace(components, "contrib")
     ]
     have = [{**row, "component": name} for name in ("main", "contrib", "non-free", "non-free-firmware")]
-    complete = plan(facts(DEBIAN, archive=have), way="distribution")["files"]
+    complete = plan(facts(DEBIAN, archive=have), source="distribution")["files"]
     assert nvidia_plan.ARCHIVE_SOURCE not in [one["path"] for one in complete]
     # the driver's fixes come by the security suite, whose main the node has
     security = {"uri": "http://m/debian-security", "suite": "trixie-security", "signed_by": "", "component": "main"}
-    fixed = plan(facts(DEBIAN, archive=[*have, security]), way="distribution")["files"]
+    fixed = plan(facts(DEBIAN, archive=[*have, security]), source="distribution")["files"]
     assert [one["content"] for one in fixed if one["path"] == nvidia_plan.ARCHIVE_SOURCE] == [
         f"Types: deb\nURIs: http://m/debian-security\nSuites: trixie-security\nComponents: {components}\n"
     ]
-    both = plan(facts(DEBIAN, archive=[have[0], security]), way="distribution")["files"]
+    both = plan(facts(DEBIAN, archive=[have[0], security]), source="distribution")["files"]
     assert [one["content"].count("Types:") for one in both if one["path"] == nvidia_plan.ARCHIVE_SOURCE] == [2]
 
 
 def test_debians_own_modules_are_the_proprietary_ones_where_the_gpus_leave_the_choice() -> None:
     """Decision 047."""
 
-    def built(way: str = "distribution", modules: str = "auto", **node: Any) -> str:
-        return str(plan(facts(**{"os": DEBIAN, "gpus": (L40S,), **node}), way=way, modules=modules)["kernel_modules"])
+    def built(source: str = "distribution", modules: str = "auto", **node: Any) -> str:
+        return str(
+            plan(facts(**{"os": DEBIAN, "gpus": (L40S,), **node}), source=source, modules=modules)["kernel_modules"]
+        )
 
     assert built() == "proprietary"
     assert built(gpus=(GH200,)) == "open"
@@ -323,8 +328,8 @@ def test_debians_driver_beside_nvidias_archive_is_refused() -> None:
     url = "https://developer.download.nvidia.com/compute/cuda/repos/debian13/x86_64/"
     for text, found in ((f"deb {url} /", ["driver-sources"]), (f"# deb {url} /", [])):
         sources = [{"path": "/etc/apt/sources.list.d/cuda.list", "text": text}]
-        assert codes(plan(facts(DEBIAN, sources=sources), way="distribution", version="550")) == found
-    assert codes(plan(facts(ROCKY), way="distribution")) == ["driver-ways"], "RHEL has none"
+        assert codes(plan(facts(DEBIAN, sources=sources), source="distribution", version="550")) == found
+    assert codes(plan(facts(ROCKY), source="distribution")) == ["driver-source"], "RHEL has none"
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_shm_that_our_own_engine_holds_is_no_fault(root: Path) -> None:
     ],
 )
 def test_weights_that_are_there_need_no_space(present: int, copies: int, status: str, part: str, root: Path) -> None:
-    weights = {"path": "/data/models", "bytes": 700 * GIB, "purpose": "weights", "copies": copies, "kept": True}
+    weights = {"path": "/data/models", "bytes": 700 * GIB, "purpose": "weights", "copies": copies, "reuse": True}
     du = "du --dereference --apparent-size --block-size=1 --summarize"
     recorded.command(root, f"{du} /data/models", f"{present}\t/data/models\n")
     recorded.command(root, f"{node.DF} /data/models", f"head\n/data xfs {2048 * GIB} {800 * GIB}\n")
@@ -138,7 +138,7 @@ def test_weights_that_are_there_need_no_space(present: int, copies: int, status:
 
 def test_a_verified_copy_needs_no_space_whatever_its_size_was_said_to_be(root: Path) -> None:
     recorded.write(root, "data/models/.fullrank/READY", "the sha256 of a manifest")
-    weights = {"path": "/data/models", "bytes": 9000 * GIB, "purpose": "weights", "copies": 2, "kept": True}
+    weights = {"path": "/data/models", "bytes": 9000 * GIB, "purpose": "weights", "copies": 2, "reuse": True}
     (space,) = [
         check for check in node.ask(root, paths=[weights], shm_bytes=0)["checks"] if check["code"] == "disk-space"
     ]

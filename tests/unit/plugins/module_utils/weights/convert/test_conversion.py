@@ -185,9 +185,9 @@ def test_a_source_that_changed_on_disk_is_not_converted(source: Path, target: Pa
     _, process = start(source, target)
     _, said = process.communicate(timeout=LIMIT_S)
     assert (
-        process.returncode and "model-00002-of-00003.safetensors" in said.decode() and "fetch it anew" in said.decode()
+        process.returncode and "model-00002-of-00003.safetensors" in said.decode() and "fetch it again" in said.decode()
     )
-    assert "fetch it anew" in conversion.error(target / conversion.WORK, 0)
+    assert "fetch it again" in conversion.error(target / conversion.WORK, 0)
     assert not (target / path.name).exists()
 
 
