@@ -14,6 +14,8 @@ GROUND_UP := $(GROUND) up 2 --bind-ro $(CURDIR)/.cache/opt:/opt/fullrank --bind-
 ON_NODES := plugins/module_utils plugins/modules plugins/plugin_utils/launch/engines/ray_gate.py roles/monitoring/files
 CHECKOUT_AS_COLLECTION := collections/ansible_collections/fullrank/serving
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# molecule's own default for this folder, stated, so that it does not advise another folder at each start
+export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # the engines whose really installed parser the flag catalogs are compared with (Ray is in vLLM's environment)
 PARSERS := vllm sglang lmdeploy sglang_router smg
@@ -236,9 +238,6 @@ $(VENV)/.stamp: pyproject.toml | host-packages
 	$(PYTHON) -m venv $(VENV)
 	@tests/heartbeat "pip" python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	@tests/heartbeat "Python packages of pyproject.toml into $(VENV)" python -m pip install -qq --group dev
-	@# molecule's own default for this folder, stated, so that it does not advise another folder at each start
-	@cd $(VENV)/lib/python*/site-packages && \
-		echo 'import os; os.environ.setdefault("MOLECULE_GLOB", "molecule/*/molecule.yml")' > molecule_glob.pth
 	@touch $@
 
 .PHONY: host-packages
