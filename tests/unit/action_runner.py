@@ -19,6 +19,11 @@ Answers = Callable[[str, dict[str, Any]], dict[str, Any]]
 """(name of the module, its arguments) → what it returns; it raises what the connection would."""
 
 
+def no_module(name: str, _arguments: dict[str, Any]) -> dict[str, Any]:
+    """The node of an action that works on the controller alone."""
+    raise AssertionError(f"the action ran {name} on the node")
+
+
 class Shown(list[str]):
     """The lines that the action shows."""
 
@@ -30,7 +35,7 @@ def run_action(
     monkeypatch: pytest.MonkeyPatch,
     action: type[ActionBase],
     arguments: dict[str, Any],
-    answers: Answers,
+    answers: Answers = no_module,
     *,
     check_mode: bool = False,
     **task_vars: Any,
@@ -45,7 +50,8 @@ def run_action(
     monkeypatch.setitem(defaults, "sleep", sleep)
     monkeypatch.setitem(defaults, "clock", lambda: now[0])
     shown = Shown()
-    monkeypatch.setattr(f"{action.__module__}.Display", lambda: shown)
+    # an action that shows nothing has no Display
+    monkeypatch.setattr(f"{action.__module__}.Display", lambda: shown, raising=False)
     task = Task()
     task.action, task.args, task.check_mode = action.__module__.rpartition(".")[2], arguments, check_mode
     task.async_val = 0

@@ -151,7 +151,8 @@ def _gpus(request: Request) -> Iterator[Finding]:
 
 
 def _endpoint(request: Request) -> Iterator[Finding]:
-    if not request.is_head or request.engine == "ray":
+    """Whether clients reach the endpoint, and who. Ray has none; that of smg is for the router on the same machine alone."""
+    if not request.is_head or request.engine in ("ray", "smg"):
         return
     if _is_loopback(request.host):
         message = f"{request.host} answers this machine only"

@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
-from ansible.vars.hostvars import HostVars
-from ansible.vars.manager import VariableManager
 from ansible_collections.fullrank.serving.plugins.action.deployments import ActionModule
+from inventory_vars import task_vars
 
 TINY = {"engine_name": "vllm", "engine_version": "0.32.0", "engine_model": "/data/tiny", "engine_api_key": "k"}
 
@@ -25,15 +23,10 @@ def check(tmp_path: Path) -> Any:
     ) -> dict[str, Any]:
         tiny = {"hosts": {"n1": {}, "n2": {}}, "vars": variables}
         inventory = {"all": {"children": {"deployments": {"children": {"tiny": tiny}}, **groups}}}
-        (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
-        loader = DataLoader()
-        manager = InventoryManager(loader=loader, sources=[str(tmp_path / "hosts.yml")])
-        hostvars = HostVars(manager, VariableManager(loader=loader, inventory=manager), loader)
         action = ActionModule.__new__(ActionModule)
-        action._loader = loader
-        task_vars = {"hostvars": hostvars, "groups": manager.get_groups_dict()}
+        action._loader = DataLoader()
         given = {"check_variables": check_variables, "required": required}
-        return action.answer(given, task_vars)
+        return action.answer(given, task_vars(tmp_path, yaml.safe_dump(inventory)))
 
     return answer
 

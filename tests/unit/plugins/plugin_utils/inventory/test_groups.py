@@ -5,25 +5,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible.inventory.manager import InventoryManager
-from ansible.parsing.dataloader import DataLoader
-from ansible.vars.hostvars import HostVars
-from ansible.vars.manager import VariableManager
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import Deployment
-
-
-def task_vars(folder: Path, text: str) -> dict[str, Any]:
-    """The variables of a task on the controller that say what the inventory is."""
-    source = folder / "hosts.yml"
-    source.write_text(text)
-    loader = DataLoader()
-    inventory = InventoryManager(loader, sources=[str(source)])
-    variables = VariableManager(loader, inventory)
-    return {"groups": inventory.get_groups_dict(), "hostvars": HostVars(inventory, variables, loader)}
+from inventory_vars import task_vars
 
 
 def test_a_deployment_is_a_child_of_deployments_and_no_other_group_of_the_same_hosts(tmp_path: Path) -> None:
