@@ -37,8 +37,8 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        specs = options() if given["check_variables"] else {}
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        specs = options() if params["check_variables"] else {}
         found = deployments(task_vars)
         findings: list[Finding] = []
         variables: dict[str, dict[str, Any]] = {}
@@ -62,7 +62,7 @@ class ActionModule(ControllerAction):
             findings += mistakes
             set_there = {name for host in one.hosts for name in task_vars["hostvars"][host] if name.startswith(prefix)}
             findings += misspelt(set_there, specs, f"group_vars of {one.name}")
-        findings = [*check(found, variables, given["required"]), *findings]
+        findings = [*check(found, variables, params["required"]), *findings]
         result = {
             "deployments": {one.name: list(one.hosts) for one in found or []},
             "replicas": {one.name: replicas(one, variables) for one in found or []},
@@ -110,21 +110,21 @@ def checked_variables(
     values: dict[str, dict[str, Any]] = {}
     mistakes: dict[str, Finding] = {}
     for host in deployment.hosts:
-        given: dict[str, Any] = {}
-        for name, error in _template(hostvars[host], list(dict.fromkeys([*spec, *LOOKED_AT])), given):
+        evaluated: dict[str, Any] = {}
+        for name, error in _template(hostvars[host], list(dict.fromkeys([*spec, *LOOKED_AT])), evaluated):
             mistakes.setdefault(
                 error,
                 common_findings.failed(
                     "variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"
                 ),
             )
-        known = {name: value for name, value in given.items() if name in spec}
+        known = {name: value for name, value in evaluated.items() if name in spec}
         # a copy: the validator writes into the defaults of a specification
         checked = ArgumentSpecValidator(copy.deepcopy(dict(spec))).validate(known)
         for error in checked.error_messages:
             where = f"group_vars of {deployment.name}"
             mistakes.setdefault(error, common_findings.failed("variable", where, error, "correct it where it was set"))
-        values[host] = {**checked.validated_parameters, **given}
+        values[host] = {**checked.validated_parameters, **evaluated}
     return values, list(mistakes.values())
 
 

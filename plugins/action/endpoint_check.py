@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=checks.OPTIONS)
-        if given["ask_from"] == "node":
+        _unused, params = self.validate_argument_spec(argument_spec=checks.OPTIONS)
+        if params["ask_from"] == "node":
             return result | self._execute_module(task_vars=task_vars)
-        return result | {"changed": False, "checks": checks.look_at_all(given["endpoints"], given["timeout"])}
+        return result | {"changed": False, "checks": checks.look_at_all(params["endpoints"], params["timeout"])}

@@ -28,21 +28,21 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        given, self.task_vars = dict(self._task.args), task_vars or {}
+        params, self.task_vars = dict(self._task.args), task_vars or {}
         if self._task.check_mode:
-            return result | self._call(given)
-        limit_s = int(given.get("timeout") or TIMEOUT_S) + END_S
+            return result | self._call(params)
+        limit_s = int(params.get("timeout") or TIMEOUT_S) + END_S
         watch = Watch(Display().display, self.task_vars["inventory_hostname"], limit_s=limit_s)
         rate, first, answer = progress_lines.Rate(), None, {}
-        for answer in watch.answers(lambda: self._call(given | {"start": not watch.reached})):
+        for answer in watch.answers(lambda: self._call(params | {"start": not watch.reached})):
             first = first or answer
             if not answer.get("running"):
                 break
             progress = answer["progress"]
             line = progress_lines.line(progress, rate.of(progress))
-            watch.report(str(progress.get("phase")), f"{given.get('path')}: {line}")
+            watch.report(str(progress.get("phase")), f"{params.get('path')}: {line}")
         if answer.get("running"):
-            answer |= {"failed": True, "msg": f"{given.get('path')}: not complete after {watch.waited:.0f} s"}
+            answer |= {"failed": True, "msg": f"{params.get('path')}: not complete after {watch.waited:.0f} s"}
         elif first is not None and first is not answer and not answer.get("failed"):
             answer |= {"changed": True, **{name: first[name] for name in KEPT if name in first}}
         return result | answer | {"seconds": round(watch.waited, 1)}

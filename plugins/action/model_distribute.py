@@ -55,10 +55,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _unused, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
+        _unused, self.params = self.validate_argument_spec(argument_spec=OPTIONS)
         self.task_vars = task_vars or {}
         self.host = self.task_vars["inventory_hostname"]
-        match self.given["state"]:
+        match self.params["state"]:
             case "started":
                 return result | self._start()
             case "present" if not self._task.check_mode:
@@ -67,22 +67,22 @@ class ActionModule(ActionBase):
 
     def _call(self, **private: Any) -> dict[str, Any]:
         """The module on the node."""
-        arguments = {"state": self.given["state"], "path": self.given["path"], **private}
+        arguments = {"state": self.params["state"], "path": self.params["path"], **private}
         return dict(self._execute_module("fullrank.serving.model_distribute", arguments, task_vars=self.task_vars))
 
     def _start(self) -> dict[str, Any]:
-        given = self.given
-        if self._task.check_mode and given["source_pending"]:
-            receives = given["method"] != "shared" and self.host != given["source"]
-            message = f"{given['source']} would get its copy first, and give it to the others"
+        params = self.params
+        if self._task.check_mode and params["source_pending"]:
+            receives = params["method"] != "shared" and self.host != params["source"]
+            message = f"{params['source']} would get its copy first, and give it to the others"
             return {"changed": receives, "msg": message}
-        copies = {host: copy for host, copy in given["copies"].items() if copy and "ready" in copy}
-        if given["method"] == "shared":
-            plan, findings = None, shared(given["path"], given["source"], copies)
+        copies = {host: copy for host, copy in params["copies"].items() if copy and "ready" in copy}
+        if params["method"] == "shared":
+            plan, findings = None, shared(params["path"], params["source"], copies)
         else:
-            plan, findings = distribute(given["path"], given["source"], copies, given["streams"])
+            plan, findings = distribute(params["path"], params["source"], copies, params["streams"])
         if findings:
-            message = common_findings.failures(findings, f"{given['path']}: nothing was sent or changed")
+            message = common_findings.failures(findings, f"{params['path']}: nothing was sent or changed")
             first = next(iter(copies), self.host)
             message = message if self.host == first else f"see {first}"
             return {"changed": False, "failed": True, "findings": findings, "msg": message}
@@ -92,14 +92,14 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             text = f"would take what is missing from {part.upstreams[0]['name']}" if part.receives else "would give"
             return {"changed": part.receives, "msg": text}
-        return self._call(part=self._settings(part, copies[self.host], plan), token=token(given["path"]))
+        return self._call(part=self._settings(part, copies[self.host], plan), token=token(params["path"]))
 
     def _settings(self, part: Part, copy: dict[str, Any], plan: Distribution) -> dict[str, Any]:
         """Everything that the node's part needs to know."""
-        given = self.given
+        params = self.params
         return {
-            "deployment": given["deployment"],
-            "timeout": given["timeout"],
+            "deployment": params["deployment"],
+            "timeout": params["timeout"],
             "manifest": plan.manifest,
             "slice_bytes": plan.slice_bytes,
             "streams": plan.streams,
@@ -107,19 +107,19 @@ class ActionModule(ActionBase):
             "port": copy["port"],
             "peers": plan.peers,
             "upstreams": part.upstreams,
-            "rsh": given["rsh"] if given["method"] == "rsync" else "",
-            "stall_s": given["stall_timeout"],
-            "linger_s": given["linger"],
+            "rsh": params["rsh"] if params["method"] == "rsync" else "",
+            "stall_s": params["stall_timeout"],
+            "linger_s": params["linger"],
         }
 
     def _wait(self) -> dict[str, Any]:
         """Watch until the copy is there or will not be."""
-        path, rate = self.given["path"], progress_lines.Rate()
+        path, rate = self.params["path"], progress_lines.Rate()
         watch = Watch(
             Display().display,
             self.host,
-            limit_s=self.given["timeout"] + END_S,
-            lost_s=self.given["stall_timeout"],
+            limit_s=self.params["timeout"] + END_S,
+            lost_s=self.params["stall_timeout"],
             reached=True,
         )
         for found in watch.answers(self._call):

@@ -31,27 +31,27 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         self.task_vars = task_vars or {}
-        given = dict(self._task.args)
-        if given.get("hub") == "controller":
-            given["files"] = self._listed(given)
+        params = dict(self._task.args)
+        if params.get("hub") == "controller":
+            params["files"] = self._listed(params)
         if self._task.check_mode:
-            return result | self._call(given)
-        if given.get("hub") == "controller":
-            answer = self._call(given | {"start": False})
+            return result | self._call(params)
+        if params.get("hub") == "controller":
+            answer = self._call(params | {"start": False})
             if answer.get("failed"):
                 return result | answer
             if why := answer["fetch"].get("lacking_space"):
-                return result | {"failed": True, "msg": f"{given['repo']}: {why}"}
+                return result | {"failed": True, "msg": f"{params['repo']}: {why}"}
             if answer["fetch"]["state"] in ("needed", "failed"):
-                self._send(given)
-        return result | self._watch(given)
+                self._send(params)
+        return result | self._watch(params)
 
-    def _watch(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _watch(self, params: dict[str, Any]) -> dict[str, Any]:
         """Start the fetch where it is needed, and watch it until it ends."""
-        limit_s = int(given.get("timeout") or TIMEOUT_S) + END_S
+        limit_s = int(params.get("timeout") or TIMEOUT_S) + END_S
         watch = Watch(Display().display, self.task_vars["inventory_hostname"], limit_s=limit_s)
         rate, changed, answer = progress_lines.Rate(), False, {}
-        for answer in watch.answers(lambda: self._call(given | {"start": not watch.reached})):
+        for answer in watch.answers(lambda: self._call(params | {"start": not watch.reached})):
             changed = changed or bool(answer.get("changed"))
             if answer.get("failed"):
                 return answer
@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
             if fetch["state"] != "running":
                 break
             changed = True
-            watch.report(str(fetch.get("phase")), f"{given['repo']}: {progress_lines.line(fetch, rate.of(fetch))}")
+            watch.report(str(fetch.get("phase")), f"{params['repo']}: {progress_lines.line(fetch, rate.of(fetch))}")
         result = answer | {"changed": changed}
         match answer["fetch"]["state"]:
             case "ready":
@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
                 why = f"not complete after {watch.waited:.0f} s"
             case _:
                 why = answer["fetch"]["error"] or "nothing was fetched"
-        return result | {"failed": True, "msg": f"{given['repo']}: {why}"}
+        return result | {"failed": True, "msg": f"{params['repo']}: {why}"}
 
     def _call(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The module on the node."""
@@ -76,30 +76,30 @@ class ActionModule(ActionBase):
             self._execute_module("fullrank.serving.model_fetch", module_args=arguments, task_vars=self.task_vars)
         )
 
-    def _listed(self, given: dict[str, Any]) -> list[dict[str, Any]]:
-        root = Path(given["repo"])
-        include, exclude = given.get("include") or [], given.get("exclude") or []
+    def _listed(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        root = Path(params["repo"])
+        include, exclude = params.get("include") or [], params.get("exclude") or []
         sizes = {path: size for path, size in weights_folder.sizes(root).items() if plan.chosen(path, include, exclude)}
         Display().display(f"  reading {human.decimal(sum(sizes.values()))} below {root} on the controller")
         sums = weights_folder.hash_files(root, sorted(sizes))
         return [{"path": path, "size": sizes[path], "sha256": sums[path]} for path in sorted(sizes)]
 
-    def _send(self, given: dict[str, Any]) -> None:
+    def _send(self, params: dict[str, Any]) -> None:
         """Put into the partial folder what the node does not have: whole files, as the connection plugins know no parts."""
-        arrived = f"{given['path'].rstrip('/')}/{plan.ARRIVED}"
+        arrived = f"{params['path'].rstrip('/')}/{plan.ARRIVED}"
         temporary = ""  # of one file after the other; Ansible removes its folder when the task ends
-        for number, one in enumerate(given["files"], 1):
-            final = f"{given['path'].rstrip('/')}/{one['path']}"
+        for number, one in enumerate(params["files"], 1):
+            final = f"{params['path'].rstrip('/')}/{one['path']}"
             if one["sha256"] in (self._checksum(final), self._checksum(f"{arrived}/{one['path']}")):
                 continue
             folder = f"{arrived}/{one['path']}".rpartition("/")[0]
             self._execute_module(
                 "ansible.builtin.file", {"path": folder, "state": "directory", "mode": "0755"}, task_vars=self.task_vars
             )
-            text = f"sending {one['path']} ({human.decimal(one['size'])}), {number} of {len(given['files'])} files"
+            text = f"sending {one['path']} ({human.decimal(one['size'])}), {number} of {len(params['files'])} files"
             Display().display(f"  {self.task_vars['inventory_hostname']}: {text}")
             temporary = temporary or f"{self._make_tmp_path()}/file"
-            self._connection.put_file(str(Path(given["repo"]) / one["path"]), temporary)
+            self._connection.put_file(str(Path(params["repo"]) / one["path"]), temporary)
             self._execute_module(
                 "ansible.builtin.copy",
                 {"src": temporary, "dest": f"{arrived}/{one['path']}", "remote_src": True, "mode": "0644"},

@@ -74,29 +74,29 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _unused, self.given = self.validate_argument_spec(argument_spec=OPTIONS)
+        _unused, self.params = self.validate_argument_spec(argument_spec=OPTIONS)
         task_vars = task_vars or {}
         result["changed"] = False
         if self._task.check_mode:
             return result | {"skipped": True, "msg": "nothing was started: there is nothing to wait for"}
         self.task_vars = task_vars
-        self.rank = self.given["hosts"].index(task_vars["inventory_hostname"])
+        self.rank = self.params["hosts"].index(task_vars["inventory_hostname"])
         self.name = self._rank(self.rank)
         self.watch = Watch(
             Display().display,
             self.name,
-            limit_s=self.given["timeout"] + END_S,
+            limit_s=self.params["timeout"] + END_S,
             lost_s=LOST_S,
             every_s=EVERY_S,
         )
-        why = self._wait(Board(self.given["hosts"][0], self._task._uuid))
+        why = self._wait(Board(self.params["hosts"][0], self._task._uuid))
         result["waited"] = round(self.watch.waited, 1)
         if why:
             result |= {"failed": True, "msg": why}
         return result
 
     def _rank(self, rank: int) -> str:
-        return f"{self.given['label'] or self.given['deployment']} rank {rank} ({self.given['hosts'][rank]})"
+        return f"{self.params['label'] or self.params['deployment']} rank {rank} ({self.params['hosts'][rank]})"
 
     def _wait(self, board: Board) -> str:
         """Wait; the reason for which it failed, empty when the group is ready."""
@@ -130,7 +130,7 @@ class ActionModule(ActionBase):
             return ""
         if why := given_up(info):
             board.fail(f"{self._rank(group['failure']['rank']) if group.get('failure') else self.name}: {why}")
-        elif waited > self.given["timeout"] or (waited > MEET_S and group.get("phase", "waiting") == "waiting"):
+        elif waited > self.params["timeout"] or (waited > MEET_S and group.get("phase", "waiting") == "waiting"):
             board.fail(
                 f"{self.name}: not there after {waited:.0f} s: {group.get('summary', 'no report of its supervisor')}"
             )
@@ -140,5 +140,5 @@ class ActionModule(ActionBase):
 
     def _look(self) -> dict[str, Any]:
         """One call of ``rank_info`` on the node."""
-        arguments = {"deployment": self.given["deployment"], "log_lines": 60}
+        arguments = {"deployment": self.params["deployment"], "log_lines": 60}
         return self._execute_module("fullrank.serving.rank_info", arguments, task_vars=self.task_vars)

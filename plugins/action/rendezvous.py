@@ -27,12 +27,12 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        deployment, hosts = given["deployment"], given["hosts"]
-        label = given["label"] or deployment
-        places, findings = agree(label, names.of_rank(deployment), given["network"], hosts, given["facts"])
-        if given["declared"]:
-            places, findings = planned(places, given["declared"], findings)
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        deployment, hosts = params["deployment"], params["hosts"]
+        label = params["label"] or deployment
+        places, findings = agree(label, names.of_rank(deployment), params["network"], hosts, params["facts"])
+        if params["declared"]:
+            places, findings = planned(places, params["declared"], findings)
         rank = hosts.index(task_vars["inventory_hostname"])
         result = {
             "findings": findings,
@@ -44,6 +44,6 @@ class ActionModule(ControllerAction):
         }
         if message := common_findings.failures(findings, f"deployment {label}: nothing was started or changed"):
             # every rank stops here; the first that can speak says why
-            speaker = next(rank for rank, said in enumerate(given["facts"]) if "candidates" in said)
+            speaker = next(rank for rank, said in enumerate(params["facts"]) if "candidates" in said)
             result |= {"failed": True, "msg": message if rank == speaker else f"see rank {speaker} ({hosts[speaker]})"}
         return result

@@ -37,14 +37,14 @@ class ActionModule(ControllerAction):
 
     options = OPTIONS
 
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        router = Router(task_vars["inventory_hostname"], given["host"], given["deployments"])
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        router = Router(task_vars["inventory_hostname"], params["host"], params["deployments"])
         cut = {one.name: replicas_of(task_vars, one.name) for one in deployments(task_vars) or [] if one.hosts}
         hosts = [router.name, *(hosts[0] for replicas in cut.values() for hosts in replicas)]
         found, findings = routes(router, cut, variables_of(task_vars, hosts, [*ADDRESSES, *OWN_VARIABLES]))
         for route in found:
             if route["balancer"]:
-                launch = balancer(route, given)
+                launch = balancer(route, params)
                 findings += launch["findings"]
                 route["balancer"]["argv"] = launch["argv"]
         result = {"routes": found, "findings": findings}
@@ -53,7 +53,7 @@ class ActionModule(ControllerAction):
         return result | {"warnings": common_findings.lines(findings, common_findings.WARN)}
 
 
-def balancer(route: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def balancer(route: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """The command of smg, for the router alone: clients come by nginx."""
     port = route["balancer"]["port"]
     args = {
@@ -67,11 +67,11 @@ def balancer(route: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     }
     options = {
         "engine": SMG,
-        "engine_version": given["smg_version"],
+        "engine_version": params["smg_version"],
         "deployment": route["name"],
         "host": "127.0.0.1",
         "port": port,
-        "venv": given["smg_venv"],
+        "venv": params["smg_venv"],
         "engine_args": args,
         "variable_prefix": "router_smg_",
     }

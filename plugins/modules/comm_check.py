@@ -193,31 +193,31 @@ def main() -> None:
         required_one_of=[("venv", "container")],
         supports_check_mode=True,
     )
-    given = module.params
+    params = module.params
     if module.check_mode:
         module.exit_json(changed=False, skipped=True, msg="nothing is sent in check mode")
-    container = given["container"]
-    python = "python3" if container else f"{given['venv']}/bin/python"
-    if container and given["backend"] == "mpi":
+    container = params["container"]
+    python = "python3" if container else f"{params['venv']}/bin/python"
+    if container and params["backend"] == "mpi":
         module.fail_json(msg="backend mpi reaches other nodes by ssh and cannot run in containers; use nccl or gloo")
     if not container and not Path(python).exists():
         # no failure of this module: the findings of the other nodes are wanted too
         module.exit_json(changed=False, msg=f"there is no {python}; venv must be at the same path on every node")
 
-    backend, nnodes = given["backend"], len(given["addresses"])
-    env = {name: str(value) for name, value in given["env"].items()}
-    env = launch.environment(env, backend, given["expect_rdma"], nnodes)
-    processes = given["processes"] or ("gpu" if backend == "nccl" else 2 if nnodes == 1 else 1)
+    backend, nnodes = params["backend"], len(params["addresses"])
+    env = {name: str(value) for name, value in params["env"].items()}
+    env = launch.environment(env, backend, params["expect_rdma"], nnodes)
+    processes = params["processes"] or ("gpu" if backend == "nccl" else 2 if nnodes == 1 else 1)
     options = {
         "backend": backend,
-        "sizes": given["sizes"],
-        "seconds": given["seconds"],
-        "timeout": given["step_timeout"],
-        "vllm": given["vllm"],
+        "sizes": params["sizes"],
+        "seconds": params["seconds"],
+        "timeout": params["step_timeout"],
+        "vllm": params["vllm"],
     }
     program = payload.text(worker)
-    where = {**given, "nnodes": nnodes, "processes": processes, "head_address": given["addresses"][0]}
-    where["join_timeout"] = given["timeout"] // 2  # the rest is for what is measured
+    where = {**params, "nnodes": nnodes, "processes": processes, "head_address": params["addresses"][0]}
+    where["join_timeout"] = params["timeout"] // 2  # the rest is for what is measured
     if backend == "mpi":
         argv = launch.mpirun(python, program, options, env, where)
     else:
@@ -225,16 +225,16 @@ def main() -> None:
 
     remove = []
     if container:
-        name = launch.unit_name(given["deployment"]).removesuffix(".service")
-        hidden = {"NCCL_DEBUG_FILE": ""} if "NCCL_DEBUG_FILE" in given["env"] else {}
+        name = launch.unit_name(params["deployment"]).removesuffix(".service")
+        hidden = {"NCCL_DEBUG_FILE": ""} if "NCCL_DEBUG_FILE" in params["env"] else {}
         argv = launch.contained(container, name, argv, env | hidden)
         remove = [container["runtime"], "rm", "--force", name]
-        unit = launch.client_unit(given["deployment"], argv, given["timeout"])
+        unit = launch.client_unit(params["deployment"], argv, params["timeout"])
     else:
         unit = launch.unit(
-            given["deployment"], argv, env, given["timeout"], dynamic_user=given["dynamic_user"], backend=backend
+            params["deployment"], argv, env, params["timeout"], dynamic_user=params["dynamic_user"], backend=backend
         )
-    command = ["true"] if backend == "mpi" and given["rank"] else transient.start_command(unit)
+    command = ["true"] if backend == "mpi" and params["rank"] else transient.start_command(unit)
     # one that an interrupted run left behind, and that would end by itself a little later
     transient.stop(module.run_command, unit.name)
     started = time.monotonic()
@@ -244,9 +244,9 @@ def main() -> None:
         transient.stop(module.run_command, unit.name)
         if remove:  # a container does not end with the unit of its runtime's client
             module.run_command(remove)
-    result = launch.outcome(output, error, code, time.monotonic() - started, given["timeout"])
-    rdma = links.rdma_gbps(env.get("NCCL_IB_HCA", "")) if given["expect_rdma"] else 0.0
-    result["link_gbps"] = rdma or links.interface_gbps(given["interface"])
+    result = launch.outcome(output, error, code, time.monotonic() - started, params["timeout"])
+    rdma = links.rdma_gbps(env.get("NCCL_IB_HCA", "")) if params["expect_rdma"] else 0.0
+    result["link_gbps"] = rdma or links.interface_gbps(params["interface"])
     module.exit_json(changed=False, **result)
 
 

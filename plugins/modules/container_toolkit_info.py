@@ -115,15 +115,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
+    params = module.params
     plan = container_toolkit.plan(
         container_toolkit.collect(Host()),
-        given["version"],
-        given["repository"],
-        given["fingerprint"],
-        given["runtime"],
+        params["version"],
+        params["repository"],
+        params["fingerprint"],
+        params["runtime"],
     )
-    plan_result.end(module, plan, given["judge"])
+    plan_result.end(module, plan, params["judge"])
 
 
 if __name__ == "__main__":

@@ -113,24 +113,24 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
-    file = DaemonJson(module.run_command, given["path"])
+    params = module.params
+    file = DaemonJson(module.run_command, params["path"])
     problems = file.problems
     if not problems:
-        plan = file.plan(given["owner"], given["options"], given["append"])
+        plan = file.plan(params["owner"], params["options"], params["append"])
         problems = file.problems
         if plan.changed and not problems:
-            problems = file.check(given["options"], plan)
+            problems = file.check(params["options"], plan)
     if problems:
         module.fail_json(msg=failures(problems), findings=problems)
     result: dict[str, Any] = {"owned": sorted({".".join(one["path"]) for one in plan.records if not one.get("made")})}
-    if plan.changed and not module.check_mode and file.exists and given["backup"]:
-        result["backup_file"] = module.backup_local(given["path"])
+    if plan.changed and not module.check_mode and file.exists and params["backup"]:
+        result["backup_file"] = module.backup_local(params["path"])
     if not module.check_mode:
-        file.put(given["owner"], plan)
+        file.put(params["owner"], plan)
     if module._diff:
         before, after = ((config.masked(text), 0) if text else None for text in (file.text, plan.text))
-        result["diff"] = file_diff(given["path"], before, after)
+        result["diff"] = file_diff(params["path"], before, after)
     module.exit_json(changed=plan.changed, **result)
 
 

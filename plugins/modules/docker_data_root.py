@@ -120,19 +120,19 @@ class DataRoot:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.run = module.run_command
-        self.given: dict[str, Any] = module.params
+        self.params: dict[str, Any] = module.params
         self.memory = STATE / "data_root.json"
         self.known: dict[str, Any] = json.loads(self.memory.read_text()) if self.memory.exists() else {"old": []}
         self.info = docker_daemon.info(self.run)
 
     def moves(self) -> list[Move]:
         found = []
-        source, target = str(self.info["DockerRootDir"]), os.path.normpath(self.given["path"])
+        source, target = str(self.info["DockerRootDir"]), os.path.normpath(self.params["path"])
         if source != target:
             found.append(Move("docker", source, target, "path", *trees.used(Path(source))))
-        if self.given["containerd_path"]:
+        if self.params["containerd_path"]:
             source = data_root.containerd_root(docker_move.containerd_text())
-            target = os.path.normpath(self.given["containerd_path"])
+            target = os.path.normpath(self.params["containerd_path"])
             if source != target:
                 found.append(Move("containerd", source, target, "containerd_path", *trees.used(Path(source))))
         return found
@@ -143,7 +143,7 @@ class DataRoot:
         found = data_root.check(moves, places, docker_move.mounts())
         what = {move.what for move in moves}
         in_containerd = data_root.keeps_images_in_containerd(self.info)
-        if in_containerd and not self.given["containerd_path"] and "docker" in what:
+        if in_containerd and not self.params["containerd_path"] and "docker" in what:
             message = (
                 "docker keeps its images in containerd on this node, a move of the data-root would leave them behind"
             )
@@ -151,9 +151,9 @@ class DataRoot:
             found.append(failed("root-containerd", "path", message, remedy))
         if "docker" in what:
             daemon = DaemonJson(self.run)
-            plan = docker_move.daemon_plan(daemon, self.given["path"])
-            found += daemon.problems or daemon.check({"data-root": self.given["path"]}, plan)
-        if moves and not self.given["restart_ok"]:
+            plan = docker_move.daemon_plan(daemon, self.params["path"])
+            found += daemon.problems or daemon.check({"data-root": self.params["path"]}, plan)
+        if moves and not self.params["restart_ok"]:
             containers = docker_daemon.containers(self.run)
             engines = docker_containers.engines(containers, docker_daemon.engine_units(self.run))
             harmed = docker_containers.together(engines, docker_containers.vanishing(containers))
@@ -209,7 +209,7 @@ class DataRoot:
             try:
                 mover.verify()
             except MoveError as error:
-                message = f"an earlier move to {self.given['path']} was interrupted, and cannot be completed: {error}"
+                message = f"an earlier move to {self.params['path']} was interrupted, and cannot be completed: {error}"
                 self.module.fail_json(msg=f"{message}; the old data is kept, see {self.memory}")
             self.finish(mover)
         elif wrong := mover.back():

@@ -102,11 +102,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
-    program = module.get_bin_path(given["runtime"])
+    params = module.params
+    program = module.get_bin_path(params["runtime"])
     if not program:
         module.fail_json(
-            msg=f"{given['runtime']} is not installed on this node; install it, or choose another engine_runtime"
+            msg=f"{params['runtime']} is not installed on this node; install it, or choose another engine_runtime"
         )
     image = found(module, program)
     changed = not image
@@ -115,7 +115,7 @@ def main() -> None:
         image = found(module, program)
         if not image:
             module.fail_json(
-                msg=f"{given['archive']} does not hold {given['image']}: write the tag that it was saved with"
+                msg=f"{params['archive']} does not hold {params['image']}: write the tag that it was saved with"
             )
     known = {"image_id": image["Id"], "digests": image.get("RepoDigests") or []} if image else {}
     module.exit_json(changed=changed, **known)

@@ -106,9 +106,9 @@ def was_given_gpus(container: dict[str, Any]) -> bool:
 class Check:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.given: dict[str, Any] = module.params
-        self.host = Host("/", self.given["timeout"])
-        self.runtime: str = self.given["runtime"]
+        self.params: dict[str, Any] = module.params
+        self.host = Host("/", self.params["timeout"])
+        self.runtime: str = self.params["runtime"]
         self.gpus = listed(self.host.run("nvidia-smi", "-L"))
         self.problems: list[str] = []
 
@@ -127,17 +127,19 @@ class Check:
     def own(self) -> None:
         """A container of our own, and the comparison in it, before and after a reload of systemd."""
         self.call("rm", "-f", NAME)
-        words = ["run", "-d", "--name", NAME, "--network", "none", "--device", self.given["device"]]
-        started = self.call(*words, self.given["image"], "sleep", str(self.given["timeout"]))
+        words = ["run", "-d", "--name", NAME, "--network", "none", "--device", self.params["device"]]
+        started = self.call(*words, self.params["image"], "sleep", str(self.params["timeout"]))
         if started.rc:
             message = started.stderr.strip() or started.message
             self.module.fail_json(
-                msg=f"no container with {self.given['device']} can be started: {message}; {SILENT.get(self.runtime, LOOK)}"
+                msg=f"no container with {self.params['device']} can be started: {message}; {SILENT.get(self.runtime, LOOK)}"
             )
         try:
             remedy = "look at nvidia-ctk cdi list and /var/run/cdi/nvidia.yaml"
-            self.expect(f"a container with {self.given['device']}", self.call("exec", NAME, "nvidia-smi", "-L"), remedy)
-            if self.given["reload"]:
+            self.expect(
+                f"a container with {self.params['device']}", self.call("exec", NAME, "nvidia-smi", "-L"), remedy
+            )
+            if self.params["reload"]:
                 self.host.run("systemctl", "daemon-reload")
                 remedy = "set the toolkit's mode to cdi: the legacy hook loses devices when systemd is reloaded"
                 self.expect(

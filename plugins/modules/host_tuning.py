@@ -258,9 +258,9 @@ class Tuning:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    given = module.params
-    facts = collect(Host(), given)
-    plan = host_tuning_plan.make(facts, given) if given["state"] == "present" else host_tuning_plan.unmake(facts)
+    params = module.params
+    facts = collect(Host(), params)
+    plan = host_tuning_plan.make(facts, params) if params["state"] == "present" else host_tuning_plan.unmake(facts)
     findings = plan["findings"]
     if message := failures(findings):
         module.fail_json(msg=message, findings=findings)

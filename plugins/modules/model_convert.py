@@ -189,8 +189,8 @@ class Conversion:
     """One call: what is wanted, what is there, and the unit that does the rest."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        self.module, self.given = module, module.params
-        self.source, self.target = Path(self.given["source"]), Path(self.given["path"])
+        self.module, self.params = module, module.params
+        self.source, self.target = Path(self.params["source"]), Path(self.params["path"])
         self.unit = conversion.unit_name(str(self.target))
         self.folder = self.target / conversion.WORK
 
@@ -202,8 +202,8 @@ class Conversion:
             why = "the source is not there yet"
             return {"changed": True, "needed": True, "why": why, "converted": [], "bytes": 0, "digest": ""}
         config, modelopt = conversion.read_config(self.source)
-        if self.given["when"] == "auto":
-            needed, why = fp8_checkpoint.needed(config, modelopt, self.given["capabilities"])
+        if self.params["when"] == "auto":
+            needed, why = fp8_checkpoint.needed(config, modelopt, self.params["capabilities"])
         else:
             needed, why = True, "when: always"
         if not needed:
@@ -222,7 +222,7 @@ class Conversion:
         copy = folder.look(self.target)
         if not todo and copy.ready and copy.manifest and copy.manifest["conversion"] == work.conversion:
             return {**result, "digest": copy.digest}
-        if own and self.given["start"]:
+        if own and self.params["start"]:
             self._precheck(todo)
             if self.module.check_mode:
                 return result
@@ -231,7 +231,7 @@ class Conversion:
             return {**result, **self._running()}
         if self._own(work, done):
             raise CannotConvert(self._why_ended(), "what was converted is kept; remove the cause and run it again")
-        if not self.given["finish"]:
+        if not self.params["finish"]:
             return result
         if missing := [shard["path"] for shard in work.shards if shard["path"] not in done]:
             raise CannotConvert(
@@ -244,37 +244,37 @@ class Conversion:
 
     def _own(self, work: conversion.Work, done: dict[str, Any]) -> list[dict[str, Any]]:
         """What this node has to convert, of its share."""
-        mine = set(conversion.share(work, self.given["rank"], self.given["nranks"]))
+        mine = set(conversion.share(work, self.params["rank"], self.params["nranks"]))
         return [shard for shard in work.shards if shard["path"] in mine and shard["path"] not in done]
 
     def _precheck(self, todo: list[dict[str, Any]]) -> None:
         if lacking := conversion.lacking_space(self.target, todo):
             raise CannotConvert(lacking, "make room, or set path to a larger disk")
-        if not self.given["image"] and not Path(self.given["python"]).exists():
+        if not self.params["image"] and not Path(self.params["python"]).exists():
             raise CannotConvert(
-                f"{self.given['python']} is not there", "give python an interpreter with PyTorch and safetensors"
+                f"{self.params['python']} is not there", "give python an interpreter with PyTorch and safetensors"
             )
 
     def _start(self, work: conversion.Work, own: list[dict[str, Any]]) -> None:
-        given = self.given
+        params = self.params
         image = None
-        if given["image"]:
-            runtime = self.module.get_bin_path(given["runtime"], required=True)
-            image = conversion.Image(given["image"], runtime, given["container_args"], given["device"] == "cuda")
-        options = {name: given[name] for name in ("rank", "device", "threads")}
+        if params["image"]:
+            runtime = self.module.get_bin_path(params["runtime"], required=True)
+            image = conversion.Image(params["image"], runtime, params["container_args"], params["device"] == "cuda")
+        options = {name: params[name] for name in ("rank", "device", "threads")}
         conversion.write_job(work, self.target, own, payload.text(worker), **options)
-        unit = conversion.unit(work, self.target, given, image)
+        unit = conversion.unit(work, self.target, params, image)
         self.module.run_command(transient.start_command(unit), check_rc=True)
 
     def _running(self) -> dict[str, Any]:
-        progress = conversion.progress(self.folder, self.given["rank"])
+        progress = conversion.progress(self.folder, self.params["rank"])
         return {"running": True, "changed": True, "progress": progress}
 
     def _runs(self) -> bool:
         return transient.runs(self.module.run_command, self.unit)
 
     def _why_ended(self) -> str:
-        error = conversion.error(self.folder, self.given["rank"])
+        error = conversion.error(self.folder, self.params["rank"])
         return error or f"the conversion was ended from outside: journalctl -u {self.unit}"
 
 

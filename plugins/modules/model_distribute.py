@@ -179,14 +179,14 @@ class Transfer:
     """The node's part in the transfer into one folder."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        self.module, self.given = module, module.params
-        self.root = Path(self.given["path"])
+        self.module, self.params = module, module.params
+        self.root = Path(self.params["path"])
         self.unit = f"{request.transfer_id(str(self.root))}.service"
         self.folder = Path(request.part_folder(str(self.root)))
         self.progress = Path(request.progress_file(str(self.root)))
 
     def started(self) -> dict[str, Any]:
-        part = self.given["part"]
+        part = self.params["part"]
         if part["rsh"] and part["upstreams"]:
             self._reach(part["rsh"], part["upstreams"][0])
         self._replace(part["deployment"])
@@ -195,7 +195,7 @@ class Transfer:
         config = self.folder / "config.json"
         config.touch(mode=0o600)
         settings = {name: part[name] for name in part if name not in ("deployment", "timeout")}
-        settings.update(token=self.given["token"], root=str(self.root), progress=str(self.progress))
+        settings.update(token=self.params["token"], root=str(self.root), progress=str(self.progress))
         config.write_text(json.dumps(settings), encoding="utf-8")
         (self.folder / "deployment").write_text(part["deployment"], encoding="utf-8")
         unit = request.unit(str(self.root), part, sys.executable)

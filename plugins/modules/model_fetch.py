@@ -139,11 +139,11 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch imp
 PACKAGE = "fullrank_fetch"
 
 
-def wanted(given: dict[str, Any]) -> dict[str, Any]:
+def wanted(params: dict[str, Any]) -> dict[str, Any]:
     request = {
-        name: given[name] for name in ("path", "hub", "repo", "revision", "include", "exclude", "endpoint", "workers")
+        name: params[name] for name in ("path", "hub", "repo", "revision", "include", "exclude", "endpoint", "workers")
     }
-    return request | {"files": given["files"]}
+    return request | {"files": params["files"]}
 
 
 def same_source(found: dict[str, Any], request: dict[str, Any]) -> bool:

@@ -164,8 +164,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
-    root = Path(given["path"])
+    params = module.params
+    root = Path(params["path"])
     copy = folder.look(root)
     found = folder.sizes(root)
     listed = copy.manifest or {"files": [], "source": {}, "conversion": None}
@@ -179,18 +179,18 @@ def main() -> None:
         "source": listed["source"],
         "conversion": listed["conversion"] or {},
     }
-    if given["listing"]:
+    if params["listing"]:
         try:
-            port = given["port"] or free_port(given["address"])
+            port = params["port"] or free_port(params["address"])
         except OSError as error:
             why = "no interface of this node has it" if error.errno == errno.EADDRNOTAVAIL else str(error)
-            module.fail_json(msg=f"address {given['address']}: {why}", **result)
+            module.fail_json(msg=f"address {params['address']}: {why}", **result)
         result |= {
             "manifest": None if why_not else copy.manifest,
             "sizes": found,
-            "address": given["address"],
+            "address": params["address"],
             "port": port,
-            "link_gbps": links.interface_gbps(given["interface"]),
+            "link_gbps": links.interface_gbps(params["interface"]),
             **space(root),
         }
     module.exit_json(changed=False, **result)

@@ -96,21 +96,21 @@ def main() -> None:
         required_by={"below": ("repo",)},
         supports_check_mode=True,
     )
-    given = module.params
-    if given["path"]:
-        there = (Path(given["path"]) / weights_manifest.FOLDER).is_dir()
-        if Path(given["path"]).exists() and not there:
+    params = module.params
+    if params["path"]:
+        there = (Path(params["path"]) / weights_manifest.FOLDER).is_dir()
+        if Path(params["path"]).exists() and not there:
             module.fail_json(
-                msg=f"{given['path']} holds no {weights_manifest.FOLDER}: it is not a copy of weights that we made"
+                msg=f"{params['path']} holds no {weights_manifest.FOLDER}: it is not a copy of weights that we made"
             )
-        going = [given["path"]] if there else []
+        going = [params["path"]] if there else []
     else:
         copies = {
             str(folder.parent): weights_folder.look(folder.parent)
-            for folder in Path(given["below"]).glob(f"*/{weights_manifest.FOLDER}")
+            for folder in Path(params["below"]).glob(f"*/{weights_manifest.FOLDER}")
         }
         sources = {path: copy.manifest["source"] for path, copy in copies.items() if copy.manifest}
-        going = usage.old_revisions(sources, given["repo"], given["keep"])
+        going = usage.old_revisions(sources, params["repo"], params["keep"])
     units = unit_texts()
     in_use = {}
     for path in going:
@@ -120,8 +120,8 @@ def main() -> None:
             users.append(fetch)
         if users:
             in_use[path] = ", ".join(users)
-    if given["path"] and in_use:
-        module.fail_json(msg=f"{given['path']} is in use by {in_use[given['path']]}", removed=[], in_use=in_use)
+    if params["path"] and in_use:
+        module.fail_json(msg=f"{params['path']} is in use by {in_use[params['path']]}", removed=[], in_use=in_use)
     removed = [path for path in going if path not in in_use]
     freed = 0
     for path in removed:

@@ -119,13 +119,13 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
-    root = Path(given["path"])
-    by_contents = given["depth"] == "contents"
+    params = module.params
+    root = Path(params["path"])
+    by_contents = params["depth"] == "contents"
     started = time.monotonic()
     copy = folder.look(root)
     files = copy.manifest["files"] if copy.manifest else []
-    problems = folder.verify(root, files, quick=not by_contents, threads=given["threads"])
+    problems = folder.verify(root, files, quick=not by_contents, threads=params["threads"])
     changed = False
     if problems and copy.ready:
         changed = True
@@ -135,7 +135,7 @@ def main() -> None:
         changed = True
         if not module.check_mode:
             folder.mark_ready(root)
-    why_not = folder.why_not_ready(copy, problems, given["manifest_sha256"], by_contents)
+    why_not = folder.why_not_ready(copy, problems, params["manifest_sha256"], by_contents)
     result = {
         "changed": changed,
         "ready": not why_not,
@@ -147,7 +147,7 @@ def main() -> None:
         "bytes": manifest.total_bytes(copy.manifest) if copy.manifest else 0,
         "seconds": round(time.monotonic() - started, 1),
     }
-    if why_not and given["required"]:
+    if why_not and params["required"]:
         module.fail_json(msg=f"{root} is not ready: {why_not}", **result)
     module.exit_json(**result)
 

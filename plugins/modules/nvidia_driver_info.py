@@ -232,22 +232,22 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
+    params = module.params
     wanted = Wanted(
-        source=given["source"],
-        version=given["version"],
-        modules=given["kernel_modules"],
-        key_enrolled=given["module_key_enrolled"],
-        kernel_headers=tuple(given["kernel_headers"]),
-        repositories=given["repositories"],
-        key=given["repository_key"],
-        fingerprint=given["repository_fingerprint"],
-        runfile_sha256=given["runfile_sha256"],
-        imex_nodes=tuple(given["imex_nodes"]),
-        not_unattended=tuple(given["not_unattended"]),
+        source=params["source"],
+        version=params["version"],
+        modules=params["kernel_modules"],
+        key_enrolled=params["module_key_enrolled"],
+        kernel_headers=tuple(params["kernel_headers"]),
+        repositories=params["repositories"],
+        key=params["repository_key"],
+        fingerprint=params["repository_fingerprint"],
+        runfile_sha256=params["runfile_sha256"],
+        imex_nodes=tuple(params["imex_nodes"]),
+        not_unattended=tuple(params["not_unattended"]),
     )
-    plan = nvidia_plan.plan(facts.collect(Host(), Host(given["hardware_root"])), wanted)
-    plan_result.end(module, plan, given["judge"])
+    plan = nvidia_plan.plan(facts.collect(Host(), Host(params["hardware_root"])), wanted)
+    plan_result.end(module, plan, params["judge"])
 
 
 if __name__ == "__main__":

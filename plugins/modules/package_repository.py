@@ -118,9 +118,9 @@ def bare(fingerprint: str) -> str:
 class Repository:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.given: dict[str, Any] = module.params
+        self.params: dict[str, Any] = module.params
         self.changes: list[tuple[Path, bytes, bytes]] = []  # an empty content is no file
-        name = self.given["name"]
+        name = self.params["name"]
         self.apt = module.get_bin_path("apt-get") is not None
         if self.apt:
             self.source, self.key = APT / f"sources.list.d/{name}.sources", APT / f"keyrings/{name}.asc"
@@ -145,14 +145,14 @@ class Repository:
         )
 
     def wanted(self) -> list[str]:
-        return [bare(one) for one in self.given["fingerprint"].split(",")]
+        return [bare(one) for one in self.params["fingerprint"].split(",")]
 
     def key_content(self) -> bytes:
         here = self.key.read_bytes() if self.key.exists() else b""
         if here and not self.problem(here):
             return here
-        address = self.given["key_url"]
-        response, info = fetch_url(self.module, address, timeout=self.given["timeout"])
+        address = self.params["key_url"]
+        response, info = fetch_url(self.module, address, timeout=self.params["timeout"])
         if info["status"] != 200 and not address.startswith("file:"):
             self.module.fail_json(msg=f"the key cannot be fetched from {address}: {info['msg']}; nothing was changed")
         content: bytes = response.read()
@@ -162,22 +162,22 @@ class Repository:
         return content
 
     def present(self) -> list[str]:
-        given = self.given
+        params = self.params
         for one in self.wanted():
             if not re.fullmatch(r"[0-9A-F]{40}", one):
                 self.module.fail_json(msg=f"fingerprint: {one!r} is not 40 hexadecimal digits")
         self.want(self.key, self.key_content())
         if self.apt:
             text = sources.deb822(
-                given["url"], given["suite"], given["components"], str(self.key), given["architecture"]
+                params["url"], params["suite"], params["components"], str(self.key), params["architecture"]
             )
         else:
-            text = sources.repo(given["name"], given["name"], given["url"], str(self.key), given["signed"])
+            text = sources.repo(params["name"], params["name"], params["url"], str(self.key), params["signed"])
         replaced = []
         for file in self.others():
             before = file.read_text(errors="replace")
             after = before
-            for address in (given["url"], *given["aliases"]):
+            for address in (params["url"], *params["aliases"]):
                 after = sources.without(after, file.name, address)
             if after != before:
                 replaced.append(str(file))

@@ -83,9 +83,9 @@ _LINES = 8  # of pip's output, in a message
 
 def interpreter(module: AnsibleModule) -> str:
     """Path of the Python to use; fails with what was found instead."""
-    given, versions = module.params["python"], module.params["versions"]
+    params, versions = module.params["python"], module.params["versions"]
     found = {}
-    for name in [given] if given else [*(f"python{one}" for one in versions), "python3"]:
+    for name in [params] if params else [*(f"python{one}" for one in versions), "python3"]:
         path = shutil.which(name)
         if path:
             code, output, _unused = module.run_command([path, "-c", VERSION])
@@ -95,13 +95,13 @@ def interpreter(module: AnsibleModule) -> str:
     there = ", ".join(f"{path} is {version}" for path, version in found.items())
     wanted = " or ".join(versions) or "3"
     module.fail_json(
-        msg=f"Python {wanted} is needed, and {there or f'there is no {given}'}: install one and name it, or use a container"
+        msg=f"Python {wanted} is needed, and {there or f'there is no {params}'}: install one and name it, or use a container"
     )
     raise AssertionError  # fail_json does not come back
 
 
 def install(module: AnsibleModule, path: Path, python: str, wanted: str) -> None:
-    given = module.params
+    params = module.params
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     words = [str(path / "bin/python"), "-m", "pip"]
@@ -109,13 +109,13 @@ def install(module: AnsibleModule, path: Path, python: str, wanted: str) -> None
         shutil.rmtree(path, ignore_errors=True)
         module.run_command([python, "-m", "venv", "--without-pip", str(path)], check_rc=True)
         words = [SYSTEM_PYTHON, "-m", "pip", "--python", str(path / "bin/python")]
-    (path / LIST).write_text(given["requirements"])
+    (path / LIST).write_text(params["requirements"])
     words += ["install", "--quiet", "--no-input"]
     words += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
-    if given["index_url"]:
-        words += ["--index-url", given["index_url"]]
-        if given["index_url"].startswith("http://"):  # pip takes an index without TLS only with this option
-            words += ["--trusted-host", urlsplit(given["index_url"]).hostname or ""]
+    if params["index_url"]:
+        words += ["--index-url", params["index_url"]]
+        if params["index_url"].startswith("http://"):  # pip takes an index without TLS only with this option
+            words += ["--trusted-host", urlsplit(params["index_url"]).hostname or ""]
     code, output, error = module.run_command([*words, "--requirement", str(path / LIST)])
     if code:
         last = "\n".join((error or output).strip().splitlines()[-_LINES:])
@@ -134,9 +134,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
-    path = Path(given["path"])
-    wanted = hashlib.sha256(f"{given['python']}\n{given['requirements']}".encode()).hexdigest()
+    params = module.params
+    path = Path(params["path"])
+    wanted = hashlib.sha256(f"{params['python']}\n{params['requirements']}".encode()).hexdigest()
     # the link to an interpreter that an upgrade of the distribution removed leads nowhere
     if (path / "bin/python").exists() and (path / STAMP).exists() and (path / STAMP).read_text() == wanted:
         module.exit_json(changed=False)

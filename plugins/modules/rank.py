@@ -219,8 +219,8 @@ class Rank:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.given: dict[str, Any] = module.params
-        self.name: str = self.given["deployment"]
+        self.params: dict[str, Any] = module.params
+        self.name: str = self.params["deployment"]
         self.unit = names.rank_unit(self.name)
         self.supervisor_unit = names.supervisor_unit(self.name)
         self.former = Former(self.name, module.run_command)
@@ -267,15 +267,17 @@ class Rank:
         return supervisor_files.own_files(self.name, config)
 
     def present(self) -> None:
-        launch = self.given["launch"]
+        launch = self.params["launch"]
         taken_over = self.former.there
         before, _unused = changes.read(supervisor_files.UNITS / (self.former.unit if taken_over else self.unit))
-        self.launch = {"spec_hash": launch["spec_hash"], "spec": self.given["group"]["spec"]}
+        self.launch = {"spec_hash": launch["spec_hash"], "spec": self.params["group"]["spec"]}
         self.launch["before"] = units.engine_of(before)
         if not taken_over:
             self.keep(supervisor_files.spec_hash(before), launch["spec_hash"])
-        key = self.given["group_key"] or supervisor_files.group_key(self.name)
-        self.bring(supervisor_files.engine_files(self.given, key) | supervisor_files.supervisor_files(self.given, key))
+        key = self.params["group_key"] or supervisor_files.group_key(self.name)
+        self.bring(
+            supervisor_files.engine_files(self.params, key) | supervisor_files.supervisor_files(self.params, key)
+        )
 
     def keep(self, old_hash: str, new_hash: str) -> None:
         """A launch that was ready once is kept when another one takes its place: the way back."""
@@ -307,7 +309,7 @@ class Rank:
         if lacks := engine.lacks(config["requires"], config["probe"]):
             self.module.fail_json(msg=f"the earlier launch of {self.name} cannot be started: {lacks}")
         self.bring(files)
-        if not self.given["undo"]:
+        if not self.params["undo"]:
             return
         if before := supervisor_files.before(text):
             self.files.write(self.kept, before, 0o600, f"{self.kept}: what was kept before\n")
@@ -422,19 +424,19 @@ def main() -> None:
         required_if=[("state", "present", ["launch", "group"])],
         supports_check_mode=True,
     )
-    given = module.params
-    if given["state"] == "present" and given["launch"]["secret_file"] and not given["secret"]:
+    params = module.params
+    if params["state"] == "present" and params["launch"]["secret_file"] and not params["secret"]:
         module.fail_json(msg="the launch has a secret file: give its content with 'secret'")
     rank = Rank(module)
     # asked before: systemd forgets a unit that is disabled and stopped
-    since = rank.supervisor()["since"] if given["log_lines"] else 0
-    getattr(rank, given["state"])()
+    since = rank.supervisor()["since"] if params["log_lines"] else 0
+    getattr(rank, params["state"])()
     result: dict[str, Any] = {"rank_state": rank.state()}
     if rank.launch:
         result["launch"] = rank.launch
         result["current"] = rank.is_current(rank.launch["spec_hash"])
-    if given["log_lines"]:
-        result["log"] = rank.log(since or rank.supervisor()["since"], given["log_lines"])
+    if params["log_lines"]:
+        result["log"] = rank.log(since or rank.supervisor()["since"], params["log_lines"])
     if module._diff:
         result["diff"] = rank.files.diff
     module.exit_json(changed=rank.changed or rank.files.changed, **result)

@@ -139,31 +139,31 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
+    params = module.params
     ip = module.get_bin_path("ip", required=True)
     found: list[dict[str, str]] = []
     without_route: list[str] = []
-    for peer in given["peers"]:
+    for peer in params["peers"]:
         _unused, output, _unused = module.run_command([ip, "-json", "route", "get", resolve(peer) or peer])
         way = ip_routes.route(output)
         if way:
             found.append(way)
         else:
             without_route.append(peer)
-    if given["network"]:
+    if params["network"]:
         _unused, output, _unused = module.run_command([ip, "-json", "address", "show"], check_rc=True)
         try:
-            found = ip_routes.within(output, given["network"])
+            found = ip_routes.within(output, params["network"])
         except ValueError as error:
             module.fail_json(msg=f"network: {error}; write it in CIDR notation, e.g. 10.0.0.0/24")
     module.exit_json(
         changed=False,
         candidates=[dict(pair) for pair in sorted({tuple(sorted(way.items())) for way in found})],
         without_route=without_route,
-        listeners=listeners.holders(Host(), given["ports"]),
-        missing=[path for path in given["paths"] if not Path(path).exists()],
-        incomplete=shards.not_whole(Path(given["weights"])) if given["weights"] else [],
-        group_key_digest=key_digest(given["deployment"]) if given["deployment"] else "",
+        listeners=listeners.holders(Host(), params["ports"]),
+        missing=[path for path in params["paths"] if not Path(path).exists()],
+        incomplete=shards.not_whole(Path(params["weights"])) if params["weights"] else [],
+        group_key_digest=key_digest(params["deployment"]) if params["deployment"] else "",
     )
 
 

@@ -148,23 +148,23 @@ def main() -> None:
         required_by={"url": ["model"]},
         supports_check_mode=True,
     )
-    given = module.params
-    unit = systemd_state.rank_unit(given["deployment"])
+    params = module.params
+    unit = systemd_state.rank_unit(params["deployment"])
     state = systemd_state.state(module.run_command, unit)
-    supervisor = systemd_state.state(module.run_command, names.supervisor_unit(given["deployment"]))
+    supervisor = systemd_state.state(module.run_command, names.supervisor_unit(params["deployment"]))
     result: dict[str, Any] = {
         "rank_state": state,
         "engine": written_engine(state),
         "supervisor": supervisor,
-        "group": check.status(given["deployment"]) or {},
-        "log": systemd_state.log(module.run_command, unit, supervisor["since"], given["log_lines"]),
+        "group": check.status(params["deployment"]) or {},
+        "log": systemd_state.log(module.run_command, unit, supervisor["since"], params["log_lines"]),
     }
-    if given["gpus"]:
+    if params["gpus"]:
         result["gpus"] = gpu_memory(Host())
-    if given["url"] and given["metrics"]:
-        result["metrics"] = metrics.ask(given["url"], given["api_key"], given["timeout"])
-    if given["url"]:
-        result["completion"] = completion.ask(given["url"], given["model"], given["api_key"], given["timeout"])
+    if params["url"] and params["metrics"]:
+        result["metrics"] = metrics.ask(params["url"], params["api_key"], params["timeout"])
+    if params["url"]:
+        result["completion"] = completion.ask(params["url"], params["model"], params["api_key"], params["timeout"])
     module.exit_json(changed=False, **result)
 
 

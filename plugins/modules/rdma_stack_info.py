@@ -189,9 +189,9 @@ OPTIONS = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    given = module.params
-    node = rdma_node.collect(Host(given["hardware_root"]), Host())
-    plan = rdma_plan.unmake(node) if given["removal"] else rdma_plan.make(node, given)
+    params = module.params
+    node = rdma_node.collect(Host(params["hardware_root"]), Host())
+    plan = rdma_plan.unmake(node) if params["removal"] else rdma_plan.make(node, params)
     if message := failures(plan["findings"]):
         module.fail_json(msg=message, **plan)
     module.exit_json(changed=False, **plan)

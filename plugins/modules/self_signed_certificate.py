@@ -86,33 +86,33 @@ def named(text: str) -> set[str]:
 
 def outdated(module: AnsibleModule, openssl: str) -> str:
     """Why the certificate must be made; empty when it need not."""
-    given = module.params
-    if not Path(given["path"]).exists() or not Path(given["key_path"]).exists():
+    params = module.params
+    if not Path(params["path"]).exists() or not Path(params["key_path"]).exists():
         return "there is none"
-    look = [openssl, "x509", "-in", given["path"], "-noout"]
+    look = [openssl, "x509", "-in", params["path"], "-noout"]
     code, output, error = module.run_command([*look, "-ext", "subjectAltName"])
     if code:
         return f"it cannot be read: {error.strip()}"
-    if named(output) != set(map(alternative, given["names"])):
+    if named(output) != set(map(alternative, params["names"])):
         return "it is for other names"
-    code, _unused, _unused = module.run_command([*look, "-checkend", str(given["renew_days"] * 86400)])
+    code, _unused, _unused = module.run_command([*look, "-checkend", str(params["renew_days"] * 86400)])
     return "it ends soon" if code else ""
 
 
 def make(module: AnsibleModule, openssl: str) -> None:
-    given = module.params
-    work, work_key = f"{given['path']}.new", f"{given['key_path']}.new"
+    params = module.params
+    work, work_key = f"{params['path']}.new", f"{params['key_path']}.new"
     for path in (work, work_key):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).unlink(missing_ok=True)
     Path(work_key).touch(mode=0o600)  # openssl keeps the permissions of a file that is there
     words = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-sha256"]
-    words += ["-days", str(given["days"]), "-subj", f"/CN={given['names'][0]}", "-keyout", work_key, "-out", work]
-    names = ",".join(map(alternative, given["names"]))
+    words += ["-days", str(params["days"]), "-subj", f"/CN={params['names'][0]}", "-keyout", work_key, "-out", work]
+    names = ",".join(map(alternative, params["names"]))
     module.run_command([*words, "-addext", f"subjectAltName={names}"], check_rc=True)
     Path(work).chmod(0o644)
-    Path(work_key).replace(given["key_path"])
-    Path(work).replace(given["path"])
+    Path(work_key).replace(params["key_path"])
+    Path(work).replace(params["path"])
 
 
 def main() -> None:

@@ -121,13 +121,13 @@ def main() -> None:
         required_if=[("state", "present", ["unit"])],
         supports_check_mode=True,
     )
-    given = module.params
-    files = [File(one["path"], one["content"], int(one["mode"], 8)) for one in given["files"]]
-    path = f"{UNITS}/{given['name']}.service"
-    absent = given["state"] == "absent"
-    unit = given["unit"] or ""
-    wanted = digest(unit, files, given["watch"])
-    name = given["name"]
+    params = module.params
+    files = [File(one["path"], one["content"], int(one["mode"], 8)) for one in params["files"]]
+    path = f"{UNITS}/{params['name']}.service"
+    absent = params["state"] == "absent"
+    unit = params["unit"] or ""
+    wanted = digest(unit, files, params["watch"])
+    name = params["name"]
     stamp = File(f"{path}.d/fullrank-spec-hash.conf", STAMP.format(name=name, hash=wanted, runtime=RUNTIME))
     files = [*files, File(path, unit), stamp]
     service = Service(module.run_command, f"{name}.service", files, wanted, f"{RUNTIME}/{name}/spec-hash")
@@ -139,7 +139,7 @@ def main() -> None:
         module.exit_json(changed=bool(there), diff=[diff(one, None) for one in there])
     if service.current():
         module.exit_json(changed=False)
-    diffs = [*service.differences(), {"prepared": f"{given['name']}.service is started anew\n"}]
+    diffs = [*service.differences(), {"prepared": f"{params['name']}.service is started anew\n"}]
     begun = time.monotonic()
 
     def settled() -> str:
@@ -150,7 +150,7 @@ def main() -> None:
         service.back()
         if service.state_before["active"] == "active":
             service.systemctl("start", service.unit)
-        module.fail_json(msg=f"{given['name']}: {why}. It is as it was before. Its log ends with:\n{log}")
+        module.fail_json(msg=f"{params['name']}: {why}. It is as it was before. Its log ends with:\n{log}")
     module.exit_json(changed=True, diff=diffs)
 
 

@@ -139,24 +139,24 @@ LOG_LINES = 30
 class Webui:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.given = module.params
-        self.data, self.backups = Path(self.given["data"]), Path(self.given["backups"])
+        self.params = module.params
+        self.data, self.backups = Path(self.params["data"]), Path(self.params["backups"])
         self.known: dict[str, Any] = _json(self.data / MARKER)
-        self.database = str(self.given["secrets"].get("DATABASE_URL", ""))
+        self.database = str(self.params["secrets"].get("DATABASE_URL", ""))
         self.fresh = not self.known
         self.pending: dict[str, Any] = _json(self.backups / PENDING)
         self.key = service.read(webui_unit.KEY)
         self.new_key = None if self.key else service.File(webui_unit.KEY, random.token_urlsafe(48), 0o600, secret=True)
-        self.service = self.service_at(self.given["host"])
+        self.service = self.service_at(self.params["host"])
         self.result: dict[str, Any] = {"upgraded_from": self.upgraded_from()}
 
     def service_at(self, host: str) -> service.Service:
         """The service as wanted, listening on ``host``."""
-        given = self.given
+        params = self.params
         uid, gid = self.account()
-        values = {name: str(value) for name, value in given["secrets"].items()}
+        values = {name: str(value) for name, value in params["secrets"].items()}
         values["WEBUI_SECRET_KEY"] = (self.key or self.new_key).content.strip()  # type: ignore[union-attr]
-        runtime = given["runtime"]
+        runtime = params["runtime"]
         if runtime != "process":
             runtime = self.module.get_bin_path(runtime) or f"/usr/bin/{runtime}"
         try:
@@ -165,21 +165,21 @@ class Webui:
             self.module.fail_json(msg=f"webui secrets: {error}")
         unit = webui_unit.render(
             webui_unit.Spec(
-                version=given["version"],
+                version=params["version"],
                 runtime=runtime,
                 data=str(self.data),
                 host=host,
-                port=given["port"],
-                program=given["program"] or "",
-                image=given["image"] or "",
+                port=params["port"],
+                program=params["program"] or "",
+                image=params["image"] or "",
                 account=f"{uid}:{gid}",
-                container_args=given["container_args"],
-                env={name: str(value) for name, value in given["env"].items()},
+                container_args=params["container_args"],
+                env={name: str(value) for name, value in params["env"].items()},
             ),
             hidden,
         )
         # a container runs as the account and reads the file itself; for a process systemd does
-        owner = (uid, gid) if given["runtime"] != "process" else (0, 0)
+        owner = (uid, gid) if params["runtime"] != "process" else (0, 0)
         files = [
             service.File(webui_unit.SECRETS, hidden, 0o600, owner, secret=True),
             service.File(webui_unit.UNIT, unit),
@@ -199,11 +199,11 @@ class Webui:
         """The version whose data this is, when it is another one; of data from elsewhere it is not known."""
         if self.fresh:
             return "unknown" if (self.data / "webui.db").exists() else ""
-        return str(self.known["version"]) if self.known["version"] != self.given["version"] else ""
+        return str(self.known["version"]) if self.known["version"] != self.params["version"] else ""
 
     def refuse(self) -> None:
         """What cannot be, before anything changes."""
-        version, before = self.given["version"], self.known.get("version", "")
+        version, before = self.params["version"], self.known.get("version", "")
         if before and numbers(version) < numbers(before):
             self.module.fail_json(
                 msg=f"Open WebUI {before} used {self.data}, and {version} is older: its database cannot go back. Keep "
@@ -217,11 +217,11 @@ class Webui:
             )
         if self.result["upgraded_from"] and (full := webui_backup.room(self.data, self.backups)):
             self.module.fail_json(msg=f"{full}: make room, or choose another webui_backup_dir")
-        port, old = self.given["port"], self.service.before[webui_unit.UNIT]
+        port, old = self.params["port"], self.service.before[webui_unit.UNIT]
         ours = self.service.state_before["active"] == "active" and old is not None and f"{port}" in old.content
         with socket.socket() as one:
             one.settimeout(2)
-            if not ours and one.connect_ex((_reached(self.given["host"]), port)) == 0:
+            if not ours and one.connect_ex((_reached(self.params["host"]), port)) == 0:
                 self.module.fail_json(msg=f"another program listens on port {port}: choose another webui_port")
 
     def present(self) -> None:
@@ -242,20 +242,20 @@ class Webui:
             shutil.chown(self.data, *self.account())
         backup = self.backup() if self.result["upgraded_from"] else None
         # with users in it, the data lets no visitor become administrator
-        where = LOOPBACK if self.fresh else self.given["host"]
+        where = LOOPBACK if self.fresh else self.params["host"]
         if self.pending and not backup:  # an upgrade was interrupted and is not wanted any more
             self.service.stop()
             webui_backup.restore(self.module.run_command, Path(self.pending["backup"]), self.data, self.database)
         why = self.start(where)
-        if not why and where != self.given["host"]:
-            why = self.start(self.given["host"])
+        if not why and where != self.params["host"]:
+            why = self.start(self.params["host"])
         if why:
             self.fail(why, backup)
         (self.data / MARKER).write_text(
-            json.dumps({"version": self.given["version"], "database": _kind(self.database)})
+            json.dumps({"version": self.params["version"], "database": _kind(self.database)})
         )
         (self.backups / PENDING).unlink(missing_ok=True)
-        webui_backup.prune(self.backups, self.given["keep_backups"])
+        webui_backup.prune(self.backups, self.params["keep_backups"])
         self.module.exit_json(changed=True, **self.result)
 
     def backup(self) -> Path:
@@ -283,13 +283,13 @@ class Webui:
     def start(self, host: str) -> str:
         """Start it, listening on ``host``: what is wrong, or nothing."""
         files = self.service_at(host).files
-        url = f"http://{_reached(host)}:{self.given['port']}"
-        why = self.service.start(files, lambda: client.unhealthy(url), self.given["start_timeout"])
+        url = f"http://{_reached(host)}:{self.params['port']}"
+        why = self.service.start(files, lambda: client.unhealthy(url), self.params["start_timeout"])
         return why or (self.admin(url) if self.fresh and host == LOOPBACK else "")
 
     def admin(self, url: str) -> str:
         """Whether the administrator can log in where no other client could before."""
-        values = self.given["secrets"]
+        values = self.params["secrets"]
         status = client.log_in(url, values.get("WEBUI_ADMIN_EMAIL", ""), values.get("WEBUI_ADMIN_PASSWORD", ""))
         if status == 200:
             return ""
@@ -306,7 +306,7 @@ class Webui:
         before = self.service.before[webui_unit.UNIT]
         address = webui_unit.listening(before.content) if before else None
         url = f"http://{_reached(address[0])}:{address[1]}" if address else ""
-        why = self.service.wait(lambda: client.unhealthy(url) if url else "", self.given["start_timeout"])
+        why = self.service.wait(lambda: client.unhealthy(url) if url else "", self.params["start_timeout"])
         return f"What ran before was started again{', but ' + why if why else ' and answers'}"
 
     def fail(self, why: str, backup: Path | None) -> None:
@@ -325,7 +325,7 @@ class Webui:
             state = f"The data is as it was before ({backup} stays). "
         state += self.again()
         self.module.fail_json(
-            msg=f"Open WebUI {self.given['version']}: {why}. {state}. Its log ends with:\n" + "\n".join(log),
+            msg=f"Open WebUI {self.params['version']}: {why}. {state}. Its log ends with:\n" + "\n".join(log),
             **self.result,
         )
 

@@ -89,10 +89,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
-    chat = webui_checks.Chat(**{name: given[name] for name in ("name", "url", "email", "password")})
-    ask = endpoint_checks.asker(given["timeout"], verify=False, most_events=webui_checks.ENOUGH_EVENTS)
-    checks = webui_checks.look(chat, given["backends"], given["backends_required"], ask)
+    params = module.params
+    chat = webui_checks.Chat(**{name: params[name] for name in ("name", "url", "email", "password")})
+    ask = endpoint_checks.asker(params["timeout"], verify=False, most_events=webui_checks.ENOUGH_EVENTS)
+    checks = webui_checks.look(chat, params["backends"], params["backends_required"], ask)
     module.exit_json(changed=False, checks=checks)
 
 

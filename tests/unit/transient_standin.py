@@ -69,5 +69,5 @@ class Systemd:
 
 def properties(words: list[str]) -> dict[str, str]:
     """The properties on a command line of ``systemd-run``."""
-    given = [word.removeprefix("--property=") for word in words if word.startswith("--property=")]
-    return dict(one.split("=", 1) for one in given)
+    assignments = [word.removeprefix("--property=") for word in words if word.startswith("--property=")]
+    return dict(one.split("=", 1) for one in assignments)

@@ -25,14 +25,14 @@ class ControllerAction(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        _unused, given = self.validate_argument_spec(argument_spec=self.options)
-        return result | {"changed": False} | self.answer(given, task_vars or {})
+        _unused, params = self.validate_argument_spec(argument_spec=self.options)
+        return result | {"changed": False} | self.answer(params, task_vars or {})
 
     @abstractmethod
-    def answer(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The keys of the result; ``failed`` with ``msg`` where there is nothing else to say.
 
         Args:
-            given: the options, checked, with their defaults.
+            params: the options, checked, with their defaults.
             task_vars: the variables of the task's host.
         """

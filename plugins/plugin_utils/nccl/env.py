@@ -140,8 +140,8 @@ def _set_profile(draft: Draft, node: Node, site: Policy) -> None:
 
 
 def _set_user(draft: Draft, node: Node, site: Policy, version: Version | None) -> None:
-    given = {name: value for name, value in site.user_env.items() if value is not None}
-    draft.findings += lint_env(given, node, version, "policy.user_env", gate_run=site.gate_run)
+    user_env = {name: value for name, value in site.user_env.items() if value is not None}
+    draft.findings += lint_env(user_env, node, version, "policy.user_env", gate_run=site.gate_run)
     for name, value in site.user_env.items():
         derived = draft.env.get(name)
         if value is None:

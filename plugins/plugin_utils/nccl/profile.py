@@ -76,8 +76,8 @@ def read_profile(raw: Any, where: str = "site_profile") -> tuple[Profile, list[F
         return Profile(), [_bad(where, "is no mapping", "give the result of the lookup fullrank.serving.nccl_profile")]
     findings = [*_shape(raw, where)]
     env: dict[str, str] = {}
-    given = raw.get("env") if isinstance(raw.get("env"), Mapping) else {}
-    for name, value in given.items() if isinstance(given, Mapping) else ():
+    published = raw.get("env") if isinstance(raw.get("env"), Mapping) else {}
+    for name, value in published.items() if isinstance(published, Mapping) else ():
         text = as_env_value(value)
         message, remedy = _refusal(name, text)
         if message or text is None:

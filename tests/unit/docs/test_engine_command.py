@@ -19,13 +19,13 @@ EXAMPLES = re.findall(r"^## ([^\n]+)\n+```yaml\n(.*?)```\n+```(sh|text)\n(.*?)``
 
 @pytest.mark.parametrize(("title", "options", "kind", "expected"), EXAMPLES, ids=[title for title, *_ in EXAMPLES])
 def test_example(title: str, options: str, kind: str, expected: str) -> None:
-    given = yaml.safe_load(options)
-    launch = render(given, read_catalog(given["engine"]))
+    arguments = yaml.safe_load(options)
+    launch = render(arguments, read_catalog(arguments["engine"]))
     if kind == "text":
         assert mistakes(launch) == expected.strip()
     else:
         assert mistakes(launch) == ""
-        assert shlex.split(launch["lines"][given.get("runtime", "process")]) == shlex.split(
+        assert shlex.split(launch["lines"][arguments.get("runtime", "process")]) == shlex.split(
             expected.replace("\\\n", " ")
         )
 

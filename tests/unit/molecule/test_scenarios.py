@@ -32,9 +32,9 @@ def leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[t
 
 def repeated(base: dict[str, Any], scenario: dict[str, Any], name: str) -> list[str]:
     """What the scenario states although it would be the same without it."""
-    given = {("provisioner", "playbooks", step): f"{step}.yml" for step in PLAYBOOKS}
-    given |= {("scenario", "name"): name, **dict(leaves(base))}
-    return [".".join(path) for path, value in leaves(scenario) if path in given and given[path] == value]
+    inherited = {("provisioner", "playbooks", step): f"{step}.yml" for step in PLAYBOOKS}
+    inherited |= {("scenario", "name"): name, **dict(leaves(base))}
+    return [".".join(path) for path, value in leaves(scenario) if path in inherited and inherited[path] == value]
 
 
 def targets(makefile: str) -> dict[str, tuple[list[str], list[str]]]:

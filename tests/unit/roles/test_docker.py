@@ -82,16 +82,16 @@ def test_what_each_choice_consists_of(variables: dict[str, Any], first: list[str
 
 
 def test_what_only_docker_reads_is_in_vain_with_another_runtime() -> None:
-    given = {
+    variables = {
         "docker_data_root": "/data",
         "docker_daemon_options": {"debug": True},
         "docker_registry_mirrors": ["https://m"],
     }
-    assert computed("__docker_in_vain", "debian13", docker_runtime="podman", **given) == [
+    assert computed("__docker_in_vain", "debian13", docker_runtime="podman", **variables) == [
         "docker_daemon_options",
         "docker_data_root",
     ]
-    assert computed("__docker_in_vain", "debian13", **given) == []
+    assert computed("__docker_in_vain", "debian13", **variables) == []
     assert computed("__docker_in_vain", "debian13", docker_runtime="nerdctl") == []
 
 
@@ -111,11 +111,11 @@ def test_mirrors_in_the_words_of_each_runtime() -> None:
 
 
 def test_the_release_of_nerdctl() -> None:
-    given = {"docker_runtime": "nerdctl", "docker_version": "2.2.2"}
-    assert computed("__docker_nerdctl_url", "ubuntu24-arm", **given) == (
+    variables = {"docker_runtime": "nerdctl", "docker_version": "2.2.2"}
+    assert computed("__docker_nerdctl_url", "ubuntu24-arm", **variables) == (
         "https://github.com/containerd/nerdctl/releases/download/v2.2.2/nerdctl-2.2.2-linux-arm64.tar.gz"
     )
-    assert computed("__docker_nerdctl_url", "debian13", mirrors={"nerdctl": "http://m"}, **given) == (
+    assert computed("__docker_nerdctl_url", "debian13", mirrors={"nerdctl": "http://m"}, **variables) == (
         "http://m/v2.2.2/nerdctl-2.2.2-linux-amd64.tar.gz"
     )
 

@@ -97,7 +97,7 @@ def test_playbooks_enter_roles_without_a_validation_on_each_node() -> None:
     for path in (CHECKOUT / "playbooks").glob("*.yml"):
         for play in yaml.safe_load(path.read_text()):
             for task in play.get("tasks", []):
-                given: dict[str, Any] = (
+                included: dict[str, Any] = (
                     task.get("ansible.builtin.import_role") or task.get("ansible.builtin.include_role") or {}
                 )
-                assert not given or given["rolespec_validate"] is False, f"{path.name}: {task['name']}"
+                assert not included or included["rolespec_validate"] is False, f"{path.name}: {task['name']}"

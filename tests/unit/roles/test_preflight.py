@@ -37,8 +37,8 @@ def test_every_option_of_the_module_is_given() -> None:
     (task,) = [
         t for t in yaml.safe_load((ROLES / "preflight/tasks/precheck.yml").read_text()) if "preflight" in str(t)
     ][1:]
-    given = set(task["fullrank.serving.preflight"])
-    assert set(OPTIONS) - given == {"address", "own", "root"}
+    passed = set(task["fullrank.serving.preflight"])
+    assert set(OPTIONS) - passed == {"address", "own", "root"}
     paths = options("preflight")["preflight_paths"]["options"]
     assert {name: option.get("default") for name, option in paths.items()} == {
         name: option.get("default") for name, option in OPTIONS["paths"]["options"].items()

@@ -25,8 +25,8 @@ def check(tmp_path: Path) -> Any:
         inventory = {"all": {"children": {"deployments": {"children": {"tiny": tiny}}, **groups}}}
         action = ActionModule.__new__(ActionModule)
         action._loader = DataLoader()
-        given = {"check_variables": check_variables, "required": required}
-        return action.answer(given, task_vars(tmp_path, yaml.safe_dump(inventory)))
+        params = {"check_variables": check_variables, "required": required}
+        return action.answer(params, task_vars(tmp_path, yaml.safe_dump(inventory)))
 
     return answer
 

@@ -34,10 +34,10 @@ def run(folder: Path, **arguments: Any) -> tuple[dict[str, Any], list[str]]:
     docker = folder / "docker"
     docker.write_text(STANDIN.format(folder=folder, id=ID))
     docker.chmod(0o755)
-    given = {"ANSIBLE_MODULE_ARGS": {"_ansible_remote_tmp": str(folder), **arguments}}
+    params = {"ANSIBLE_MODULE_ARGS": {"_ansible_remote_tmp": str(folder), **arguments}}
     env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     words = [sys.executable, str(MODULE)]
-    done = subprocess.run(words, input=json.dumps(given), env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, input=json.dumps(params), env=env, capture_output=True, text=True, check=False)
     asked = (folder / "asked").read_text().splitlines()
     return json.loads(done.stdout), [line for line in asked if not line.startswith("image inspect")]
 

@@ -27,7 +27,7 @@ class Module:
     """As much of AnsibleModule as is used."""
 
     def __init__(self, check_mode: bool = False, **params: Any) -> None:
-        given = {
+        options = {
             "state": "present",
             "family": "",
             "refused": "",
@@ -37,8 +37,8 @@ class Module:
             **params,
         }
         defaults = {option: rules["default"] for option, rules in held_packages.ENTRY.items() if "default" in rules}
-        given["packages"] = [{**defaults, **one} for one in given["packages"]]
-        self.params, self.check_mode, self._diff = given, check_mode, True
+        options["packages"] = [{**defaults, **one} for one in options["packages"]]
+        self.params, self.check_mode, self._diff = options, check_mode, True
 
     def exit_json(self, **result: Any) -> None:
         raise Ended(result)

@@ -29,8 +29,8 @@ class Node:
         program(self.folder, name, PYTHON.format(version=version, folder=self.folder))
 
     def wish(self, requirements: str = "a==1\n", **args: Any) -> dict[str, Any]:
-        given = {"path": str(self.path), "requirements": requirements, "versions": ["3.12", "3.11"], **args}
-        return call(python_environment, **given)
+        params = {"path": str(self.path), "requirements": requirements, "versions": ["3.12", "3.11"], **args}
+        return call(python_environment, **params)
 
     @property
     def pips(self) -> list[str]:

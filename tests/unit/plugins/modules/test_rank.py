@@ -20,7 +20,7 @@ from ansible_collections.fullrank.serving.plugins.modules import rank, rank_drai
 SECRET = "sk-not-to-be-seen"
 
 
-def given(**launch: Any) -> dict[str, Any]:
+def params(**launch: Any) -> dict[str, Any]:
     spec = {
         "argv": ["/opt/v/bin/vllm", "serve"],
         "env": {"A": "1"},
@@ -47,12 +47,14 @@ def given(**launch: Any) -> dict[str, Any]:
 
 
 def test_a_launch_without_a_key_is_one_unit() -> None:
-    assert list(supervisor_files.engine_files(given(), "k")) == [Path("/etc/systemd/system/fullrank-rank@tiny.service")]
+    assert list(supervisor_files.engine_files(params(), "k")) == [
+        Path("/etc/systemd/system/fullrank-rank@tiny.service")
+    ]
 
 
 def test_the_key_goes_to_a_file_of_its_own() -> None:
     secret_file = {"path": "/etc/fullrank/tiny.secret.env", "mode": "0600", "format": "VLLM_API_KEY=%s\n"}
-    files = supervisor_files.engine_files(given(secret_file=secret_file, environment_file=secret_file["path"]), "k")
+    files = supervisor_files.engine_files(params(secret_file=secret_file, environment_file=secret_file["path"]), "k")
     unit, mode, hidden = files[Path("/etc/systemd/system/fullrank-rank@tiny.service")]
     assert (mode, hidden) == (0o644, False)
     assert SECRET not in unit
@@ -62,7 +64,9 @@ def test_the_key_goes_to_a_file_of_its_own() -> None:
 
 def test_the_token_of_a_group_is_one_on_all_ranks_and_does_not_tell_its_key() -> None:
     place = "/etc/fullrank/tiny.group.token"
-    found = [supervisor_files.engine_files(given(group_token=place), key)[Path(place)] for key in ("k", "k", "another")]
+    found = [
+        supervisor_files.engine_files(params(group_token=place), key)[Path(place)] for key in ("k", "k", "another")
+    ]
     assert found[0] == found[1] != found[2]
     text, mode, secret = found[0]
     assert (len(text), mode, secret) == (64, 0o600, True)
@@ -70,7 +74,7 @@ def test_the_token_of_a_group_is_one_on_all_ranks_and_does_not_tell_its_key() ->
 
 def test_the_environment_of_a_container_is_in_its_command() -> None:
     unit, _, _ = supervisor_files.engine_files(
-        given(container={"name": "fullrank-rank-tiny", "runtime": "docker"}), "k"
+        params(container={"name": "fullrank-rank-tiny", "runtime": "docker"}), "k"
     )[Path("/etc/systemd/system/fullrank-rank@tiny.service")]
     assert "Environment=A=1" not in unit
     assert "FULLRANK_SPEC_HASH=abc" in unit
@@ -103,7 +107,7 @@ def test_a_file_has_its_mode_whatever_the_umask_and_leaves_nothing_beside_it(tmp
 
 
 def test_the_check_is_a_program_of_the_systems_python() -> None:
-    text, mode, _ = supervisor_files.supervisor_files(given(), "")[supervisor_files.CHECK]
+    text, mode, _ = supervisor_files.supervisor_files(params(), "")[supervisor_files.CHECK]
     assert (text.splitlines()[0], mode) == ("#!/usr/bin/python3", 0o755)
 
 
@@ -121,7 +125,7 @@ def test_a_file_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:
 
 
 def test_the_supervisors_configuration_holds_no_secret() -> None:
-    files = supervisor_files.supervisor_files(given(), "the-shared-key")
+    files = supervisor_files.supervisor_files(params(), "the-shared-key")
     visible = "".join(text for text, _, secret in files.values() if not secret)
     assert SECRET not in visible and "the-shared-key" not in visible
     content, mode, hidden = files[Path("/etc/fullrank/tiny.supervisor.secret.json")]
@@ -133,7 +137,7 @@ def test_a_container_is_not_started_without_its_image() -> None:
     container = {"name": "x", "runtime": "docker", "image": "docker.io/x@sha256:1"}
     launch = {"container": container, "argv": ["/usr/bin/docker", "run", "x"]}
     config = json.loads(
-        supervisor_files.supervisor_files(given(**launch), "")[Path("/etc/fullrank/tiny.supervisor.json")][0]
+        supervisor_files.supervisor_files(params(**launch), "")[Path("/etc/fullrank/tiny.supervisor.json")][0]
     )
     assert config["probe"] == ["/usr/bin/docker", "image", "inspect", "--format", "ok", "docker.io/x@sha256:1"]
 
@@ -167,7 +171,7 @@ class Node:
         return one
 
     def present(self, spec_hash: str, **launch: Any) -> rank.Rank:
-        return self.bring("present", **given(spec_hash=spec_hash, **launch))
+        return self.bring("present", **params(spec_hash=spec_hash, **launch))
 
     def ready(self, spec_hash: str) -> None:
         """As its supervisor notes it."""
@@ -323,7 +327,7 @@ def test_a_rank_under_its_former_names_keeps_its_key(node: Node) -> None:
     (node.folder / "etc").mkdir()
     (node.folder / "etc/tiny.group.json").write_text('{"files": []}')
     (node.folder / "etc/tiny.group.secret.json").write_text('{"group_key": "of-all-ranks", "api_key": ""}')
-    node.bring("present", **given(spec_hash="one") | {"group_key": None})
+    node.bring("present", **params(spec_hash="one") | {"group_key": None})
     files = node.files()
     assert json.loads(files["etc/tiny.supervisor.secret.json"])["group_key"] == "of-all-ranks"
     assert not [name for name in files if ".group." in name]

@@ -59,8 +59,8 @@ def backend(*models: str, error: str = "") -> dict[str, Any]:
 
 
 def check(url: str, *backends: dict[str, Any], password: str = PASSWORD, **args: Any) -> dict[str, Any]:
-    given = {"name": "chat", "url": url, "email": "admin@example.com", "password": password, "timeout": 5}
-    return call(webui_check, backends=list(backends), **given, **args)
+    params = {"name": "chat", "url": url, "email": "admin@example.com", "password": password, "timeout": 5}
+    return call(webui_check, backends=list(backends), **params, **args)
 
 
 def statuses(result: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,7 @@ GB = 10**9
 MANIFEST = {"files": [{"path": "a", "size": 3 * GB, "sha256": ""}, {"path": "b", "size": GB, "sha256": ""}]}
 
 
-def copy(number: int, ready: bool = False, **given: Any) -> dict[str, Any]:
+def copy(number: int, ready: bool = False, **changes: Any) -> dict[str, Any]:
     return {
         "ready": ready,
         "why_not": "" if ready else "no manifest",
@@ -34,7 +34,7 @@ def copy(number: int, ready: bool = False, **given: Any) -> dict[str, Any]:
         "address": f"192.0.2.{number}",
         "port": 7000 + number,
         "link_gbps": 25.0,
-        **given,
+        **changes,
     }
 
 

@@ -87,22 +87,22 @@ def test_supervisors_listen_on_every_rank_and_each_replica_has_a_head() -> None:
     ],
 )
 def test_two_deployments_on_one_machine_share_no_gpu(first: Any, second: Any, words: str) -> None:
-    given = {
+    variables = {
         "x": {"ansible_host": "192.0.2.1", "engine_gpus": first},
         "y": {"ansible_host": "192.0.2.1", "engine_gpus": second},
     }
-    (found,) = shape.check([Deployment("a", ("x",)), Deployment("b", ("y",))], given)
+    (found,) = shape.check([Deployment("a", ("x",)), Deployment("b", ("y",))], variables)
     assert found["code"] == "gpus-used-twice" and words in found["message"]
 
 
 def test_the_shape_is_checked_with_what_the_inventory_says_whatever_the_specifications() -> None:
     """A role that stands around deployments asks for them without the engine's specification."""
     machine = {"ansible_host": "192.0.2.1", "engine_gpus": [0], "engine_port": 8000, "engine_rendezvous_port": 29500}
-    given = {"x": machine, "y": machine | {"engine_port": 8001, "engine_rendezvous_port": 29501}}
+    inventory = {"x": machine, "y": machine | {"engine_port": 8001, "engine_rendezvous_port": 29501}}
     two = [Deployment("a", ("x",)), Deployment("b", ("y",))]
     variables: dict[str, dict[str, Any]] = {}
     for one in two:
-        values, mistakes = checked_variables(one, given, {})
+        values, mistakes = checked_variables(one, inventory, {})
         assert not mistakes
         variables |= values
     (found,) = shape.check(two, variables)
@@ -121,16 +121,16 @@ def test_the_shape_is_checked_with_what_the_inventory_says_whatever_the_specific
     ],
 )
 def test_replicas_are_equal_and_known_to_all_hosts(counts: list[Any], expected: list[tuple[str, str]]) -> None:
-    given = {f"n{rank}": {"engine_replicas": count} for rank, count in enumerate(counts)}
-    found = shape.check([Deployment("a", tuple(given))], given)
+    variables = {f"n{rank}": {"engine_replicas": count} for rank, count in enumerate(counts)}
+    found = shape.check([Deployment("a", tuple(variables))], variables)
     assert codes(found) == expected
     assert not found or "1, 2, 4" in found[0]["remedy"] or "write it once" in found[0]["remedy"]
 
 
 def test_a_machine_holds_one_rank_of_a_deployment() -> None:
-    given = {"x": {"ansible_host": "192.0.2.1"}, "y": {"ansible_host": "192.0.2.1"}}
+    variables = {"x": {"ansible_host": "192.0.2.1"}, "y": {"ansible_host": "192.0.2.1"}}
     found = shape.check(
-        [Deployment("a", ("x", "y"))], {name: one | {"engine_device": "cpu"} for name, one in given.items()}
+        [Deployment("a", ("x", "y"))], {name: one | {"engine_device": "cpu"} for name, one in variables.items()}
     )
     assert codes(found) == [("machine-twice", "group a")]
 
@@ -200,8 +200,8 @@ def test_what_stands_in_the_way(said: dict[str, Any], network: str, expected: st
 
 def test_a_misspelt_variable_is_refused_and_the_users_own_is_not() -> None:
     roles = {"engine": ["engine_version", "engine_port"], "docker": ["docker_data_root"]}
-    given = ["engine_versoin", "engine_port", "docker_data_rot", "engine_room_of_ours", "ansible_host", "engin_port"]
-    found = shape.misspelt(given, roles, "group_vars of a")
+    written = ["engine_versoin", "engine_port", "docker_data_rot", "engine_room_of_ours", "ansible_host", "engin_port"]
+    found = shape.misspelt(written, roles, "group_vars of a")
     assert [(one["message"], one["remedy"].split(",")[0]) for one in found] == [
         ("nothing reads docker_data_rot", "write docker_data_root"),
         ("nothing reads engine_versoin", "write engine_version"),

@@ -13,27 +13,27 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import 
 from places import CHECKOUT
 
 
-def in_the_role(name: str, **given: Any) -> Any:
+def in_the_role(name: str, **variables: Any) -> Any:
     """A variable of the role deployment as Ansible evaluates it."""
     loader = DataLoader()
     known: dict[str, Any] = {}
     for folder in ("defaults", "vars"):
         path = str(CHECKOUT / f"roles/deployment/{folder}/main.yml")
         known |= loader.load_from_file(path, trusted_as_template=True)
-    known |= given
+    known |= variables
     return Templar(loader=loader, variables=known).template(known[name])
 
 
-@pytest.mark.parametrize("given", [{}, {"engine_rendezvous_port": 700}, {"engine_group_port": 9}])
-def test_the_port_of_the_supervisor_is_the_one_that_the_role_computes(given: dict[str, int]) -> None:
-    assert endpoints.group_port(given) == in_the_role("engine_group_port", **given)
+@pytest.mark.parametrize("variables", [{}, {"engine_rendezvous_port": 700}, {"engine_group_port": 9}])
+def test_the_port_of_the_supervisor_is_the_one_that_the_role_computes(variables: dict[str, int]) -> None:
+    assert endpoints.group_port(variables) == in_the_role("engine_group_port", **variables)
 
 
 @pytest.mark.parametrize(
-    "given", [{"engine_model": "/data/tiny"}, {"engine_model": "/x", "engine_served_model_name": "t"}]
+    "variables", [{"engine_model": "/data/tiny"}, {"engine_model": "/x", "engine_served_model_name": "t"}]
 )
-def test_the_name_for_clients_is_the_one_that_the_role_computes(given: dict[str, str]) -> None:
-    assert endpoints.served_model_name(given) == in_the_role("engine_served_model_name", **given)
+def test_the_name_for_clients_is_the_one_that_the_role_computes(variables: dict[str, str]) -> None:
+    assert endpoints.served_model_name(variables) == in_the_role("engine_served_model_name", **variables)
 
 
 def test_a_variable_that_is_not_set_has_the_default_of_its_role() -> None:

@@ -42,8 +42,8 @@ def failed(rendered: dict[str, Any]) -> dict[str, str]:
     return {found["code"]: found["where"] for found in rendered["findings"] if found["severity"] == "fail"}
 
 
-def args(**given: Any) -> dict[str, Any]:
-    return {"engine_args": given}
+def args(**options: Any) -> dict[str, Any]:
+    return {"engine_args": options}
 
 
 PIPELINE = {"tensor_parallel_size": 8, "pipeline_parallel_size": 2}
@@ -235,11 +235,11 @@ def test_before_that_it_is_given_to_the_module_and_not_to_the_process(tmp_path: 
 
 
 def test_lmdeploy_is_given_it_as_the_module_that_its_program_runs() -> None:
-    given = {"nnodes": 1, "tensor_parallel_size": 8, "venv": "/opt/lmdeploy"}
-    words = launch("lmdeploy", "0.10.0", given)["argv"]
+    options = {"nnodes": 1, "tensor_parallel_size": 8, "venv": "/opt/lmdeploy"}
+    words = launch("lmdeploy", "0.10.0", options)["argv"]
     assert (words[0], words[1], words[3:6]) == ("/opt/lmdeploy/bin/python", "-c", ["lmdeploy", "serve", "api_server"])
     assert '"--api-keys="' in words[2] and "--api-keys" not in words[3:]
-    box = launch("lmdeploy", "0.10.0", given | {"runtime": "docker", "image": "engine:1"})["argv"]
+    box = launch("lmdeploy", "0.10.0", options | {"runtime": "docker", "image": "engine:1"})["argv"]
     assert box[box.index("sh") :][:2] == ["sh", "python3"]
 
 

@@ -35,7 +35,7 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
     found = []
     for _ in range(SETS):
         rank, nnodes = random.choice([(0, 1), (0, 2), (1, 2)])
-        given = {
+        arguments = {
             "engine": engine,
             "engine_version": version,
             "rank": rank,
@@ -50,9 +50,9 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
             "device": random.choice(["cuda", "cpu"]),
             "api_key": random.choice([None, "sk-0123456789"]),
         }
-        call = ENGINES[engine].call(Request.from_options(given), known)
+        call = ENGINES[engine].call(Request.from_options(arguments), known)
         taken = {option.key for name in (*call.args, *call.owned, *call.head_only) if (option := known.lookup(name))}
-        found.append(given | {"engine_args": sampler.option_set(known, taken | READ_FURTHER.get(engine, set()))})
+        found.append(arguments | {"engine_args": sampler.option_set(known, taken | READ_FURTHER.get(engine, set()))})
     return found
 
 

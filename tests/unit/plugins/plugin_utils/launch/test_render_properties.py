@@ -47,7 +47,7 @@ launches = st.builds(
 def options_of(engine: str, version: str, launch: dict[str, Any], seed: int) -> tuple[dict[str, Any], Any, int]:
     catalog = read_catalog(engine)
     known = catalog.at(version or catalog.versions[-1])
-    given = {
+    arguments = {
         "engine": engine,
         "engine_version": known.version,
         "deployment": "tiny",
@@ -62,11 +62,11 @@ def options_of(engine: str, version: str, launch: dict[str, Any], seed: int) -> 
         "image": "engine:1",
         "api_key": KEY,
     } | launch
-    request = Request.from_options(given)
+    request = Request.from_options(arguments)
     call = ENGINES[engine].call(request, known)
     names = (*call.args, *call.owned, *call.head_only)
     taken = {option.key for name in names if (option := known.lookup(name))}
-    return given | {"engine_args": Sampler(Random(seed)).option_set(known, taken)}, known, len(call.program)
+    return arguments | {"engine_args": Sampler(Random(seed)).option_set(known, taken)}, known, len(call.program)
 
 
 @pytest.mark.parametrize(("engine", "version"), VERSIONS)
@@ -111,18 +111,18 @@ def test_lines_compose_and_key(engine: str, version: str, launch: dict[str, Any]
 @pytest.mark.parametrize(("engine", "version"), VERSIONS)
 def test_code_that_comes_with_a_model_runs_only_where_somebody_asked_for_it(engine: str, version: str) -> None:
     options, known, _ = options_of(engine, version, {"rank": 0}, 0)
-    given = options | {"engine_args": {}}
-    assert "trust" not in json.dumps(render(given, read_catalog(engine)))
+    plain = options | {"engine_args": {}}
+    assert "trust" not in json.dumps(render(plain, read_catalog(engine)))
     if known.lookup("trust_remote_code"):
-        asked = render(given | {"engine_args": {"trust_remote_code": True}}, read_catalog(engine))
-        assert "--trust-remote-code" in asked["argv"]
+        trusted = render(plain | {"engine_args": {"trust_remote_code": True}}, read_catalog(engine))
+        assert "--trust-remote-code" in trusted["argv"]
 
 
 @pytest.mark.parametrize("change", [{"api_key": "sk-other"}, {"port": 9000}, {"engine_args": {}}, {"env": {"A": "2"}}])
 def test_the_hash_follows_everything_that_the_rank_would_notice(change: dict[str, Any]) -> None:
     options, _, _ = options_of("vllm", "", {"rank": 0, "runtime": "docker"}, 1)
     catalog = read_catalog("vllm")
-    before, after = (render(given, catalog)["spec_hash"] for given in (options, options | change))
+    before, after = (render(each, catalog)["spec_hash"] for each in (options, options | change))
     assert before != after
     assert len(before) == 64
     assert before == render(options | {"variable_prefix": "serve_"}, catalog)["spec_hash"]

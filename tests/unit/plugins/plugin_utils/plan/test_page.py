@@ -36,7 +36,7 @@ PORTS = yaml.safe_load((DATA / "nccl/fabrics.yml").read_text())[0]["ports"]
 
 
 def deployed(seen: list[dict[str, Any]], **changes: Any) -> decide.Deployed:
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "hosts": HOSTS,
         "rendezvous": [node.get("rendezvous", {"interface": "", "address": ""}) for node in seen],
         "gpu_facts": [
@@ -50,7 +50,7 @@ def deployed(seen: list[dict[str, Any]], **changes: Any) -> decide.Deployed:
         "hardware": PROD["engine_hardware"],
         "tensor_parallel_size": 32,
     }
-    return decide.Deployed(**{**given, **changes})
+    return decide.Deployed(**{**values, **changes})
 
 
 def severities(decided: dict[str, Any]) -> set[str]:

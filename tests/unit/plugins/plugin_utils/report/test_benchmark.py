@@ -29,15 +29,15 @@ def options(argv: list[str]) -> dict[str, str]:
 @pytest.mark.parametrize("client", bench_clients.CLIENTS)
 def test_both_clients_get_the_same_request(client: str) -> None:
     argv = bench_clients.argv(client, "/opt/engine", LOAD)
-    given = options(argv)
+    parsed = options(argv)
     assert argv[0].startswith("/opt/engine/bin/")
-    assert {name: given[name] for name in ("--num-prompts", "--max-concurrency", "--seed", "--base-url")} == {
+    assert {name: parsed[name] for name in ("--num-prompts", "--max-concurrency", "--seed", "--base-url")} == {
         "--num-prompts": "8",
         "--max-concurrency": "4",
         "--seed": "7",
         "--base-url": "http://127.0.0.1:8000",
     }
-    assert (given["--dataset-name"], given["--sharegpt-output-len"]) == ("sharegpt", "32")
+    assert (parsed["--dataset-name"], parsed["--sharegpt-output-len"]) == ("sharegpt", "32")
 
 
 def test_in_an_image_the_programs_are_on_the_path() -> None:
