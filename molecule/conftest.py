@@ -110,10 +110,10 @@ def play(tmp_path: Path, inventory: Path) -> Callable[..., Outcome]:
         for event in events:
             if event["event"] == "playbook_on_stats":
                 stats = event["event_data"]
-        given = stats.get("artifact_data", {}).get("fullrank", {})
+        outcome = stats.get("artifact_data", {}).get("fullrank", {})
         text = result.stdout.read()
         print(text)
-        return Outcome(result.rc, stats, given, text, events)
+        return Outcome(result.rc, stats, outcome, text, events)
 
     return run
 

@@ -52,8 +52,8 @@ def ground(*arguments: str) -> str:
 
 def on(node: str, command: str) -> float:
     """Run it on the node; the moment in which it began there, on our clock: nodes of the ground have the same one."""
-    said = ground("exec", node, f"date +%s.%N; {command}").split()
-    return float(said[0]) - time.time() + time.monotonic() if said else time.monotonic()
+    words = ground("exec", node, f"date +%s.%N; {command}").split()
+    return float(words[0]) - time.time() + time.monotonic() if words else time.monotonic()
 
 
 def ask(prompt: str, timeout: float) -> bool:
@@ -69,7 +69,7 @@ def ask(prompt: str, timeout: float) -> bool:
 
 @dataclass(frozen=True)
 class Look:
-    """What the head's supervisor says: ready, and the epoch; -1 when it says nothing."""
+    """What the head's supervisor reports: ready, and the epoch; -1 when it does not answer."""
 
     at: float
     ready: bool
@@ -98,12 +98,12 @@ class Watch:
         while True:
             try:
                 with _opener.open(READY, timeout=2) as answer:
-                    said = json.load(answer)
+                    status = json.load(answer)
             except urllib.error.HTTPError as not_ready:
-                said = json.load(not_ready)
+                status = json.load(not_ready)
             except (OSError, ValueError):
-                said = {"ready": False, "epoch": -1}
-            self.looks.append(Look(time.monotonic(), said["ready"], said["epoch"]))
+                status = {"ready": False, "epoch": -1}
+            self.looks.append(Look(time.monotonic(), status["ready"], status["epoch"]))
             time.sleep(0.2)
 
     def _ask(self) -> None:
@@ -124,7 +124,7 @@ class Watch:
         return None
 
     def answered_without_epoch(self, after: float) -> int:
-        """Answers to requests that began and ended while the head said that no epoch runs: a half group would give them."""
+        """Answers to requests that began and ended while the head reported that no epoch runs: a half group would give them."""
         wrong = 0
         for request in [r for r in self.requests if r.answered and r.began > after]:
             around = [look for look in self.looks if request.began - 0.5 < look.at < request.ended + 0.5]
@@ -141,7 +141,7 @@ class Result:
     noticed_s: float | None
     back_s: float | None
     lost: int
-    asked: int
+    requests: int
     half: int
 
     @property
@@ -198,14 +198,14 @@ def cause(watch: Watch, fault: str, node: str) -> Result:
         repaired = time.monotonic()
     back = watch.first(max(noticed or began, repaired), BACK_S, lambda look: look.ready)
     time.sleep(2)
-    asked = [r for r in list(watch.requests) if began <= r.ended and r.began <= (back or r.began)]
+    requests = [r for r in list(watch.requests) if began <= r.ended and r.began <= (back or r.began)]
     return Result(
         fault,
         node,
         round(noticed - began, 1) if noticed else None,
         round(back - repaired, 1) if back else None,
-        sum(not r.answered for r in asked),
-        len(asked),
+        sum(not r.answered for r in requests),
+        len(requests),
         watch.answered_without_epoch(began),
     )
 
@@ -229,7 +229,7 @@ def busy_then_hung(watch: Watch) -> bool:
 def table(results: list[Result]) -> str:
     lines = [f"{'FAULT':<15}{'NODE':<6}{'NOTICED':>9}{'BACK':>8}{'LOST':>6}{'OF':>5}{'HALF':>6}"]
     lines += [
-        f"{r.fault:<15}{r.node:<6}{r.noticed_s or '-':>8} {r.back_s or '-':>7} {r.lost:>5}{r.asked:>5}{r.half:>6}"
+        f"{r.fault:<15}{r.node:<6}{r.noticed_s or '-':>8} {r.back_s or '-':>7} {r.lost:>5}{r.requests:>5}{r.half:>6}"
         + ("" if r.good else "   WRONG")
         for r in results
     ]
@@ -262,25 +262,27 @@ def main() -> int:
     parser.add_argument("--soak", type=float, metavar="SECONDS")
     parser.add_argument("--busy", action="store_true")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    bring_up(given.engine)
+    arguments = parser.parse_args()
+    bring_up(arguments.engine)
     watch = Watch()
     if watch.first(0, 60, lambda look: look.ready) is None:
-        raise SystemExit("the deployment does not say that it is ready")
+        raise SystemExit("the deployment does not report that it is ready")
     results: list[Result] = []
-    judged = busy_then_hung(watch) if given.busy else True
-    if given.soak:
+    judged = busy_then_hung(watch) if arguments.busy else True
+    if arguments.soak:
         plan = [("killed rank", "n2"), ("killed head", "n1")]
-        until = time.monotonic() + given.soak
+        until = time.monotonic() + arguments.soak
         faults = iter(lambda: random.choice(plan) if time.monotonic() < until else None, None)
     else:
-        faults = iter([(name, random.choice(FAULTS[name][1])) for _ in range(given.times) for name in given.only])
+        faults = iter(
+            [(name, random.choice(FAULTS[name][1])) for _ in range(arguments.times) for name in arguments.only]
+        )
     for fault, node in faults:
         time.sleep(random.uniform(20, 30))  # longer than the group needs to count as stable after one failure
         results.append(cause(watch, fault, node))
         say(table(results[-1:]))
-        if given.json:
-            given.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+        if arguments.json:
+            arguments.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
         if results[-1].back_s is None:
             break
     say(f"\n{table(results)}")

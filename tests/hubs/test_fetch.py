@@ -104,7 +104,7 @@ class Fetcher:
         )
 
     def __call__(self) -> dict[str, Any]:
-        """Run to the end; what it says of itself."""
+        """Run to the end; its progress file."""
         process = self.start()
         print(process.communicate(timeout=LIMIT_S)[0])
         return dict(json.loads((self.run_folder / "progress.json").read_text()))
@@ -125,9 +125,9 @@ def fetch(tmp_path: Path, client: str, hub: Hub) -> Fetcher:
 
 
 def test_all_files_arrive_once_and_are_listed(fetch: Fetcher, hub: Hub) -> None:
-    told = fetch()
-    assert (told["phase"], told["error"], told["files_done"]) == ("done", "", len(FILES))
-    assert told["bytes"] == told["total"] == sum(map(len, FILES.values()))
+    progress = fetch()
+    assert (progress["phase"], progress["error"], progress["files_done"]) == ("done", "", len(FILES))
+    assert progress["bytes"] == progress["total"] == sum(map(len, FILES.values()))
     assert fetch.is_exact()
     assert hub.sent == LARGE
     copy = weights_folder.look(fetch.model)
@@ -148,10 +148,10 @@ def test_patterns_choose_files_and_more_of_them_later(fetch: Fetcher, hub: Hub) 
     assert fetch.is_exact() and hub.sent == LARGE
 
 
-def test_a_branch_is_refused_and_its_commit_said(fetch: Fetcher, hub: Hub) -> None:
+def test_a_branch_is_refused_and_its_commit_reported(fetch: Fetcher, hub: Hub) -> None:
     fetch.request["revision"] = "main"
-    told = fetch()
-    assert told["phase"] == "failed" and f"now at commit {COMMIT}: write that" in told["error"]
+    progress = fetch()
+    assert progress["phase"] == "failed" and f"now at commit {COMMIT}: write that" in progress["error"]
     assert hub.sent == 0 and not fetch.model.exists()
 
 
@@ -169,7 +169,7 @@ def test_faults_of_the_network_end_in_an_exact_copy(fetch: Fetcher, hub: Hub, fa
 
 
 def test_a_hub_that_falls_silent_is_asked_again(fetch: Fetcher, hub: Hub) -> None:
-    """The clients wait 10 s and 60 s of themselves; here they are told to be less patient."""
+    """The clients wait 10 s and 60 s of themselves; here their limits are lower."""
     hub.faults = Faults(hangs=2)
     fetch.environment = {"HF_HUB_DOWNLOAD_TIMEOUT": "3", "MODELSCOPE_DOWNLOAD_TIMEOUT": "3"}
     assert fetch()["phase"] == "done"
@@ -179,8 +179,8 @@ def test_a_hub_that_falls_silent_is_asked_again(fetch: Fetcher, hub: Hub) -> Non
 
 def test_a_hub_that_keeps_sending_something_else_is_named(fetch: Fetcher, hub: Hub) -> None:
     hub.faults = Faults(flips=10_000)
-    told = fetch()
-    assert told["phase"] == "failed"
+    progress = fetch()
+    assert progress["phase"] == "failed"
     assert not weights_folder.look(fetch.model).ready
     assert not (fetch.model / "model-00001-of-00002.safetensors").exists()
 
@@ -193,7 +193,7 @@ def test_what_was_interrupted_goes_on_where_it_was(fetch: Fetcher, hub: Hub, how
     for _ in range(INTERRUPTIONS):
         process = fetch.start()
         begun, seen = hub.sent, time.monotonic()
-        # one that began anew each time would exceed the bound below
+        # one that began again from zero each time would exceed the bound below
         wanted = begun + moments.randrange(5 << 19, 6 << 19)
         while hub.sent < min(wanted, LARGE) and process.poll() is None and time.monotonic() - seen < LIMIT_S:
             time.sleep(0.005)
@@ -254,8 +254,8 @@ def test_a_proxy_is_the_way_out_where_the_task_has_one(fetch: Fetcher, hub: Hub)
 
 def test_a_private_model_needs_the_token_which_is_left_nowhere(fetch: Fetcher, hub: Hub) -> None:
     hub.faults = Faults(private=True)
-    told = fetch()
-    assert told["phase"] == "failed" and "401" in told["error"]
+    progress = fetch()
+    assert progress["phase"] == "failed" and "401" in progress["error"]
     fetch.token = TOKEN
     assert fetch()["phase"] == "done" and fetch.is_exact()
     assert not (fetch.run_folder / "token").exists()
@@ -264,11 +264,11 @@ def test_a_private_model_needs_the_token_which_is_left_nowhere(fetch: Fetcher, h
     assert TOKEN not in (fetch.run_folder / "progress.json").read_text()
 
 
-def test_too_little_space_is_said_before_anything_is_fetched(fetch: Fetcher, hub: Hub, small_disk: Path) -> None:
+def test_too_little_space_is_reported_before_anything_is_fetched(fetch: Fetcher, hub: Hub, small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(bytes(30 << 20))
     fetch.into(small_disk / "model")
-    told = fetch()
-    assert told["phase"] == "failed" and "free, and" in told["error"]
+    progress = fetch()
+    assert progress["phase"] == "failed" and "free, and" in progress["error"]
     assert hub.sent == 0
 
 
@@ -284,28 +284,28 @@ def test_a_disk_that_fills_up_meanwhile_is_named_and_what_arrived_is_kept(
         while filler.write(bytes(1 << 20)):
             pass
     print(process.communicate(timeout=LIMIT_S)[0])
-    told = json.loads((fetch.run_folder / "progress.json").read_text())
-    assert told["phase"] == "failed" and "disk is full" in told["error"]
+    progress = json.loads((fetch.run_folder / "progress.json").read_text())
+    assert progress["phase"] == "failed" and "disk is full" in progress["error"]
     assert not weights_folder.look(fetch.model).ready
     (small_disk / "filler").unlink()
     hub.faults = Faults()
-    kept = sum(
+    arrived = sum(
         file.stat().st_size for file in fetch.model.rglob("*") if file.is_file() and file.stat().st_size > 10_000
     )
-    assert kept >= 1 << 20
+    assert arrived >= 1 << 20
     hub.sent = 0
     assert fetch()["phase"] == "done" and fetch.is_exact()
-    assert hub.sent <= LARGE - kept
+    assert hub.sent <= LARGE - arrived
 
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """An empty file system of 90 MiB, given by whoever runs the tests (``tests/hubs/small-disk`` mounts one for their time)."""
-    given = os.environ.get("FULLRANK_SMALL_DISK")
-    if not given:
+    folder = os.environ.get("FULLRANK_SMALL_DISK")
+    if not folder:
         pytest.skip("FULLRANK_SMALL_DISK is not set; make test-hubs sets it")
-    yield Path(given)
-    for one in Path(given).iterdir():
+    yield Path(folder)
+    for one in Path(folder).iterdir():
         shutil.rmtree(one) if one.is_dir() else one.unlink()
 
 
@@ -357,4 +357,4 @@ def test_git_lfs_as_the_last_resort(tmp_path: Path, hub: Hub) -> None:
 
 def test_a_request_is_known_by_what_decides_the_bytes() -> None:
     request = {"hub": "path", "repo": "/x", "revision": "", "include": [], "exclude": [], "workers": 2}
-    assert plan.asked(request) == plan.asked(request | {"workers": 9})
+    assert plan.deciding(request) == plan.deciding(request | {"workers": 9})

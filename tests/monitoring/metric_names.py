@@ -57,13 +57,13 @@ def series(version: str) -> Iterator[tuple[str, str, str, float]]:
     engine = version.partition("-")[0]
     for name in dict.fromkeys(one.removesuffix("_total") for one in names(version)):
         bare = name.partition(":")[2]
-        for said in labels(engine, bare):
+        for label_set in labels(engine, bare):
             if bare in GAUGES:
-                yield "gauge", name, said, GAUGES[bare]
+                yield "gauge", name, label_set, GAUGES[bare]
             elif bare in COUNTERS:
-                yield "counter", f"{name}_total", said, COUNTERS[bare]
+                yield "counter", f"{name}_total", label_set, COUNTERS[bare]
             elif bare in HISTOGRAMS:
-                yield "histogram", name, said, HISTOGRAMS[bare]
+                yield "histogram", name, label_set, HISTOGRAMS[bare]
     if engine == "vllm":  # of prometheus_fastapi_instrumentator, not of vLLM's own loggers
         yield "counter", "http_requests_total", 'handler="/v1/chat/completions",method="POST",status="5xx"', 0.5
 
@@ -71,11 +71,11 @@ def series(version: str) -> Iterator[tuple[str, str, str, float]]:
 def exposition(version: str) -> str:
     """Prometheus' text format. Counters are 0 here; `tests/standins/serve_metrics.py` lets them grow."""
     lines = []
-    for kind, name, said, value in series(version):
+    for kind, name, label_set, value in series(version):
         lines.append(f"# TYPE {name} {kind}")
         if kind == "histogram":
-            lines += [f'{name}_bucket{{{said},le="{bound}"}} 0' for bound in (value, "+Inf")]
-            lines += [f"{name}_sum{{{said}}} 0", f"{name}_count{{{said}}} 0"]
+            lines += [f'{name}_bucket{{{label_set},le="{bound}"}} 0' for bound in (value, "+Inf")]
+            lines += [f"{name}_sum{{{label_set}}} 0", f"{name}_count{{{label_set}}} 0"]
         else:
-            lines.append(f"{name}{{{said}}} {value if kind == 'gauge' else 0}")
+            lines.append(f"{name}{{{label_set}}} {value if kind == 'gauge' else 0}")
     return "\n".join(dict.fromkeys(lines)) + "\n"

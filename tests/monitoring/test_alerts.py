@@ -87,8 +87,8 @@ CASES: dict[str, list[Case]] = {
         Case({}, {XID: "79x120"}, {XID: "31x120"}),
     ],
     "GpuXid": [
-        Case({}, {XID: "0x60 31x60"}, {XID: "31x120"}),  # once said, and not for ever
-        Case({}, {XID: "13x60 94x60"}, {XID: "0x60 79x60"}),  # 79 is said by the other alert
+        Case({}, {XID: "0x60 31x60"}, {XID: "31x120"}),  # fires once, and not for ever
+        Case({}, {XID: "13x60 94x60"}, {XID: "0x60 79x60"}),  # 79 fires the other alert
     ],
     "GpuEccErrors": [
         Case(
@@ -110,7 +110,7 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "GpuMetricsMissing": [
-        Case({f"up{{{GPU}}}": "0x120"}, {UP: "1x120"}, {UP: "0x120"}),  # of a node that is down the node is said
+        Case({f"up{{{GPU}}}": "0x120"}, {UP: "1x120"}, {UP: "0x120"}),  # a node that is down fires NodeDown
     ],
     "NodeDown": [Case({}, {UP: "1x40 0x80"}, {UP: "1x40 0x2 1x78"})],
     "DiskFilling": [
@@ -152,11 +152,11 @@ def test_what_the_operator_has_stopped_is_no_alert(name: str, promtool: Callable
 
 
 @pytest.mark.parametrize("name", alerts())
-def test_an_alert_says_what_why_and_what_to_do(name: str) -> None:
-    said = alerts()[name]["annotations"]
-    assert set(said) == {"summary", "cause", "remedy"}
+def test_an_alert_states_what_why_and_what_to_do(name: str) -> None:
+    annotations = alerts()[name]["annotations"]
+    assert set(annotations) == {"summary", "cause", "remedy"}
     assert alerts()[name]["labels"]["severity"] in ("critical", "warning")
-    assert all(len(text) > 20 for text in said.values())
+    assert all(len(text) > 20 for text in annotations.values())
 
 
 def test_labels_in_texts_are_those_of_the_expression(promtool: Callable[..., Any]) -> None:

@@ -44,13 +44,13 @@ def lost(before: Any, after: Any, where: str = "") -> Iterator[str]:
         yield f"{where}: {before!r} became {after!r}"
 
 
-def round_trip(given: dict[str, Any]) -> dict[str, Any]:
+def round_trip(model: dict[str, Any]) -> dict[str, Any]:
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.cog.plugins import register_default_plugins
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
     register_default_plugins()
-    return dict(json.loads(JSONEncoder().encode(Dashboard.from_json(given))))
+    return dict(json.loads(JSONEncoder().encode(Dashboard.from_json(model))))
 
 
 def test_nothing_is_lost_on_the_way_through_grafanas_own_types(written: dict[str, Any]) -> None:
@@ -76,14 +76,14 @@ def test_panels_do_not_overlap(written: dict[str, Any]) -> None:
 def test_it_asks_for_rules_that_there_are(written: dict[str, Any]) -> None:
     groups = yaml.safe_load((FILES / "rules.yml").read_text())["groups"]
     rules = {rule["record"] for group in groups for rule in group["rules"]}
-    asked = {
+    used = {
         name
         for one in written["panels"]
         for query in one["targets"]
         for name in re.findall(r"fullrank:[\w:]+", query["expr"])
     }
-    assert asked == rules, "what nobody looks at need not be recorded"
+    assert used == rules, "a rule that no panel uses need not be recorded"
 
 
-def test_every_panel_says_what_it_means(written: dict[str, Any]) -> None:
+def test_every_panel_describes_what_it_means(written: dict[str, Any]) -> None:
     assert all(len(one["description"]) > 10 for one in written["panels"])

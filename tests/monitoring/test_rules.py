@@ -30,17 +30,17 @@ OF_MODEL = {
 
 def scraped(version: str) -> dict[str, str]:
     """The series of an engine of this version as Prometheus has them, for half an hour."""
-    given = SCRAPED.format(engine=version.partition("-")[0])
+    target_labels = SCRAPED.format(engine=version.partition("-")[0])
     found = {}
     for kind, name, labels, value in metric_names.series(version):
         grows = f"0+{round(value * EVERY_S, 4)}x120"
         if kind == "gauge":
-            found[f"{name}{{{given},{labels}}}"] = f"{value}x120"
+            found[f"{name}{{{target_labels},{labels}}}"] = f"{value}x120"
         elif kind == "counter":
-            found[f"{name}{{{given},{labels}}}"] = grows
+            found[f"{name}{{{target_labels},{labels}}}"] = grows
         else:
             for bound in (value, "+Inf"):
-                found[f'{name}_bucket{{{given},{labels},le="{bound}"}}'] = "0+15x120"
+                found[f'{name}_bucket{{{target_labels},{labels},le="{bound}"}}'] = "0+15x120"
     return found
 
 

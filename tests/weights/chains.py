@@ -95,9 +95,9 @@ class Chain:
         return Peer(name, address, root, port)
 
     def start(
-        self, peer: Peer, upstreams: list[dict[str, Any]] | None = None, within: Sequence[str] = (), **given: Any
+        self, peer: Peer, upstreams: list[dict[str, Any]] | None = None, within: Sequence[str] = (), **settings: Any
     ) -> None:
-        """``within`` is a command that gets the program's as its arguments; ``given`` replaces parts of the configuration."""
+        """``within`` is a command that gets the program's as its arguments; ``settings`` replaces parts of the configuration."""
         before = self.peers[: self.peers.index(peer)]
         config = {
             "root": str(peer.root),
@@ -114,7 +114,7 @@ class Chain:
             "linger_s": 600,
             "progress": str(self.folder / f"{peer.name}.progress"),
             "rsh": "",
-            **given,
+            **settings,
         }
         path = self.folder / f"{peer.name}.json"
         path.write_text(json.dumps(config))
@@ -146,9 +146,9 @@ class Chain:
         script.chmod(0o755)
         return str(script)
 
-    def start_all(self, **given: Any) -> None:
+    def start_all(self, **settings: Any) -> None:
         for peer in self.peers:
-            self.start(peer, **given)
+            self.start(peer, **settings)
 
     def stop_all(self) -> None:
         for peer in self.peers:

@@ -22,14 +22,14 @@ def test_every_node_of_a_chain_gets_every_file_once(make: Any) -> None:
         chain.assert_exact(peer)
 
 
-def test_complete_nodes_leave_when_nobody_asks_any_more(make: Any) -> None:
+def test_complete_nodes_leave_when_no_node_asks_any_more(make: Any) -> None:
     chain = make(2)
     chain.start_all(linger_s=6)
     assert [peer.process.wait(LIMIT_S) for peer in chain.peers] == [0, 0]
     chain.assert_exact(chain.peers[1])
 
 
-def test_without_the_token_nothing_is_told_and_strangers_get_no_answer(make: Any) -> None:
+def test_without_the_token_nothing_is_served_and_unknown_addresses_get_no_answer(make: Any) -> None:
     chain = make(2)
     source = chain.peers[0]
     chain.start(source)

@@ -39,7 +39,7 @@ def test_a_wire_that_damages_everything_is_named(make: Any) -> None:
 
 def test_a_dead_node_in_the_middle_is_bypassed(make: Any) -> None:
     chain = make(4, {"big": 20_000_000})
-    # whoever starts late: nobody gets it from the source at once
+    # whoever starts late: no node gets it from the source at once
     before = [Wire((chain.peers[0].address, chain.peers[0].port), rate=2e6).place]
     chain.start(chain.peers[0])
     for peer in chain.peers[1:]:
@@ -130,28 +130,28 @@ def test_a_damaged_source_is_named_and_nothing_is_put_in_place(make: Any) -> Non
     assert not (second.root / "c.safetensors").exists() and not folder.look(second.root).ready
 
 
-def test_a_disk_that_fills_up_is_said_and_the_next_transfer_brings_the_rest(make: Any) -> None:
-    """The node's folder is on a file system of 3 MB, which only the node sees; what fits is kept outside of it."""
+def test_a_disk_that_fills_up_is_reported_and_the_next_transfer_brings_the_rest(make: Any) -> None:
+    """The node's folder is on a file system of 3 MB, which only the node sees; what fits is copied out of it."""
     chain = make(2)
     first, second = chain.peers
-    kept = chain.folder / "kept"
-    kept.mkdir()
-    small = f'mount -t tmpfs -o size=3m none "$0" && "$@"; cp -r "$0/." {kept}'
+    saved = chain.folder / "saved"
+    saved.mkdir()
+    small = f'mount -t tmpfs -o size=3m none "$0" && "$@"; cp -r "$0/." {saved}'
     chain.start(first)
     chain.start(second, within=["unshare", "--mount", "sh", "-c", small, str(second.root)])
     message = second.wait("failed")["error"]
     assert "No space left on device" in message and "bytes are missing" in message
     second.process.wait()
     had = second.progress["bytes"]
-    assert 2_000_000 < had < chain.total and not folder.look(kept).ready
-    second.root = kept
+    assert 2_000_000 < had < chain.total and not folder.look(saved).ready
+    second.root = saved
     chain.start(second)
     second.wait()
     chain.assert_exact(second)
     assert 0 < second.progress["received"] <= chain.total - had
 
 
-def test_a_port_that_is_in_use_is_said(make: Any) -> None:
+def test_a_port_that_is_in_use_is_reported(make: Any) -> None:
     chain = make(2)
     first, second = chain.peers
     second.address, second.port = first.address, first.port

@@ -11,12 +11,12 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights import fo
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.rsync import rsync
 
 
-def start(chain: Any, *peers: Any, **given: Any) -> None:
+def start(chain: Any, *peers: Any, **settings: Any) -> None:
     for peer in peers:
-        chain.start(peer, rsh=chain.rsh(peer), **given)
+        chain.start(peer, rsh=chain.rsh(peer), **settings)
 
 
-def test_every_node_gets_every_file_and_nobody_listens(make: Any) -> None:
+def test_every_node_gets_every_file_and_no_node_listens(make: Any) -> None:
     chain = make(4)
     start(chain, *chain.peers)
     for peer in chain.peers[1:]:
@@ -81,7 +81,7 @@ def test_a_damaged_source_is_named_and_nothing_is_put_in_place(make: Any) -> Non
     assert not (second.root / "c.safetensors").exists() and not folder.look(second.root).ready
 
 
-def test_when_nobody_can_be_reached_it_says_why(make: Any) -> None:
+def test_when_no_node_can_be_reached_the_reason_is_reported(make: Any) -> None:
     chain = make(2)
     first, second = chain.peers
     (chain.folder / f"{first.address}.down").touch()

@@ -73,7 +73,7 @@ def test_a_backend_that_torch_does_not_have_is_reported(play: Callable[..., Any]
     assert "was built without nccl" in run.text
 
 
-def test_check_mode_sends_nothing_and_says_so(play: Callable[..., Any]) -> None:
+def test_check_mode_sends_nothing_and_reports_that(play: Callable[..., Any]) -> None:
     run = play(PLAYBOOK, "--check")
     assert (run.rc, run.changed, check(run)) == (0, 0, {})
     assert "wires: the communication is not checked: nothing is sent in check mode" in run.text

@@ -85,7 +85,7 @@ def test_an_image_that_is_not_to_be_had_stops_nothing(nodes: dict[str, Host], pl
 
 
 def test_what_sigkill_leaves_behind_is_cleared_and_the_group_comes_back(nodes: dict[str, Host]) -> None:
-    """The runtime's client dies, the container does not: the unit removes it, and the supervisors start all ranks anew."""
+    """The runtime's client dies, the container does not: the unit removes it, and the supervisors start all ranks again."""
     before = {name: inspected(host)["Id"] for name, host in nodes.items()}
     nodes["n2"].check_output(f"systemctl kill --signal=KILL {UNIT}")
     for name, host in nodes.items():
@@ -112,7 +112,7 @@ def test_podman_takes_over_and_docker_comes_back(nodes: dict[str, Host], play: C
     assert [containers(host) for host in nodes.values()] == [[NAME], [NAME]]
     assert [containers(host, "podman") for host in nodes.values()] == [[], []]
     assert ask(nodes, KEY)["usage"]["completion_tokens"] == 8
-    # it is what the inventory says
+    # it is the value in the inventory
     assert play("playbooks/upgrade.yml").changed == 0
 
 

@@ -98,7 +98,7 @@ def test_the_example_program_deploys_and_asks(inventory: Path, tmp_path: Path) -
     assert run.returncode == 0, run.stdout + run.stderr
     assert "== Preflight" in run.stdout.splitlines()
     answer = run.stdout.rpartition("\n== ")[2].partition("\n")[2]  # what comes after the last play
-    assert answer.strip(), "the model said nothing"
+    assert answer.strip(), "the model answered nothing"
 
 
 def test_the_role_alone_in_somebodys_play_sees_that_all_is_well(
@@ -199,7 +199,7 @@ def test_restart_starts_the_whole_group_from_what_is_written(nodes: dict[str, Ho
 
 
 def test_a_key_is_needed_once_one_is_set(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
-    """A new key is a new launch: the group starts anew, and the key is nowhere to be read."""
+    """A new key is a new launch: all ranks start again, and the key is nowhere to be read."""
     key = "sk-test-4f1d0c"
     assert play("site.yml", engine_api_key=key).rc == 0
     with pytest.raises(urllib.error.HTTPError) as refused:

@@ -15,8 +15,8 @@ SUPERVISOR = "fullrank-supervisor@tiny.service"
 def test_stop_ends_the_last_rank_first_and_only_once(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     first = play("playbooks/stop.yml")
     assert (first.rc, first.changed) == (0, 2)
-    # what systemd said last of each supervisor; it forgets the times of a stopped unit that is not enabled. The engines' order
-    # tells nothing: the head of a real one ends by itself as soon as another rank begins to
+    # the last journal line of each supervisor; it forgets the times of a stopped unit that is not enabled. The engines' order
+    # proves nothing: the head of a real one ends by itself as soon as another rank begins to
     head, other = (
         float(host.check_output(f"journalctl --unit={SUPERVISOR} --lines=1 --output=short-unix --no-pager").split()[0])
         for host in (nodes["n1"], nodes["n2"])

@@ -27,7 +27,7 @@ def contents(bundle: str) -> dict[str, str]:
         return {one.name.partition("/")[2]: archive.extractfile(one).read().decode() for one in files}  # type: ignore[union-attr]
 
 
-def test_a_start_says_what_each_rank_does_as_events(play: Callable[..., Any]) -> None:
+def test_a_start_reports_what_each_rank_does_as_events(play: Callable[..., Any]) -> None:
     run = play("playbooks/engines.yml", **STANDIN)
     assert run.rc == 0
     # ansible-runner hands on what Ansible displays as events of the kind verbose
@@ -40,7 +40,7 @@ def test_a_start_says_what_each_rank_does_as_events(play: Callable[..., Any]) ->
         assert any(rank in line and words in line for line in messages), (rank, words, messages)
 
 
-def test_status_is_one_glance(play: Callable[..., Any]) -> None:
+def test_status_is_one_table(play: Callable[..., Any]) -> None:
     run = play("playbooks/status.yml", **STANDIN)
     assert run.rc == 0
     head, other = run.outcome["status"]
@@ -51,7 +51,9 @@ def test_status_is_one_glance(play: Callable[..., Any]) -> None:
     assert "TOKENS/S" in run.text and "GPU MEMORY" not in run.text
 
 
-def test_a_healthy_deployment_says_so_and_its_bundle_holds_no_secret(play: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_healthy_deployment_is_reported_healthy_and_its_bundle_holds_no_secret(
+    play: Callable[..., Any], tmp_path: Path
+) -> None:
     run = play("playbooks/diagnose.yml", **STANDIN, diagnose_directory=str(tmp_path))
     assert run.rc == 0 and run.changed == 0
     assert run.outcome["diagnosis"]["tiny"]["state"] == "healthy"

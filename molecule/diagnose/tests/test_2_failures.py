@@ -56,16 +56,16 @@ def test_a_port_that_is_taken_while_the_engine_loads(nodes: dict[str, Host], pla
 
 
 @pytest.mark.parametrize(
-    ("says", "cause"),
+    ("line", "cause"),
     [
         ("cuda-out-of-memory", "A GPU ran out of memory."),
         ("rdma-completion-error", "The NICs cannot talk to each other over RDMA"),
         ("cuda-system-not-ready", "The NVSwitch fabric is not ready"),
     ],
 )
-def test_what_a_real_engine_said_on_the_second_rank(play: Callable[..., Any], says: str, cause: str) -> None:
+def test_what_a_real_engine_printed_on_the_second_rank(play: Callable[..., Any], line: str, cause: str) -> None:
     run = play(
-        "playbooks/engines.yml", **STANDIN, engine_env={"STANDIN": "prints", "STANDIN_RANK": "1", "STANDIN_LINE": says}
+        "playbooks/engines.yml", **STANDIN, engine_env={"STANDIN": "prints", "STANDIN_RANK": "1", "STANDIN_LINE": line}
     )
     assert run.rc != 0
     assert f"Likely cause: {cause}" in run.text

@@ -29,7 +29,7 @@ def image(n1: Any) -> None:
 def web(image: None, n1: Any) -> str:
     """A container that runs while all this happens, and has written something into its own layer."""
     n1(f"docker run --detach --name web {DEAF} --restart unless-stopped tiny:1 busybox sleep 100000")
-    n1("docker exec web busybox sh -c 'echo kept > /mine'")
+    n1("docker exec web busybox sh -c 'echo mine > /mine'")
     return "web"
 
 
@@ -77,7 +77,7 @@ def root(node: Any) -> str:
 def assert_all_is_there(node: Any) -> None:
     assert "tiny:1" in node("docker images --format '{{.Repository}}:{{.Tag}}'")
     assert node("docker inspect --format '{{.State.Running}}' web") == "true"
-    assert node("docker exec web busybox cat /mine") == "kept"
+    assert node("docker exec web busybox cat /mine") == "mine"
 
 
 def test_it_runs_held_packages_with_our_keys(n1: Any) -> None:
@@ -229,7 +229,7 @@ def test_a_disk_that_fills_up_on_the_way_is_taken_back(move: Role, n1: Any, copy
 
 
 def test_half_a_copy_is_noticed_and_taken_back(move: Role, n1: Any, copy: Callable[[str], None]) -> None:
-    """A cp that says it succeeded."""
+    """A cp that reports success."""
     copy('/usr/bin/cp "$@"; rm -rf "${@: -1}"/image/overlay2/imagedb/content/sha256/*; exit 0')
     run = move("/data/docker")
     assert run.rc != 0

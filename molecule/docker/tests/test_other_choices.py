@@ -74,7 +74,7 @@ def installed(node: Any) -> str:
     return str(node("dpkg-query --show --showformat='${Version}' docker-ce"))
 
 
-def test_a_check_run_on_a_new_node_says_what_would_come(docker: Role, n2: Any) -> None:
+def test_a_check_run_on_a_new_node_reports_what_would_come(docker: Role, n2: Any) -> None:
     lists = n2("ls /var/lib/apt/lists")
     run = docker("--check", "--diff", target="n2")
     assert run.rc == 0 and run.changed > 0

@@ -150,7 +150,7 @@ def test_only_peers_are_let_in(nodes: dict[str, Host], play: Callable[..., Any])
     assert run.rc == 0 and run.changed > 0
     assert reaches(peer, node)
     assert nothing_to_do(play(PLAYBOOK, **peers))
-    # the user's ruleset is loaded anew: ours follows
+    # the user's ruleset is loaded again: ours follows
     node.check_output("systemctl restart nftables")
     assert reaches(peer, node)
     assert nothing_to_do(play(PLAYBOOK, **peers))

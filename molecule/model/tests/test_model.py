@@ -76,7 +76,9 @@ def test_a_second_run_changes_nothing_and_sends_no_request(play: Callable[..., A
     assert len(requests()) == before
 
 
-def test_check_mode_of_a_first_run_says_so_and_leaves_the_node_alone(play: Callable[..., Any], node: Host) -> None:
+def test_check_mode_of_a_first_run_reports_changes_and_leaves_the_node_alone(
+    play: Callable[..., Any], node: Host
+) -> None:
     run = play(PLAYBOOK, "--check", "--diff", model_path="/data/models/other")
     assert run.rc == 0 and run.changed > 0
     assert not node.file("/data/models/other").exists
@@ -86,10 +88,10 @@ def test_a_flipped_bit_is_found_named_and_repaired(play: Callable[..., Any], nod
     good = sha256(node, SHARD)
     flip = f"f=open('{SHARD}','r+b'); f.seek(4711); b=f.read(1); f.seek(4711); f.write(bytes([b[0]^1]))"
     node.check_output('python3 -c "%s"' % flip)  # noqa: UP031 - testinfra quotes its arguments, this one is quoted
-    run = play(PLAYBOOK, "--check", model_room="verify", model_verify_depth="contents")
+    run = play(PLAYBOOK, "--check", entry_point="verify", model_verify_depth="contents")
     assert node.file(f"{PATH}/.fullrank/READY").exists
     assert f"{Path(SHARD).name}: its content changed" in run.text or run.changed == 1
-    run = play(PLAYBOOK, model_room="verify", model_verify_depth="contents")
+    run = play(PLAYBOOK, entry_point="verify", model_verify_depth="contents")
     assert run.rc != 0 and f"{Path(SHARD).name}: its content changed" in run.text
     assert "00001-of-00002" not in run.text
     assert not node.file(f"{PATH}/.fullrank/READY").exists
@@ -217,26 +219,26 @@ def repository() -> Iterator[tuple[str, str]]:
 
 def test_git_lfs_where_there_is_no_hub(play: Callable[..., Any], node: Host, repository: tuple[str, str]) -> None:
     repo, commit = repository
-    given = {"model_hub": "git-lfs", "model_repo": repo, "model_path": "/data/models/m-git"}
-    run = play(PLAYBOOK, **given, model_revision="main")
+    options = {"model_hub": "git-lfs", "model_repo": repo, "model_path": "/data/models/m-git"}
+    run = play(PLAYBOOK, **options, model_revision="main")
     assert run.rc != 0 and not node.file("/data/models/m-git").exists
-    assert play(PLAYBOOK, **given, model_revision=commit).rc == 0
+    assert play(PLAYBOOK, **options, model_revision=commit).rc == 0
     for file in SERVED.iterdir():
         assert sha256(node, f"/data/models/m-git/{file.name}") == hashlib.sha256(file.read_bytes()).hexdigest()
-    run = play(PLAYBOOK, **given, model_revision=commit)
+    run = play(PLAYBOOK, **options, model_revision=commit)
     assert (run.rc, run.changed) == (0, 0)
 
 
 def test_retention_leaves_what_is_kept_and_what_is_used(play: Callable[..., Any], node: Host) -> None:
     unit = "/etc/systemd/system/fullrank-rank@someone.service"
     node.check_output("printf '[Service]\\nExecStart=/bin/true --model /data/models/m-hf\\n' > %s", unit)
-    run = play(PLAYBOOK, model_room="retention", model_retention_below="/data/models")
+    run = play(PLAYBOOK, entry_point="retention", model_retention_below="/data/models")
     assert run.rc == 0
     left = node.check_output("ls /data/models").split()
     assert "m-1111111" in left and "m-hf" in left and "m-private" not in left and "m-left" not in left
     assert "m-sent" in left  # another source
-    run = play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf")
+    run = play(PLAYBOOK, entry_point="remove", model_path="/data/models/m-hf")
     assert run.rc != 0 and "is in use by fullrank-rank@someone.service" in run.text
     node.check_output("rm %s", unit)
-    assert play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf").changed == 1
-    assert play(PLAYBOOK, model_room="remove", model_path="/data/models/m-hf").changed == 0
+    assert play(PLAYBOOK, entry_point="remove", model_path="/data/models/m-hf").changed == 1
+    assert play(PLAYBOOK, entry_point="remove", model_path="/data/models/m-hf").changed == 0

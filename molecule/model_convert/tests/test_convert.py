@@ -49,13 +49,13 @@ def test_a_second_run_changes_nothing(node: Host, play: Callable[..., Any]) -> N
 
 def test_what_is_missing_is_made_again_and_nothing_else(node: Host, play: Callable[..., Any]) -> None:
     before = sums(node, BF16)
-    kept = node.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors")
+    inode = node.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors")
     node.run_expect([0], f"rm {BF16}/model-00001-of-00002.safetensors")
     checked = play(PLAYBOOK, "--check")
     assert checked.changed and not node.file(f"{BF16}/model-00001-of-00002.safetensors").exists
     assert play(PLAYBOOK).rc == 0
     assert sums(node, BF16) == before
-    assert node.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors") == kept
+    assert node.check_output(f"stat -c %i {BF16}/model-00002-of-00002.safetensors") == inode
 
 
 def test_what_was_fetched_may_go_when_it_was_converted(node: Host, play: Callable[..., Any]) -> None:
@@ -76,14 +76,14 @@ def test_nodes_that_share_a_folder_convert_a_share_each(
     node: Host, nodes: dict[str, Host], play: Callable[..., Any]
 ) -> None:
     """By a network file system: n2 sees a folder of node."""
-    given = {
+    options = {
         "which": "sharing",
         "model_fetch_path": "/srv/shared/tiny-fp8",
         "model_path": "/srv/shared/tiny-bf16",
         "model_convert_shared": True,
         "model_distribute": "shared",
     }
-    run = play(PLAYBOOK, **given)
+    run = play(PLAYBOOK, **options)
     assert run.rc == 0, run.text
     shares = {
         event["event_data"]["host"]: event["event_data"]["res"]["converted"]
@@ -92,29 +92,29 @@ def test_nodes_that_share_a_folder_convert_a_share_each(
     }
     assert sorted(map(len, shares.values())) == [1, 1] and shares["n1"] != shares["n2"]
     assert sums(node, "/srv/shared/tiny-bf16") == sums(nodes["n2"], "/srv/shared/tiny-bf16") == sums(node, BF16)
-    assert play(PLAYBOOK, **given).changed == 0
+    assert play(PLAYBOOK, **options).changed == 0
 
 
 def test_in_an_image_it_gives_the_same_bytes_and_leaves_no_container(node: Host, play: Callable[..., Any]) -> None:
     other = "/var/lib/models/made-in-an-image"
-    given = {
+    options = {
         "model_path": other,
         "model_convert_image": "fullrank/engine:test",
         "model_convert_python": "python",  # which only the image's PATH leads to
         "model_convert_container_args": ["--volume", "/opt/fullrank:/opt/fullrank:ro"],
     }
-    checked = play(PLAYBOOK, "--check", **given)
+    checked = play(PLAYBOOK, "--check", **options)
     assert checked.rc == 0 and checked.changed and not node.file(other).exists
-    run = play(PLAYBOOK, **given)
+    run = play(PLAYBOOK, **options)
     assert run.rc == 0, run.text
     assert sums(node, other) == sums(node, BF16)
     assert node.check_output("docker ps --all --quiet") == ""
-    assert play(PLAYBOOK, **given).changed == 0
+    assert play(PLAYBOOK, **options).changed == 0
 
 
 def test_what_an_image_lacks_is_reported(node: Host, play: Callable[..., Any]) -> None:
-    given = {"model_path": "/var/lib/models/other", "model_convert_image": "fullrank/engine:test"}
-    run = play(PLAYBOOK, **given, model_convert_python="/usr/bin/python3")
+    options = {"model_path": "/var/lib/models/other", "model_convert_image": "fullrank/engine:test"}
+    run = play(PLAYBOOK, **options, model_convert_python="/usr/bin/python3")
     assert run.rc and "No module named 'torch'" in run.text
     assert node.check_output("docker ps --all --quiet") == ""
 

@@ -40,7 +40,7 @@ def test_every_copy_is_exact_and_the_second_run_changes_nothing(
     assert run.stats["skipped"] == dict.fromkeys(NODES, 3)
 
 
-def test_check_mode_says_who_would_get_it_and_starts_nothing(play: Callable[..., Any], model: Model) -> None:
+def test_check_mode_reports_who_would_get_it_and_starts_nothing(play: Callable[..., Any], model: Model) -> None:
     run = play(PLAYBOOK, "--check", model_path=model.path)
     assert (run.rc, run.stats["changed"]) == (0, dict.fromkeys(RECEIVERS, 1))
     assert not any(model.here(node) for node in RECEIVERS)
@@ -145,7 +145,7 @@ def test_two_models_at_once_do_not_disturb_each_other(model: Model) -> None:
         other.on(node, f"rm -rf {other.path}")
 
 
-def test_what_stands_against_it_is_said_at_once_and_before_anything(play: Callable[..., Any], model: Model) -> None:
+def test_what_prevents_it_is_reported_at_once_and_before_anything(play: Callable[..., Any], model: Model) -> None:
     model.on("n2", f"mkdir -p {model.path} && mount -t tmpfs -o size=10m none {model.path}")
     try:
         run = play(PLAYBOOK, model_path=model.path)
@@ -176,12 +176,12 @@ def only_ssh() -> Iterator[None]:
 
 @pytest.mark.usefixtures("only_ssh", "slow")
 def test_where_only_ssh_may_pass_rsync_brings_it(model: Model) -> None:
-    given = {"model_distribute": "rsync", "model_distribute_rsh": "ssh -p 23 -o BatchMode=yes"}
-    code, text = model.end(model.start("-e", json.dumps(given)))
+    options = {"model_distribute": "rsync", "model_distribute_rsh": "ssh -p 23 -o BatchMode=yes"}
+    code, text = model.end(model.start("-e", json.dumps(options)))
     assert code != 0 and "rsync of this node does not reach n3" in " ".join(text.split())
     assert not any(model.here(node) for node in RECEIVERS)
-    given["model_distribute_rsh"] = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new"
-    run = model.start("-e", json.dumps(given))
+    options["model_distribute_rsh"] = "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new"
+    run = model.start("-e", json.dumps(options))
     model.wait_for("n4", TOTAL // 4)
     assert "python" not in model.on("n2", "ss -Hltnp")
     code, text = model.end(run)

@@ -106,7 +106,7 @@ def test_every_target_is_read() -> None:
 
 
 def test_names_have_their_colons_again() -> None:
-    """The stand-in of SGLang says sglang_x, as a newer prometheus_client does; vLLM 0.32 says vllm:x itself."""
+    """The stand-in of SGLang has sglang_x, as a newer prometheus_client does; vLLM 0.32 has vllm:x itself."""
     with urllib.request.urlopen(f"http://{NET}.13:30000/metrics", timeout=20) as answer:
         metrics = answer.read().decode()
     assert "\nsglang_num_running_reqs{" in metrics and "sglang:" not in metrics
@@ -206,12 +206,12 @@ def test_wrong_rules_are_refused_and_the_last_good_state_goes_on(play: Play, nod
 def test_a_wrong_alertmanager_config_is_refused_with_the_reason(play: Play, nodes: dict[str, Host]) -> None:
     before = written(nodes["n3"])
     wrong = {
-        "route": {"receiver": "nobody"},
+        "route": {"receiver": "missing"},
         "receivers": [{"name": "me", "webhook_configs": [{"url": "http://127.0.0.1:9/hush-hush"}]}],
     }
     run = play(PLAYBOOK, "--limit", "localhost,monitoring", monitoring_alertmanager_config=wrong)
     assert run.rc != 0 and written(nodes["n3"]) == before
-    assert 'undefined receiver "nobody"' in run.text and "hush-hush" not in run.text
+    assert 'undefined receiver "missing"' in run.text and "hush-hush" not in run.text
 
 
 def test_a_port_of_somebody_elses_is_left_alone(play: Play) -> None:

@@ -47,7 +47,7 @@ def test_a_container_sees_all_gpus(node: Host) -> None:
     assert seen_in_a_container(node) == 8
 
 
-def test_check_mode_says_nothing_when_there_is_nothing(node: Host, run: Callable[..., Any]) -> None:
+def test_check_mode_reports_nothing_when_there_is_nothing(node: Host, run: Callable[..., Any]) -> None:
     result = run("--check", "--diff")
     assert (result.rc, result.changed, boots(node)) == (0, 0, 1)
 
@@ -70,7 +70,7 @@ def test_the_next_driver_waits_for_permission_to_boot(node: Host, run: Callable[
     assert refused.rc != 0
     assert "n1 must boot before nvidia_driver can be used" in refused.printed
     assert boots(node) == 1
-    assert seen_in_a_container(node) == 0, "until the boot nvidia-smi says: Driver/library version mismatch"
+    assert seen_in_a_container(node) == 0, "until the boot nvidia-smi prints: Driver/library version mismatch"
 
     allowed = run(nvidia_driver_version=NEW)
     assert allowed.rc == 0

@@ -62,7 +62,7 @@ def test_a_docker_without_cdi_is_refused(run: Callable[..., Any]) -> None:
     assert "knows no CDI devices, 25.0 is the first that does" in result.printed
 
 
-def test_check_mode_says_nothing_when_there_is_nothing(run: Callable[..., Any]) -> None:
+def test_check_mode_reports_nothing_when_there_is_nothing(run: Callable[..., Any]) -> None:
     result = run("--check", "--diff")
     assert (result.rc, result.changed) == (0, 0)
 

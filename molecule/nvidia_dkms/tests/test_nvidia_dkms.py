@@ -67,9 +67,9 @@ def test_a_module_that_is_not_built_is_explained(node: Host, play: Callable[...,
     assert re.search(r"dkms: Bad return status for module build on kernel: \d", result.printed)
     assert re.search(r"nv-pci\.c:\d+:\d+: error: too few arguments to function .pci_resize_resource", result.printed)
     assert "the versions of before are installed and held again" in result.printed
-    kept = re.search(
+    log = re.search(
         r"All of its log is kept in (/var/log/fullrank/nvidia-current-open-[\d.]+-make\.log)", result.printed
     )
-    assert kept and "DKMS" in node.file(kept[1]).content_string
+    assert log and "DKMS" in node.file(log[1]).content_string
     assert node.check_output("dpkg -l | grep nvidia || true") == before
     assert modules(node) == []

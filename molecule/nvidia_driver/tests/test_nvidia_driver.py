@@ -48,7 +48,7 @@ def sha256(node: Host, wanted: dict[str, str]) -> str:
 
 
 def boot(node: Host) -> str:
-    """Changes with each boot: the node's init was started anew."""
+    """Changes with each boot: the node's init was started again."""
     return node.check_output("stat -c %Y /proc/1")
 
 
@@ -87,7 +87,7 @@ def test_nouveau_and_unattended_upgrades_are_kept_away(node: Host) -> None:
     assert '"nvidia-"' in shown and '"linux-"' in shown
 
 
-def test_check_mode_says_nothing_when_there_is_nothing(run: Callable[..., Any]) -> None:
+def test_check_mode_reports_nothing_when_there_is_nothing(run: Callable[..., Any]) -> None:
     result = run("--check", "--diff")
     assert (result.rc, result.changed, result.outcome["reboot_required"]) == (0, 0, False)
 

@@ -64,7 +64,7 @@ def test_check_mode_writes_nothing(node: Host, play: Callable[..., Any], hardwar
     run = play(PLAYBOOK, "--check", "--diff", **hardware())
     assert run.rc == 0 and run.changed > 0
     assert "+DefaultLimitMEMLOCK=infinity" in run.printed
-    # of what would be installed first nothing can be said yet; what is odd on the fabric is
+    # what would be installed first cannot be judged yet; what is odd on the fabric is
     findings = run.outcome["rdma"]["findings"]
     assert {one["code"] for one in findings} >= {"roce-mtu"}
     assert [one for one in findings if one["severity"] == "fail"] == []

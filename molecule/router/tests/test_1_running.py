@@ -42,7 +42,7 @@ def test_a_token_comes_before_the_answer_is_complete(endpoint: str, port: int) -
     answer = stream(endpoint)
     first = answer.readline()
     assert b"first" in first
-    # the engine says no more until it is asked for this: whoever buffers would have waited for ever
+    # the engine sends no more until it is asked for this: whoever buffers would have waited for ever
     for node in (11, 12) if endpoint == CACHED else (11,):  # whichever was chosen
         assert ask(f"http://{NET}.{node}:{port}", "release")[0] == 200
     rest = answer.read()

@@ -91,7 +91,7 @@ def test_the_router_comes_back_and_takes_over_changes_without_losing_anybody(
     with Load(CACHED, CLIENTS) as load:
         until(lambda: load.answered("n1", 0))
         began = time.monotonic()
-        assert nodes["n3"].run(f"systemctl kill --kill-whom=main --signal={signal} {unit}").rc == 0
+        assert nodes["n3"].run(f"systemctl kill --kill-who=main --signal={signal} {unit}").rc == 0
         time.sleep(3)
         until(lambda: load.answered("n1", time.monotonic() - 1) and load.answered("n2", began))
     after = nodes["n3"].run(f"systemctl show --property=MainPID {unit}").stdout

@@ -13,7 +13,7 @@ from testinfra.host import Host
 CONF = "/etc/fullrank/router/wide.nginx.conf"
 
 
-def test_check_mode_says_what_would_change_and_changes_nothing(
+def test_check_mode_reports_what_would_change_and_changes_nothing(
     play: Callable[..., Any], nodes: dict[str, Host]
 ) -> None:
     run = play("playbooks/router.yml", "--check", "--diff", router_timeout=1800)

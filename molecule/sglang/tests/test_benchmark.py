@@ -24,6 +24,6 @@ def test_every_request_of_its_benchmark_is_answered(play: Callable[..., Any], tm
     ]
     # the client's own file holds the server's options, the key among them
     assert KEY not in run.text
-    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.suffix for path in kept} >= {".json", ".md", ".svg"}
-    assert not [path for path in kept if KEY in path.read_text(errors="replace")]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".json", ".md", ".svg"}
+    assert not [path for path in files if KEY in path.read_text(errors="replace")]

@@ -66,7 +66,7 @@ def released_while_draining(host: Host, answer: HTTPResponse) -> str:
 
 
 def runs(nodes: dict[str, Host], deployment: str) -> list[tuple[str, str]]:
-    """Of each rank what runs: engine with its version as the unit says it, and its process."""
+    """Of each rank what runs: engine with its version as its unit has it, and its process."""
     shown = [
         host.check_output(f"systemctl show --value --property=Description,MainPID fullrank-rank@{deployment}").split(
             "\n"
@@ -104,7 +104,7 @@ def watched() -> Iterator[list[tuple[int, int]]]:
 def test_the_key_was_made_and_is_needed(nodes: dict[str, Host]) -> None:
     assert KEY_FILE.stat().st_mode & 0o777 == 0o600
     for url in TWINS:
-        assert [status(url, given) for given in (None, "sk-another", key())] == [401, 401, 200]
+        assert [status(url, sent) for sent in (None, "sk-another", key())] == [401, 401, 200]
     assert status(PAIR) == 200
 
 
@@ -119,7 +119,7 @@ def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host]) ->
         assert {host.file(path).mode for path in found} == {0o600}
 
 
-def test_a_run_shows_no_key_however_much_it_says(play: Callable[..., Any]) -> None:
+def test_a_run_shows_no_key_however_much_it_prints(play: Callable[..., Any]) -> None:
     run = play("site.yml", "-vvvv", "--diff")
     assert (run.rc, run.changed) == (0, 0)
     assert key() not in run.text
@@ -203,14 +203,14 @@ def test_a_rollback_by_hand(nodes: dict[str, Host], play: Callable[..., Any]) ->
     with watched() as seen:
         run = play("playbooks/rollback.yml", engine_version="0.32.0")
     assert run.rc == 0
-    assert "pair: back to vllm 0.31.0. The inventory still says vllm 0.32.0" in run.text
+    assert "pair: back to vllm 0.31.0. The inventory still has vllm 0.32.0" in run.text
     assert versions(nodes, "pair") == versions(nodes, "twins") == {"vllm 0.31.0"}
     assert status(PAIR) == 200 and all(status(url, key()) == 200 for url in TWINS)
     assert all(200 in look for look in seen)
     before = runs(nodes, "pair"), runs(nodes, "twins")
     again = play("playbooks/rollback.yml", engine_version="0.32.0")
     assert (again.rc, again.changed) == (0, 0)
-    # the inventory of this scenario says 0.31.0: what was rolled back is what it would start
+    # the inventory of this scenario has 0.31.0: what was rolled back is what it would start
     assert play("playbooks/upgrade.yml").changed == 0
     assert (runs(nodes, "pair"), runs(nodes, "twins")) == before
     assert key() not in run.text + predicted.text
@@ -224,7 +224,7 @@ def test_a_key_that_is_taken_away_is_gone(nodes: dict[str, Host], play: Callable
     assert status(TWINS[0]) == 200
     for host in nodes.values():
         assert not host.file("/etc/fullrank/twins.secret.env").exists
-        # kept with the launch before, for a rollback
+        # in the previous launch, for a rollback
         assert host.run(f"grep -rlF {key()} /etc /run /var/lib").stdout.split() == ["/etc/fullrank/twins.previous.json"]
 
 
@@ -252,8 +252,8 @@ def test_an_engine_under_its_former_name_goes_on_and_starts_under_todays(
     show = "systemctl show --value --property=MainPID,InvocationID fullrank-pair.service"
     before = [host.check_output(show) for host in nodes.values()]
 
-    told = play("playbooks/engines.yml", "--check", "--diff", "-l", "pair")
-    assert (told.rc, told.changed) == (0, 2)  # files and supervisors, and no restart
+    predicted = play("playbooks/engines.yml", "--check", "--diff", "-l", "pair")
+    assert (predicted.rc, predicted.changed) == (0, 2)  # files and supervisors, and no restart
     assert [host.check_output(show) for host in nodes.values()] == before
     run = play("playbooks/engines.yml", "-l", "pair")
     assert (run.rc, run.changed) == (0, 2)

@@ -18,7 +18,7 @@ def api() -> Api:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """A page in Debian's chromium, new for each test: nobody is logged in."""
+    """A page in Debian's chromium, new for each test: no user is logged in."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

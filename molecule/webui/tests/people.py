@@ -20,7 +20,7 @@ EMAIL, PASSWORD = "admin@example.com", "correct-horse-battery"
 SHOTS = Path(__file__).resolve().parents[3] / ".cache/webui/screenshots"
 PATIENCE_MS = 60_000
 
-# the certificate of the door is signed by itself
+# the certificate of the endpoint is signed by itself
 _unverified = ssl.create_default_context()
 _unverified.check_hostname, _unverified.verify_mode = False, ssl.CERT_NONE
 
@@ -64,7 +64,7 @@ class Person:
         self.page, self.url = page, url
 
     def log_in(self, password: str = PASSWORD) -> None:
-        """Fill in the form. Whether it opened the door is the test's to say."""
+        """Fill in the form. The test checks whether the login succeeded."""
         self.page.goto(f"{self.url}/auth", wait_until="domcontentloaded")
         self.page.locator("#email").fill(EMAIL, timeout=PATIENCE_MS)
         self.page.locator("#password").fill(password)

@@ -48,12 +48,12 @@ def test_a_wrong_password_is_refused(page: Page, person: Person) -> None:
     assert not page.locator("#chat-input").count()
 
 
-def test_a_stranger_cannot_sign_up(page: Page, person: Person, api: Api) -> None:
+def test_an_unknown_person_cannot_sign_up(page: Page, person: Person, api: Api) -> None:
     page.goto(f"{person.url}/auth", wait_until="networkidle")
     page.locator("#email").wait_for()
     assert not page.get_by_text("Sign up").count()
-    stranger = {"name": "Mallory", "email": "mallory@example.com", "password": "letmein-letmein"}
-    status, _ = api.ask("POST", "/api/v1/auths/signup", stranger)
+    newcomer = {"name": "Mallory", "email": "mallory@example.com", "password": "letmein-letmein"}
+    status, _ = api.ask("POST", "/api/v1/auths/signup", newcomer)
     assert status == 403
     assert api.ask("GET", "/api/models")[0] == 401
     assert api.log_in() == 200
@@ -81,8 +81,8 @@ def test_secrets_are_in_files_of_mode_0600_and_nowhere_else(nodes: dict[str, Hos
         assert (host.file(path).mode, host.file(path).user) == (0o600, "root")
     key = host.file("/etc/fullrank/webui.key").content_string
     assert len(key) >= 32
-    told = host.check_output(f"systemctl show {UNIT}; systemctl cat {UNIT}; ps axww; journalctl --no-pager --boot")
-    assert not [secret for secret in (PASSWORD, key) if secret in told]
+    shown = host.check_output(f"systemctl show {UNIT}; systemctl cat {UNIT}; ps axww; journalctl --no-pager --boot")
+    assert not [secret for secret in (PASSWORD, key) if secret in shown]
     found = host.run(f"grep -rlF {PASSWORD} /etc /run /opt/fullrank-webui /var/lib/fullrank-webui").stdout.split()
     assert found == [SECRETS]
 
@@ -100,15 +100,20 @@ def test_check_mode_tells_of_a_change_and_makes_none(nodes: dict[str, Host], pla
     assert pid(host) == before
 
 
-def test_mistakes_are_said_before_anything_changes(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
+def test_mistakes_are_reported_before_anything_changes(nodes: dict[str, Host], play: Callable[..., Any]) -> None:
     run = play(
         "playbooks/webui.yml", webui_admin_email="admin", webui_version="0.13", webui_tls_certificate="/etc/own.crt"
     )
     assert run.rc != 0 and run.changed == 0
-    for said in ("webui_admin_email", "webui_version: 0.13 is not three numbers", "webui_requirements", "both or none"):
-        assert said in run.text
-    given = "/work-of-nobody"
-    run = play("playbooks/webui.yml", webui_version="0.12.2", webui_requirements=given)
-    assert f"webui_requirements: there is no {given}" in run.text
+    for message in (
+        "webui_admin_email",
+        "webui_version: 0.13 is not three numbers",
+        "webui_requirements",
+        "both or none",
+    ):
+        assert message in run.text
+    path = "/srv/absent"
+    run = play("playbooks/webui.yml", webui_version="0.12.2", webui_requirements=path)
+    assert f"webui_requirements: there is no {path}" in run.text
     run = play("playbooks/webui.yml", webui_databse_url="postgresql://x")
     assert "write webui_database_url" in run.text

@@ -51,7 +51,7 @@ def test_a_new_backend_is_there_old_chats_are_too_and_one_that_does_not_answer_i
     page.goto(person.url)
     person.arrive()
     person.choose("other")
-    assert person.say("And you?"), "the model behind the key said nothing"
+    assert person.say("And you?"), "the model behind the key answered nothing"
     # the endpoint check finds the same; as bad as the inventory wants it
     for required, rc, status in ((True, 2, "fail"), (False, 0, "warn")):
         checked = play("playbooks/verify.yml", webui_backends=wanted, webui_backends_required=required)
@@ -71,7 +71,7 @@ def test_a_setting_that_keeps_it_from_starting_is_taken_back(
     )
     assert run.rc != 0
     assert "What ran before was started again and answers" in run.text
-    assert "invalid literal for int()" in run.text  # what it said itself
+    assert "invalid literal for int()" in run.text  # its own message
     assert api.log_in() == 200
 
 
@@ -83,8 +83,8 @@ def test_an_upgrade_copies_the_data_first(nodes: dict[str, Host], play: Callable
     assert api.ask("GET", "/api/config")[1]["version"] == "0.12.4"
     (backup,) = set(backups(nodes["n2"])) - set(before)
     assert backup.endswith("-0.12.3")
-    kept = nodes["n2"].file(f"{DATA}.backups/{backup}/data/webui.db")
-    assert kept.exists and nodes["n2"].file(f"{DATA}.backups").mode == 0o700
+    copy = nodes["n2"].file(f"{DATA}.backups/{backup}/data/webui.db")
+    assert copy.exists and nodes["n2"].file(f"{DATA}.backups").mode == 0o700
     assert api.chats() == chats
 
 
@@ -169,7 +169,7 @@ def test_tls_by_an_nginx_of_its_own(nodes: dict[str, Host], play: Callable[..., 
     person.choose("tiny")
     assert len(person.say("Do you stream through TLS?")) >= 4
     page.screenshot(path=SHOTS / "tls.png")
-    again = play("playbooks/verify.yml", **secure)  # through the nginx, whose certificate nobody knows
+    again = play("playbooks/verify.yml", **secure)  # through the nginx, whose certificate no client knows
     assert again.rc == 0 and "chat-streaming" in again.text
 
 

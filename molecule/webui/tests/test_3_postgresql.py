@@ -51,8 +51,8 @@ def test_it_runs_on_postgresql(nodes: dict[str, Host], play: Callable[..., Any],
     assert "pass@word" not in run.text and "pass%40word" not in run.text
     assert not host.service("fullrank-webui-tls.service").exists  # not wanted any more
     assert api.log_in() == 200
-    assert api.ask("POST", "/api/v1/chats/new", {"chat": {"title": "kept", "messages": [], "history": {}}})[0] == 200
-    assert host.check_output("su postgres -c \"psql -At webui -c 'SELECT title FROM chat'\"") == "kept"
+    assert api.ask("POST", "/api/v1/chats/new", {"chat": {"title": "mine", "messages": [], "history": {}}})[0] == 200
+    assert host.check_output("su postgres -c \"psql -At webui -c 'SELECT title FROM chat'\"") == "mine"
     assert not host.file(f"{DATA}/webui.db").exists
     again = play("playbooks/webui.yml", **wanted("0.12.4"))
     assert (again.rc, again.changed) == (0, 0)

@@ -55,12 +55,12 @@ def test_a_second_run_changes_nothing_and_sends_no_request(play: Callable[..., A
 
 
 @pytest.mark.parametrize("hub", ["modelscope", "path"])
-def test_check_mode_before_the_first_run_says_what_would_come_and_leaves_the_nodes_alone(
+def test_check_mode_before_the_first_run_reports_what_would_come_and_leaves_the_nodes_alone(
     play: Callable[..., Any], nodes: dict[str, Host], hub: str
 ) -> None:
     before = request_count()
-    given = {"model_hub": hub} | ({"model_repo": PATH, "model_revision": ""} if hub == "path" else {})
-    run = play(PLAYBOOK, "--check", "--diff", engine_model="/data/models/other", **given)
+    options = {"model_hub": hub} | ({"model_repo": PATH, "model_revision": ""} if hub == "path" else {})
+    run = play(PLAYBOOK, "--check", "--diff", engine_model="/data/models/other", **options)
     assert run.rc == 0
     assert set(run.stats["changed"]) == {"n1", "n2"}
     assert request_count() == before
@@ -82,16 +82,16 @@ def test_the_first_check_of_the_engines_does_not_miss_weights_that_are_still_to_
 def test_from_a_folder_of_the_first_node(play: Callable[..., Any], nodes: dict[str, Host]) -> None:
     """Which the other node does not see."""
     nodes["n1"].check_output("mkdir /data/folder && cp %s/config.json %s/model-* /data/folder", PATH, PATH)
-    given = {
+    options = {
         "engine_model": "/data/models/from-path",
         "model_hub": "path",
         "model_repo": "/data/folder",
         "model_revision": "",
     }
     before = request_count()
-    assert play(PLAYBOOK, **given).rc == 0
+    assert play(PLAYBOOK, **options).rc == 0
     assert manifest(nodes["n1"], "/data/models/from-path") == manifest(nodes["n2"], "/data/models/from-path")
-    run = play(PLAYBOOK, **given)
+    run = play(PLAYBOOK, **options)
     assert (run.rc, run.changed) == (0, 0)
     assert request_count() == before
 

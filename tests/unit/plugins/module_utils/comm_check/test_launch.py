@@ -63,7 +63,7 @@ def test_mpirun_starts_all_nodes_from_the_head() -> None:
         ),
     ],
 )
-def test_the_environment_is_that_of_the_launch_and_nccl_says_what_it_uses(
+def test_the_environment_is_that_of_the_launch_and_nccl_logs_what_it_uses(
     launch: dict[str, str], backend: str, rdma: bool, nnodes: int, added: dict[str, str]
 ) -> None:
     assert comm_check_launch.environment(launch, backend, rdma, nnodes) == {"A": "1", **added}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize("count", range(10))
-def test_every_pair_meets_once_and_nobody_is_at_two_places(count: int) -> None:
+def test_every_pair_meets_once_and_no_rank_is_in_two_pairs_at_a_time(count: int) -> None:
     plan = worker.rounds(count)
     met = [pair for matches in plan for pair in matches]
     assert sorted(met) == list(combinations(range(count), 2))

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A file replaced in one step, and nobody else who does it."""
+"""A file replaced in one step, and in no other module."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ RENAMES = {
 }
 
 
-def test_nobody_else_renames_files() -> None:
+def test_no_other_module_renames_files() -> None:
     found = set()
     for path in (CHECKOUT / "plugins").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

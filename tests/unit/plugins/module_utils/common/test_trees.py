@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in a folder, exactly: a copy that lacks anything that layers of images consist of is told from a whole one."""
+"""What is in a folder, exactly: a copy that lacks anything that layers of images consist of is recognized."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_each_difference_is_seen(spoil: Callable[[Path], object], tree: Path) ->
     assert trees.listing(other) != trees.listing(tree)
 
 
-def test_sockets_are_made_anew_by_their_owners(tree: Path) -> None:
+def test_sockets_are_made_again_by_their_owners(tree: Path) -> None:
     before = trees.listing(tree)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tree / "s"))
@@ -79,7 +79,7 @@ def test_what_is_linked_twice_counts_once(tree: Path) -> None:
 
 
 def test_an_emptied_folder_stays(tree: Path) -> None:
-    assert trees.entries(tree) == ("layer",), "what mkfs makes is nobody's data"
+    assert trees.entries(tree) == ("layer",), "what mkfs makes is no data"
     trees.empty(tree)
     assert trees.entries(tree) == () and (tree / "lost+found").is_dir()
     trees.empty(tree / "nowhere")

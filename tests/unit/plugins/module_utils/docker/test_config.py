@@ -35,8 +35,8 @@ def test_what_was_applied_is_reverted_without_a_trace(user: Any, wanted: Any, ap
 @given(FILES, FILES, st.sets(st.sampled_from("ab")))
 def test_a_second_run_changes_nothing(user: Any, wanted: Any, append: set[str]) -> None:
     merged, records = config.merge(user, [], wanted, sorted(append))
-    again, kept = config.merge(merged, records, wanted, sorted(append))
-    assert same(again, merged) and same(kept, records)
+    again, records_again = config.merge(merged, records, wanted, sorted(append))
+    assert same(again, merged) and same(records_again, records)
 
 
 @given(FILES, FILES, FILES)
@@ -92,9 +92,9 @@ def test_what_somebody_changed_since_is_theirs() -> None:
     merged["log-opts"]["tag"] = "x"
     assert config.revert(merged, records) == {"log-opts": {"max-size": "1g", "tag": "x"}}
     # and when we want it again, what they wrote is what comes back in the end
-    again, kept = config.merge(merged, records, {"log-opts": {"max-size": "10m"}})
+    again, records_again = config.merge(merged, records, {"log-opts": {"max-size": "10m"}})
     assert again["log-opts"] == {"max-size": "10m", "tag": "x"}
-    assert config.revert(again, kept) == {"log-opts": {"max-size": "1g", "tag": "x"}}
+    assert config.revert(again, records_again) == {"log-opts": {"max-size": "1g", "tag": "x"}}
 
 
 def test_the_users_own_equal_value_is_not_owned() -> None:
@@ -104,7 +104,7 @@ def test_the_users_own_equal_value_is_not_owned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{\n  "debug": true,\n  "dns": ["192.0.2.1",]\n}\n', "line 3, column 2"),
         ('{"debug": true', "line 1, column 15"),
@@ -112,10 +112,10 @@ def test_the_users_own_equal_value_is_not_owned() -> None:
         ("[1]", "holds list instead of an object"),
     ],
 )
-def test_a_broken_file_is_one_failed_check_with_the_place(text: str, said: str) -> None:
+def test_a_broken_file_is_one_failed_check_with_the_place(text: str, message: str) -> None:
     content, [problem] = config.parse(text, "/etc/docker/daemon.json")
     assert content == {}
-    assert problem["where"] == "/etc/docker/daemon.json" and said in problem["message"]
+    assert problem["where"] == "/etc/docker/daemon.json" and message in problem["message"]
     assert "not touched" in problem["remedy"]
 
 

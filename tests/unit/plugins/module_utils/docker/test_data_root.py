@@ -71,12 +71,12 @@ def test_containerds_root_is_one_line(text: str) -> None:
     after = data_root.with_containerd_root(text, "/data/containerd")
     assert data_root.containerd_root(after) == "/data/containerd"
     assert data_root.with_containerd_root(after, "/data/containerd") == after
-    kept = [line for line in text.splitlines() if not line.startswith("root")]
-    assert [line for line in after.splitlines() if not line.startswith("root")] == kept or not text
+    other_lines = [line for line in text.splitlines() if not line.startswith("root")]
+    assert [line for line in after.splitlines() if not line.startswith("root")] == other_lines or not text
 
 
 # `docker info` of docker 29, DriverStatus (docs.docker.com/engine/storage/containerd), and of docker.io 26.1.5
-def test_the_image_store_of_containerd_is_told_apart() -> None:
+def test_the_image_store_of_containerd_is_recognized() -> None:
     assert data_root.keeps_images_in_containerd({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]})
     assert not data_root.keeps_images_in_containerd({"DriverStatus": [["Backing Filesystem", "extfs"]]})
     assert not data_root.keeps_images_in_containerd({"DriverStatus": None})

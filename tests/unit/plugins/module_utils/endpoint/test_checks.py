@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said of an endpoint, from what it answers."""
+"""The findings of an endpoint, from what it answers."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_another_model() -> None:
     assert found(Engine(), model="big")[0] == ("model-name", "fail")
 
 
-def test_a_key_that_nobody_asks_for() -> None:
+def test_a_key_that_the_endpoint_does_not_ask_for() -> None:
     engine = Engine()
     engine.key = ""
     assert found(engine)[1:3] == [("key-required", "fail")] * 2
 
 
-def test_a_deployment_without_a_key_is_said_to_be_open() -> None:
+def test_a_deployment_without_a_key_is_reported_as_open() -> None:
     engine = Engine()
     engine.key = ""
     assert ("key-required", "warn") in found(engine, api_key=None)
@@ -92,7 +92,7 @@ def test_a_rank_that_must_not_serve() -> None:
     assert found(engine, serves=False) == [("endpoint-silent", "pass")]
 
 
-def test_the_key_is_not_in_what_is_said() -> None:
+def test_the_key_is_not_in_the_report() -> None:
     one = checks.Endpoint("tiny", "http://x", True, "tiny", KEY)
     assert KEY not in repr(one) + json.dumps(checks.look(one, Engine().ask))
 

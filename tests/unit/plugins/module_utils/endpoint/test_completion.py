@@ -26,14 +26,14 @@ ANSWERS = {
 
 class Endpoint(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if asked["model"] == "slow":
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if request["model"] == "slow":
             time.sleep(1)
             return
-        status, body = ANSWERS.get(asked["model"], (200, GOOD))
-        if asked["model"] == "guarded" and self.headers.get("Authorization") != "Bearer right":
+        status, body = ANSWERS.get(request["model"], (200, GOOD))
+        if request["model"] == "guarded" and self.headers.get("Authorization") != "Bearer right":
             status, body = 401, '{"error": "Unauthorized"}'
-        if asked["max_tokens"] != 1 or self.path != "/v1/completions":
+        if request["max_tokens"] != 1 or self.path != "/v1/completions":
             status, body = 400, "one token, please"
         self.send_response(status)
         self.end_headers()
@@ -78,7 +78,7 @@ def test_an_endpoint_that_hangs_is_not_ready(url: str) -> None:
     assert (answer["ready"], answer["error"]) == (False, "timed out")
 
 
-def test_nobody_there() -> None:
+def test_no_process_listens() -> None:
     answer = completion.ask("http://127.0.0.1:1", "good", None, timeout=1)
     assert (answer["ready"], answer["status"]) == (False, 0)
     assert "refused" in answer["error"]

@@ -63,11 +63,11 @@ def test_names_over_versions(text: str, expected: dict[str, Any]) -> None:
 )
 def test_tokens_per_second(before: float | None, after: float | None, rate: float | None) -> None:
     rest: dict[str, float | None] = {"running": 1, "waiting": 0, "kv_usage": 0.1}
-    said = metrics.busy({**rest, "generated": before}, {**rest, "generated": after}, 2.0)
-    assert said == {**rest, "tokens_per_s": rate}
+    summary = metrics.busy({**rest, "generated": before}, {**rest, "generated": after}, 2.0)
+    assert summary == {**rest, "tokens_per_s": rate}
 
 
-def test_an_engine_without_metrics_says_why() -> None:
+def test_an_engine_without_metrics_gives_the_reason() -> None:
     assert "refused" in metrics.ask("http://127.0.0.1:9", None, 1.0)["error"].lower()
 
 

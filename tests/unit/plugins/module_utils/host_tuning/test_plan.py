@@ -113,7 +113,7 @@ def test_huge_pages() -> None:
     assert f"w {path} - - - - 512" in text(made, plan.TMPFILES_FILE)
 
 
-def test_a_setting_that_this_kernel_does_not_have_is_said_and_left_out() -> None:
+def test_a_setting_that_this_kernel_does_not_have_is_reported_and_left_out() -> None:
     made = plan.make(FACTS, wanted(sysctl={"kernel.numa_balancing": 0}))
     assert (ids(made), made["values"]) == (["not-there"], {})
     assert {"path": plan.SYSCTL_FILE, "state": "absent"} in made["files"]
@@ -137,7 +137,7 @@ def test_a_limit_that_cannot_be_granted_is_left_alone() -> None:
     assert {"path": plan.LIMITS_FILE, "state": "absent"} in made["files"]
 
 
-def test_a_file_that_wins_is_said() -> None:
+def test_a_file_that_wins_is_reported() -> None:
     facts = replace(
         FACTS,
         drop_ins={
@@ -194,7 +194,7 @@ def test_what_is_there_is_switched_on_and_off_again() -> None:
         ),
     ],
 )
-def test_a_clock_that_nothing_keeps_is_said(facts: dict[str, Any], found: list[str]) -> None:
+def test_a_clock_that_nothing_synchronizes_is_reported(facts: dict[str, Any], found: list[str]) -> None:
     made = plan.make(replace(FACTS, **facts), wanted(time_sync=True, ntp_servers=["a"]))
     assert (ids(made), made["commands"]) == (found, [])
 

@@ -60,7 +60,7 @@ def test_the_launch_that_a_process_was_started_with(node: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "way"),
+    ("text", "route"),
     [
         (
             '[{"dst":"10.77.0.12","dev":"eth0","prefsrc":"10.77.0.11","flags":[],"uid":0,"cache":[]}]',
@@ -69,8 +69,8 @@ def test_the_launch_that_a_process_was_started_with(node: Path) -> None:
         ('[{"dst":"10.1.2.3","gateway":"10.77.0.2","dev":"bond0","prefsrc":"10.77.0.11"}]', ("bond0", "10.77.0.11")),
     ],
 )
-def test_the_way_to_a_peer(text: str, way: tuple[str, str]) -> None:
-    assert ip_routes.route(text) == {"interface": way[0], "address": way[1]}
+def test_the_route_to_a_peer(text: str, route: tuple[str, str]) -> None:
+    assert ip_routes.route(text) == {"interface": route[0], "address": route[1]}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '[{"type":"unreachable","dst":"10.9.9.9"}]'])

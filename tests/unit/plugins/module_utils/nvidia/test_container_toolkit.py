@@ -120,7 +120,7 @@ def test_a_node_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host_config", "given"),
+    ("host_config", "has_gpus"),
     [
         ({"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=all"], "Capabilities": None}]}, True),
         ({"DeviceRequests": [{"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]]}]}, True),
@@ -129,17 +129,17 @@ def test_a_node_is_read(tmp_path: Path) -> None:
         ({"DeviceRequests": None, "Runtime": "runc"}, False),
     ],
 )
-def test_containers_that_were_given_gpus(host_config: dict[str, Any], given: bool) -> None:
-    assert gpu_container_check.was_given_gpus({"HostConfig": host_config}) is given
+def test_containers_that_were_given_gpus(host_config: dict[str, Any], has_gpus: bool) -> None:
+    assert gpu_container_check.was_given_gpus({"HostConfig": host_config}) is has_gpus
 
 
 def test_containers_of_podman_that_were_given_gpus() -> None:
     """podman inspect tells of devices by the command line only."""
-    for words, given in (
+    for words, has_gpus in (
         (["podman", "run", "--device", "nvidia.com/gpu=all", "i"], True),
         (["podman", "run", "i"], False),
     ):
-        assert gpu_container_check.was_given_gpus({"Config": {"CreateCommand": words}, "HostConfig": {}}) is given
+        assert gpu_container_check.was_given_gpus({"Config": {"CreateCommand": words}, "HostConfig": {}}) is has_gpus
 
 
 def test_the_list_of_gpus() -> None:

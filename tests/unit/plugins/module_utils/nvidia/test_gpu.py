@@ -61,7 +61,7 @@ def test_no_nvidia_smi_means_no_gpus(tmp_path: Path) -> None:
     assert len(facts["pci_gpus"]) == 8, "cards without a driver are still seen"
 
 
-def test_nvidia_smi_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
+def test_nvidia_smi_that_fails_is_reported_in_its_own_words(tmp_path: Path) -> None:
     recorded.command(tmp_path, QUERY, "Failed to initialize NVML: Driver/library version mismatch\n", rc=18)
     facts = gpu.collect(Host(str(tmp_path)))
     assert facts["gpus"] == []

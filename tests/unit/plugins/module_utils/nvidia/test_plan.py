@@ -30,7 +30,7 @@ from nvidia_nodes import (
     settled,
 )
 
-# --- nodes.md, "Driver": issue → facts → what the plan says
+# --- nodes.md, "Driver": issue → facts → what is in the plan
 
 
 def headers_missing() -> None:

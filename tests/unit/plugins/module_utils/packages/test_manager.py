@@ -12,7 +12,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.packages.manager 
 
 
 def test_what_the_scripts_of_packages_say_is_in_the_message() -> None:
-    """apt gives dpkg a terminal of its own, and says itself only that it failed."""
+    """apt gives dpkg a terminal of its own, and reports itself only that it failed."""
     answers = {
         "install": (
             100,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Exact versions of the packages that the roles docker and rdma name, from what the package managers of each distribution print.
 
-data/repositories/SOURCES.md says where the listings are from.
+data/repositories/SOURCES.md lists where the listings are from.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def apt(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("suite", ["", "trixie"], ids=["flat", "with a suite"])
 def test_the_stand_in_repository_is_one_to_apt(tmp_path: Path, suite: str) -> None:
     debs = [Deb("tool", "1.18.0-1", files={"/usr/bin/tool": "#!/bin/sh\n"}), Deb("tool", "2:1.2-1", depends="other")]
-    with SigningKey() as key, SigningKey() as stranger:
+    with SigningKey() as key, SigningKey() as other_key:
         folder = publish(tmp_path / "repository", debs, key, suite=suite, component="stable")
         public = tmp_path / "key.asc"
         public.write_text(key.public())
@@ -157,7 +157,7 @@ def test_the_stand_in_repository_is_one_to_apt(tmp_path: Path, suite: str) -> No
         offered = versions.parse_madison(apt(tmp_path, "apt-cache", "madison", "tool").stdout)
         assert [one.version for one in offered] == ["2:1.2-1", "1.18.0-1"]
 
-        sign(folder / "dists" / suite if suite else folder, stranger, suite=suite, component="stable")
+        sign(folder / "dists" / suite if suite else folder, other_key, suite=suite, component="stable")
         with serve(folder) as url:
             (tmp_path / "one.list").write_text(f"deb [signed-by={public}] {url} {where}\n")
             done = apt(tmp_path, "apt-get", "update", "-o", "APT::Update::Error-Mode=any")

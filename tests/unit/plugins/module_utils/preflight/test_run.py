@@ -136,7 +136,7 @@ def test_weights_that_are_there_need_no_space(present: int, copies: int, status:
     assert (space["severity"], part in space["message"]) == (status, True)
 
 
-def test_a_verified_copy_needs_no_space_whatever_its_size_was_said_to_be(root: Path) -> None:
+def test_a_verified_copy_needs_no_space_whatever_size_is_configured(root: Path) -> None:
     recorded.write(root, "data/models/.fullrank/READY", "the sha256 of a manifest")
     weights = {"path": "/data/models", "bytes": 9000 * GIB, "purpose": "weights", "copies": 2, "reuse": True}
     (space,) = [

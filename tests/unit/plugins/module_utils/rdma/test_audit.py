@@ -57,7 +57,7 @@ def test_a_stack_that_is_not_as_wanted_fails(
     assert audit(replace(node, **facts), tmp_path, source="doca", modules=["mlx5_ib"])[check] == "fail"
 
 
-def test_nothing_is_said_of_a_stack_that_is_only_announced(node: rdma_node.Node, tmp_path: Path) -> None:
+def test_nothing_is_reported_of_a_stack_that_is_only_announced(node: rdma_node.Node, tmp_path: Path) -> None:
     bare = replace(node, stack=stack.Installed("", ""), loaded=set())
     found = audit(bare, tmp_path, modules=["mlx5_ib"], announced=True)
     assert (found["stack"], found["ports"], found["roce-mtu"]) == ("skipped", "pass", "warn")

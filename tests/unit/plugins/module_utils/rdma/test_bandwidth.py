@@ -35,7 +35,7 @@ def test_a_ring_of_one_measures_itself(tmp_path: Path, monkeypatch: pytest.Monke
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     ports = [{"device": "mlx5_0", "port": 1, "gbps": 0.5}]
-    given = {
+    params = {
         "ports": ports,
         "peer": "10.0.0.2",
         "peer_ports": 1,
@@ -44,4 +44,4 @@ def test_a_ring_of_one_measures_itself(tmp_path: Path, monkeypatch: pytest.Monke
         "timeout": 30,
         "min_share": 0.8,
     }
-    assert bandwidth.measure(given) == ({"mlx5_0:1": 0.48}, [])
+    assert bandwidth.measure(params) == ({"mlx5_0:1": 0.48}, [])

@@ -126,7 +126,7 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str, list[str], list[str]]
         {"driver_kind": OPEN, "memlock_raisable": False}, {}, "dma-buf", [], ["memlock-capped"],
     ),
     "no version, no glob": ({"driver_kind": OPEN}, {"source": "doca", "version": ""}, "dma-buf", ["version"], []),
-    "a key that nobody has looked at": (
+    "a key that was not looked at": (
         {"driver_kind": OPEN}, {"source": "mlnx_ofed", "repository_fingerprint": ""}, "dma-buf", ["repository-key"], [],
     ),
 }  # fmt: skip

@@ -28,7 +28,7 @@ CUT = {"tiny": [["n1"], ["n2"]], "large": [["s1"]]}
 
 
 def found(changes: dict[str, dict[str, Any]] | None = None, **router: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    known = {host: {**given, **(changes or {}).get(host, {})} for host, given in HOSTS.items()}
+    known = {host: {**variables, **(changes or {}).get(host, {})} for host, variables in HOSTS.items()}
     made, findings = routes(Router("r1", "0.0.0.0", **router), CUT, known)
     return made, [one["code"] for one in findings]
 
@@ -92,14 +92,14 @@ def test_a_supervisors_word_counts_at_once_and_its_silence_after_two_questions()
     assert not one.is_ready and one.summary == "backoff 4 s"
     one.heard(None, "timed out")
     assert not one.is_ready
-    assert Server("hand", "http://192.0.2.7:80").is_ready  # nobody can be asked
+    assert Server("hand", "http://192.0.2.7:80").is_ready  # there is no supervisor to ask
 
 
 def test_silence_is_noticed_well_within_ten_seconds() -> None:
     assert upstreams.MISSES * upstreams.ASK_S + (upstreams.MISSES + 1) * upstreams.POLL_S + 0.5 <= 8
 
 
-def test_nginx_is_told_who_is_ready() -> None:
+def test_nginx_gets_the_replicas_that_are_ready() -> None:
     text = upstreams.servers_file(ROUTE, servers(True, False))
     assert "server 192.0.2.1:8000 max_fails=1 fail_timeout=5s;  # n1" in text
     assert "server 192.0.2.2:8000 max_fails=1 fail_timeout=5s down;  # n2" in text
@@ -111,14 +111,14 @@ def test_nginx_is_told_who_is_ready() -> None:
     assert "server 127.0.0.1:18080;" in balanced and "192.0.2.1" not in balanced
 
 
-def test_smg_is_told_what_it_lacks_and_what_to_forget() -> None:
+def test_smg_gets_the_workers_that_it_lacks_and_loses_those_that_are_gone() -> None:
     def listed(number: int, status: str = "ready") -> dict[str, str]:
         return {"id": f"id{number}", "url": f"http://192.0.2.{number}:8000", "status": status}
 
     three = servers(True, False, True)
     assert upstreams.workers_to_change(three, [listed(1), listed(2)]) == (["http://192.0.2.3:8000"], ["id2"])
     assert upstreams.workers_to_change(three, [listed(1), listed(2, "draining"), listed(3)]) == ([], [])
-    # it still drains: told again when it is gone
+    # it still drains: added again when it is gone
     assert upstreams.workers_to_change(three, [listed(1, "draining"), listed(3)]) == ([], [])
     assert upstreams.worker({**ROUTE, "balancer": SMG}, "http://a:1") == {
         "url": "http://a:1",
@@ -146,7 +146,7 @@ def test_the_files_of_a_route() -> None:
     assert "listen [::]:8080;" in files.nginx({**ROUTE, "host": "::"})
 
 
-def test_clients_reach_no_door_that_changes_smg() -> None:
+def test_clients_reach_no_path_that_changes_smg() -> None:
     conf = files.nginx({**ROUTE, "balancer": SMG})
     assert "location ~ ^/(generate|health|" in conf and "return 404" in conf
     assert "workers" not in conf and "flush_cache" not in conf

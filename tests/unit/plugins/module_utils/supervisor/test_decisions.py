@@ -48,7 +48,7 @@ class Node:
         self.supervise()
 
     def supervise(self) -> None:
-        """Its supervisor starts anew; the engine stays."""
+        """Its supervisor starts again; the engine stays."""
         nonce = self.world.nonces.__next__
         peers = range(1, RANKS) if self.rank == 0 else [0]
         self.wires = {peer: Wire(b"k", self.rank, peer, nonce) for peer in peers}
@@ -221,7 +221,7 @@ def test_every_fault_is_noticed_within_ten_seconds_and_ends_all(rank: int, fault
         assert not world.nodes[0].ready
 
 
-def test_a_supervisor_that_starts_anew_leaves_the_engine_alone() -> None:
+def test_a_supervisor_that_starts_again_leaves_the_engine_alone() -> None:
     world = World().bring_up()
     for node in world.nodes:
         node.supervise()
@@ -238,7 +238,7 @@ def test_an_engine_that_somebody_else_started_is_killed() -> None:
         assert world.nodes[rank].engine.epoch == 1
 
 
-def test_pauses_double_up_to_a_bound_and_begin_anew_after_a_quiet_time() -> None:
+def test_pauses_double_up_to_a_bound_and_begin_again_after_a_quiet_time() -> None:
     assert [decisions.pause(n) for n in (0, 1, 2, 3, 7, 8, 9, 1000)] == [0, 2, 4, 8, 128, 256, 300, 300]
     world = World().bring_up()
     head = world.nodes[0].core

@@ -35,7 +35,7 @@ def test_a_moment_without_an_answer_of_systemd_is_not_the_end_of_the_engine(engi
     assert engine.look(3.0, False).state == decisions.STOPPED
 
 
-def test_an_engine_whose_main_process_has_ended_says_how(engine: LocalEngine, tmp_path: Path) -> None:
+def test_an_engine_whose_main_process_has_ended_reports_how(engine: LocalEngine, tmp_path: Path) -> None:
     (tmp_path / "memory").write_text("7 abc\n")
     SHOWN[0] = RUNS.replace("=active", "=deactivating").replace("=success", "=signal").replace("Status=0", "Status=9")
     seen = engine.look(1.0, False)
@@ -51,18 +51,18 @@ def test_without_any_answer_nothing_is_taken_for_running(engine: LocalEngine) ->
     assert engine.look(1.0, False).state == decisions.STOPPED
 
 
-def test_the_launch_that_was_ready_is_noted_once_it_can_be_told(
+def test_the_launch_that_was_ready_is_noted_while_its_process_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(names, "ready_mark", lambda name: str(tmp_path / f"var/{name}.ready"))
     one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
     process = subprocess.Popen(["sleep", "60"], env={unit_text.SPEC_HASH_VARIABLE: "abc"})
     try:
-        for pid, told in (("0", False), (str(process.pid), True)):
+        for pid, noted in (("0", False), (str(process.pid), True)):
             monkeypatch.setattr(
                 one, "_systemctl", lambda *words, pid=pid: subprocess.CompletedProcess(words, 0, pid, "")
             )
-            assert one.note_ready() is told
+            assert one.note_ready() is noted
     finally:
         process.kill()
         process.wait()

@@ -66,7 +66,7 @@ def test_what_was_recorded_before_a_boot_is_not_heard_after_it() -> None:
     pair = Pair().greeted()
     recorded = pair.head.pack({"epoch": 7}, 101)
     again = Wire(b"k", 1, 0, iter(["n1", "n2"]).__next__)
-    again.pack({}, 5)  # this node's time begins anew
+    again.pack({}, 5)  # this node's time begins again
     assert again.unpack(recorded, 5) is None
 
 
@@ -75,6 +75,6 @@ def test_the_sender_learns_what_was_acted_on() -> None:
     pair.rank.unpack(pair.head.pack({}, 101), 101)
     message = pair.head.unpack(pair.rank.pack({}, 102), 102)
     assert message is not None and message.heard_at == 101
-    fresh = Wire(b"k", 0, 1, lambda: "z")  # the head's supervisor was started anew
+    fresh = Wire(b"k", 0, 1, lambda: "z")  # the head's supervisor was started again
     fresh.pack({}, 103)
     assert fresh.unpack(pair.rank.pack({}, 103), 103) is None

@@ -83,11 +83,11 @@ def test_a_unit_that_ends_still_runs(active: str, runs: bool) -> None:
 
 
 def test_the_last_lines_are_read_from_the_journal_of_the_unit() -> None:
-    asked: list[list[str]] = []
+    commands: list[list[str]] = []
 
     def run(words: list[str], **_options: object) -> tuple[int, str, str]:
-        asked.append(words)
+        commands.append(words)
         return 0, "killed\n", ""
 
     assert transient.last_lines(run, "u.service", 3) == "killed"
-    assert {"--unit=u.service", "--lines=3"} < set(asked[0])
+    assert {"--unit=u.service", "--lines=3"} < set(commands[0])

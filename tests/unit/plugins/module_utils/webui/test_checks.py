@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is said of a web chat, from what it answers."""
+"""The findings of a web chat, from what it answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OpenWebui:
 
     def __init__(self) -> None:
         self.models = ["tiny", "other", "made-in-the-web"]
-        self.health, self.sign_in, self.stranger = 200, 200, 401
+        self.health, self.sign_in, self.without_login = 200, 200, 401
         self.events = ('{"choices": [{}]}',)
 
     def ask(self, url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
@@ -35,7 +35,7 @@ class OpenWebui:
             assert body == {"email": CHAT.email, "password": PASSWORD}
             return Answer(self.sign_in, json.dumps({"token": TOKEN} if self.sign_in == 200 else {"detail": "no"}))
         if key != TOKEN:
-            return Answer(self.stranger, "{}")
+            return Answer(self.without_login, "{}")
         if path == "/api/models":
             return Answer(200, json.dumps({"data": [{"id": name} for name in self.models]}))
         assert path == "/api/chat/completions" and body
@@ -57,11 +57,11 @@ def test_a_chat_that_is_as_it_should_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "findings"),
     [
         ("health", 503, [("chat-answers", "fail")]),
         ("health", 0, [("chat-answers", "fail")]),
-        ("stranger", 200, [("login-required", "fail")]),
+        ("without_login", 200, [("login-required", "fail")]),
         ("models", ["tiny"], [("chat-models", "fail")]),
         ("events", ('{"error": {"detail": "EngineDeadError"}}',), [("chat-streaming", "fail")]),
         ("events", (), [("chat-streaming", "fail")]),
@@ -72,14 +72,14 @@ def test_a_chat_that_is_as_it_should_be() -> None:
         ("sign_in", 429, [("chat-models", "warn")]),
     ],
 )
-def test_what_is_wrong_is_one_finding(name: str, value: Any, said: list[tuple[str, str]]) -> None:
+def test_what_is_wrong_is_one_finding(name: str, value: Any, findings: list[tuple[str, str]]) -> None:
     one = OpenWebui()
     setattr(one, name, value)
-    assert found(one) == said
+    assert found(one) == findings
 
 
 @pytest.mark.parametrize(("required", "status"), [(True, "fail"), (False, "warn")])
-def test_a_backend_that_does_not_answer_is_as_bad_as_the_inventory_says(required: bool, status: str) -> None:
+def test_a_backend_that_does_not_answer_is_as_bad_as_the_inventory_declares(required: bool, status: str) -> None:
     behind = [backend("tiny"), backend(error="HTTP 401: its key is refused")]
     assert found(OpenWebui(), *behind, required=required) == [("chat-backend", status)]
 
@@ -88,5 +88,5 @@ def test_a_chat_with_nothing_behind_it_is_asked_for_nothing() -> None:
     assert found(OpenWebui(), backend(error="timed out")) == [("chat-backend", "fail")]
 
 
-def test_the_password_is_not_in_what_is_said_of_a_chat() -> None:
+def test_the_password_is_not_in_the_text_of_a_chat() -> None:
     assert PASSWORD not in repr(CHAT)

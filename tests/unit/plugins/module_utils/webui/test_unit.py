@@ -119,7 +119,7 @@ def test_a_backup_brings_back_exactly_what_was_there(tmp_path: Path) -> None:
     assert there == {"webui.db": "chats", "uploads/a": "file", "cache/b": "large"}
 
 
-def test_a_dump_that_fails_is_said_and_makes_no_backup(tmp_path: Path) -> None:
+def test_a_dump_that_fails_is_reported_and_makes_no_backup(tmp_path: Path) -> None:
     def refused(words: list[str], **_: Any) -> tuple[int, str, str]:
         return (1, "", "connection refused") if words[0] == "pg_dump" else (0, "", "")
 
@@ -137,7 +137,7 @@ def test_the_newest_backups_stay(tmp_path: Path) -> None:
     assert backup.prune(tmp_path / "none", 2) == []
 
 
-def test_a_backup_that_does_not_fit_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_that_does_not_fit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/webui.db").write_bytes(b"x" * 2_000_000)
     assert backup.room(tmp_path / "data", tmp_path / "not/there/yet") == ""

@@ -51,8 +51,8 @@ def start(source: Path, target: Path, rank: int = 0, ranks: int = 1) -> tuple[li
 
 def convert(source: Path, target: Path, rank: int = 0, ranks: int = 1) -> list[str]:
     paths, process = start(source, target, rank, ranks)
-    _, said = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, said.decode()
+    _, errors = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, errors.decode()
     return paths
 
 
@@ -183,9 +183,11 @@ def test_a_source_that_changed_on_disk_is_not_converted(source: Path, target: Pa
     raw[-100] ^= 1
     path.write_bytes(raw)
     _, process = start(source, target)
-    _, said = process.communicate(timeout=LIMIT_S)
+    _, errors = process.communicate(timeout=LIMIT_S)
     assert (
-        process.returncode and "model-00002-of-00003.safetensors" in said.decode() and "fetch it again" in said.decode()
+        process.returncode
+        and "model-00002-of-00003.safetensors" in errors.decode()
+        and "fetch it again" in errors.decode()
     )
     assert "fetch it again" in conversion.error(target / conversion.WORK, 0)
     assert not (target / path.name).exists()

@@ -149,7 +149,7 @@ def test_shapes_of_scales(
 
 
 def test_names() -> None:
-    kept = {
+    copied = {
         "model.norm.weight": tensor("BF16", 8),
         "model.layers.0.layer_scale": tensor("F32", 8),
         "mlp.experts.gate_up_proj": tensor("F8_E4M3", 2, 8, 4),
@@ -165,12 +165,12 @@ def test_names() -> None:
         "self_attn.q_proj.activation_scale": tensor("F32"),
         "self_attn.q_proj.input_scale": tensor("F32"),
     }
-    scales, dropped = fp8_checkpoint.plan({**gone, **kept}, Scheme("modelopt", None))
-    assert set(scales) == set(kept) and set(dropped) == set(gone)
+    scales, dropped = fp8_checkpoint.plan({**gone, **copied}, Scheme("modelopt", None))
+    assert set(scales) == set(copied) and set(dropped) == set(gone)
 
 
 @pytest.mark.parametrize(
-    ("tensors", "said"),
+    ("tensors", "reason"),
     [
         ({"a": tensor("F8_E4M3", 4, 4)}, "without a scale"),
         ({"a": tensor("F8_E4M3", 4, 4), "a_scale": tensor("F32", 3, 4)}, "does not fit"),
@@ -181,8 +181,8 @@ def test_names() -> None:
         ({"a": tensor("F4", 4, 4)}, "F4"),
     ],
 )
-def test_tensors_that_are_refused(tensors: dict[str, Any], said: str) -> None:
-    with pytest.raises(CannotConvert, match=said):
+def test_tensors_that_are_refused(tensors: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CannotConvert, match=reason):
         fp8_checkpoint.plan(tensors, Scheme("fp8", (128, 128)))
 
 
@@ -223,10 +223,10 @@ def test_files() -> None:
     ]
     assert shards.weight_files(paths, index) == ["m-1.safetensors", "m-2.safetensors"]
     assert shards.weight_files(["a/b.safetensors", "m.safetensors"], None) == ["m.safetensors"]
-    kept, left = fp8_checkpoint.other_files(
+    copied, left = fp8_checkpoint.other_files(
         [*paths, "hf_quant_config.json", "m.bin.index.json"], ["m-1.safetensors", "m-2.safetensors"]
     )
-    assert (kept, left) == (["tokenizer.model", "x/y.py"], ["consolidated.safetensors", "m.bin.index.json"])
+    assert (copied, left) == (["tokenizer.model", "x/y.py"], ["consolidated.safetensors", "m.bin.index.json"])
 
 
 @given(st.dictionaries(st.text(min_size=1), st.integers(1, 10**10), max_size=200), st.integers(1, 20))

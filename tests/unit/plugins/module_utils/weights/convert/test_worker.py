@@ -66,9 +66,9 @@ def convert() -> Iterator[Convert]:
             assert dropped == ["w_scale"]
             laid = scales["w"]
             assert laid
-            asked = {"piece_bytes": 1 << 20, "cache_elements": 1 << 17, **sizes}
-            asked |= {"laid": laid, "shape": shape, "codes": codes.hex(), "scale": scale.hex()}
-            child.stdin.write(json.dumps(asked) + "\n")
+            request = {"piece_bytes": 1 << 20, "cache_elements": 1 << 17, **sizes}
+            request |= {"laid": laid, "shape": shape, "codes": codes.hex(), "scale": scale.hex()}
+            child.stdin.write(json.dumps(request) + "\n")
             child.stdin.flush()
             line = child.stdout.readline()
             assert line, "the child ended"

@@ -48,8 +48,8 @@ def test_parts_of_other_contents_are_never_continued() -> None:
 
 
 def test_the_fetch_gets_the_way_out_and_nothing_else_of_the_environment() -> None:
-    given = {"https_proxy": "http://p", "NO_PROXY": "a", "SSL_CERT_FILE": "/c", "HOME": "/root", "HF_TOKEN": "x"}
-    assert plan.environment(given) == {"https_proxy": "http://p", "NO_PROXY": "a", "SSL_CERT_FILE": "/c"}
+    variables = {"https_proxy": "http://p", "NO_PROXY": "a", "SSL_CERT_FILE": "/c", "HOME": "/root", "HF_TOKEN": "x"}
+    assert plan.environment(variables) == {"https_proxy": "http://p", "NO_PROXY": "a", "SSL_CERT_FILE": "/c"}
 
 
 def test_what_is_there_needs_no_space() -> None:

@@ -31,7 +31,7 @@ def test_a_full_disk_and_a_refusal_are_not_tried_again() -> None:
     worker.give_up(OSError(errno.ECONNRESET, "reset"))
 
 
-def test_too_little_space_is_said_before_a_byte_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_reported_before_a_byte_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, model = tmp_path / "source", tmp_path / "model"
     source.mkdir()
     (source / "model.safetensors").write_bytes(b"x" * 1000)

@@ -26,8 +26,8 @@ def test_each_folder_has_a_unit_and_the_token_is_not_on_its_command_line() -> No
 def test_it_writes_to_the_model_and_its_progress_and_its_secret_goes_with_it() -> None:
     found = [word.partition("=")[2] for word in command() if word.startswith("--property=ReadWritePaths")]
     assert found == ["ReadWritePaths=/srv/a", f"ReadWritePaths={request.progress_folder('/srv/a')}"]
-    given = properties(command())
-    assert (given["RuntimeMaxSec"], given["RuntimeDirectory"]) == ("60", request.part_folder("/srv/a")[5:])
+    settings = properties(command())
+    assert (settings["RuntimeMaxSec"], settings["RuntimeDirectory"]) == ("60", request.part_folder("/srv/a")[5:])
 
 
 @pytest.mark.parametrize(

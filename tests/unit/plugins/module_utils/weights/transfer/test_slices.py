@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node of a transfer knows: its slices, and whom it takes them from."""
+"""What a node of a transfer knows: its slices, and the nodes that it takes them from."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_names_of_nothing_find_nothing(name: str) -> None:
 
 def test_every_slice_is_given_out_once_in_the_order_of_the_manifest() -> None:
     one = shelf(150, 0, 50)
-    given = [one.next(wait=False) for _ in range(3)]
-    assert [(file.number, number) for file, number in filter(None, given)] == [(0, 0), (0, 1), (2, 0)]
+    handed_out = [one.next(wait=False) for _ in range(3)]
+    assert [(file.number, number) for file, number in filter(None, handed_out)] == [(0, 0), (0, 1), (2, 0)]
     assert one.next(wait=False) is None
     one.put_back(one.files[0], 1)
     assert one.next(wait=False) == (one.files[0], 1)
@@ -65,7 +65,7 @@ def test_what_is_here_is_counted_once_and_forgotten_as_a_whole() -> None:
     assert one.complete and one.bytes == one.total
 
 
-def test_who_waits_is_told_when_it_comes_and_when_it_will_not() -> None:
+def test_a_waiting_thread_learns_when_it_comes_and_when_it_will_not() -> None:
     one = shelf(150)
     found: list[bool] = []
     for number in (0, 1):
@@ -96,7 +96,7 @@ def test_the_nearest_node_is_taken_and_comes_back_after_a_hold_that_doubles() ->
         assert route.current() == A
 
 
-def test_a_slow_node_is_left_for_longer_and_when_nobody_is_left_the_reasons_are_known() -> None:
+def test_a_slow_node_is_left_for_longer_and_when_no_node_is_left_the_reasons_are_known() -> None:
     now = [0.0]
     route = Route([A, B], clock=lambda: now[0])
     assert route.reasons() == "they have nothing new"
@@ -111,7 +111,7 @@ def test_a_slow_node_is_left_for_longer_and_when_nobody_is_left_the_reasons_are_
 @pytest.mark.parametrize(
     ("ahead", "quiet_s", "expected"),
     [
-        (0, 10 * QUIET_S, STAY),  # nobody has more: the source itself is slow
+        (0, 10 * QUIET_S, STAY),  # no node has more: the source itself is slow
         (1, QUIET_S + 1, LEAVE),
         (1, QUIET_S - 1, STAY),
         (LAG_SLICES, 0, STAY),
