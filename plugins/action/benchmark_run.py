@@ -21,8 +21,6 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        if result.get("skipped"):  # check mode
-            return result
         _unused, params = self.validate_argument_spec(argument_spec=bench_clients.OPTIONS)
         levels = [level for level in params["concurrency"] for _repeat in range(params["repeats"])]
         runs: list[dict[str, Any]] = []

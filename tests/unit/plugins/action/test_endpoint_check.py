@@ -1,0 +1,47 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action `endpoint_check`: who sends the requests, the controller or the node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from action_runner import run_action
+from ansible.errors import AnsibleError
+from ansible_collections.fullrank.serving.plugins.action.endpoint_check import ActionModule
+
+# nothing listens on the discard port
+CLOSED = {"name": "tiny rank 0", "url": "http://127.0.0.1:9", "model": "tiny", "api_key": "sk-planted"}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_from_the_controller_without_the_node(monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
+    given = {"endpoints": [CLOSED, {**CLOSED, "name": "tiny rank 1", "serves": False}], "ask_from": "controller"}
+    result, _ = run_action(monkeypatch, ActionModule, given, check_mode=check_mode)
+    assert [(one["code"], one["severity"], one["where"]) for one in result["checks"]] == [
+        ("endpoint-answers", "fail", "tiny rank 0"),
+        ("endpoint-silent", "pass", "tiny rank 1"),
+    ]
+    assert result["changed"] is False and "failed" not in result, "who called it shows all findings first"
+    assert "sk-planted" not in str(result["checks"])
+
+
+@pytest.mark.parametrize("more", [{}, {"ask_from": "node"}])
+def test_from_the_node_the_module_answers(monkeypatch: pytest.MonkeyPatch, more: dict[str, str]) -> None:
+    answer = {"changed": False, "checks": [{"code": "of the node"}]}
+    result, _ = run_action(monkeypatch, ActionModule, {"endpoints": [CLOSED], **more}, lambda *_: answer)
+    assert result["checks"] == [{"code": "of the node"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "missing required arguments: endpoints"),
+        ({"endpoints": [{"name": "a"}]}, "missing required arguments: url"),
+        ({"endpoints": [CLOSED], "ask_from": "here"}, "value of ask_from must be one of"),
+    ],
+)
+def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnsibleError, match=message):
+        run_action(monkeypatch, ActionModule, given)
