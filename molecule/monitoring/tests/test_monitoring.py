@@ -23,6 +23,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 HEAD, SERVER = f"http://{NET}.11:8000", f"http://{NET}.13:9090"
 PLAYBOOK = "playbooks/monitoring.yml"
 ETC = "/etc/fullrank/monitoring"
+FORMER = ("prometheus-fullrank", "alertmanager-fullrank", "blackbox-fullrank", "dcgm-exporter-fullrank", "rank-metrics")
+"""Units of earlier versions; prepare.yml started them."""
 FILES = CHECKOUT / "roles/monitoring/files"
 BY_STANDIN = {"shadow"}
 
@@ -103,6 +105,31 @@ def test_every_target_is_read() -> None:
         ("engine", "n3_sglang"),
         ("probe", ""),
     }
+
+
+def former_of(node: Host) -> str:
+    """What is there of the units of earlier versions: loaded, written or enabled."""
+    units = [f"{name}.service" for name in FORMER]
+    loaded = node.check_output(f"systemctl list-units --all --plain --no-legend {' '.join(units)}")
+    files = node.check_output(f"find /etc/systemd/system {' -o '.join(f'-name {unit}' for unit in units)}")
+    return f"{loaded}{files}"
+
+
+def test_units_of_earlier_versions_are_replaced(nodes: dict[str, Host]) -> None:
+    for name, node in nodes.items():
+        assert former_of(node) == "", name
+    assert nodes["n2"].check_output("docker ps --all --format '{{.Names}}'") == "fullrank-dcgm-exporter"
+
+
+def test_what_an_earlier_version_recorded_is_kept_by_the_one_prometheus(nodes: dict[str, Host]) -> None:
+    found = query("last_over_time(recorded_before[6h])")
+    assert [one["value"][1] for one in found] == ["41"]
+    assert nodes["n3"].check_output("pgrep --exact --count prometheus") == "1"
+    for name in ("prometheus", "alertmanager"):
+        assert not nodes["n3"].run(f"ls -d /var/lib/{name}-fullrank /var/lib/private/{name}-fullrank").stdout
+        # every file is the unit's: what was moved, too
+        owners = nodes["n3"].check_output(f"find /var/lib/private/fullrank-{name} -printf '%U\\n' | sort -u")
+        assert len(owners.split()) == 1 and owners != "0"
 
 
 def test_names_have_their_colons_again() -> None:
@@ -223,7 +250,7 @@ def test_a_port_of_somebody_elses_is_left_alone(play: Play) -> None:
 def test_the_packages_own_services_are_quiet(nodes: dict[str, Host]) -> None:
     for unit in ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter"):
         assert not nodes["n3"].service(unit).is_running, unit
-    for unit in ("prometheus-fullrank", "alertmanager-fullrank", "blackbox-fullrank", "grafana-server"):
+    for unit in ("fullrank-prometheus", "fullrank-alertmanager", "fullrank-blackbox-exporter", "grafana-server"):
         assert nodes["n3"].service(unit).is_running and nodes["n3"].service(unit).is_enabled, unit
 
 
@@ -236,7 +263,7 @@ def test_secrets_are_kept(play: Play, nodes: dict[str, Host]) -> None:
         assert secret not in run.text
     for file in ("alertmanager.yml", "grafana-admin-password"):
         assert nodes["n3"].file(f"{ETC}/{file}").mode == 0o600
-    shown = nodes["n3"].check_output("systemctl show grafana-server alertmanager-fullrank")
+    shown = nodes["n3"].check_output("systemctl show grafana-server fullrank-alertmanager")
     assert "another-one" not in shown and "a-secret-path" not in shown
 
 
@@ -267,18 +294,34 @@ def test_a_stopped_deployment_is_no_fault(play: Play) -> None:
 
 
 def test_removed_it_leaves_nothing_that_runs(play: Play, nodes: dict[str, Host]) -> None:
+    unit = "/etc/systemd/system/prometheus-fullrank.service"
+    nodes["n3"].check_output(
+        f"printf '# Written by Ansible (fullrank.serving); changes are overwritten.\n[Service]\nExecStart=/bin/sleep infinity\n"
+        f"StateDirectory=prometheus-fullrank\nDynamicUser=yes\n[Install]\nWantedBy=multi-user.target\n' > {unit}"
+        " && systemctl daemon-reload && systemctl enable --now prometheus-fullrank"
+    )
+    before = written(nodes["n3"])
+    run = play("molecule/monitoring/remove.yml", "--check")
+    assert run.rc == 0 and run.changed > 0
+    assert written(nodes["n3"]) == before and nodes["n3"].service("prometheus-fullrank").is_running
+    assert nodes["n3"].service("fullrank-prometheus").is_running
     run = play("molecule/monitoring/remove.yml")
     assert run.rc == 0
+    units = " ".join(
+        f"fullrank-{name}.service"
+        for name in ("prometheus", "alertmanager", "blackbox-exporter", "dcgm-exporter", "rank-metrics")
+    )
     for name, node in nodes.items():
-        left = node.run("systemctl list-units --all --no-legend '*-fullrank.service' rank-metrics.service").stdout
+        left = node.run(f"systemctl list-units --all --no-legend {units}").stdout
         assert left.strip() == "", f"{name}: {left}"
+        assert former_of(node) == "", name
         assert not node.run(f"find {ETC} -type f").stdout
     assert not nodes["n3"].package("prometheus").is_installed
-    assert nodes["n3"].run("ls /var/lib/private/prometheus-fullrank").stdout  # what was recorded
+    assert nodes["n3"].run("ls /var/lib/private/fullrank-prometheus").stdout  # what was recorded
     assert play("molecule/monitoring/remove.yml").changed == 0
 
 
 def test_after_a_removal_it_comes_back_and_the_packages_services_stay_quiet(play: Play, nodes: dict[str, Host]) -> None:
     assert play(PLAYBOOK, "--limit", "localhost,monitoring").rc == 0
     assert not nodes["n3"].service("prometheus").is_running
-    assert nodes["n3"].service("prometheus-fullrank").is_running
+    assert nodes["n3"].service("fullrank-prometheus").is_running

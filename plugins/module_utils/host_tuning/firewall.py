@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 MARK = "fullrank"
 NFT_FILE = "/etc/fullrank/firewall.nft"
-NFT_UNIT = "host-tuning-firewall.service"  # not fullrank-*: those are ranks
+NFT_UNIT = "host-tuning-firewall.service"
 UNIT_FILE = f"/etc/systemd/system/{NFT_UNIT}"
 
 
