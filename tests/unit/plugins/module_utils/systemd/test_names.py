@@ -62,7 +62,8 @@ def test_no_two_deployments_share_a_name(one: str, other: str) -> None:
 @given(DEPLOYMENTS)
 def test_only_the_unit_of_an_engine_is_one(deployment: str) -> None:
     ours = [unit(deployment) for unit in UNITS]
-    ours += [f"{webui.NAME}.service", "fullrank-prometheus.service", f"fullrank-fetch-{deployment}-0.service"]
+    ours += [f"{webui.NAME}.service", "fullrank-prometheus.service", "fullrank-rank-metrics.service"]
+    ours += [f"fullrank-fetch-{deployment}-0.service"]
     assert [unit for unit in ours if fnmatch(unit, names.ENGINE_UNITS)] == [names.rank_unit(deployment)]
     assert names.container_of(names.rank_unit(deployment)) == names.rank_container(deployment)
 
