@@ -104,6 +104,7 @@ def test_the_tarball_holds_the_collection_and_nothing_else(tarball: Path) -> Non
         top = {name.partition("/")[0] for name in archive.getnames()}
     assert top == {
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "FILES.json",
         "LICENSE",
         "MANIFEST.json",

@@ -151,8 +151,8 @@ def _gpus(request: Request) -> Iterator[Finding]:
 
 
 def _endpoint(request: Request) -> Iterator[Finding]:
-    """Whether clients reach the endpoint, and who. Ray has none; that of smg is for the router on the same machine alone."""
-    if not request.is_head or request.engine in ("ray", "smg"):
+    """Whether clients reach the endpoint, and who. Ray has none; smg on the loopback is for the router beside it."""
+    if not request.is_head or request.engine == "ray" or (request.engine == "smg" and _is_loopback(request.host)):
         return
     if _is_loopback(request.host):
         message = f"{request.host} answers this machine only"
