@@ -43,7 +43,10 @@ class ActionModule(ControllerAction):
             "head_address": places[0].address,
         }
         if message := common_findings.failures(findings, f"deployment {label}: nothing was started or changed"):
-            # every rank stops here; the first that can speak says why
-            speaker = next(rank for rank, said in enumerate(params["facts"]) if "candidates" in said)
-            result |= {"failed": True, "msg": message if rank == speaker else f"see rank {speaker} ({hosts[speaker]})"}
+            # every rank stops here; the first whose facts are known reports why
+            reporter = next(number for number, known in enumerate(params["facts"]) if "candidates" in known)
+            result |= {
+                "failed": True,
+                "msg": message if rank == reporter else f"see rank {reporter} ({hosts[reporter]})",
+            }
         return result

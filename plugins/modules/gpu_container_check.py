@@ -10,7 +10,7 @@ short_description: Whether containers see the GPUs of the node
 version_added: 0.1.0
 description:
   - Compares C(nvidia-smi -L) on the node with its output in a container that gets all GPUs by CDI, and in every running
-    container that was given GPUs. A container that lost them prints C(Failed to initialize NVML) until it is started anew.
+    container that was given GPUs. A container that lost them prints C(Failed to initialize NVML) until it is restarted.
   - With O(reload) it reloads systemd while its own container runs, and compares again. With the toolkit's legacy hook that is
     when containers lose their GPUs; with CDI they keep them.
 options:
@@ -161,7 +161,7 @@ class Check:
             answer = self.call("exec", name, "nvidia-smi", "-L")
             found[name] = len(listed(answer))
             if answer.rc:
-                self.problems.append(f"container {name} lost its GPUs ({answer.message}); start it anew")
+                self.problems.append(f"container {name} lost its GPUs ({answer.message}); restart it")
         return found
 
 

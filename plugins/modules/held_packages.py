@@ -76,7 +76,7 @@ options:
   sources:
     description:
       - Source files (deb822) of the repositories that the packages come from. Before a repository is read, the lists are
-        read anew, and these must be readable and signed with the right key; apt alone would go on with old lists.
+        read again, and these must be readable and signed with the right key; apt alone would go on with old lists.
     type: list
     elements: path
     default: []
@@ -286,10 +286,12 @@ class Change:
                 self.manager.install(ahead)
             self.manager.install(requested)
         except PackageError as error:
-            quoted, kept = failed_build(error.output, KEPT_LOGS)
+            quoted, log_copy = failed_build(error.output, KEPT_LOGS)
             state = self.roll_back(touched)
             message = f"{error}\n{quoted}{state}"
-            self.module.fail_json(msg=message, rolled_back="again" in state, **({"build_log": kept} if kept else {}))
+            self.module.fail_json(
+                msg=message, rolled_back="again" in state, **({"build_log": log_copy} if log_copy else {})
+            )
         return touched
 
     @property
@@ -341,17 +343,17 @@ def failed_build(output: str, folder: Path) -> tuple[str, str]:
     errors, log = dkms.complaints(output)
     if not errors:
         return "", ""
-    lines, kept = [f"dkms: {'; '.join(errors)}"], ""
+    lines, log_copy = [f"dkms: {'; '.join(errors)}"], ""
     try:
         text = Path(log).read_text(errors="replace") if log else ""
         lines += [f"  {line}" for line in dkms.telling(text)]
         if text:
             files.write(folder / dkms.kept_name(log), text, 0o644)
-            kept = str(folder / dkms.kept_name(log))
-            lines.append(f"All of its log is kept in {kept}.")
+            log_copy = str(folder / dkms.kept_name(log))
+            lines.append(f"All of its log is kept in {log_copy}.")
     except OSError as error:
         lines.append(f"Its log could not be kept: {error}")
-    return "".join(f"{line}\n" for line in lines), kept
+    return "".join(f"{line}\n" for line in lines), log_copy
 
 
 def _plain_entry(name: str) -> dict[str, Any]:

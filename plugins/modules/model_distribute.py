@@ -21,8 +21,8 @@ description:
 options:
   state:
     description:
-      - V(started) - the node takes part. Who takes from whom is decided on the controller, which fails with the findings of all
-        nodes before anything is changed. What an earlier run left running for the same deployment is replaced.
+      - V(started) - the node takes part. The controller decides from which node each node takes, and fails with the findings of
+        all nodes before anything is changed. What an earlier run left running for the same deployment is replaced.
       - V(present) - the node's copy is verified and ready. Waits for it, and shows the progress.
       - V(stopped) - the node takes no part any more, whatever became of the transfer.
       - RV(ignore:changed) is about the copy of the node. A part that starts or ends is no change.
@@ -40,8 +40,8 @@ options:
   method:
     description:
       - With O(state=started), V(chain) sends, by a program that listens on each node.
-      - V(rsync) sends over ssh, file by file, and nobody listens. rsync must be there, and each node must be able to log in to
-        those before it.
+      - V(rsync) sends over ssh, file by file, and no program listens. rsync must be there, and each node must be able to log in
+        to those before it.
       - V(shared) looks whether all nodes see the same verified copy, and sends nothing.
     type: str
     choices: [chain, rsync, shared]
@@ -63,7 +63,7 @@ options:
   source_pending:
     description:
       - With O(state=started), whether a task before this one brings O(source) its copy. In check mode, which does not run that
-        task, nobody having a copy yet is then no finding.
+        task, it is then no finding that no node has a copy yet.
     type: bool
     default: false
   streams:
@@ -98,7 +98,7 @@ attributes:
     description: Weights are not shown.
     support: none
   action:
-    description: Who takes from whom is decided on the controller, and O(state=present) watches from there.
+    description: From which node each node takes is decided on the controller, and O(state=present) watches from there.
     support: full
 notes:
   - The nodes answer each other only, on the address of O(copies), to paths that begin with a token which is new in every run. The

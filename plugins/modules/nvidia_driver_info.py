@@ -174,7 +174,7 @@ files:
   type: list
   elements: dict
 initramfs:
-  description: The command that makes the initramfs anew; empty where there is none.
+  description: The command that rebuilds the initramfs; empty where there is none.
   returned: always
   type: list
   elements: str

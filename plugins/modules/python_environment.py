@@ -12,7 +12,7 @@ version_added: 0.1.0
 short_description: A virtual environment with exactly the packages of a list
 description:
   - Makes a virtual environment and installs the packages of a complete list (wheels, with hashes where the list has them), and
-    nothing else. An environment that was made from the same list is left alone; any other is made anew.
+    nothing else. An environment that was made from the same list is left alone; any other is made again.
   - The environment gets a pip of its own where the interpreter has C(ensurepip); otherwise the pip of the node's C(python3)
     installs into it.
 options:

@@ -60,8 +60,8 @@ options:
         required: true
       listen:
         description:
-          - Address on which the supervisor says by HTTP whether the deployment is ready. For the head that of the endpoint, since
-            who asks the one asks the other.
+          - Address on which the supervisor reports by HTTP whether the deployment is ready. For the head that of the endpoint,
+            since a client of the one is a client of the other.
           - This rank's address on the rendezvous interface when empty.
         type: str
         default: ""
@@ -91,7 +91,7 @@ options:
         type: int
         default: 3600
       hang_timeout:
-        description: Seconds without a completion and without a token after which the group is started anew. 0 is never.
+        description: Seconds without a completion and without a token after which the group is started again. 0 is never.
         type: int
         default: 120
   group_key:
@@ -119,7 +119,7 @@ options:
     type: bool
     default: false
   undo:
-    description: With O(state=rolled_back), keep what was kept before, as if the launch that is given up had never been written.
+    description: With O(state=rolled_back), forget the launch that ends. The previous launch is then the one before it.
     type: bool
     default: false
   log_lines:
@@ -128,7 +128,7 @@ options:
     default: 0
 attributes:
   check_mode:
-    description: Says what would change.
+    description: Shows what would change.
     support: full
   diff_mode:
     description: Shows the unit and its files; a secret is never shown.
@@ -171,7 +171,7 @@ launch:
   type: dict
 rank_state:
   description: >-
-    What systemd says - unit, exists, active, sub, result, exit_status, pid, since (seconds since the epoch),
+    The state in systemd - unit, exists, active, sub, result, exit_status, pid, since (seconds since the epoch),
     invocation_id, and spec_hash of what runs; and enabled, whether the supervisor starts it after a boot.
   returned: always
   type: dict
@@ -224,7 +224,7 @@ class Rank:
         self.unit = names.rank_unit(self.name)
         self.supervisor_unit = names.supervisor_unit(self.name)
         self.former = Former(self.name, module.run_command)
-        self.kept = Path(names.previous_launch(self.name))
+        self.previous = Path(names.previous_launch(self.name))
         self.files = changes.Changes(module.check_mode)
         self.changed = False
         self.launch: dict[str, Any] = {}
@@ -280,20 +280,20 @@ class Rank:
         )
 
     def keep(self, old_hash: str, new_hash: str) -> None:
-        """A launch that was ready once is kept when another one takes its place: the way back."""
+        """Keep a launch that was ready when another one takes its place: the rollback target."""
         good, _unused = changes.read(Path(names.ready_mark(self.name)))
         if not old_hash or old_hash == new_hash or good.strip() != old_hash:
             return
         files = {path: changes.read(path) for path in self.written() if path.exists()}
-        older, _unused = changes.read(self.kept)
+        older, _unused = changes.read(self.previous)
         text = supervisor_files.pack(self.name, files, older)
         self.files.write(
-            self.kept, text, 0o600, f"{self.kept}: the launch that was ready, kept for playbooks/rollback.yml\n"
+            self.previous, text, 0o600, f"{self.previous}: the previous launch, the target of playbooks/rollback.yml\n"
         )
 
     def rolled_back(self) -> None:
-        """Back to the launch that is kept; nothing is touched where that could not be started."""
-        text, _unused = changes.read(self.kept)
+        """Back to the previous launch; nothing is touched where that could not be started."""
+        text, _unused = changes.read(self.previous)
         if not text:
             self.module.fail_json(
                 msg=f"no earlier launch of {self.name} is kept on this node: one is, once a launch that was ready is replaced"
@@ -312,9 +312,9 @@ class Rank:
         if not self.params["undo"]:
             return
         if before := supervisor_files.before(text):
-            self.files.write(self.kept, before, 0o600, f"{self.kept}: what was kept before\n")
+            self.files.write(self.previous, before, 0o600, f"{self.previous}: the previous launch from before\n")
         else:
-            self.files.remove([self.kept], Path(names.CONFIG))
+            self.files.remove([self.previous], Path(names.CONFIG))
 
     def bring(self, files: supervisor_files.Files) -> None:
         """These files and none of an earlier launch; a supervisor that runs reads them."""
@@ -392,7 +392,7 @@ class Rank:
 
     def absent(self) -> None:
         self.stopped()
-        files = [*self.written(), self.kept, Path(names.ready_mark(self.name))]
+        files = [*self.written(), self.previous, Path(names.ready_mark(self.name))]
         if not [one for one in Path(names.CONFIG).glob("*.supervisor.json") if one not in files]:
             files.append(supervisor_files.CHECK)
         removed = self.files.remove(files, Path(names.CONFIG))
@@ -428,7 +428,7 @@ def main() -> None:
     if params["state"] == "present" and params["launch"]["secret_file"] and not params["secret"]:
         module.fail_json(msg="the launch has a secret file: give its content with 'secret'")
     rank = Rank(module)
-    # asked before: systemd forgets a unit that is disabled and stopped
+    # read before: systemd forgets a unit that is disabled and stopped
     since = rank.supervisor()["since"] if params["log_lines"] else 0
     getattr(rank, params["state"])()
     result: dict[str, Any] = {"rank_state": rank.state()}

@@ -11,9 +11,9 @@ module: rank_drain
 version_added: 0.1.0
 short_description: Let a replica answer the requests that it has, before it is stopped
 description:
-  - The supervisor of a replica's head says that it is not ready, so that routers send requests elsewhere, until the replica
+  - The supervisor of a replica's head reports that it is not ready, so that routers send requests elsewhere, until the replica
     is started again by M(fullrank.serving.rank). The engine goes on.
-  - Returns when the engine's own metrics show no request, or after O(timeout). An engine whose metrics cannot tell is given
+  - Returns when the engine's own metrics show no request, or after O(timeout). An engine whose metrics lack them is given
     the whole time.
 options:
   deployment:
@@ -26,7 +26,7 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: Says that it would be drained, and waits for nothing.
+    description: Reports that it would be drained, and waits for nothing.
     support: full
   diff_mode:
     description: Nothing that has a text changes.
@@ -66,7 +66,7 @@ NOTICED_S = 3.0
 """Routers ask the supervisor every second."""
 
 READ_AGAIN_S = 15.0
-"""A supervisor that has just read its configuration again asks its engine for a completion before it says ready."""
+"""A supervisor that has just read its configuration again asks its engine for a completion before it reports ready."""
 
 ASK_S = 5.0
 
@@ -75,18 +75,18 @@ def serves(name: str) -> bool:
     """Whether the deployment is ready. Where its engine runs, a supervisor that has just found it again is waited for."""
     deadline = time.monotonic() + READ_AGAIN_S
     while True:
-        said = check.status(name) or {}
-        if said.get("ready") or said.get("engine") != decisions.RUNNING or time.monotonic() > deadline:
-            return bool(said.get("ready"))
+        status = check.status(name) or {}
+        if status.get("ready") or status.get("engine") != decisions.RUNNING or time.monotonic() > deadline:
+            return bool(status.get("ready"))
         time.sleep(0.5)
 
 
 def left(config: dict[str, Any], key: str) -> float | None:
-    """Requests that the engine has: those that it works on and those that wait. None: its metrics do not tell."""
-    asked = metrics.ask(config["url"], key, ASK_S)
-    if asked["error"]:
+    """Requests that the engine has: those that it works on and those that wait. None: its metrics do not have them."""
+    found = metrics.ask(config["url"], key, ASK_S)
+    if found["error"]:
         return None
-    known = [asked[name] for name in ("running", "waiting") if asked[name] is not None]
+    known = [found[name] for name in ("running", "waiting") if found[name] is not None]
     return sum(known) if known else None
 
 

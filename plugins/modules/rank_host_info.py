@@ -86,7 +86,7 @@ missing:
 incomplete:
   description: >-
     Shards in O(weights) that no engine could load - those of C(model.safetensors.index.json) that are not there, and those
-    that are shorter or longer than their own header says.
+    that are shorter or longer than their own header states.
   returned: always
   type: list
   elements: str
@@ -145,9 +145,9 @@ def main() -> None:
     without_route: list[str] = []
     for peer in params["peers"]:
         _unused, output, _unused = module.run_command([ip, "-json", "route", "get", resolve(peer) or peer])
-        way = ip_routes.route(output)
-        if way:
-            found.append(way)
+        route = ip_routes.route(output)
+        if route:
+            found.append(route)
         else:
             without_route.append(peer)
     if params["network"]:
@@ -158,7 +158,7 @@ def main() -> None:
             module.fail_json(msg=f"network: {error}; write it in CIDR notation, e.g. 10.0.0.0/24")
     module.exit_json(
         changed=False,
-        candidates=[dict(pair) for pair in sorted({tuple(sorted(way.items())) for way in found})],
+        candidates=[dict(pair) for pair in sorted({tuple(sorted(route.items())) for route in found})],
         without_route=without_route,
         listeners=listeners.holders(Host(), params["ports"]),
         missing=[path for path in params["paths"] if not Path(path).exists()],

@@ -63,7 +63,7 @@ EXAMPLES = r"""
 RETURN = r"""
 rank_state:
   description: >-
-    What systemd says - unit, exists, enabled, active, sub, result, exit_status, pid, since (seconds since the epoch),
+    The state in systemd - unit, exists, enabled, active, sub, result, exit_status, pid, since (seconds since the epoch),
     invocation_id, and spec_hash of what runs.
   returned: always
   type: dict
@@ -74,7 +74,7 @@ supervisor:
 group:
   description: >-
     The state of the group as this rank's supervisor knows it - phase (waiting, backoff, starting, loading, ready, stalled
-    or stopping), ready, says (for people), epoch, failures (since the supervisor's start) and failure (epoch, rank and why of
+    or stopping), ready, summary (for people), epoch, failures (since the supervisor's start) and failure (epoch, rank and why of
     the last one). Empty where no supervisor moves.
   returned: always
   type: dict

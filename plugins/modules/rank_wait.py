@@ -14,7 +14,7 @@ description:
   - Asks the rank's supervisor, with M(fullrank.serving.rank_info), until the deployment is ready, and shows what the rank
     does meanwhile (loading shard 12/163, capturing graphs 5/35, waiting for rank 3), one line for each change and at most one in
     five seconds for changes within a step.
-  - Run it on all ranks of a deployment at once, after their supervisors were started. When one of them says that a start has
+  - Run it on all ranks of a deployment at once, after their supervisors were started. When one of them reports that a start has
     failed, or a node is lost, all stop waiting.
   - The supervisors have limits of their own for each step; O(timeout) is only for what they cannot see.
 options:

@@ -143,7 +143,7 @@ initramfs:
   type: list
   elements: str
 rebuild_nvidia:
-  description: The commands that build the NVIDIA modules anew against a new RDMA stack.
+  description: The commands that rebuild the NVIDIA modules against a new RDMA stack.
   returned: always
   type: list
   elements: list

@@ -50,7 +50,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Route what the inventory says
+- name: Route what the inventory has
   fullrank.serving.router:
     routes: "{{ found.routes }}"
 """
@@ -66,7 +66,7 @@ lines:
   type: list
   elements: str
 findings:
-  description: What stands in the way, with severity, code, where, message, remedy and data.
+  description: What is in conflict with them, with severity, code, where, message, remedy and data.
   returned: always
   type: list
   elements: dict
@@ -254,12 +254,12 @@ class Routers:
         until = time.monotonic() + self.module.params["timeout"]
         for name, route in self.routes.items():
             wanted = files.digest(route)
-            said = status.read(name)
-            while said.get("config") != wanted and time.monotonic() < until:
+            reported = status.read(name)
+            while reported.get("config") != wanted and time.monotonic() < until:
                 time.sleep(0.2)
-                said = status.read(name)
-            if said.get("config") != wanted or said["error"]:
-                why = said.get("error") or "it does not take over its configuration"
+                reported = status.read(name)
+            if reported.get("config") != wanted or reported["error"]:
+                why = reported.get("error") or "it does not take over its configuration"
                 self.fail(names.router_unit(name), f"router of {name}: {why}")
 
 

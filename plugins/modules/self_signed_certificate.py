@@ -32,7 +32,7 @@ options:
     type: int
     default: 825
   renew_days:
-    description: It is made anew when it ends within so many days.
+    description: It is made again when it ends within so many days.
     type: int
     default: 30
 attributes:

@@ -11,7 +11,7 @@ module: service_unit
 version_added: 0.1.0
 short_description: A systemd service that runs what is written for it
 description:
-  - Writes a unit and its files, and starts it anew when what runs was started from something else. Every start leaves a hash of
+  - Writes a unit and its files, and restarts it when what runs was started from something else. Every start leaves a hash of
     all of it in C(/run/<name>/spec-hash), so a run which was interrupted between writing and starting is noticed by the next one.
   - When the service does not start, the files come back as they were, and what ran before runs again.
 options:
@@ -139,7 +139,7 @@ def main() -> None:
         module.exit_json(changed=bool(there), diff=[diff(one, None) for one in there])
     if service.current():
         module.exit_json(changed=False)
-    diffs = [*service.differences(), {"prepared": f"{params['name']}.service is started anew\n"}]
+    diffs = [*service.differences(), {"prepared": f"{params['name']}.service is restarted\n"}]
     begun = time.monotonic()
 
     def settled() -> str:

@@ -231,7 +231,7 @@ class Webui:
         self.result["diff"] = [
             *([service.diff(None, self.new_key)] if self.new_key else []),
             *self.service.differences(),
-            {"prepared": "the service is started anew\n"},
+            {"prepared": "the service is restarted\n"},
         ]
         if self.module.check_mode:
             self.module.exit_json(changed=True, **self.result)
@@ -313,10 +313,10 @@ class Webui:
         """Restore what was there, and fail with what happened."""
         log = self.service.log(LOG_LINES)
         for path in list(self.service.before):
-            if backup and (kept := service.read(str(backup / Path(path).name))):
+            if backup and (saved := service.read(str(backup / Path(path).name))):
                 before = self.service.before[path]
                 owner = before.owner if before else (0, 0)
-                self.service.before[path] = service.File(path, kept.content, kept.mode, owner)
+                self.service.before[path] = service.File(path, saved.content, saved.mode, owner)
         self.service.back()
         state = ""
         if backup:

@@ -15,7 +15,7 @@ class ControllerAction(ActionBase):
     """An action without a connection: options in, an answer out.
 
     A subclass names its ``options`` as a module names its arguments, and gives the keys of its result by ``answer``. Nothing is
-    ``changed`` unless the answer says so.
+    ``changed`` unless the answer has it.
     """
 
     TRANSFERS_FILES = False

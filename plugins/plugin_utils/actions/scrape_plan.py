@@ -33,7 +33,7 @@ COLONS = [
 serves by prometheus_client's own application does so (SGLang); vLLM 0.32 answers in the older format and keeps them."""
 
 _OWN_NAMES = {"action": "labeldrop", "regex": "(?i)hostname|DCGM_FI_PROCESS_NAME"}
-"""The exporter's own name of the node, in a container that of the container; ``node`` says it."""
+"""The exporter's own name of the node, in a container that of the container; the label ``node`` has it."""
 
 
 def scrape_configs(

@@ -21,7 +21,7 @@ def pci_distance(one: tuple[str, ...], other: tuple[str, ...], numa_one: int, nu
     """Distance of two PCI devices from their sysfs chains, host bridge first (``pci0000:16``, ``0000:16:02.0``, …).
 
     Below a common switch each device hangs on a downstream port of its own, so the chains part two entries before their
-    end. NUMA nodes are numbers, -1 where the kernel does not know; "" where nothing can be said.
+    end. NUMA nodes are numbers, -1 where the kernel does not know; "" where nothing is known.
     """
     common = 0
     for a, b in zip(one, other, strict=False):

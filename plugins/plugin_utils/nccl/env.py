@@ -165,7 +165,7 @@ def _set_user(draft: Draft, node: Node, site: Policy, version: Version | None) -
                     FAIL,
                     "profile-forbids",
                     f"policy.user_env.{name}",
-                    f"site profile {site.profile.name} says it must not be set on this fabric",
+                    f"site profile {site.profile.name} forbids it on this fabric",
                     "remove it from the user environment",
                 )
             )

@@ -123,7 +123,7 @@ def _set_nvshmem(draft: Draft, node: Node, ports: Sequence[Port]) -> None:
 
 
 def _set_sockets(draft: Draft, node: Node, policy: Policy, *, alone: bool) -> None:
-    draft.set("NCCL_IB_DISABLE", "1", "no usable RDMA port: said aloud, so that nobody waits for one")
+    draft.set("NCCL_IB_DISABLE", "1", "no usable RDMA port: set explicitly, so that NCCL does not search for one")
     _leave_all(draft, "no usable RDMA port")
     if policy.profile.fabric in RDMA_FABRICS:
         draft.find(

@@ -100,10 +100,10 @@ def _user_env(value: Any, findings: list[Finding]) -> dict[str, str | None]:
         findings.append(_bad("policy.user_env", "is no mapping", "write VARIABLE: value pairs"))
         return {}
     env: dict[str, str | None] = {}
-    for name, given in value.items():
-        text = as_env_value(given)
-        if text is None and given is not None:
-            findings.append(_bad(f"policy.user_env.{name}", f"is {given!r}", "write a string or a number, 1 for true"))
+    for name, raw in value.items():
+        text = as_env_value(raw)
+        if text is None and raw is not None:
+            findings.append(_bad(f"policy.user_env.{name}", f"is {raw!r}", "write a string or a number, 1 for true"))
         else:
             env[str(name)] = text
     return env

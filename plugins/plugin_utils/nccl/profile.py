@@ -48,7 +48,7 @@ KEYS = frozenset(
     {"name", "description", "fabric", "source", "grade", "notes", "env", "left_out", "must_not_set", "vendor_script"}
 )
 GRADES = frozenset({"vendor", "project", "user-report"})
-"""Who says so: the owner of the hardware, a maintained project, or operators' scripts."""
+"""Whose statement it is: the owner of the hardware, a maintained project, or operators' scripts."""
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 

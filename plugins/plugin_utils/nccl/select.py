@@ -216,7 +216,7 @@ def _near_the_gpus(chosen: Selection, node: Node) -> None:
 
 
 def _refuse_mixed(chosen: Selection) -> None:
-    """Ports of two link layers or two rates are not one fabric, and no rule says which is meant."""
+    """Ports of two link layers or two rates are not one fabric, and no rule tells which is meant."""
     kinds = sorted({f"{p.link_layer} {p.rate_gbps:g} Gbit/s" for p in chosen.ports})
     if len(kinds) < 2:
         return

@@ -3,7 +3,7 @@
 """NCCL's environment variables as data: since when, which values, which defaults.
 
 Source of every row: NCCL user guide, docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html (read at 2.30), and
-where a row says "src" NVIDIA/nccl src/transport/net_ib. An empty version means "always".
+where a row has "src" NVIDIA/nccl src/transport/net_ib. An empty version means "always".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Variable:
     ``low``/``high``: inclusive range of an integer. ``choices``: all values (``fold``: in any case). ``pattern``: a
     regular expression of all values. ``grammar``: how lists and words are checked: "hca", "interface" (lists with ^
     and =), "path", "level" (a PCI distance), "algorithms", "protocols". ``debug``: documented for experiments and
-    debugging only. ``removed``: from this version on it does nothing; ``successor`` says what does.
+    debugging only. ``removed``: from this version on it does nothing; ``successor`` names what does.
     """
 
     name: str
@@ -253,7 +253,7 @@ _ROWS = (
 VARIABLES: Mapping[str, Variable] = {row.name: row for row in _ROWS}
 
 PLUGIN_PREFIXES = ("NCCL_FASTRAK_", "NCCL_GPUDIRECTTCPX_", "NCCL_OFI_", "NCCL_GIN_", "NCCL_UCX_", "NCCL_SHARP_")
-"""Variables that network plugins read, not NCCL: nothing is said about them."""
+"""Variables that network plugins read, not NCCL: no findings about them."""
 
 
 def default_of(name: str, version: Version | None, kind: str = "") -> str | None:

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rank_metrics.py FOLDER: what the supervisors of this node's ranks say, for node exporter's textfile collector.
+"""rank_metrics.py FOLDER: what the supervisors of this node's ranks report, for node exporter's textfile collector.
 
-Written to FOLDER/fullrank.prom every few seconds. `/health` of an engine is not asked: it is 200 while a rank is dead. What is
-written is what `fullrank-check` says, and what the operator wants (docs/supervision.md): a stopped deployment is not a fault.
+Written to FOLDER/fullrank.prom every few seconds. `/health` of an engine is not read: it is 200 while a rank is dead. What is
+written is what `fullrank-check` reports, and what the operator wants (docs/supervision.md): a stopped deployment is not a fault.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOVES_S = 5.0
 
 HELP = {
     "fullrank_rank_wanted": "Whether the operator wants this rank to run (its supervisor is enabled).",
-    "fullrank_supervisor_up": "Whether the supervisor of this rank says anything.",
+    "fullrank_supervisor_up": "Whether the supervisor of this rank reports a status.",
     "fullrank_rank_up": "Whether the engine of this rank runs.",
     "fullrank_deployment_ready": "Whether all ranks run and the deployment answers completions, as this rank knows.",
     "fullrank_rank_epoch": "The epoch in which the engine of this rank was started last.",
@@ -34,20 +34,20 @@ def ranks(root: Path, now: float) -> Iterable[tuple[dict[str, str], dict[str, in
     ``head`` is the host of rank 0: it tells the groups of a deployment apart.
     """
     for config in sorted((root / "etc/fullrank").glob("*.supervisor.json")):
-        given = _read(config)
-        if not given:  # written or removed at this moment
+        settings = _read(config)
+        if not settings:  # written or removed at this moment
             continue
-        deployment = str(given["deployment"])
-        said = _read(root / f"run/fullrank/{deployment}.json")
-        moves = bool(said) and now - said["at"] <= MOVES_S
+        deployment = str(settings["deployment"])
+        status = _read(root / f"run/fullrank/{deployment}.json")
+        is_current = bool(status) and now - status["at"] <= MOVES_S
         wants = root / f"etc/systemd/system/multi-user.target.wants/fullrank-supervisor@{deployment}.service"
         yield (
-            {"deployment": deployment, "head": str(given["names"][0]), "rank": str(given["rank"])},
+            {"deployment": deployment, "head": str(settings["names"][0]), "rank": str(settings["rank"])},
             {
                 "fullrank_rank_wanted": int(wants.is_symlink()),
-                "fullrank_supervisor_up": int(moves),
-                "fullrank_rank_up": int(moves and said["engine"] == "running"),
-                "fullrank_deployment_ready": int(moves and said["ready"]),
+                "fullrank_supervisor_up": int(is_current),
+                "fullrank_rank_up": int(is_current and status["engine"] == "running"),
+                "fullrank_deployment_ready": int(is_current and status["ready"]),
                 "fullrank_rank_epoch": _epoch(root / f"run/fullrank/{deployment}.epoch"),
             },
         )
@@ -57,20 +57,20 @@ def text(found: Iterable[tuple[dict[str, str], dict[str, int]]]) -> str:
     """Prometheus' text format, each metric in one piece. Labels are names of an inventory and numbers: no escapes."""
     rows = list(found)
     lines = []
-    for name, says in HELP.items():
-        lines += [f"# HELP {name} {says}", f"# TYPE {name} gauge"]
+    for name, meaning in HELP.items():
+        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge"]
         for labels, values in rows:
-            said = ",".join(f'{label}="{value}"' for label, value in labels.items())
-            lines.append(f"{name}{{{said}}} {values[name]}")
+            shown = ",".join(f'{label}="{value}"' for label, value in labels.items())
+            lines.append(f"{name}{{{shown}}} {values[name]}")
     return "\n".join(lines) + "\n"
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        said: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return said
+    return content
 
 
 def _epoch(path: Path) -> int:

@@ -284,7 +284,7 @@ def test_check_mode_keeps_nothing_and_says_what_it_would_keep(node: Node) -> Non
     node.check_mode = True
     told = node.present("two")
     assert node.files() == before
-    assert "kept for playbooks/rollback.yml" in str(told.files.diff)
+    assert "the target of playbooks/rollback.yml" in str(told.files.diff)
 
 
 def test_nothing_of_a_rank_is_left_when_it_is_removed(node: Node) -> None:
