@@ -65,7 +65,7 @@ class Systemd:
             self.enabled.add(unit)
         if verb == "disable":
             self.enabled.discard(unit)
-        if verb in ("stop", "disable"):
+        if verb == "stop" or (verb == "disable" and "--now" in words):
             self.running.pop(unit, None)
         if verb in ("start", "restart"):
             self.start(unit)
@@ -84,7 +84,9 @@ class Systemd:
 
     def show(self, unit: str) -> str:
         active = unit in self.running
+        text = (self.units / unit).read_text() if (self.units / unit).exists() else ""
         shown = {
+            "Description": "".join(re.findall(r"^Description=(.*)$", text, re.MULTILINE)) or unit,
             "LoadState": "loaded" if (self.units / unit).exists() else "not-found",
             "ActiveState": "active" if active else "inactive",
             "UnitFileState": "enabled" if unit in self.enabled else "disabled",

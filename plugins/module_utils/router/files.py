@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.router import agent
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import router_unit
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 
 CONFIG = "/etc/fullrank/router"
 PACKAGE = "fullrank_router"
@@ -164,7 +164,7 @@ def nginx(route: Mapping[str, Any]) -> str:
 def files(route: Mapping[str, Any]) -> dict[str, str]:
     """Path → text of everything that makes up one route, but the program."""
     return {
-        f"/etc/systemd/system/{router_unit(route['name'])}": unit(route),
+        f"{names.UNITS}/{names.router_unit(route['name'])}": unit(route),
         nginx_file(route["name"]): nginx(route),
         config_file(route["name"]): json.dumps(dict(route), indent=1, sort_keys=True) + "\n",
     }

@@ -10,7 +10,7 @@ from places import CHECKOUT
 PLUGINS = CHECKOUT / "plugins"
 TESTS = CHECKOUT / "tests/unit/plugins"
 # An action and its module share a name, and one test: either file will do.
-PENDING = {"rank_drain", "rank_host_info", "rank_info", "router"}
+PENDING: set[str] = set()
 """Those that have none yet. Nothing is added here."""
 NAMES = sorted(
     {path.stem for kind in ("modules", "action") for path in (PLUGINS / kind).glob("*.py")} - {"__init__"} - PENDING
