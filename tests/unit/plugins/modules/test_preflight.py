@@ -1,15 +1,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module preflight over recorded nodes. Its checks are tested in module_utils/preflight/test_run.py."""
+"""The module preflight over recorded nodes. Its checks are tested in module_utils/preflight."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import preflight_node as node
 import pytest
 import recorded
+import yaml
 from ansible_collections.fullrank.serving.plugins.modules import preflight
-from module_runner import call
+from module_runner import call, run_module
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -40,3 +43,21 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 )
 def test_wrong_arguments_are_refused(args: dict[str, object], message: str) -> None:
     assert message in call(preflight, **args)["msg"]
+
+
+def test_the_module_answers_over_a_recorded_node(tmp_path: Path) -> None:
+    root = node.lay_out(tmp_path)
+    done = run_module("preflight", {"root": str(root), "address": node.ADDRESS, "_ansible_check_mode": True})
+    assert done["changed"] is False
+    assert set(done) >= {"checks", "node"}
+
+
+def test_options_are_documented_as_they_are() -> None:
+    def same(options: dict[str, Any], documented: dict[str, Any]) -> None:
+        assert set(options) == set(documented)
+        for name, option in options.items():
+            for key in ("type", "elements", "default", "choices", "required"):
+                assert option.get(key) == documented[name].get(key), (name, key)
+            same(option.get("options", {}), documented[name].get("suboptions", {}))
+
+    same(node.OPTIONS, yaml.safe_load(preflight.DOCUMENTATION)["options"])

@@ -10,6 +10,9 @@ import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_routes, listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from preflight_node import CONTAINER
 
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -96,3 +99,58 @@ def test_a_network_must_be_one() -> None:
 def test_a_timestamp_of_systemctl() -> None:
     assert state.seconds_since_epoch("@1795377378") == 1795377378
     assert state.seconds_since_epoch("") == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "address", "port"),
+    [
+        ("0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 11", "127.0.0.1", 8080),
+        ("0: 00000000:733C 00000000:0000 0A 0:0 0:0 0 0 0 11", "*", 29500),
+        ("0: 00000000000000000000000000000000:0016 0:0 0A 0:0 0:0 0 0 0 11", "*", 22),
+        ("0: 0000000000000000FFFF00000100007F:0016 0:0 0A 0:0 0:0 0 0 0 11", "127.0.0.1", 22),
+        (
+            "0: 000080FE00000000FF565002BD69B1FE:0016 0:0 0A 0:0 0:0 0 0 0 11",
+            "fe80:0000:0000:0000:0250:56ff:feb1:69bd",
+            22,
+        ),
+    ],
+)
+def test_listeners(line: str, address: str, port: int) -> None:
+    assert listeners.parse_listeners(f"title\n{line}\n") == [listeners.Listener(address, port, "11")]
+
+
+def test_established_connections_do_not_listen() -> None:
+    assert listeners.parse_listeners("0: 0100007F:1F90 0100007F:A2B4 01 0:0 0:0 0 0 0 11") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "container"),
+    [
+        ("0::/user.slice/user@1000.service/app.slice/run-7.scope", "run-7.scope", None),
+        ("0::/system.slice/fullrank-rank@r1.service", "fullrank-rank@r1.service", None),
+        (
+            f"0::/system.slice/docker-{CONTAINER}.scope",
+            f"docker-{CONTAINER}.scope",
+            CONTAINER,
+        ),
+        (
+            f"0::/machine.slice/libpod-{CONTAINER}.scope/container",
+            f"libpod-{CONTAINER}.scope",
+            CONTAINER,
+        ),
+        (f"4:memory:/x\n1:name=systemd:/docker/{CONTAINER}", None, CONTAINER),
+        # a node of the test ground on a machine with both versions of cgroups
+        ("9:name=systemd:/\n8:pids:/\n0::/system.slice/fullrank-rank@tiny.service", "fullrank-rank@tiny.service", None),
+        ("0::/", None, None),
+        ("", None, None),
+    ],
+)
+def test_unit_and_container_of_a_process(text: str, unit: str | None, container: str | None) -> None:
+    assert listeners.parse_cgroup(text) == (unit, container)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_any_text_is_survived(text: str) -> None:
+    listeners.parse_listeners(text)
+    listeners.parse_cgroup(text)
