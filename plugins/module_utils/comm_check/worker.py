@@ -4,7 +4,7 @@
 
 A program of its own, run by torchrun (or mpirun) with the interpreter of the engine's environment on every node at once:
 
-    torchrun --nproc-per-node 2 comm_worker.py '{"backend": "gloo"}'
+    torchrun --nproc-per-node 2 worker.py '{"backend": "gloo"}'
 
 It gets no other file, so it imports nothing of this collection. Pairs come first: where data gets stuck, the pair is known.
 What it finds are lines on standard output, MARK and JSON:

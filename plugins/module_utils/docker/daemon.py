@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The docker daemon of a node: its daemon.json with who owns what in it, its unit, and what it runs.
 
-The one place that reads and writes these; what to write is decided in ``docker_config``.
+The one place that reads and writes these; what to write is decided in ``config``.
 
 PRIVATE to this collection.
 """

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The move of docker's and containerd's data: what runs is stopped, the data copied and compared, docker started on the copy; and
-the way back. Commands are run by the caller's function; where the data may go is decided in ``docker_roots``.
+the way back. Commands are run by the caller's function; where the data may go is decided in ``data_root``.
 
 PRIVATE to this collection.
 """

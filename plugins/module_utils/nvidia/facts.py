@@ -37,7 +37,7 @@ _PACKAGES = ("*nvidia*", "cuda-drivers*", "cuda-keyring", "libcuda1", "libnvsdm*
 
 
 def collect(host: Host, hardware: Host) -> dict[str, Any]:
-    """The facts that ``nvidia_driver.plan`` decides by; nothing is changed."""
+    """The facts that ``nvidia.plan`` decides by; nothing is changed."""
     release = os_release(host)
     families = (release.get("ID", ""), *release.get("ID_LIKE", "").split())
     family = "debian" if "debian" in families or "ubuntu" in families else "redhat"

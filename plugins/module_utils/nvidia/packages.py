@@ -3,7 +3,7 @@
 """Which packages make a node's driver.
 
 Names are alternatives, because they change with the branch and the distribution; which of them exists, and in which
-version, comes from the repository of the node (``packages``):
+version, comes from the repository of the node (``packages.plan``):
 
 - branch suffixes ended: nvidia-fabricmanager, nvidia-imex and libnvsdm have none from 580 on (gpu-driver-container pull
   request 451), nvidia-open and cuda-drivers none from 590 on (Driver Installation Guide, "Recent Updates");

@@ -250,7 +250,7 @@ class Agent:
 
 
 def main() -> int:
-    """``router_agent CONFIGURATION``."""
+    """``agent CONFIGURATION``."""
     return Agent(Path(sys.argv[1])).run()
 
 

@@ -57,7 +57,7 @@ def is_open(servers: Iterable[Server]) -> bool:
 
 
 def servers_file(route: Mapping[str, Any], servers: Sequence[Server]) -> str:
-    """What nginx must know of the moment: included by the configuration of `router_files`."""
+    """What nginx must know of the moment: included by the configuration of `router.files`."""
     balancer = route["balancer"]
     if balancer:
         lines = [f"    server 127.0.0.1:{balancer['port']};"]

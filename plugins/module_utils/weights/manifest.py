@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The manifest of a model's folder: which files, how large, with which sha256, and where they come from.
 
-Pure; private to this collection. ``weights`` reads and writes what is defined here.
+Pure; private to this collection. ``folder`` reads and writes what is defined here.
 """
 
 from __future__ import annotations

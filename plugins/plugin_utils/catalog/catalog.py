@@ -3,7 +3,7 @@
 """Flag catalogs: which options an engine's command line has in which version, and what became of the others.
 
 The data is written by ``tools/catalog`` from the parsers in the engines' published wheels. Everything here is a
-function from values to values; ``catalog_files`` reads the files.
+function from values to values; ``files`` reads the files.
 """
 
 from __future__ import annotations

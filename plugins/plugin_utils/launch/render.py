@@ -54,7 +54,7 @@ def _at(catalog: Catalog, version: str) -> VersionCatalog:
 def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     """The launch of one rank, as the RETURN block of `engine_command` describes it.
 
-    params: checked options, see `launch_request.OPTIONS`. catalog: of the engine that the options name.
+    params: checked options, see `request.OPTIONS`. catalog: of the engine that the options name.
     Bad input gives findings of severity ``fail``; the launch is complete nevertheless wherever it can be, so that all
     are seen at once.
     """

@@ -67,7 +67,7 @@ refused; from the second on it notices by itself. NCCL user guide, "cuMem host a
 def nccl_env(facts_by_rank: Any, policy: Any = None) -> dict[str, Any]:
     """The environment of every rank, with a reason for each variable.
 
-    ``facts_by_rank``: host → facts, in rank order (shape: the filter's documentation). ``policy``: see ``nccl_policy``.
+    ``facts_by_rank``: host → facts, in rank order (shape: the filter's documentation). ``policy``: see ``policy``.
     Returns ``ranks`` (host → ``env``, ``reasons``, ``unset``, ``vendor_script``), ``per_host`` (the variables that must
     not be copied from one node to another) and ``findings``. Bad input gives findings, never an exception.
     """

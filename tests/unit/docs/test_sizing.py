@@ -1,6 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/sizing.md says what the code computes. ``python tests/unit/test_sizing_page.py`` fills the tables anew."""
+"""docs/sizing.md has what the code computes.
+
+``PYTHONPATH=tests/unit python tests/unit/docs/test_sizing.py`` fills the tables again.
+"""
 
 from __future__ import annotations
 

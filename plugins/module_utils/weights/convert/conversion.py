@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A conversion on disk: what is to do, what is done, and the new model's folder. Private to this collection.
 
-``fp8_checkpoint`` decides what becomes of the tensors, ``convert_worker`` computes; here are the files around that.
+``fp8_checkpoint`` decides what becomes of the tensors, ``worker`` computes; here are the files around that.
 """
 
 from __future__ import annotations

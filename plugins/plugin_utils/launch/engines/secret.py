@@ -51,7 +51,7 @@ class Secret:
         return request.secret_file or f"/etc/fullrank/{request.deployment}.secret.{suffix}"
 
     def line(self) -> str:
-        """The content of the file, with ``%s`` for the key, whose characters need no quoting (see launch_rules)."""
+        """The content of the file, with ``%s`` for the key, whose characters need no quoting (see ``launch.rules``)."""
         return f'{self.name}: "%s"\n' if self.channel == "file" else f"{self.name}=%s\n"
 
     def by_shell(self, command: Sequence[str], request: Request) -> list[str]:
