@@ -87,6 +87,15 @@ def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]])
         return [list(deployment.hosts)]
 
 
+RETURNED = frozenset(
+    """
+    benchmark_report engine_command engine_diagnosis engine_endpoint_checks engine_rendezvous engine_status router_status
+    webui_endpoint_checks
+    """.split()
+)
+"""What roles return on hosts: a check after such a role, in the same run, finds it among their variables."""
+
+
 def misspelt(names: Iterable[str], roles: Mapping[str, Collection[str]], where: str) -> list[Finding]:
     """Variables that no role reads although their names were meant for one.
 
@@ -94,7 +103,9 @@ def misspelt(names: Iterable[str], roles: Mapping[str, Collection[str]], where: 
     options of any role and is almost one of them (difflib's ratio of at least 0.85) is refused; anything else is the user's own.
     """
     known = {option for options in roles.values() for option in options}
-    ours = [name for name in sorted(set(names) - known) if any(name.startswith(f"{role}_") for role in roles)]
+    ours = [
+        name for name in sorted(set(names) - known - RETURNED) if any(name.startswith(f"{role}_") for role in roles)
+    ]
     meant = {name: difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85) for name in ours}
     return [
         failed("unknown-variable", where, f"nothing reads {name}", f"write {near[0]}, or give it another name")

@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.action.deployments import checked_variables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import bring_up, status, tables, waiting
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import rendezvous, shape
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import Deployment
+
+CHECKOUT = Path(__file__).resolve().parents[5]
 
 
 def codes(findings: list[dict[str, str]]) -> list[tuple[str, str]]:
@@ -206,6 +211,15 @@ def test_a_misspelt_variable_is_refused_and_the_users_own_is_not() -> None:
         ("nothing reads docker_data_rot", "write docker_data_root"),
         ("nothing reads engine_versoin", "write engine_version"),
     ]
+
+
+def test_what_roles_return_is_no_misspelt_variable() -> None:
+    """After the role engine a host has engine_rendezvous, beside the option engine_rendezvous_port."""
+    texts = [path.read_text() for path in CHECKOUT.glob("roles/*/tasks/*.yml")]
+    returned = {name for text in texts for name in re.findall(r"^ +register: ([a-z]\w*)$", text, re.MULTILINE)}
+    assert returned == shape.RETURNED
+    assert shape.misspelt(returned, options(), "group_vars of a") == []
+    assert shape.misspelt(["engine_rendezvous_prt"], options(), "group_vars of a")
 
 
 @pytest.mark.parametrize("unit", OWN)
