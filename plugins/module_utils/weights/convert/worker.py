@@ -40,6 +40,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     import torch
     from safetensors import safe_open
+else:
+    torch = safe_open = None  # by load_libraries
 
 READ_BYTES = 1 << 20  # hashed while a core's own cache still has it
 PIECE_BYTES = 2 << 20  # of codes; the result, twice that, is still in the shared cache when it is hashed and written
