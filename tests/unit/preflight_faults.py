@@ -153,7 +153,12 @@ FAULTS: dict[str, tuple[str, str, str, node.Plant]] = {
             ),
         ),
     ),
-    "address of nobody": ("interface", "fail", "no interface has the address 10.9.9.9", option(address="10.9.9.9")),
+    "address of no interface": (
+        "interface",
+        "fail",
+        "no interface has the address 10.9.9.9",
+        option(address="10.9.9.9"),
+    ),
     "address elsewhere": ("interface", "fail", "is on bond0, not on eth0", option(interface="eth0")),
     "link down": (
         "interface",

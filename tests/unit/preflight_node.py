@@ -113,15 +113,15 @@ def gpus(root: Path, count: int = 8, product: str = "a100", **of_gpu: Any) -> No
 
 
 def space(root: Path, data: int, shm: int, shm_type: str = "tmpfs") -> None:
-    """What df says: weights and images on /data, everything else on /."""
+    """What df prints: weights and images on /data, everything else on /."""
     volumes = {
         "/": f"/ ext4 {100 * GIB} {50 * GIB}",
         "/data": f"/data xfs {2048 * GIB} {data}",
         "/dev/shm": f"/dev/shm {shm_type} {504 * GIB} {shm}",
     }
-    asked = {"/data": "/data", "/data/models": "/data", "/var/cache": "/", "/dev/shm": "/dev/shm"}
-    answer = ["Mounted on Type 1B-blocks Avail", *(volumes[target] for target in asked.values())]
-    recorded.command(root, f"{DF} {' '.join(asked)}", "\n".join(answer) + "\n")
+    mounts = {"/data": "/data", "/data/models": "/data", "/var/cache": "/", "/dev/shm": "/dev/shm"}
+    answer = ["Mounted on Type 1B-blocks Avail", *(volumes[target] for target in mounts.values())]
+    recorded.command(root, f"{DF} {' '.join(mounts)}", "\n".join(answer) + "\n")
 
 
 def bridge_config(root: Path, bridge: str, acs: int) -> None:

@@ -111,10 +111,10 @@ def filled(page: str) -> str:
     )
 
 
-def test_the_page_says_what_the_code_computes() -> None:
+def test_the_page_has_what_the_code_computes() -> None:
     page = PAGE.read_text()
     assert set(re.findall(r"<!-- computed: ([\w-]+) -->", page)) == set(BLOCKS)
-    assert page == filled(page), f"fill it anew: python {Path(__file__).name}"
+    assert page == filled(page), f"fill it again: PYTHONPATH=tests/unit python tests/unit/docs/{Path(__file__).name}"
 
 
 def test_the_two_examples_fit() -> None:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/troubleshooting.md is what the table says. ``python -m tools.troubleshooting`` makes it anew."""
+"""docs/troubleshooting.md has the rows of the table. ``python -m tools.troubleshooting`` makes it again."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from places import CHECKOUT
 BASE = yaml.safe_load((CHECKOUT / ".config/molecule/config.yml").read_text())
 FILES = sorted((CHECKOUT / "molecule").glob("*/molecule.yml"))
 NAMES = [file.parent.name for file in FILES]
-# what molecule takes without being told: the name of the folder, and a playbook for each step
+# what molecule takes by itself: the name of the folder, and a playbook for each step
 PLAYBOOKS = ("create", "prepare", "converge", "side_effect", "verify", "cleanup", "destroy")
 MAKEFILE = (CHECKOUT / "Makefile").read_text()
 

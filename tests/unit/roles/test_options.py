@@ -45,14 +45,14 @@ def test_the_schema_accepts_the_inventories_that_are_shipped() -> None:
         ({"something_of_mine": 1}, True),
     ],
 )
-def test_what_the_schema_says(variables: dict[str, Any], accepted: bool) -> None:
+def test_what_the_schema_accepts(variables: dict[str, Any], accepted: bool) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     valid = jsonschema.Draft7Validator(made.schema(made.specifications())).is_valid(variables)
     assert valid is accepted
 
 
 def test_markup_becomes_markdown() -> None:
-    assert made.text(["Set O(engine_port), e.g. V(8000).", "P(fullrank.serving.memory_fit#filter) says why."]) == (
-        "Set `engine_port`, e.g. `8000`. `fullrank.serving.memory_fit` says why."
-    )
+    assert made.text(
+        ["Set O(engine_port), e.g. V(8000).", "P(fullrank.serving.memory_fit#filter) gives the reason."]
+    ) == ("Set `engine_port`, e.g. `8000`. `fullrank.serving.memory_fit` gives the reason.")
     assert not re.search(r"\b[A-Z]\(", "".join(made.files().values())), "markup that is not translated"

@@ -26,10 +26,10 @@ def test_every_variable_is_used_and_described() -> None:
 
 
 def test_defaults_are_those_that_are_described() -> None:
-    said = yaml.safe_load((ROLES / "preflight/defaults/main.yml").read_text())
+    defaults = yaml.safe_load((ROLES / "preflight/defaults/main.yml").read_text())
     for name, option in options("preflight").items():
         if "default" in option:
-            assert said[name] == option["default"], name
+            assert defaults[name] == option["default"], name
 
 
 def test_every_option_of_the_module_is_given() -> None:

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of plays, tasks and handlers are read alone, in a list of events: each says what is done with which thing."""
+"""The names of plays, tasks and handlers are read alone, in a list of events: each states what is done with which thing."""
 
 from __future__ import annotations
 

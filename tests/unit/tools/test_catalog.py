@@ -155,7 +155,7 @@ def test_a_stub_that_decides_something_is_noted() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_stored_file_is_what_the_generator_writes(engine: str) -> None:
-    """Nobody edited it by hand, and the reviewed migrations are in it."""
+    """It was not edited by hand, and the reviewed migrations are in it."""
     text = catalog_text(header(engine), versions_of(stored(engine)), migrations(engine))
     assert not stubs.MARK.search(text)
     assert (FOLDER / f"{engine}.json").read_text(encoding="utf-8") == text
