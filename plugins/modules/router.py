@@ -86,7 +86,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners as node_listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.router import files, status
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 
@@ -136,6 +136,7 @@ class Routers:
         self.module = module
         self.routes: dict[str, dict[str, Any]] = {route["name"]: route for route in module.params["routes"]}
         self.diff: list[dict[str, str]] = []
+        self.outdated: set[str] = set()  # units that run by other directives than those that are now written
         self.changed = False
 
     def systemctl(self, *words: str) -> None:
@@ -161,6 +162,8 @@ class Routers:
             if path.exists() and before == text:
                 continue
             differed.add(name)
+            if name.endswith(".service") and unit_text.directives(before) != unit_text.directives(text):
+                self.outdated.add(Path(name).name)
             self.changed = True
             if shown:
                 self.diff.append(file_diff(name, (before, 0) if path.exists() else None, (text, 0)))
@@ -198,8 +201,7 @@ class Routers:
             return
         program = self.write(files.program(), shown=False)
         differed = {name: self.write(files.files(route)) for name, route in self.routes.items()}
-        rewritten = {name for name, paths in differed.items() if any(path.endswith(".service") for path in paths)}
-        if rewritten:
+        if any(path.endswith(".service") for paths in differed.values() for path in paths):
             self.systemctl("daemon-reload")
         for name, paths in differed.items():
             unit = names.router_unit(name)
@@ -208,7 +210,7 @@ class Routers:
                 self.systemctl("enable", "--quiet", unit)
             if state["active"] not in ("active", "activating", "reloading"):
                 self.systemctl("start", unit)
-            elif name in rewritten:
+            elif unit in self.outdated:
                 self.systemctl("restart", unit)
             elif paths or program:
                 self.systemctl("reload", unit)

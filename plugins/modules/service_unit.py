@@ -20,7 +20,7 @@ options:
     type: str
     required: true
   unit:
-    description: The unit's text. Its service gets C(RuntimeDirectory=<name>) besides.
+    description: The unit's text; the header line is put before it, and its service gets C(RuntimeDirectory=<name>) besides.
     type: str
   files:
     description: Files that it runs from.
@@ -33,7 +33,7 @@ options:
         type: path
         required: true
       content:
-        description: The text.
+        description: The text, without the header line that is put before it.
         type: str
         required: true
       mode:
@@ -65,9 +65,10 @@ EXAMPLES = r"""
 - name: An nginx of our own
   fullrank.serving.service_unit:
     name: fullrank-webui-tls
-    unit: "{{ lookup('ansible.builtin.template', 'tls.service.j2') }}"
+    unit: "{{ lookup('ansible.builtin.template', 'etc/systemd/system/fullrank-webui-tls.service.j2') }}"
     files:
-      - {path: /etc/fullrank/webui-tls.conf, content: "{{ lookup('ansible.builtin.template', 'nginx.conf.j2') }}"}
+      - path: /etc/fullrank/webui-tls.conf
+        content: "{{ lookup('ansible.builtin.template', 'etc/fullrank/webui-tls.conf.j2') }}"
     watch: [/etc/fullrank/webui-tls.crt]
 """
 
@@ -79,12 +80,12 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.service import File, Service, diff
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER, render
 
 UNITS = "/etc/systemd/system"
 RUNTIME = "/run"
 # a drop-in beside the unit, whose text is the caller's
 STAMP = """\
-# Written by fullrank.serving; a change made here is replaced by the next run.
 [Service]
 RuntimeDirectory={name}
 ExecStartPost=/bin/sh -c 'echo {hash} >{runtime}/{name}/spec-hash'
@@ -122,13 +123,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    files = [File(one["path"], one["content"], int(one["mode"], 8)) for one in params["files"]]
+    files = [File(one["path"], f"# {HEADER}\n{one['content']}", int(one["mode"], 8)) for one in params["files"]]
     path = f"{UNITS}/{params['name']}.service"
     absent = params["state"] == "absent"
-    unit = params["unit"] or ""
+    unit = f"# {HEADER}\n{params['unit'] or ''}"
     wanted = digest(unit, files, params["watch"])
     name = params["name"]
-    stamp = File(f"{path}.d/fullrank-spec-hash.conf", STAMP.format(name=name, hash=wanted, runtime=RUNTIME))
+    stamp = File(f"{path}.d/fullrank-spec-hash.conf", render(STAMP, name=name, hash=wanted, runtime=RUNTIME))
     files = [*files, File(path, unit), stamp]
     service = Service(module.run_command, f"{name}.service", files, wanted, f"{RUNTIME}/{name}/spec-hash")
 

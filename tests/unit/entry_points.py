@@ -18,7 +18,7 @@ NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 
 _VARIABLE = re.compile(r"(?<![\w.])(?:__)?[a-z]\w*")
 _TASK_FILE = re.compile(r"(?:import|include)_tasks: (\w+\.yml)")
-_TEMPLATE = re.compile(r"[\w.-]+\.j2")
+_TEMPLATE = re.compile(r"[\w./-]+\.j2")
 
 
 def specs(role: str) -> dict[str, dict[str, Any]]:

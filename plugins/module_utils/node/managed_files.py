@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
 from ansible_collections.fullrank.serving.plugins.module_utils.common.files import write
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER
 
-HEADER = "Written by Ansible (fullrank.serving); changes are overwritten."
 OPTIONS: dict[str, dict[str, Any]] = {
     "path": {"type": "path", "required": True},
     "content": {"type": "str"},

@@ -8,10 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import SPEC_HASH_VARIABLE, quote
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import (
+    SPEC_HASH_VARIABLE,
+    command,
+    environment,
+    escape,
+    render,
+)
 
 _UNIT = """\
-# Written by fullrank.serving; a change made here is replaced by the next run.
 [Unit]
 Description={description}
 Wants={after}
@@ -35,7 +40,6 @@ TasksMax=infinity
 """
 
 _SUPERVISOR_UNIT = """\
-# Written by fullrank.serving; a change made here is replaced by the next run.
 [Unit]
 Description={description}, supervisor
 Wants=network-online.target
@@ -96,8 +100,9 @@ def engine_of(unit: str) -> str:
 
 def render_supervisor_unit(*, deployment: str, description: str, stop_timeout: int) -> str:
     """The supervisor's unit file. ``stop_timeout``: of the engine, in seconds."""
-    return _SUPERVISOR_UNIT.format(
-        description=description.replace("%", "%%"),
+    return render(
+        _SUPERVISOR_UNIT,
+        description=escape(description),
         package=SUPERVISOR_PACKAGE,
         program=names.supervisor_program(deployment),
         config=names.supervisor_config(deployment),
@@ -135,17 +140,18 @@ def render_unit(
         words = {"runtime": container["runtime"], "name": container["name"], "stop_timeout": stop_timeout}
         before, behind = _CONTAINER_BEFORE.format(**words), _CONTAINER_BEHIND.format(**words)
         after += [_DAEMONS[container["runtime"]]] if container["runtime"] in _DAEMONS else []
-    lines = [f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in sorted(variables.items())]
+    lines = [environment(dict(sorted(variables.items())))]
     if environment_file:
         lines.append(f"EnvironmentFile={environment_file}")
     if load_credential:
         lines.append(f"LoadCredential={load_credential}")
-    return _UNIT.format(
-        description=description.replace("%", "%%"),
+    return render(
+        _UNIT,
+        description=escape(description),
         after=" ".join(after),
         before=before,
         behind=behind,
-        exec_start=" ".join(quote(word) for word in argv),
+        exec_start=command(argv),
         environment="\n".join(lines),
         identifier=names.rank_unit(deployment).removesuffix(".service"),
         stop_timeout=stop_timeout + (_REMOVAL_S if container else 0),

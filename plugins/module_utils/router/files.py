@@ -12,11 +12,11 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.router import agent
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import render
 
 CONFIG = "/etc/fullrank/router"
 PACKAGE = "fullrank_router"
 PROGRAM = "/usr/local/lib/fullrank/router"
-OURS = "# Written by fullrank.serving; a change made here is replaced by the next run.\n"
 
 _UNIT = """\
 [Unit]
@@ -135,7 +135,8 @@ def nginx_file(name: str) -> str:
 
 def unit(route: Mapping[str, Any]) -> str:
     """The unit file."""
-    return OURS + _UNIT.format(
+    return render(
+        _UNIT,
         name=route["name"],
         package=PACKAGE,
         config=config_file(route["name"]),
@@ -152,7 +153,8 @@ def nginx(route: Mapping[str, Any]) -> str:
         locations = _LOCATION.format(match=_SMG_PATHS, **words) + _NOT_FOUND
     else:
         locations = _LOCATION.format(match="/", **words)
-    return OURS + _NGINX.format(
+    return render(
+        _NGINX,
         run=run_folder(route["name"]),
         cache=f"/var/cache/fullrank-router/{route['name']}",
         listen=f"{host}:{route['port']}",

@@ -10,7 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import SPEC_HASH_VARIABLE, quote
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import (
+    HEADER,
+    SPEC_HASH_VARIABLE,
+    command,
+)
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import environment as assignments
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import render as rendered
 
 NAME = "fullrank-webui"
 """Unit, container and account."""
@@ -23,7 +29,6 @@ IMAGE_DATA, IMAGE_SECRETS = "/app/backend/data", "/run/fullrank/webui.env"
 """Where the published image keeps its data; where we show it the secrets."""
 
 _UNIT = """\
-# Written by fullrank.serving; a change made here is replaced by the next run.
 [Unit]
 Description=Open WebUI {version}
 Wants={after}
@@ -112,7 +117,7 @@ def secret_file(secrets: Mapping[str, str]) -> str:
         if re.search(r"[\x00-\x1f\x7f]", value):
             raise ValueError(f"the value of {name} has a line break or another control character")
     lines = (f'{name}="{_escaped(value)}"\n' for name, value in sorted(secrets.items()))
-    return "# Written by fullrank.serving; a change made here is replaced by the next run.\n" + "".join(lines)
+    return f"# {HEADER}\n" + "".join(lines)
 
 
 def _escaped(value: str) -> str:
@@ -132,18 +137,17 @@ def render(spec: Spec, secrets: str) -> str:
     service = _process(spec) if spec.runtime == "process" else _container(spec)
     fields = {"name": NAME, "version": spec.version, "after": f"network-online.target{daemon}", "service": service}
     fields["hash_variable"] = SPEC_HASH_VARIABLE
-    return _UNIT.format(**fields, spec_hash=spec_hash(_UNIT.format(**fields, spec_hash=""), secrets))
+    return rendered(_UNIT, **fields, spec_hash=spec_hash(_UNIT.format(**fields, spec_hash=""), secrets))
 
 
 def _process(spec: Spec) -> str:
     words = [spec.program, "serve", "--host", spec.host, "--port", str(spec.port)]
-    lines = (f"Environment={quote(f'{name}={value}', variables=False)}" for name, value in environment(spec).items())
     return _PROCESS.format(
         name=NAME,
         data=spec.data,
-        exec_start=" ".join(map(quote, words)),
+        exec_start=command(words),
         secrets=SECRETS,
-        environment="\n".join(lines),
+        environment=assignments(environment(spec)),
     )
 
 
@@ -152,7 +156,7 @@ def _container(spec: Spec) -> str:
     words += [word for name, value in environment(spec).items() for word in ("--env", f"{name}={value}")]
     words += ["--volume", f"{spec.data}:{IMAGE_DATA}", "--volume", f"{SECRETS}:{IMAGE_SECRETS}:ro"]
     words += [*spec.container_args, "--entrypoint", "/bin/sh", spec.image, "-c", _INSIDE]
-    return _CONTAINER.format(name=NAME, runtime=spec.runtime, exec_start=" ".join(map(quote, words)))
+    return _CONTAINER.format(name=NAME, runtime=spec.runtime, exec_start=command(words))
 
 
 def listening(unit: str) -> tuple[str, int] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.node.managed_files import HEADER
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER
 from ansible_collections.fullrank.serving.plugins.modules import node_files
 from module_runner import call
 

@@ -112,6 +112,14 @@ def test_a_change_ends_no_request_that_need_not_end(node: Node, changes: dict[st
     assert f"{node.root}/etc/tiny.json" in {one.get("after_header", "").partition(" ")[0] for one in result["diff"]}
 
 
+def test_a_comment_of_an_older_version_in_the_unit_ends_no_request(node: Node) -> None:
+    have(node, route())
+    unit = node.units / UNIT
+    unit.write_text(unit.read_text().replace("# ", "# an older version: "))
+    assert have(node, route())["changed"]
+    assert node.calls == ["daemon-reload", f"reload {UNIT}"]
+
+
 def test_a_program_of_another_version_is_replaced_with_what_it_lacks(node: Node) -> None:
     have(node, route())
     agent = next(node.root.glob("lib/router/**/agent.py"))

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER
 from ansible_collections.fullrank.serving.plugins.modules import service_unit
 from module_runner import call
 from systemd_standin import Systemd
 
 NAME = "fullrank-tls"
 UNIT = "[Service]\nExecStart=/usr/sbin/nginx\n"
+HEAD = f"# {HEADER}\n"
 
 
 class Node:
@@ -44,7 +46,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 def test_started_once_from_its_files(node: Node) -> None:
     assert node.wish()["changed"]
-    assert node.unit.read_text() == UNIT and node.config.read_text() == "listen 443;\n"
+    assert node.unit.read_text() == HEAD + UNIT and node.config.read_text() == HEAD + "listen 443;\n"
     assert f"{NAME}.service" in node.systemd.enabled and node.starts == 1
     assert not node.wish()["changed"] and node.starts == 1
 
@@ -62,7 +64,7 @@ def test_started_anew_when_what_runs_was_started_from_something_else(node: Node,
 
 def test_check_mode_shows_and_changes_nothing(node: Node) -> None:
     result = node.wish(check_mode=True)
-    assert result["changed"] and any(one.get("after") == "listen 443;\n" for one in result["diff"])
+    assert result["changed"] and any(one.get("after") == HEAD + "listen 443;\n" for one in result["diff"])
     assert node.systemd.calls == [] and not node.config.exists()
 
 
@@ -71,8 +73,8 @@ def test_files_that_do_not_start_are_taken_back_with_the_service(node: Node) -> 
     node.systemd.broken = lambda text: "bad" in text
     result = node.wish(unit="[Service]\nExecStart=bad\n", config="worse\n")
     assert result["failed"] and "the last line of its log" in result["msg"]
-    assert node.unit.read_text() == UNIT and node.config.read_text() == "listen 443;\n"
-    assert node.systemd.running == {f"{NAME}.service": UNIT}, "what ran before runs again"
+    assert node.unit.read_text() == HEAD + UNIT and node.config.read_text() == HEAD + "listen 443;\n"
+    assert node.systemd.running == {f"{NAME}.service": HEAD + UNIT}, "what ran before runs again"
 
 
 def test_a_first_start_that_fails_leaves_nothing(node: Node) -> None:

@@ -4,42 +4,12 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import unit_text
-from hypothesis import given
-from hypothesis import strategies as st
-
-
-def unquote(text: str, *, variables: bool) -> list[str]:
-    """systemd's own reading, written down again from systemd.syntax(7): words, C escapes, ``%%`` and (in commands) ``$$``."""
-    words = []
-    for plain, quoted in re.findall(r'([^\s"]+)|"((?:[^"\\]|\\.)*)"', text):
-        word = plain or re.sub(r"\\x([0-9a-f]{2})|\\(.)", lambda m: chr(int(m[1], 16)) if m[1] else m[2], quoted)
-        word = word.replace("%%", "%")
-        words.append(word.replace("$$", "$") if variables else word)
-    return words
-
-
-# NUL cannot stand in an argument; systemd reads everything else back
-words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
-
-
-@given(st.lists(words, min_size=1, max_size=5))
-def test_a_command_line_reads_back_as_the_same_words(argv: list[str]) -> None:
-    assert unquote(" ".join(unit_text.quote(word) for word in argv), variables=True) == argv
-
-
-@given(words)
-def test_a_variable_keeps_its_dollar_signs(value: str) -> None:
-    text = unit_text.quote(f"NAME={value}", variables=False)
-    assert unquote(text, variables=False) == [f"NAME={value}"]
 
 
 def rendered(**changes: object) -> str:
-    given: dict[str, object] = {
+    params: dict[str, object] = {
         "deployment": "tiny",
         "description": "tiny: 100% of it",
         "argv": ["/opt/venv/bin/vllm", "serve", "--x", '{"a": 1}'],
@@ -50,7 +20,7 @@ def rendered(**changes: object) -> str:
         "stop_timeout": 60,
         "dynamic_user": False,
     }
-    return units.render_unit(**{**given, **changes})  # type: ignore[arg-type]
+    return units.render_unit(**{**params, **changes})  # type: ignore[arg-type]
 
 
 def test_the_unit_holds_command_environment_and_hash() -> None:
@@ -99,7 +69,3 @@ def test_nothing_of_a_container_outlives_its_unit() -> None:
 def test_podman_has_no_daemon_to_wait_for() -> None:
     text = rendered(container={"runtime": "podman", "name": "fullrank-rank-tiny"})
     assert "After=network-online.target\n" in text
-
-
-def test_show_output_is_read_to_the_first_equals_sign() -> None:
-    assert unit_text.parse_show("A=1\nEnvironment=B=2\n\nC=\n") == {"A": "1", "Environment": "B=2", "C": ""}
