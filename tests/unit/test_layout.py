@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 
+import pytest
 import yaml
 from places import CHECKOUT
 
@@ -27,12 +28,10 @@ TOUCH_THE_WORLD = {
     "module_utils/comm_check/worker.py": "torch, inside the check's own process",
     "module_utils/common/changes.py": "files of a node",
     "module_utils/common/files.py": "a file, replaced in one step",
+    "module_utils/common/http.py": "HTTP",
     "module_utils/common/trees.py": "a folder with all that is in it",
     "module_utils/docker/daemon.py": "docker and its files",
     "module_utils/docker/move.py": "docker, its files and its data",
-    "module_utils/endpoint/checks.py": "HTTP",
-    "module_utils/endpoint/completion.py": "HTTP",
-    "module_utils/endpoint/metrics.py": "HTTP",
     "module_utils/node/managed_files.py": "compares, writes and removes configuration files of a node",
     "module_utils/node/links.py": "sysfs",
     "module_utils/node/reader.py": "files, commands and connections of a node",
@@ -48,7 +47,6 @@ TOUCH_THE_WORLD = {
     "module_utils/systemd/service.py": "the files of a service; systemd by commands of the caller's function",
     "module_utils/systemd/state.py": "procfs; commands by the caller's function",
     "module_utils/webui/backup.py": "the folders of data and backups; PostgreSQL by its own programs",
-    "module_utils/webui/client.py": "HTTP",
     "module_utils/weights/convert/conversion.py": "the two folders of a conversion",
     "module_utils/weights/convert/worker.py": "torch and files, inside the conversion's own process",
     "module_utils/weights/fetch/sources.py": "hubs, by their clients; git; a folder",
@@ -116,3 +114,42 @@ def test_utils_know_no_ansible() -> None:
 
 def test_only_the_named_utils_touch_the_world() -> None:
     assert {path for path, source in utils().items() if touches_the_world(source)} == set(TOUCH_THE_WORLD)
+
+
+# files that open HTTP connections without the one client, and why
+OTHER_HTTP_CLIENTS = {
+    "module_utils/common/http.py": "the client itself",
+    "module_utils/weights/transfer/receiver.py": "one connection for many ranges of large files, written to disk as they come",
+    "modules/package_repository.py": "a file from outside, with what Ansible's own modules know of proxies and certificates",
+}
+CLIENT_MODULES = ("ansible.module_utils.urls", "http.client", "requests", "urllib.error", "urllib.request", "urllib3")
+
+
+def http_clients(source: str) -> list[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{name.name}" for name in node.names)}
+    return sorted(name for name in found if name in CLIENT_MODULES)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import urllib.request", ["urllib.request"]),
+        ("from urllib import request", ["urllib.request"]),
+        ("from http.client import HTTPConnection", ["http.client"]),
+        ("def late():\n    import requests", ["requests"]),
+        ("from urllib.parse import quote\nfrom http.server import HTTPServer", []),
+    ],
+)
+def test_an_http_client_is_recognised(source: str, found: list[str]) -> None:
+    assert http_clients(source) == found
+
+
+def test_there_is_one_http_client() -> None:
+    plugins = CHECKOUT / "plugins"
+    sources = {path.relative_to(plugins).as_posix(): path.read_text() for path in plugins.rglob("*.py")}
+    assert {path for path, source in sources.items() if http_clients(source)} == set(OTHER_HTTP_CLIENTS)

@@ -8,20 +8,14 @@ one function (`Ask`), so that the rules can be tested without a server.
 
 from __future__ import annotations
 
-import json
 import ssl
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, warned
-
-# directly to the endpoint: a proxy that the environment names is for the outside
-_no_proxy = urllib.request.ProxyHandler({})
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "endpoints": {
@@ -43,7 +37,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 REFUSED = (401, 403)
 WRONG_KEY = "sk-this-key-is-wrong"
-MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -70,11 +63,7 @@ class Answer:
     @property
     def json(self) -> dict[str, Any]:
         """The body; empty when it is no JSON object."""
-        try:
-            body = json.loads(self.text)
-        except ValueError:
-            return {}
-        return body if isinstance(body, dict) else {}
+        return http.json_object(self.text)
 
 
 Ask = Callable[[str, "dict[str, Any] | None", "str | None"], Answer]
@@ -82,7 +71,7 @@ Ask = Callable[[str, "dict[str, Any] | None", "str | None"], Answer]
 
 
 def asker(timeout: float, verify: bool = True, most_events: int | None = None) -> Ask:
-    """Asks by HTTP; ``timeout`` in seconds for each answer. Never raises for what a server may do.
+    """Requests by HTTP; ``timeout`` in seconds for each whole answer. Never raises for what a server may do.
 
     verify: whether the certificate of an ``https`` endpoint must be known and of that name. most_events: hang up after so many
     events of a stream.
@@ -90,38 +79,51 @@ def asker(timeout: float, verify: bool = True, most_events: int | None = None) -
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    opener = urllib.request.build_opener(_no_proxy, urllib.request.HTTPSHandler(context=context))
 
     def ask(url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            with opener.open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
-                if body and body.get("stream"):
-                    return _stream(answer, time.monotonic() + timeout, most_events)
-                return Answer(answer.status, answer.read(MOST_BYTES).decode("utf-8", "replace"))
-        except urllib.error.HTTPError as refused:
-            return Answer(refused.code, refused.read(2000).decode("utf-8", "replace"))
-        except (OSError, ValueError) as broken:
-            return Answer(0, error=str(getattr(broken, "reason", broken)) or type(broken).__name__)
+        stream = _Stream(most_events) if body and body.get("stream") else None
+        answer = http.request(
+            url,
+            headers=http.bearer(key),
+            body=body,
+            timeout=timeout,
+            until=stream.line if stream else None,
+            context=context,
+        )
+        if stream and answer.status == 200:
+            return stream.answer(answer.error)
+        if 300 <= answer.status < 400:
+            return Answer(answer.status, f"redirects to {answer.headers.get('location', 'nothing')}")
+        status = 0 if answer.error and answer.status < 300 else answer.status
+        return Answer(status, answer.text, error=answer.error)
 
     return ask
 
 
-def _stream(answer: Any, deadline: float, most: int | None) -> Answer:
+class _Stream:
     """The ``data:`` events of a server-sent stream, until ``[DONE]`` or until there are ``most``."""
-    chunks: list[str] = []
-    for line in answer:
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._chunks: list[str] = []
+        self._ended = False
+
+    def line(self, line: bytes) -> bool:
+        """Whether no further line is wanted."""
         event = line.decode("utf-8", "replace").strip()
-        if event == "data: [DONE]":
-            return Answer(answer.status, chunks=tuple(chunks), ended=True)
-        if event.startswith("data:"):
-            chunks.append(event[5:].strip())
-        if most is not None and len(chunks) >= most:
-            return Answer(answer.status, chunks=tuple(chunks))
-        if time.monotonic() > deadline:
-            return Answer(answer.status, chunks=tuple(chunks), error="the stream did not end")
-    return Answer(answer.status, chunks=tuple(chunks), error="the stream ended without [DONE]")
+        self._ended = event == "data: [DONE]"
+        if event.startswith("data:") and not self._ended:
+            self._chunks.append(event[5:].strip())
+        return self._ended or self._enough()
+
+    def _enough(self) -> bool:
+        return self._most is not None and len(self._chunks) >= self._most
+
+    def answer(self, error: str) -> Answer:
+        """What was read of it. error: of the request."""
+        if not self._ended and not self._enough():
+            error = "the stream did not end" if error == http.TIMED_OUT else error or "the stream ended without [DONE]"
+        return Answer(200, chunks=tuple(self._chunks), ended=self._ended, error=error)
 
 
 def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[Finding]:

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
-# straight to the engine: a proxy that the node's environment names is for the outside
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http
 
 # our names → the engines' names; sums over engines and ranks, but for a share, of which the highest counts
 _SUMS = {
@@ -73,12 +70,14 @@ def ask(url: str, api_key: str | None, timeout: float, apart: float = 1.0) -> di
         first, started = summary(parse(_read(url, api_key, timeout))), time.monotonic()
         time.sleep(apart)
         second, seconds = summary(parse(_read(url, api_key, timeout))), time.monotonic() - started
-    except (OSError, ValueError) as broken:
-        return {"error": str(getattr(broken, "reason", broken)) or type(broken).__name__}
+    except OSError as broken:
+        return {"error": str(broken)}
     return {**busy(first, second, seconds), "error": ""}
 
 
 def _read(url: str, api_key: str | None, timeout: float) -> str:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    with _opener.open(urllib.request.Request(f"{url}/metrics", headers=headers), timeout=timeout) as answer:
-        return str(answer.read().decode("utf-8", "replace"))
+    """The metrics as text. Raises OSError where they cannot be read."""
+    answer = http.request(f"{url}/metrics", headers=http.bearer(api_key), timeout=timeout)
+    if answer.status != 200 or answer.error:
+        raise OSError(answer.error or f"HTTP {answer.status}")
+    return answer.text

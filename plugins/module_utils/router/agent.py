@@ -19,12 +19,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http
 from ansible_collections.fullrank.serving.plugins.module_utils.router import upstreams
 from ansible_collections.fullrank.serving.plugins.module_utils.router.upstreams import Server
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import notify, reexec, say
@@ -40,30 +39,25 @@ TEST_S = 10.0
 RETRY_S = 5.0
 NGINX = "/usr/sbin/nginx"
 CHILDREN = "FULLRANK_ROUTER_CHILDREN"
-# straight to the nodes: a proxy that the environment names is for the outside
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(url: str) -> tuple[bool | None, str]:
-    """Whether the supervisor behind a URL is ready, None when it does not answer; and its summary."""
-    try:
-        with _opener.open(url, timeout=upstreams.ASK_S) as answer:
-            return answer.status == 200, str(json.load(answer).get("summary", "ready"))
-    except urllib.error.HTTPError as no:
-        try:
-            return False, str(json.load(no).get("summary", f"HTTP {no.code}"))
-        except ValueError:
-            return False, f"HTTP {no.code}"
-    except (OSError, ValueError) as error:
-        return None, f"its supervisor is not heard: {getattr(error, 'reason', error)}"
+    """Whether the supervisor behind a URL is ready, None when it does not answer; and its summary, or the reason."""
+    answer = http.request(url, timeout=upstreams.ASK_S)
+    status = http.json_object(answer.body)
+    if not answer.status or (answer.status == 200 and not status):
+        return None, f"its supervisor is not heard: {answer.error or 'no JSON object'}"
+    return answer.status == 200, str(
+        status.get("summary", "ready" if answer.status == 200 else f"HTTP {answer.status}")
+    )
 
 
 def call(method: str, url: str, body: Any = None) -> Any:
-    """Ask the balancer, in JSON."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    with _opener.open(request, timeout=upstreams.ASK_S) as answer:
-        return json.load(answer)
+    """Send the balancer a request: the JSON of its answer. Raises OSError where it refuses, ValueError without JSON."""
+    answer = http.request(url, method=method, body=body, timeout=upstreams.ASK_S)
+    if answer.error or answer.status >= 300:
+        raise OSError(answer.error or f"HTTP {answer.status}")
+    return answer.json()
 
 
 class Watch:

@@ -17,13 +17,13 @@ import socket
 import sys
 import threading
 import time
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import (
@@ -84,15 +84,12 @@ class EndpointProbe:
             self._over.wait(ASK_EVERY_S if answer["ready"] else 1)
 
     def _metrics(self) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while not self._over.wait(METRICS_EVERY_S):
-            try:
-                with opener.open(f"{self._url}/metrics", timeout=METRICS_EVERY_S) as answer:
-                    text = answer.read().decode(errors="replace")
-            except (OSError, ValueError):
+            answer = http.request(f"{self._url}/metrics", timeout=METRICS_EVERY_S)
+            if answer.status != 200 or answer.error:
                 continue
             with self._lock:
-                self._probe.metrics(text, self.now)
+                self._probe.metrics(answer.text, self.now)
 
 
 class ReadyHandler(BaseHTTPRequestHandler):

@@ -1,31 +1,29 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asking Open WebUI itself. Private to this collection."""
+"""Requests to Open WebUI itself. Private to this collection."""
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.service import Hopeless
-
-# straight to the service: a proxy that the node's environment names is for the outside
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(url: str, body: dict[str, Any] | None = None, timeout: float = 20) -> tuple[int, Any]:
-    """HTTP status and what was answered; 0 and the reason when nothing was."""
-    content = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    """HTTP status with the JSON of the answer, or with its first 300 characters where it refuses; 0 and the reason without one.
+
+    timeout: seconds, for the whole answer.
+    """
+    answer = http.request(url, body=body, timeout=timeout)
+    if answer.status >= 300:
+        return answer.status, answer.text[:300]
+    if answer.error:
+        return 0, answer.error
     try:
-        with _opener.open(request, timeout=timeout) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as refused:
-        return refused.code, refused.read(300).decode(errors="replace")
-    except (OSError, ValueError) as broken:
-        return 0, str(getattr(broken, "reason", broken)) or type(broken).__name__
+        return answer.status, answer.json()
+    except ValueError as other:
+        return 0, str(other)
 
 
 def unhealthy(url: str) -> str:

@@ -8,16 +8,15 @@ Runs in the environment of the hub's own client. Private to this collection.
 from __future__ import annotations
 
 import glob
-import json
 import os
 import subprocess
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import ARRIVED, Entry, is_commit
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import is_weight_path
@@ -152,9 +151,8 @@ class ModelScope(Source):
         query = urllib.parse.urlencode({"Ref": revision, "PageNumber": 1, "PageSize": 1})
         url = f"{self._endpoint()}/api/v1/models/{self.repo}/commits?{query}"
         try:
-            with urllib.request.build_opener().open(url, timeout=30) as answer:
-                return str(json.load(answer)["Data"]["Commits"][0]["Id"])
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            return str(http.request(url, timeout=30, proxies=True).json()["Data"]["Commits"][0]["Id"])
+        except (ValueError, KeyError, IndexError, TypeError):
             return ""
 
     def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:

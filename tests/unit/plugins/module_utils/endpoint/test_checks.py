@@ -109,7 +109,8 @@ def server() -> Iterator[str]:
             self.wfile.write(b'data: {"a": 1}\n\ndata: {"a": 2}\n\n' + (b"data: [DONE]\n\n" if body["end"] else b""))
 
         def do_GET(self) -> None:
-            self.send_response(418)
+            self.send_response(418 if self.path == "/" else 307)
+            self.send_header("Location", "http://127.0.0.1:1/login")
             self.end_headers()
             self.wfile.write(b"a teapot")
 
@@ -125,9 +126,10 @@ def server() -> Iterator[str]:
 
 def test_asking_by_http(server: str) -> None:
     ask = checks.asker(5)
-    whole = ask(server, {"stream": True, "end": True}, None)
+    whole = ask(f"{server}/", {"stream": True, "end": True}, None)
     assert (whole.status, whole.chunks, whole.ended) == (200, ('{"a": 1}', '{"a": 2}'), True)
     assert ask(server, {"stream": True, "end": False}, None).error == "the stream ended without [DONE]"
     assert checks.asker(5, most_events=1)(server, {"stream": True, "end": True}, None).chunks == ('{"a": 1}',)
-    assert ask(server, None, None) == checks.Answer(418, "a teapot")
+    assert ask(f"{server}/", None, None) == checks.Answer(418, "a teapot")
+    assert ask(f"{server}/moved", None, KEY) == checks.Answer(307, "redirects to http://127.0.0.1:1/login")
     assert ask("http://127.0.0.1:1", None, None).status == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import metrics
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.modules.rank_info import gpu_memory, written_engine
@@ -69,6 +70,11 @@ def test_tokens_per_second(before: float | None, after: float | None, rate: floa
 
 def test_an_engine_without_metrics_gives_the_reason() -> None:
     assert "refused" in metrics.ask("http://127.0.0.1:9", None, 1.0)["error"].lower()
+
+
+def test_metrics_that_are_refused_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "request", lambda _url, **_how: http.Answer(404, body=b"vllm:num_requests_running 1"))
+    assert metrics.ask("http://x", None, 1.0) == {"error": "HTTP 404"}
 
 
 ROW = {"deployment": "a", "replica": 0, "rank": 0, "host": "n1", "health": "ready"}
