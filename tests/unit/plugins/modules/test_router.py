@@ -15,24 +15,15 @@ from ansible_collections.fullrank.serving.plugins.module_utils.router import fil
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.modules import router
 from module_runner import call
+from router_samples import ROUTE, SMG
 from systemd_standin import Systemd
 
 UNIT = "fullrank-router@tiny.service"
 
 
 def route(name: str = "tiny", **changes: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "host": "0.0.0.0",
-        "port": 8080,
-        "url": "http://192.0.2.9:8080",
-        "model": "tiny",
-        "timeout": 600,
-        "max_body_mib": 64,
-        "servers": [{"name": "n1", "url": "http://192.0.2.1:8000", "ready": "http://192.0.2.1:8100/ready"}],
-        "balancer": {},
-        **changes,
-    }
+    server = {"name": "n1", "url": "http://192.0.2.1:8000", "ready": "http://192.0.2.1:8100/ready"}
+    return {**ROUTE, "name": name, "servers": [server], **changes}
 
 
 class Node(Systemd):
@@ -191,3 +182,17 @@ def test_a_watcher_that_does_not_read_its_configuration_is_given_up(node: Node) 
 def test_wrong_arguments_are_refused(given: dict[str, Any], message: str) -> None:
     result = call(router, **given)
     assert result["failed"] and message in result["msg"]
+
+
+def test_who_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any) -> None:
+        raise OSError("Name or service not known")
+
+    route = {**ROUTE, "servers": [{"name": "n1", "url": "http://127.0.0.1:8000", "ready": ""}], "balancer": SMG}
+    assert router.ports(route) == {8080: "router_port", 18080: "router_smg_port", 18081: "router_smg_port"}
+    own = {"port": 8080, "pid": 7, "command": "nginx", "unit": "fullrank-router@tiny.service"}
+    other = {"port": 18080, "pid": 8, "command": "python3", "unit": ""}
+    (one,) = router.obstacles([route], [own, other])
+    assert one["where"] == "router_smg_port of tiny" and "python3 (pid 8)" in one["message"]
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    assert [one["code"] for one in router.obstacles([route], [])] == ["name-not-resolved"]

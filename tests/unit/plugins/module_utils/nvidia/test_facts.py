@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a GPU is by its PCI device id, and what a node is to the driver's plan."""
+"""What a node is to the driver's plan."""
 
 from __future__ import annotations
 
@@ -10,46 +10,12 @@ from pathlib import Path
 import pytest
 import recorded
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import boards, facts
-from nvidia_nodes import B200, GH200, H100, L40S, T4, V100, plan
+from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import facts
+from nvidia_nodes import plan
 from places import CHECKOUT
 
 sys.path.insert(0, str(CHECKOUT / "tests/standins"))
 import nvidia_vendor
-
-
-@pytest.mark.parametrize(
-    ("gpu", "generation", "modules"),
-    [
-        (V100, "Volta", "proprietary"),
-        (0x15F8, "Pascal", "proprietary"),
-        (T4, "Turing", "open"),
-        (0x2182, "Turing", "open"),
-        (0x20B2, "Ampere", "open"),
-        (0x2236, "Ampere", "open"),
-        (H100, "Hopper", "open"),
-        (GH200, "Grace Hopper", "open"),
-        (L40S, "Ada Lovelace", "open"),
-        (B200, "Blackwell", "open"),
-        (0x3182, "Blackwell", "open"),
-    ],
-)
-def test_generation_and_modules(gpu: int, generation: str, modules: str) -> None:
-    assert boards.generation(gpu).name == generation
-    assert boards.kernel_modules([gpu], "auto") == (modules, [])
-
-
-def test_every_known_product_is_in_a_generation_that_its_name_allows() -> None:
-    expected = {
-        "A": ("Ampere",),
-        "H": ("Hopper",),
-        "L": ("Ada Lovelace",),
-        "B": ("Blackwell",),
-        "V": ("Volta",),
-        "P": ("Pascal",),
-    }
-    for device, product in boards.PRODUCTS.items():
-        assert boards.generation(device).name in expected.get(product[0], (boards.generation(device).name,)), product
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The checks of ports, interfaces and peers: what is no fault."""
+"""The checks of the network (ports, interfaces, peers): what is no fault."""
 
 from __future__ import annotations
 
