@@ -59,10 +59,9 @@ options:
         type: int
         required: true
       listen:
-        description:
-          - Address on which the supervisor reports by HTTP whether the deployment is ready. For the head that of the endpoint,
-            since a client of the one is a client of the other.
-          - This rank's address on the rendezvous interface when empty.
+        description: >-
+          Address on which the supervisor reports by HTTP whether the deployment is ready: for the head that of the endpoint, for
+          others, and when empty, this rank's address on the rendezvous interface.
         type: str
         default: ""
       spec:
@@ -150,7 +149,7 @@ EXAMPLES = r"""
     group: "{{ group }}"
   register: written
 
-- name: Start it
+- name: Start the rank
   fullrank.serving.rank:
     deployment: deepseek_r1
     state: started
@@ -164,9 +163,8 @@ current:
   type: bool
 launch:
   description: >-
-    Of the launch that is now written the C(spec_hash), the C(spec) of the group, which is the same on all ranks that were
-    rendered together; the engine with its version as C(before), of the launch that was written until then, or as C(engine), of
-    the one that is written again.
+    Of the launch that is now written C(spec_hash), and C(spec), the same on all ranks that were rendered together; the
+    engine with its version as C(before) (written until then) or as C(engine) (written again).
   returned: O(state=present) and O(state=rolled_back)
   type: dict
 rank_state:
@@ -182,36 +180,17 @@ log:
   elements: str
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import changes
-from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
+from ansible_collections.fullrank.serving.plugins.module_utils.rank import containers, units
 from ansible_collections.fullrank.serving.plugins.module_utils.rank.former import Former
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import engine
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import engine, previous
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
-
-REMOVALS = 3
-REMOVAL_PAUSE = 1.0  # seconds
-STATES = ["present", "rolled_back", "started", "stopped", "absent"]
-GROUP: dict[str, Any] = {
-    "rank": {"type": "int", "required": True},
-    "names": {"type": "list", "elements": "str", "required": True},
-    "addresses": {"type": "list", "elements": "str", "required": True},
-    "port": {"type": "int", "required": True},
-    "listen": {"type": "str", "default": ""},
-    "spec": {"type": "str", "required": True},
-    "url": {"type": "str", "required": True},
-    "model": {"type": "str", "required": True},
-    "requires": {"type": "list", "elements": "path", "default": []},
-    "meet_timeout": {"type": "int", "default": 600},
-    "ready_timeout": {"type": "int", "default": 3600},
-    "hang_timeout": {"type": "int", "default": 120},
-}
 
 
 class Rank:
@@ -241,10 +220,6 @@ class Rank:
     def supervisor(self) -> dict[str, Any]:
         return systemd_state.state(self.module.run_command, self.supervisor_unit)
 
-    def log(self, since: int, lines: int) -> list[str]:
-        """The engine's last lines since the supervisor's start, which may have started it more than once."""
-        return systemd_state.log(self.module.run_command, systemd_state.rank_unit(self.name), since, lines)
-
     def is_current(self, spec_hash: str) -> bool:
         """Whether the rank runs, was started from this launch, and will be after a boot."""
         state = self.state()
@@ -272,23 +247,12 @@ class Rank:
         before, _unused = changes.read(supervisor_files.UNITS / (self.former.unit if taken_over else self.unit))
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.params["group"]["spec"]}
         self.launch["before"] = units.engine_of(before)
-        if not taken_over:
-            self.keep(supervisor_files.spec_hash(before), launch["spec_hash"])
+        old_hash = "" if taken_over else supervisor_files.spec_hash(before)
+        if text := previous.to_keep(self.name, self.written(), old_hash, launch["spec_hash"]):
+            self.files.write(self.previous, text, 0o600, f"{self.previous}: the target of playbooks/rollback.yml\n")
         key = self.params["group_key"] or supervisor_files.group_key(self.name)
         self.bring(
             supervisor_files.engine_files(self.params, key) | supervisor_files.supervisor_files(self.params, key)
-        )
-
-    def keep(self, old_hash: str, new_hash: str) -> None:
-        """Keep a launch that was ready when another one takes its place: the rollback target."""
-        good, _unused = changes.read(Path(names.ready_mark(self.name)))
-        if not old_hash or old_hash == new_hash or good.strip() != old_hash:
-            return
-        files = {path: changes.read(path) for path in self.written() if path.exists()}
-        older, _unused = changes.read(self.previous)
-        text = supervisor_files.pack(self.name, files, older)
-        self.files.write(
-            self.previous, text, 0o600, f"{self.previous}: the previous launch, the target of playbooks/rollback.yml\n"
         )
 
     def rolled_back(self) -> None:
@@ -298,8 +262,7 @@ class Rank:
             self.module.fail_json(
                 msg=f"no earlier launch of {self.name} is kept on this node: one is, once a launch that was ready is replaced"
             )
-        defaults = {name: option["default"] for name, option in GROUP.items() if "default" in option}
-        files, config = supervisor_files.unpack(text, defaults)
+        files, config = previous.unpack(text)
         unit = files[supervisor_files.UNITS / self.unit][0]
         self.launch = {
             "spec_hash": supervisor_files.spec_hash(unit),
@@ -311,7 +274,7 @@ class Rank:
         self.bring(files)
         if not self.params["undo"]:
             return
-        if before := supervisor_files.before(text):
+        if before := previous.before(text):
             self.files.write(self.previous, before, 0o600, f"{self.previous}: the previous launch from before\n")
         else:
             self.files.remove([self.previous], Path(names.CONFIG))
@@ -323,10 +286,8 @@ class Rank:
             self.former.park()
         touched = self.files.remove([path for path in self.written() if path not in files], Path(names.CONFIG))
         for path, (content, mode, secret) in files.items():
-            ours = (
-                f"{path}: the supervisor's program, of another version\n" if supervisor_files.is_program(path) else ""
-            )
-            if self.files.write(path, content, mode, ours, secret=secret):
+            shown = f"{path}: the supervisor's program, of another version\n" * supervisor_files.is_program(path)
+            if self.files.write(path, content, mode, shown, secret=secret):
                 touched.append(path)
         program = Path(names.supervisor_program(self.name))
         if any(program in path.parents for path in files):  # a launch that is written again has none
@@ -368,27 +329,13 @@ class Rank:
 
     def remove_containers(self) -> None:
         """The unit on disk may be of another runtime than what ran, and then has stopped nothing."""
-        for runtime in ("docker", "podman", "nerdctl"):
-            program = self.module.get_bin_path(runtime)
-            if program and not self.module.check_mode:
-                self.remove_container(program, names.rank_container(self.name))
-                self.remove_container(program, self.former.container)
-
-    def remove_container(self, program: str, name: str) -> None:
-        """A removal can meet that of the container's own end (--rm), and be refused for that moment."""
-        error = ""
-        for _unused in range(REMOVALS):
-            code, _unused_out, _unused_error = self.module.run_command([program, "container", "inspect", name])
-            if code:
-                return
-            code, _unused_out, error = self.module.run_command([program, "rm", "--force", name])
-            if code:
-                time.sleep(REMOVAL_PAUSE)
-        code, _unused_out, _unused_error = self.module.run_command([program, "container", "inspect", name])
-        if code == 0:
-            self.module.fail_json(
-                msg=f"the container {name} is still there: {program} rm --force {name}: {error.strip()}"
-            )
+        if self.module.check_mode:
+            return
+        programs = [found for one in containers.RUNTIMES if (found := self.module.get_bin_path(one))]
+        for name in (names.rank_container(self.name), self.former.container):
+            for program in programs:
+                if error := containers.remove(self.module.run_command, program, name):
+                    self.module.fail_json(msg=error)
 
     def absent(self) -> None:
         self.stopped()
@@ -409,9 +356,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "deployment": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": STATES, "default": "present"},
+            "state": {
+                "type": "str",
+                "default": "present",
+                "choices": ["present", "rolled_back", "started", "stopped", "absent"],
+            },
             "launch": {"type": "dict"},
-            "group": {"type": "dict", "options": GROUP},
+            "group": {"type": "dict", "options": supervisor_files.GROUP_OPTIONS},
             "group_key": {"type": "str", "no_log": True},
             "api_key": {"type": "str", "no_log": True},
             "secret": {"type": "str", "no_log": True},
@@ -436,7 +387,10 @@ def main() -> None:
         result["launch"] = rank.launch
         result["current"] = rank.is_current(rank.launch["spec_hash"])
     if params["log_lines"]:
-        result["log"] = rank.log(since or rank.supervisor()["since"], params["log_lines"])
+        # the supervisor may have started the engine more than once
+        since = since or rank.supervisor()["since"]
+        unit = systemd_state.rank_unit(rank.name)
+        result["log"] = systemd_state.log(module.run_command, unit, since, params["log_lines"])
     if module._diff:
         result["diff"] = rank.files.diff
     module.exit_json(changed=rank.changed or rank.files.changed, **result)

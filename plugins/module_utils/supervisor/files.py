@@ -25,6 +25,22 @@ CHECK = Path("/usr/local/bin/fullrank-check")
 Files = dict[Path, "tuple[str, int, bool]"]
 """Path → (content, mode, secret?)."""
 
+GROUP_OPTIONS: dict[str, Any] = {
+    "rank": {"type": "int", "required": True},
+    "names": {"type": "list", "elements": "str", "required": True},
+    "addresses": {"type": "list", "elements": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "listen": {"type": "str", "default": ""},
+    "spec": {"type": "str", "required": True},
+    "url": {"type": "str", "required": True},
+    "model": {"type": "str", "required": True},
+    "requires": {"type": "list", "elements": "path", "default": []},
+    "meet_timeout": {"type": "int", "default": 600},
+    "ready_timeout": {"type": "int", "default": 3600},
+    "hang_timeout": {"type": "int", "default": 120},
+}
+"""The options of the module `rank` that tell a supervisor its group."""
+
 
 def engine_files(options: Mapping[str, Any], key: str) -> Files:
     """Everything that makes up the engine of the rank on this node.
@@ -115,44 +131,6 @@ def spec_hash(unit: str) -> str:
     """The hash of the launch in the text of a unit; empty when it has none."""
     found = re.search(rf"^Environment={unit_text.SPEC_HASH_VARIABLE}=(\S+)$", unit, re.MULTILINE)
     return found[1] if found else ""
-
-
-def pack(deployment: str, files: Mapping[Path, tuple[str, int]], older: str) -> str:
-    """A launch as one text, for a rollback: content and mode of every file. older: the text until now, which stays behind it."""
-    launch: dict[str, Any] = {
-        "deployment": deployment,
-        "files": [{"path": str(path), "content": text, "mode": mode} for path, (text, mode) in files.items()],
-    }
-    before = json.loads(older) if older else None
-    if before and _hash(before) == _hash(launch):
-        before = before["before"]
-    return _as_text(launch | {"before": {**before, "before": None} if before else None})
-
-
-def before(text: str) -> str:
-    """The launch behind the one in the text, as a text; empty where there is none."""
-    older = json.loads(text)["before"]
-    return _as_text(older) if older else ""
-
-
-def _hash(launch: Mapping[str, Any]) -> str:
-    return next((found for file in launch["files"] if (found := spec_hash(file["content"]))), "")
-
-
-def _as_text(launch: Mapping[str, Any]) -> str:
-    return json.dumps(launch, indent=1) + "\n"
-
-
-def unpack(text: str, defaults: Mapping[str, Any]) -> tuple[Files, dict[str, Any]]:
-    """The launch in a text of `pack`: its files, and the supervisor's configuration among them.
-
-    defaults: of that configuration, whose program may be of a later version than the text.
-    """
-    launch = json.loads(text)
-    place = names.supervisor_config(launch["deployment"])
-    files: Files = {Path(one["path"]): (one["content"], one["mode"], one["mode"] == 0o600) for one in launch["files"]}
-    config = {**defaults, **json.loads(files[Path(place)][0])}
-    return files | {Path(place): (as_config(config), 0o644, False)}, config
 
 
 def as_config(config: Mapping[str, Any]) -> str:
