@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -76,16 +76,20 @@ def written(node: Host) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def load() -> Iterator[None]:
     """Requests while the tests run: latencies are of what was asked in the last minutes."""
-    script = (
-        "import time\nfrom test_monitoring import ask\n"
-        "while True:\n try: ask('Are all ranks up?')\n except OSError: pass\n time.sleep(1)"
-    )
-    process = subprocess.Popen(
-        ["python", "-c", script], cwd=Path(__file__).parent, env=os.environ, stderr=subprocess.DEVNULL
-    )
+    ended = threading.Event()
+
+    def requests() -> None:
+        while not ended.wait(1):
+            with contextlib.suppress(OSError):
+                ask("Are all ranks up?")
+
+    thread = threading.Thread(target=requests, daemon=True)
+    thread.start()
     yield
-    process.kill()
-    process.wait()
+    alive = thread.is_alive()
+    ended.set()
+    thread.join(60)
+    assert alive, "without requests there are no latencies"
 
 
 def test_every_target_is_read() -> None:
