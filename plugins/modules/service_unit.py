@@ -40,6 +40,12 @@ options:
         description: Permissions, as four octal digits.
         type: str
         default: "0644"
+      nginx:
+        description:
+          - Whether O(files[].content) is the rest of the C(http) block of an nginx instance. What instances have in common is put
+            around it, with workers of the account C(www-data), the pid in C(/run/<name>) and bodies in C(/var/lib/<name>).
+        type: bool
+        default: false
   watch:
     description: Files that others write, whose change is a change of the service, such as certificates.
     type: list
@@ -69,6 +75,7 @@ EXAMPLES = r"""
     files:
       - path: /etc/fullrank/webui-tls.conf
         content: "{{ lookup('ansible.builtin.template', 'etc/fullrank/webui-tls.conf.j2') }}"
+        nginx: true
     watch: [/etc/fullrank/webui-tls.crt]
 """
 
@@ -77,8 +84,10 @@ RETURN = r"""#"""
 import hashlib
 import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.nginx import configuration
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.service import File, Service, diff
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER, render
 
@@ -101,6 +110,13 @@ def digest(unit: str, files: list[File], watch: list[str]) -> str:
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
+def text(name: str, file: dict[str, Any]) -> str:
+    """A file with its header line. name: of the service. file: an element of the option ``files``."""
+    if not file["nginx"]:
+        return f"# {HEADER}\n{file['content']}"
+    return configuration(run=f"{RUNTIME}/{name}", cache=f"/var/lib/{name}", http=file["content"], user="www-data")
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -114,6 +130,7 @@ def main() -> None:
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str", "required": True},
                     "mode": {"type": "str", "default": "0644"},
+                    "nginx": {"type": "bool", "default": False},
                 },
             },
             "watch": {"type": "list", "elements": "path", "default": []},
@@ -123,7 +140,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    files = [File(one["path"], f"# {HEADER}\n{one['content']}", int(one["mode"], 8)) for one in params["files"]]
+    files = [File(one["path"], text(params["name"], one), int(one["mode"], 8)) for one in params["files"]]
     path = f"{UNITS}/{params['name']}.service"
     absent = params["state"] == "absent"
     unit = f"# {HEADER}\n{params['unit'] or ''}"

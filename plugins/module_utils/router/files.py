@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.router import agent
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.nginx import configuration
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import render
 
 CONFIG = "/etc/fullrank/router"
@@ -49,25 +50,10 @@ CacheDirectory=fullrank-router/{name}
 WantedBy=multi-user.target
 """
 
-_NGINX = """\
-# {run}/servers.conf lists the replicas that get requests; the router's watcher writes it.
-daemon off;
-worker_processes auto;
-pid {run}/nginx.pid;
-error_log stderr warn;
-events {{
-    worker_connections 8192;
-}}
-http {{
-    access_log off;
-    server_tokens off;
+_HTTP = """\
     default_type application/json;
-    client_body_temp_path {cache}/body;
-    proxy_temp_path {cache}/proxy;
-    fastcgi_temp_path {cache}/fastcgi;
-    uwsgi_temp_path {cache}/uwsgi;
-    scgi_temp_path {cache}/scgi;
 
+    # the replicas that get requests; the router's watcher writes it
     include {run}/servers.conf;
 
     server {{
@@ -83,7 +69,6 @@ http {{
         }}
 {locations}
     }}
-}}
 """
 
 _LOCATION = """
@@ -153,14 +138,11 @@ def nginx(route: Mapping[str, Any]) -> str:
         locations = _LOCATION.format(match=_SMG_PATHS, **words) + _NOT_FOUND
     else:
         locations = _LOCATION.format(match="/", **words)
-    return render(
-        _NGINX,
-        run=run_folder(route["name"]),
-        cache=f"/var/cache/fullrank-router/{route['name']}",
-        listen=f"{host}:{route['port']}",
-        max_body_mib=route["max_body_mib"],
-        locations=locations,
+    run = run_folder(route["name"])
+    http = _HTTP.format(
+        run=run, listen=f"{host}:{route['port']}", max_body_mib=route["max_body_mib"], locations=locations
     )
+    return configuration(run=run, cache=f"/var/cache/fullrank-router/{route['name']}", http=http)
 
 
 def files(route: Mapping[str, Any]) -> dict[str, str]:

@@ -91,5 +91,13 @@ def test_absent_removes_unit_and_files(node: Node) -> None:
     assert not node.wish(state="absent")["changed"]
 
 
+def test_a_configuration_of_nginx_gets_the_frame_of_an_instance(node: Node) -> None:
+    files = [{"path": str(node.config), "content": "    server {}\n", "nginx": True}]
+    assert call(service_unit, name=NAME, unit=UNIT, files=files)["changed"]
+    text = node.config.read_text()
+    assert text.startswith(HEAD + "user www-data;\n") and text.endswith("    server {}\n}\n")
+    assert f"pid {node.folder}/run/{NAME}/nginx.pid;" in text and f" /var/lib/{NAME}/body;" in text
+
+
 def test_a_unit_text_is_required() -> None:
     assert "unit" in call(service_unit, name=NAME)["msg"]
