@@ -74,8 +74,8 @@ def test_check_mode_writes_nothing_and_reports_the_same(monkeypatch: pytest.Monk
 
 def test_earlier_results_come_first_and_are_not_written_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps([result("older", output_tokens=32)]))
-    given = arguments(tmp_path, compare=[str(tmp_path / "old.json")])
-    answer, _ = run_action(monkeypatch, ActionModule, given)
+    params = arguments(tmp_path, compare=[str(tmp_path / "old.json")])
+    answer, _ = run_action(monkeypatch, ActionModule, params)
     assert [line.split()[0] for line in answer["table"][1:]] == ["older", "tiny"]
     assert answer["cautions"] == ["the lengths of the answers differ"]
     assert json.loads((tmp_path / "out/today.json").read_text()) == [result("tiny")]
@@ -96,6 +96,6 @@ def test_a_file_that_is_no_result_is_named_and_nothing_is_written(
 
 @pytest.mark.parametrize("left_out", ["results", "directory", "name"])
 def test_what_is_required(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, left_out: str) -> None:
-    given = {name: value for name, value in arguments(tmp_path).items() if name != left_out}
+    params = {name: value for name, value in arguments(tmp_path).items() if name != left_out}
     with pytest.raises(AnsibleError, match=f"missing required arguments: {left_out}"):
-        run_action(monkeypatch, ActionModule, given)
+        run_action(monkeypatch, ActionModule, params)

@@ -35,8 +35,8 @@ def runs(gbps: float) -> list[dict[str, Any]]:
 
 
 def judge(monkeypatch: pytest.MonkeyPatch, gbps: float, **limits: Any) -> dict[str, Any]:
-    given = {"deployment": "r1", "hosts": ["n1", "n2"], "runs": runs(gbps), "backend": "gloo", **limits}
-    return run_action(monkeypatch, ActionModule, given)[0]
+    params = {"deployment": "r1", "hosts": ["n1", "n2"], "runs": runs(gbps), "backend": "gloo", **limits}
+    return run_action(monkeypatch, ActionModule, params)[0]
 
 
 def test_ranks_that_communicate_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +59,8 @@ def test_a_limit_that_is_missed_is_reported_and_fails_no_task(
 
 
 def test_a_node_that_took_no_part_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"deployment": "r1", "hosts": ["n1", "n2"], "runs": [runs(8.0)[0], {}], "backend": "gloo"}
-    answer, _ = run_action(monkeypatch, ActionModule, given)
+    params = {"deployment": "r1", "hosts": ["n1", "n2"], "runs": [runs(8.0)[0], {}], "backend": "gloo"}
+    answer, _ = run_action(monkeypatch, ActionModule, params)
     assert not answer["passed"] and "(n2)" in answer["report"]
 
 
@@ -73,6 +73,6 @@ def test_a_node_that_took_no_part_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str) -> None:
-    given = {"deployment": "r1", "hosts": ["n1", "n2"], "runs": runs(8.0), **changes}
+    params = {"deployment": "r1", "hosts": ["n1", "n2"], "runs": runs(8.0), **changes}
     with pytest.raises(AnsibleError, match=message):
-        run_action(monkeypatch, ActionModule, {name: value for name, value in given.items() if value is not None})
+        run_action(monkeypatch, ActionModule, {name: value for name, value in params.items() if value is not None})

@@ -45,10 +45,10 @@ def test_a_model_that_fits_gives_the_arithmetic_and_a_proposal(monkeypatch: pyte
 
 def test_facts_of_all_ranks_give_each_its_nccl_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = [machine([PORT], rank) for rank in (0, 1)]
-    given = arguments(
+    params = arguments(
         gpu_facts=[{"gpus": one["gpus"]} for one in facts], rdma_facts=[{"hcas": one["hcas"]} for one in facts]
     )
-    plan, _ = run_action(monkeypatch, ActionModule, given)
+    plan, _ = run_action(monkeypatch, ActionModule, params)
     assert {host: one["env"]["NCCL_IB_HCA"] for host, one in plan["nccl"]["ranks"].items()} == {
         "n1": "=mlx5_0",
         "n2": "=mlx5_0",
@@ -86,6 +86,6 @@ def test_without_a_required_fit_the_failure_is_a_warning(monkeypatch: pytest.Mon
     ],
 )
 def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str) -> None:
-    given = {name: value for name, value in arguments(**changes).items() if value is not None}
+    params = {name: value for name, value in arguments(**changes).items() if value is not None}
     with pytest.raises(AnsibleError, match=message):
-        run_action(monkeypatch, ActionModule, given)
+        run_action(monkeypatch, ActionModule, params)

@@ -31,13 +31,13 @@ def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def bundle(monkeypatch: pytest.MonkeyPatch, folder: Path, check_mode: bool = False, **changes: Any) -> dict[str, Any]:
-    given = {
+    params = {
         "deployments": {"tiny": [["n1", "n2"]]},
         "results": {"n1": HEAD, "n2": RUNS},
         "directory": str(folder / "bundles"),
         **changes,
     }
-    return run_action(monkeypatch, ActionModule, given, check_mode=check_mode)[0]
+    return run_action(monkeypatch, ActionModule, params, check_mode=check_mode)[0]
 
 
 def test_what_was_gathered_and_the_answer_are_in_one_private_file(
@@ -79,7 +79,7 @@ def test_a_host_without_a_result_is_not_taken_for_healthy(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("left_out", ["deployments", "results", "directory"])
 def test_what_is_required(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, left_out: str) -> None:
-    given: dict[str, Any] = {"deployments": {}, "results": {}, "directory": str(tmp_path)}
-    del given[left_out]
+    params: dict[str, Any] = {"deployments": {}, "results": {}, "directory": str(tmp_path)}
+    del params[left_out]
     with pytest.raises(AnsibleError, match=f"missing required arguments: {left_out}"):
-        run_action(monkeypatch, ActionModule, given)
+        run_action(monkeypatch, ActionModule, params)

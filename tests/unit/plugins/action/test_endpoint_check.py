@@ -17,8 +17,8 @@ CLOSED = {"name": "tiny rank 0", "url": "http://127.0.0.1:9", "model": "tiny", "
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_from_the_controller_without_the_node(monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
-    given = {"endpoints": [CLOSED, {**CLOSED, "name": "tiny rank 1", "serves": False}], "ask_from": "controller"}
-    result, _ = run_action(monkeypatch, ActionModule, given, check_mode=check_mode)
+    params = {"endpoints": [CLOSED, {**CLOSED, "name": "tiny rank 1", "serves": False}], "ask_from": "controller"}
+    result, _ = run_action(monkeypatch, ActionModule, params, check_mode=check_mode)
     assert [(one["code"], one["severity"], one["where"]) for one in result["checks"]] == [
         ("endpoint-answers", "fail", "tiny rank 0"),
         ("endpoint-silent", "pass", "tiny rank 1"),
@@ -35,13 +35,13 @@ def test_from_the_node_the_module_answers(monkeypatch: pytest.MonkeyPatch, more:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("params", "message"),
     [
         ({}, "missing required arguments: endpoints"),
         ({"endpoints": [{"name": "a"}]}, "missing required arguments: url"),
         ({"endpoints": [CLOSED], "ask_from": "here"}, "value of ask_from must be one of"),
     ],
 )
-def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], message: str) -> None:
     with pytest.raises(AnsibleError, match=message):
-        run_action(monkeypatch, ActionModule, given)
+        run_action(monkeypatch, ActionModule, params)

@@ -18,8 +18,8 @@ from ansible_collections.fullrank.serving.plugins.action.engine_key import Actio
 def have(
     monkeypatch: pytest.MonkeyPatch, task_vars: dict[str, Any], check_mode: bool = False, **arguments: Any
 ) -> tuple[dict[str, Any], list[str]]:
-    given = {"deployment": "tiny", **arguments}
-    return run_action(monkeypatch, ActionModule, given, check_mode=check_mode, **task_vars)
+    params = {"deployment": "tiny", **arguments}
+    return run_action(monkeypatch, ActionModule, params, check_mode=check_mode, **task_vars)
 
 
 def key_in(path: Path) -> str:

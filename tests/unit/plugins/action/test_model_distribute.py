@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of `model_distribute`: who takes from whom, findings before anything changes, and the wait for a copy."""
+"""The action of `model_distribute`: which node takes from which, findings before anything changes, and the wait for a copy."""
 
 from __future__ import annotations
 

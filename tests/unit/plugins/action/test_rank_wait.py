@@ -117,6 +117,6 @@ def test_check_mode_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     [({"timeout": "long"}, "timeout"), ({"hosts": None}, "missing required arguments: hosts")],
 )
 def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str) -> None:
-    given = {name: value for name, value in (ARGUMENTS | changes).items() if value is not None}
+    params = {name: value for name, value in (ARGUMENTS | changes).items() if value is not None}
     with pytest.raises(AnsibleError, match=message):
-        run_action(monkeypatch, ActionModule, given)
+        run_action(monkeypatch, ActionModule, params)

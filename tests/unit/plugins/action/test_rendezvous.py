@@ -25,8 +25,8 @@ UNREACHABLE = {"unreachable": True, "msg": "no route to host"}
 
 
 def meet(monkeypatch: pytest.MonkeyPatch, host: str, all_facts: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    given = {"deployment": "tiny", "hosts": HOSTS[: len(all_facts)], "facts": all_facts, **more}
-    return run_action(monkeypatch, ActionModule, given, inventory_hostname=host)[0]
+    params = {"deployment": "tiny", "hosts": HOSTS[: len(all_facts)], "facts": all_facts, **more}
+    return run_action(monkeypatch, ActionModule, params, inventory_hostname=host)[0]
 
 
 @pytest.mark.parametrize(("host", "rank"), [("n1", 0), ("n2", 1)])
@@ -74,7 +74,7 @@ def test_a_plan_goes_on_with_declared_addresses(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("left_out", ["deployment", "hosts", "facts"])
 def test_what_is_required(monkeypatch: pytest.MonkeyPatch, left_out: str) -> None:
-    given: dict[str, Any] = {"deployment": "tiny", "hosts": ["n1"], "facts": [facts(0)]}
-    del given[left_out]
+    params: dict[str, Any] = {"deployment": "tiny", "hosts": ["n1"], "facts": [facts(0)]}
+    del params[left_out]
     with pytest.raises(AnsibleError, match=f"missing required arguments: {left_out}"):
-        run_action(monkeypatch, ActionModule, given)
+        run_action(monkeypatch, ActionModule, params)

@@ -78,6 +78,6 @@ def test_what_is_wrong_fails_before_anything_is_changed(
 
 @pytest.mark.parametrize("left_out", ["smg_version", "smg_venv"])
 def test_what_is_required(monkeypatch: pytest.MonkeyPatch, left_out: str) -> None:
-    given = {name: value for name, value in SMG.items() if name != left_out}
+    params = {name: value for name, value in SMG.items() if name != left_out}
     with pytest.raises(AnsibleError, match=f"missing required arguments: {left_out}"):
-        run_action(monkeypatch, ActionModule, given)
+        run_action(monkeypatch, ActionModule, params)

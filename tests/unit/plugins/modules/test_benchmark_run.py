@@ -30,7 +30,7 @@ cp {RECORDED} "$folder/$name"
 def measure(folder: Path, script: str = WRITES, **changes: Any) -> dict[str, Any]:
     (folder / "bin").mkdir()
     program(folder / "bin", "vllm", script)
-    given = {
+    params = {
         "deployment": "tiny",
         "client": "vllm",
         "venv": str(folder),
@@ -42,7 +42,7 @@ def measure(folder: Path, script: str = WRITES, **changes: Any) -> dict[str, Any
         "api_key": "sk-planted",
         **changes,
     }
-    return call(benchmark_run, **{name: value for name, value in given.items() if value is not None})
+    return call(benchmark_run, **{name: value for name, value in params.items() if value is not None})
 
 
 def result_folder(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.docker import dae
 from ansible_collections.fullrank.serving.plugins.modules import docker_data_root
 from module_runner import call, calls, only_programs, program
 
-# docker keeps its data where daemon.json says; "stopped" and "broken" are switches of the tests
+# docker keeps its data where daemon.json puts it; "stopped" and "broken" are switches of the tests
 SYSTEMCTL = """cd {folder}
 case "$*" in
 is-active*) [ ! -e stopped ]; exit;;

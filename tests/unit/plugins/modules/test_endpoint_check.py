@@ -58,13 +58,13 @@ def test_all_endpoints_are_checked_and_nothing_fails(server: str, check_mode: bo
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("params", "message"),
     [
         ({}, "missing required arguments: endpoints"),
         ({"endpoints": [{"url": "http://127.0.0.1:9"}]}, "missing required arguments: name"),
         ({"endpoints": [], "timeout": "soon"}, "timeout"),
     ],
 )
-def test_wrong_arguments_are_refused(given: dict[str, Any], message: str) -> None:
-    result = call(endpoint_check, **given)
+def test_wrong_arguments_are_refused(params: dict[str, Any], message: str) -> None:
+    result = call(endpoint_check, **params)
     assert result["failed"] and message in result["msg"]

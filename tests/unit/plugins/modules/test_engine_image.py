@@ -16,10 +16,10 @@ from places import CHECKOUT
 
 MODULE = CHECKOUT / "plugins/modules/engine_image.py"
 ID = "sha256:" + "ab" * 32
-# keeps what it was asked in a file; knows an image once it was pulled or loaded
+# keeps what it was called with in a file; knows an image once it was pulled or loaded
 STANDIN = """\
 #!/bin/sh
-echo "$@" >> {folder}/asked
+echo "$@" >> {folder}/calls
 case "$1 $2" in
 "image inspect") [ -e {folder}/there ] && echo '[{{"Id": "{id}", "RepoDigests": ["r/e@sha256:1"]}}]' && exit 0
   echo "Error response from daemon: No such image: $3" >&2; exit 1;;
@@ -30,7 +30,7 @@ esac
 
 
 def run(folder: Path, **arguments: Any) -> tuple[dict[str, Any], list[str]]:
-    """The module's answer, and what docker was asked to change."""
+    """The module's answer, and the calls of docker that change something."""
     docker = folder / "docker"
     docker.write_text(STANDIN.format(folder=folder, id=ID))
     docker.chmod(0o755)
@@ -38,32 +38,32 @@ def run(folder: Path, **arguments: Any) -> tuple[dict[str, Any], list[str]]:
     env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     words = [sys.executable, str(MODULE)]
     done = subprocess.run(words, input=json.dumps(params), env=env, capture_output=True, text=True, check=False)
-    asked = (folder / "asked").read_text().splitlines()
-    return json.loads(done.stdout), [line for line in asked if not line.startswith("image inspect")]
+    calls = (folder / "calls").read_text().splitlines()
+    return json.loads(done.stdout), [line for line in calls if not line.startswith("image inspect")]
 
 
 def test_an_image_is_pulled_once(tmp_path: Path) -> None:
     first, _ = run(tmp_path, image="r/e:1")
-    second, asked = run(tmp_path, image="r/e:1")
+    second, calls = run(tmp_path, image="r/e:1")
     assert (first["changed"], second["changed"]) == (True, False)
-    assert asked == ["pull r/e:1"]
+    assert calls == ["pull r/e:1"]
     assert second["image_id"] == ID
     assert second["digests"] == ["r/e@sha256:1"]
 
 
-def test_check_mode_pulls_nothing_and_says_that_it_would(tmp_path: Path) -> None:
-    answer, asked = run(tmp_path, image="r/e:1", _ansible_check_mode=True)
+def test_check_mode_pulls_nothing_and_reports_that_it_would(tmp_path: Path) -> None:
+    answer, calls = run(tmp_path, image="r/e:1", _ansible_check_mode=True)
     assert answer["changed"] is True
     assert "image_id" not in answer
-    assert asked == []
+    assert calls == []
 
 
 def test_an_archive_is_loaded_instead(tmp_path: Path) -> None:
     archive = tmp_path / "engine.tar"
     archive.touch()
-    answer, asked = run(tmp_path, image="r/e:1", archive=str(archive))
+    answer, calls = run(tmp_path, image="r/e:1", archive=str(archive))
     assert answer["image_id"] == ID
-    assert asked == [f"load --input {archive}"]
+    assert calls == [f"load --input {archive}"]
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_an_archive_is_loaded_instead(tmp_path: Path) -> None:
         ({"image": "r/e:1", "runtime": "nerdctl"}, ["nerdctl is not installed on this node"]),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, arguments: dict[str, str], words: list[str]) -> None:
-    (tmp_path / "asked").touch()
+def test_what_is_wrong_is_reported(tmp_path: Path, arguments: dict[str, str], words: list[str]) -> None:
+    (tmp_path / "calls").touch()
     answer, _ = run(tmp_path, **arguments)
     assert answer["failed"] is True
     assert all(word in answer["msg"] for word in words)

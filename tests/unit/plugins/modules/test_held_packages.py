@@ -16,7 +16,7 @@ from module_runner import call
 
 
 class Ended(Exception):
-    """A module that ended; ``result`` is what it said."""
+    """A module that ended; ``result`` is what it returned."""
 
     def __init__(self, result: dict[str, Any]) -> None:
         super().__init__(str(result))
@@ -149,7 +149,7 @@ def test_a_lost_hold_is_set_again() -> None:
     assert run(archive)["changed"] and archive.holds == {"drv-580", "fm", "libdrv"}
 
 
-def test_check_mode_changes_nothing_and_says_what_would() -> None:
+def test_check_mode_changes_nothing_and_reports_what_would() -> None:
     archive = Archive(OFFERS, NEEDS)
     result = run(archive, check_mode=True)
     assert result["changed"] and archive.packages == {} and archive.holds == set() and archive.log == []
@@ -186,10 +186,10 @@ def test_a_failure_on_a_bare_node_leaves_it_bare() -> None:
 def test_the_log_of_a_failed_build_is_quoted_and_kept_before_it_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Going back removes the package, and with it the log that dkms tells people to consult. dkms says so before dpkg names every
+    """Going back removes the package, and with it the log that dkms names for people. dkms prints this before dpkg names every
     package that waits for this one: it is not among the last lines of apt."""
     log = tmp_path / "dkms/drv/580.105/build/make.log"
-    said = "\n".join(
+    printed = "\n".join(
         [
             "Error! Bad return status for module build on kernel: 6.12 (x86_64)",
             f"Consult {log} for more information.",
@@ -202,7 +202,7 @@ def test_the_log_of_a_failed_build_is_quoted_and_kept_before_it_goes(
         log.write_text(
             f"  CC {'x' * 500} -Werror\nnv-drm.c:57:3: error: too few arguments\n  LD\nmake: *** [x] Error 2\n"
         )
-        return 100, said, "E: Sub-process /usr/bin/dpkg returned an error code (1)"
+        return 100, printed, "E: Sub-process /usr/bin/dpkg returned an error code (1)"
 
     class Building(Archive):
         def install(self, wanted: dict[str, str]) -> None:
@@ -213,16 +213,16 @@ def test_the_log_of_a_failed_build_is_quoted_and_kept_before_it_goes(
             super().remove(names)
             log.unlink()
 
-    monkeypatch.setattr(held_packages, "KEPT_LOGS", tmp_path / "kept")
+    monkeypatch.setattr(held_packages, "KEPT_LOGS", tmp_path / "logs")
     result = run(Building(OFFERS, NEEDS))
-    kept = tmp_path / "kept/drv-580.105-make.log"
-    assert result["failed"] and result["rolled_back"] and result["build_log"] == str(kept)
+    log_copy = tmp_path / "logs/drv-580.105-make.log"
+    assert result["failed"] and result["rolled_back"] and result["build_log"] == str(log_copy)
     assert (
         "dkms: Bad return status for module build on kernel: 6.12 (x86_64)\n"
         "  nv-drm.c:57:3: error: too few arguments\n  make: *** [x] Error 2\n"
-        f"All of its log is kept in {kept}.\nthe versions of before are installed"
+        f"All of its log is kept in {log_copy}.\nthe versions of before are installed"
     ) in result["msg"]
-    assert "Error 2" in kept.read_text() and not log.exists()
+    assert "Error 2" in log_copy.read_text() and not log.exists()
 
 
 def test_a_build_without_a_log_or_without_words_in_it(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_look_tells_how_far_it_is_and_a_stop_leaves_nothing(node: Node) -> Non
     assert (found["active"], "progress" in found) == (False, False)
 
 
-def test_a_part_that_cannot_listen_says_why(node: Node) -> None:
+def test_a_part_that_cannot_listen_reports_why(node: Node) -> None:
     node.reports(phase="failed", error="port 7000: Address already in use")
     found = node.start()
     assert found["failed"] and found["msg"] == "port 7000: Address already in use"

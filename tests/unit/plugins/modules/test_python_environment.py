@@ -65,14 +65,14 @@ def test_any_interpreter_will_do_where_none_is_named(node: Node) -> None:
     assert node.wish(versions=[])["python"] == str(node.folder / "python3")
 
 
-def test_made_anew_when_its_interpreter_is_gone(node: Node) -> None:
+def test_made_again_when_its_interpreter_is_gone(node: Node) -> None:
     node.wish()
     (node.folder / "python3.12").unlink()
     result = node.wish(versions=["3.12", "3.13"])
     assert result["changed"] and result["python"] == str(node.folder / "python3")
 
 
-def test_made_anew_for_another_list(node: Node) -> None:
+def test_made_again_for_another_list(node: Node) -> None:
     node.wish()
     (node.path / "left-over").touch()
     assert node.wish("a==2\n")["changed"] and not (node.path / "left-over").exists()

@@ -200,9 +200,9 @@ def test_a_key_that_is_taken_away_leaves_no_file(node: Node) -> None:
         "etc/tiny.secret.env",
         "etc/tiny.supervisor.secret.json",
     }
-    told = node.present("three")
+    predicted = node.present("three")
     assert "etc/tiny.secret.env" not in node.files()
-    assert SECRET not in str(told.files.diff)
+    assert SECRET not in str(predicted.files.diff)
 
 
 def test_a_launch_that_was_ready_is_kept_and_written_again(node: Node) -> None:
@@ -277,14 +277,14 @@ def test_what_cannot_be_started_is_not_written_back(node: Node) -> None:
     assert node.files() == before
 
 
-def test_check_mode_keeps_nothing_and_says_what_it_would_keep(node: Node) -> None:
+def test_check_mode_keeps_nothing_and_reports_what_it_would_keep(node: Node) -> None:
     node.present("one")
     node.ready("one")
     before = node.files()
     node.check_mode = True
-    told = node.present("two")
+    predicted = node.present("two")
     assert node.files() == before
-    assert "the target of playbooks/rollback.yml" in str(told.files.diff)
+    assert "the target of playbooks/rollback.yml" in str(predicted.files.diff)
 
 
 def test_nothing_of_a_rank_is_left_when_it_is_removed(node: Node) -> None:
@@ -298,7 +298,7 @@ def test_nothing_of_a_rank_is_left_when_it_is_removed(node: Node) -> None:
 
 
 def test_a_supervisor_that_has_just_read_its_configuration_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = [{"ready": False, "engine": "running"}, None, {"ready": False, "engine": "stopped"}]
+    replies = [{"ready": False, "engine": "running"}, None, {"ready": False, "engine": "stopped"}]
     monkeypatch.setattr(rank_drain.time, "sleep", lambda _seconds: None)
 
     def serves(*states: dict[str, Any] | None) -> bool:
@@ -307,11 +307,11 @@ def test_a_supervisor_that_has_just_read_its_configuration_is_waited_for(monkeyp
         return rank_drain.serves("tiny") and not left
 
     assert serves({"ready": True, "engine": "running"})
-    assert serves(said[0], said[0], {"ready": True, "engine": "running"})
-    assert not serves(said[0], said[1])
-    assert not serves(said[2])
+    assert serves(replies[0], replies[0], {"ready": True, "engine": "running"})
+    assert not serves(replies[0], replies[1])
+    assert not serves(replies[2])
     monkeypatch.setattr(rank_drain, "READ_AGAIN_S", 0.0)
-    assert not serves(said[0])
+    assert not serves(replies[0])
 
 
 def test_what_a_supervisor_of_another_version_had_more_of_goes(node: Node) -> None:

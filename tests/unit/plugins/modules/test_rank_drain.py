@@ -92,9 +92,9 @@ def test_check_mode_marks_nothing(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("params", "message"),
     [({}, "missing required arguments: deployment"), ({"deployment": "tiny", "timeout": "soon"}, "timeout")],
 )
-def test_wrong_arguments_are_refused(given: dict[str, str], message: str) -> None:
-    result = call(rank_drain, **given)
+def test_wrong_arguments_are_refused(params: dict[str, str], message: str) -> None:
+    result = call(rank_drain, **params)
     assert result["failed"] and message in result["msg"]

@@ -95,7 +95,7 @@ def test_without_a_key_of_the_group_there_is_no_digest(node: Path, text: str | N
     assert call(rank_host_info, peers=[], deployment="tiny")["group_key_digest"] == ""
 
 
-def test_the_key_of_the_group_is_compared_and_not_told(node: Path) -> None:
+def test_the_key_of_the_group_is_compared_and_not_shown(node: Path) -> None:
     Path(names.supervisor_secret("tiny")).write_text(json.dumps({"group_key": "planted", "api_key": "sk-planted"}))
     facts = call(rank_host_info, peers=[], deployment="tiny")
     assert facts["group_key_digest"] == hashlib.sha256(b"planted").hexdigest()[:16]
@@ -103,15 +103,15 @@ def test_the_key_of_the_group_is_compared_and_not_told(node: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("params", "message"),
     [
         ({}, "missing required arguments: peers"),
         ({"peers": [], "ports": ["http"]}, "ports"),
         ({"peers": [], "port": 1}, "Unsupported parameters"),
     ],
 )
-def test_wrong_arguments_are_refused(node: Path, given: dict[str, Any], message: str) -> None:
-    result = call(rank_host_info, **given)
+def test_wrong_arguments_are_refused(node: Path, params: dict[str, Any], message: str) -> None:
+    result = call(rank_host_info, **params)
     assert result["failed"] and message in result["msg"]
     assert calls(node / "bin") == []
 

@@ -59,8 +59,8 @@ def test_a_node_without_the_rank_is_no_error(systemd: Systemd) -> None:
 
 def test_an_endpoint_that_does_not_answer_is_a_result(systemd: Systemd) -> None:
     # nothing listens on the discard port
-    given = {"url": "http://127.0.0.1:9", "model": "tiny", "api_key": "sk-planted", "metrics": True, "timeout": 2}
-    found = call(rank_info, deployment="tiny", **given)
+    params = {"url": "http://127.0.0.1:9", "model": "tiny", "api_key": "sk-planted", "metrics": True, "timeout": 2}
+    found = call(rank_info, deployment="tiny", **params)
     assert "failed" not in found
     assert (found["completion"]["ready"], found["completion"]["status"]) == (False, 0)
     assert "refused" in found["completion"]["error"] and "refused" in found["metrics"]["error"]
@@ -80,13 +80,13 @@ def test_the_memory_of_the_gpus(systemd: Systemd, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("params", "message"),
     [
         ({}, "missing required arguments: deployment"),
         ({"deployment": "tiny", "url": "http://127.0.0.1:9"}, "missing parameter(s) required by 'url': model"),
         ({"deployment": "tiny", "log_lines": "all"}, "log_lines"),
     ],
 )
-def test_wrong_arguments_are_refused(given: dict[str, Any], message: str) -> None:
-    result = call(rank_info, **given)
+def test_wrong_arguments_are_refused(params: dict[str, Any], message: str) -> None:
+    result = call(rank_info, **params)
     assert result["failed"] and message in result["msg"]

@@ -172,15 +172,15 @@ def test_a_watcher_that_does_not_read_its_configuration_is_given_up(node: Node) 
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("params", "message"),
     [
-        ({"state": "asked"}, "value of state must be one of: present, absent, got: asked"),
+        ({"state": "queried"}, "value of state must be one of: present, absent, got: queried"),
         ({"routes": ["tiny"]}, "routes"),
         ({"timeout": "soon"}, "timeout"),
     ],
 )
-def test_wrong_arguments_are_refused(given: dict[str, Any], message: str) -> None:
-    result = call(router, **given)
+def test_wrong_arguments_are_refused(params: dict[str, Any], message: str) -> None:
+    result = call(router, **params)
     assert result["failed"] and message in result["msg"]
 
 

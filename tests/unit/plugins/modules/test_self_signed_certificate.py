@@ -49,13 +49,15 @@ def test_made_once_for_its_names_with_a_private_key(files: Files) -> None:
         ((), {"renew_days": 900}, "it ends soon"),
     ],
 )
-def test_made_anew_when_it_no_longer_fits(files: Files, names: tuple[str, ...], args: dict[str, int], why: str) -> None:
+def test_made_again_when_it_no_longer_fits(
+    files: Files, names: tuple[str, ...], args: dict[str, int], why: str
+) -> None:
     files.make()
     before = files.certificate.read_text()
     assert files.make(*names, **args)["why"] == why and files.certificate.read_text() != before
 
 
-def test_a_broken_one_is_made_anew(files: Files) -> None:
+def test_a_broken_one_is_made_again(files: Files) -> None:
     files.make()
     files.certificate.write_text("nonsense")
     assert files.make()["why"].startswith("it cannot be read")

@@ -52,7 +52,7 @@ def test_started_once_from_its_files(node: Node) -> None:
 
 
 @pytest.mark.parametrize("what", ["config", "certificate", "start"])
-def test_started_anew_when_what_runs_was_started_from_something_else(node: Node, what: str) -> None:
+def test_restarted_when_what_runs_was_started_from_something_else(node: Node, what: str) -> None:
     node.wish()
     if what == "certificate":
         node.certificate.write_text("new")

@@ -95,7 +95,7 @@ def test_secrets_are_in_a_private_file_and_nowhere_else(node: Node) -> None:
     assert not any(secret in json.dumps(result["diff"]) for secret in SECRETS.values() if "@" not in secret)
 
 
-def test_a_changed_secret_starts_it_anew_with_the_same_signing_key(node: Node) -> None:
+def test_a_changed_secret_restarts_it_with_the_same_signing_key(node: Node) -> None:
     node.wish()
     key = Path(unit.KEY).read_text()
     assert node.wish(secrets={**SECRETS, "OPENAI_API_KEYS": "sk-other"})["changed"]

@@ -53,7 +53,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert rate.of(FETCH | {"at": 60.0, "bytes": 700}) == 0
 
 
-def test_the_rate_of_one_phase_says_nothing_of_the_next() -> None:
+def test_the_rate_of_one_phase_is_not_that_of_the_next() -> None:
     rate = Rate()
     rate.of(FETCH | {"phase": "checking", "at": 0.0, "bytes": 0})
     assert rate.of(FETCH | {"phase": "checking", "at": 1.0, "bytes": 9}) == 9

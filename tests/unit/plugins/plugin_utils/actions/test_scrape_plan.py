@@ -69,7 +69,7 @@ def test_nodes_without_gpus_have_no_exporter_of_gpus() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "said"),
+    ("head", "message"),
     [
         ({"engine_name": "sglang"}, "write engine_args: {enable_metrics: true}"),
         ({"engine_name": "sglang", "engine_args": {"enable_metrics": False}}, "SGLang has no metrics"),
@@ -77,10 +77,10 @@ def test_nodes_without_gpus_have_no_exporter_of_gpus() -> None:
         ({"engine_name": "vllm", "engine_host": "127.0.0.1"}, "which Prometheus on watch does not reach"),
     ],
 )
-def test_what_serves_unseen_is_said(head: dict[str, Any], said: str) -> None:
+def test_what_serves_unseen_is_reported(head: dict[str, Any], message: str) -> None:
     found = jobs({"gpu1": head, "watch": {}}, gpu_nodes=["gpu1"], monitoring=["watch"], r1=["gpu1"])
     (finding,) = found["findings"]
-    assert said in finding and "r1" in finding
+    assert message in finding and "r1" in finding
     # a target that can never answer would be an alert for ever
     assert ("engine" in found) is (head.get("engine_host") is not None)
 
@@ -102,7 +102,7 @@ SPEC.loader.exec_module(rank_metrics)
 
 @pytest.fixture
 def node(tmp_path: Path) -> Path:
-    """A node with rank 1 of a deployment that is ready, as its supervisor said at 100 seconds after the boot."""
+    """A node with rank 1 of a deployment that is ready, as its supervisor reported at 100 seconds after the boot."""
     for folder in ("etc/fullrank", "run/fullrank", "etc/systemd/system/multi-user.target.wants"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/fullrank/tiny.supervisor.json").write_text(
@@ -123,7 +123,7 @@ def values(node: Path, now: float = 102.0) -> dict[str, int]:
 READY = {"rank_wanted": 1, "supervisor_up": 1, "rank_up": 1, "deployment_ready": 1, "rank_epoch": 7}
 
 
-def test_what_a_supervisor_says_is_shown(node: Path) -> None:
+def test_what_a_supervisor_reports_is_shown(node: Path) -> None:
     assert values(node) == READY
 
 
@@ -142,7 +142,7 @@ def test_a_rank_that_the_operator_stopped(node: Path) -> None:
     assert values(node) == {**READY, "rank_wanted": 0, "supervisor_up": 0, "rank_up": 0, "deployment_ready": 0}
 
 
-def test_a_node_without_ranks_says_only_what_it_would_say(tmp_path: Path) -> None:
+def test_a_node_without_ranks_shows_the_help_only(tmp_path: Path) -> None:
     text = rank_metrics.text(rank_metrics.ranks(tmp_path, 1.0))
     assert all(line.startswith("# ") for line in text.splitlines())
 

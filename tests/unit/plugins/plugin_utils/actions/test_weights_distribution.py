@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who takes from whom, in which pieces, and what stands against it."""
+"""Which node takes from which, in which pieces, and what prevents it."""
 
 from __future__ import annotations
 

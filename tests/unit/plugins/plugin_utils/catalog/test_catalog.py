@@ -121,7 +121,7 @@ def test_history(engine: str, spelling: str, since: str, until: str) -> None:
     assert (history.since, history.until) == (since, until)
 
 
-# engine, version, option, value, severity and code of what is said ("" for nothing), argv
+# engine, version, option, value, severity and code of the finding ("" for none), argv
 TRANSLATIONS: list[tuple[str, str, str, Any, str, list[str]]] = [
     ("sglang", "0.4.3", "tp", 8, "warn: option-abbreviated", ["--tensor-parallel-size", "8"]),
     ("sglang", "0.5.23", "pp", 2, "fail: option-unknown", []),
@@ -144,9 +144,9 @@ TRANSLATIONS: list[tuple[str, str, str, Any, str, list[str]]] = [
 
 @pytest.mark.parametrize("case", TRANSLATIONS)
 def test_translation(case: tuple[str, str, str, Any, str, list[str]]) -> None:
-    engine, version, name, value, said, argv = case
+    engine, version, name, value, expected, argv = case
     checked = read_catalog(engine).at(version).check({name: value}, "engine_args")
-    assert [f"{f['severity']}: {f['code']}" for f in checked.findings] == ([said] if said else [])
+    assert [f"{f['severity']}: {f['code']}" for f in checked.findings] == ([expected] if expected else [])
     assert to_argv(checked.options) == argv
 
 
@@ -193,15 +193,15 @@ def test_argv_parses_to_what_went_in(engine: str, data: st.DataObject) -> None:
 
 
 def _parsed(at: VersionCatalog, argv: list[str]) -> dict[str, Any]:
-    with contextlib.redirect_stderr(io.StringIO()) as said:
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
         try:
             return vars(argument_parser(at).parse_args(argv))
         except SystemExit:
-            raise AssertionError(said.getvalue()) from None
+            raise AssertionError(errors.getvalue()) from None
 
 
 def test_defaults_are_values_that_the_option_takes() -> None:
-    """A default that the option itself would refuse says that the type or the choices are wrong."""
+    """A default that the option itself would refuse shows that the type or the choices are wrong."""
     sentinels = {("sglang", "--monokernel-backend")}  # its default is false: "not given"
     refused = set()
     for engine in ENGINES:

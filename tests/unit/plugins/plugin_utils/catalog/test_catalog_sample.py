@@ -110,12 +110,12 @@ FINDINGS: list[tuple[str, dict[str, Any], str, list[str], list[str]]] = [
 
 @pytest.mark.parametrize("case", FINDINGS)
 def test_finding(catalog: Catalog, case: tuple[str, dict[str, Any], str, list[str], list[str]]) -> None:
-    version, args, severity_and_code, says, argv = case
+    version, args, severity_and_code, mentions, argv = case
     checked = catalog.at(version).check(args, "engine_args")
     (found,) = checked.findings
     assert f"{found['severity']}: {found['code']}" == severity_and_code
     assert found["where"] == f"engine_args.{list(args)[-1]}"
-    for words in says:
+    for words in mentions:
         assert words in found["message"] + " " + found["remedy"]
     assert to_argv(checked.options) == argv
 

@@ -80,7 +80,7 @@ def test_supervisors_listen_on_every_rank_and_each_replica_has_a_head() -> None:
     assert codes(shape.check(two, same)) == [("port-used-twice", "engine_port of b")]  # m1 and n1
     for host in ("m1", "m2"):
         same[host] |= {"engine_port": 8001, "engine_group_port": 29600}
-    # said once for both machines
+    # reported once for both machines
     assert codes(shape.check(two, same)) == [("port-used-twice", "engine_group_port of b")]
 
 
@@ -100,7 +100,7 @@ def test_two_deployments_on_one_machine_share_no_gpu(first: Any, second: Any, wo
     assert found["code"] == "gpus-used-twice" and words in found["message"]
 
 
-def test_the_shape_is_checked_with_what_the_inventory_says_whatever_the_specifications() -> None:
+def test_the_shape_is_checked_with_what_the_inventory_has_whatever_the_specifications() -> None:
     """A role that stands around deployments asks for them without the engine's specification."""
     machine = {"ansible_host": "192.0.2.1", "engine_gpus": [0], "engine_port": 8000, "engine_rendezvous_port": 29500}
     inventory = {"x": machine, "y": machine | {"engine_port": 8001, "engine_rendezvous_port": 29501}}
@@ -153,9 +153,9 @@ def test_a_deployment_that_no_unit_can_be_called_after(name: str) -> None:
 OWN = ("fullrank-rank@tiny.service", "fullrank-supervisor@tiny.service")
 
 
-def agree(*said: dict[str, Any], network: str = "") -> tuple[list[rendezvous.Place], list[dict[str, str]]]:
-    hosts = [f"n{i + 1}" for i in range(len(said))]
-    return rendezvous.agree("tiny", OWN, network, hosts, said)
+def agree(*reported: dict[str, Any], network: str = "") -> tuple[list[rendezvous.Place], list[dict[str, str]]]:
+    hosts = [f"n{i + 1}" for i in range(len(reported))]
+    return rendezvous.agree("tiny", OWN, network, hosts, reported)
 
 
 def test_ranks_follow_the_order_of_the_hosts_and_names_may_differ_per_node() -> None:
@@ -164,7 +164,7 @@ def test_ranks_follow_the_order_of_the_hosts_and_names_may_differ_per_node() -> 
     assert places == [rendezvous.Place("n1", 0, "eth0", "10.0.0.1"), rendezvous.Place("n2", 1, "bond0", "10.0.0.2")]
 
 
-def test_one_rank_meets_nobody() -> None:
+def test_one_rank_meets_no_other() -> None:
     assert agree(facts("")) == ([rendezvous.Place("n1", 0)], [])
 
 
@@ -172,7 +172,7 @@ LISTENER = {"port": 29500, "pid": 7, "command": "python3 -m http.server 29500", 
 
 
 @pytest.mark.parametrize(
-    ("said", "network", "expected", "words"),
+    ("reported", "network", "expected", "words"),
     [
         ({"unreachable": True, "msg": "No route to host"}, "", "rank-unreachable", "No route to host"),
         ({}, "", "rank-unreachable", "it was not contacted in this run"),
@@ -196,8 +196,8 @@ LISTENER = {"port": 29500, "pid": 7, "command": "python3 -m http.server 29500", 
         (facts("10.0.0.1"), "", "same-address", "10.0.0.1 of rank 0 (n1)"),
     ],
 )
-def test_what_stands_in_the_way(said: dict[str, Any], network: str, expected: str, words: str) -> None:
-    _, findings = agree(facts(), said, network=network)
+def test_what_prevents_a_rendezvous(reported: dict[str, Any], network: str, expected: str, words: str) -> None:
+    _, findings = agree(facts(), reported, network=network)
     assert codes(findings) == [(expected, "tiny rank 1 (n2)")]
     assert words in findings[0]["message"]
     assert findings[0]["remedy"]

@@ -27,13 +27,13 @@ READY = {"ready": True, "error": "", "seconds": 0.2}
 NOT_READY = {"ready": False, "error": "Connection refused", "seconds": 0.0}
 
 
-def test_a_healthy_deployment_says_so_and_nothing_of_the_past() -> None:
+def test_a_healthy_deployment_is_reported_without_the_past() -> None:
     found = diagnosis.diagnose(SIGNATURES, ["n1", "n2"], [result(LOST, OOM, completion=READY), result()])
     assert found["state"] == "healthy" and found["causes"] == []
     assert found["lines"] == ["healthy: all 2 ranks run and the endpoint has answered a completion in 0.2 s"]
 
 
-def test_a_healthy_deployment_is_told_what_could_be_better() -> None:
+def test_a_healthy_deployment_is_shown_what_could_be_better() -> None:
     slow = "NCCL INFO Failed to open libibverbs.so[.1]"
     found = diagnosis.diagnose(SIGNATURES, ["n1"], [result(slow, completion=READY)])
     assert found["state"] == "healthy" and [one["id"] for one in found["causes"]] == ["rdma-library-missing"]
@@ -56,7 +56,7 @@ def test_the_cause_comes_first_and_a_lost_node_is_named() -> None:
     assert [one["active"] for one in found["ranks"]] == [True, False, False]
 
 
-def test_what_nobody_knows_is_shown_as_it_is() -> None:
+def test_what_is_not_known_is_shown_as_it_is() -> None:
     found = diagnosis.diagnose(SIGNATURES, ["n1"], [result("ValueError: the moon is full", completion=NOT_READY)])
     assert found["lines"][-1] == "   rank 0 (n1): ValueError: the moon is full"
     silent = diagnosis.diagnose(SIGNATURES, ["n1"], [result(completion=NOT_READY)])

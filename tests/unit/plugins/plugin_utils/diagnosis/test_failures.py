@@ -60,7 +60,7 @@ def test_remedies_name_options_that_the_engines_have() -> None:
 
 
 @pytest.mark.parametrize("name", ["vllm-0.32.0-rank-0", "vllm-0.32.0-rank-1", "sglang-0.5.23"])
-def test_a_healthy_log_says_nothing(name: str) -> None:
+def test_a_healthy_log_has_no_failure(name: str) -> None:
     assert found(*log(name)) == []
 
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a rank does while it starts: recorded lines, whole logs, and who waits for whom."""
+"""What a rank does while it starts: recorded lines, whole logs, and which rank waits for which."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STEPS = tables.progress()
 def history(name: str) -> list[str]:
     """What would be shown while this log grows, line by line."""
     lines = (DATA / f"logs/{name}.log").read_text().splitlines()
-    said: list[str] = []
+    stages: list[str] = []
     for number in range(1, len(lines) + 1):
         stage = start_progress.stage(STEPS, lines[:number])
-        if stage and (not said or said[-1] != stage.text):
-            said.append(stage.text)
-    return said
+        if stage and (not stages or stages[-1] != stage.text):
+            stages.append(stage.text)
+    return stages
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda one: one["line"][:50])
@@ -91,7 +91,7 @@ def test_a_log_that_tells_nothing() -> None:
     assert start_progress.stage(STEPS, ["INFO: hello"]) is None
 
 
-def test_who_waits_for_whom() -> None:
+def test_which_rank_waits_for_which() -> None:
     meeting = Stage("meet", "initialising NCCL", waits=True)
     loading = Stage("load", "loading shard 12/163")
     loaded = Stage("loaded", "weights loaded", waits=True)

@@ -69,18 +69,18 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_a_key_is_made_once_kept_and_never_shown(site: Site) -> None:
-    told = site.run("--check", "--diff")
+    predicted = site.run("--check", "--diff")
     assert not site.file.exists()
-    assert f"{site.file} (mode 0600): a new key" in told and "key of 0 characters" in told
-    said = site.run("--diff")
+    assert f"{site.file} (mode 0600): a new key" in predicted and "key of 0 characters" in predicted
+    written = site.run("--diff")
     assert stat.S_IMODE(site.file.stat().st_mode) == 0o600
-    assert f"ansible-vault encrypt {site.file}" in said and f"key of {len(site.key())} characters" in said
+    assert f"ansible-vault encrypt {site.file}" in written and f"key of {len(site.key())} characters" in written
     assert len(site.key()) >= 40
     before = site.file.read_text()
     again = site.run()
     assert site.file.read_text() == before
     assert "changed=0" in again and "changed=1" not in again
-    assert all(site.key() not in text for text in (told, said, again))
+    assert all(site.key() not in text for text in (predicted, written, again))
     assert [path.name for path in site.file.parent.iterdir() if path.name.startswith(".")] == []
 
 

@@ -229,9 +229,9 @@ def test_before_that_it_is_given_to_the_module_and_not_to_the_process(tmp_path: 
     )
     words = [sys.executable, dash_c, script, "spy", "--port", "1"]
     env = {"FULLRANK_API_KEY": "sk-seen", "PYTHONPATH": str(tmp_path)}
-    said = json.loads(subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout)
-    assert said[:3] == ["__main__", ["--port", "1", "--api-key=sk-seen"], False]
-    assert "sk-seen" not in said[3]
+    output = json.loads(subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout)
+    assert output[:3] == ["__main__", ["--port", "1", "--api-key=sk-seen"], False]
+    assert "sk-seen" not in output[3]
 
 
 def test_lmdeploy_is_given_it_as_the_module_that_its_program_runs() -> None:
@@ -254,11 +254,11 @@ def test_sglang_is_kept_from_logging_its_arguments_where_the_key_is_among_them()
     assert (file["path"], config["root"]["level"]) == (path, "DEBUG")
     assert config["loggers"]["sglang.srt.entrypoints.engine"] == {"level": "WARNING"}
     assert {"source": path, "target": path, "read_only": True} in rendered["container"]["mounts"]
-    says = "import json, logging.config, sys; logging.config.dictConfig(json.loads(sys.argv[1]))\n" + "\n".join(
+    program = "import json, logging.config, sys; logging.config.dictConfig(json.loads(sys.argv[1]))\n" + "\n".join(
         f"logging.getLogger('sglang.srt.{module}').info('{word}')"
         for module, word in (("entrypoints.engine", "the key"), ("managers.scheduler", "loading"))
     )
-    done = subprocess.run([sys.executable, "-c", says, file["content"]], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program, file["content"]], capture_output=True, text=True, check=True)
     assert "loading" in done.stderr and "the key" not in done.stderr
     for without in ({"api_key": None}, RANK_1):
         assert launch("sglang", "0.5.5", without)["files"] == []
@@ -305,7 +305,7 @@ def test_over_ray_the_other_ranks_are_nodes_of_it_in_the_foreground() -> None:
         assert (rendered["secret_file"], rendered["files"]) == ({}, [])
         # its processes take theirs from here
         assert {"GLOO_SOCKET_IFNAME", "NCCL_IB_TC", "CUDA_VISIBLE_DEVICES"} <= set(rendered["env"])
-    # what is wrong with the engine's options is said of every rank
+    # what is wrong with the engine's options is reported of every rank
     assert "option-unknown" in failed(launch("vllm", "0.20.0", OVER_RAY | RANK_1 | args(max_model_lenn=1)))
 
 
@@ -322,8 +322,8 @@ def test_ray_copies_nothing_that_a_rank_has_of_its_own() -> None:
     assert rendered["env"]["VLLM_USE_RAY_V2_EXECUTOR_BACKEND"] == "1"
     file = rendered["files"][0]
     assert file["path"] == f"{rendered['env']['VLLM_CONFIG_ROOT']}/ray_non_carry_over_env_vars.json"
-    kept = {"HF_TOKEN", "VLLM_API_KEY", "VLLM_HOST_IP", "NCCL_IB_TC", "NCCL_SOCKET_IFNAME", "HF_HUB_OFFLINE"}
-    assert kept <= set(json.loads(file["content"]))
+    passed = {"HF_TOKEN", "VLLM_API_KEY", "VLLM_HOST_IP", "NCCL_IB_TC", "NCCL_SOCKET_IFNAME", "HF_HUB_OFFLINE"}
+    assert passed <= set(json.loads(file["content"]))
 
 
 def test_over_ray_a_rank_is_one_container() -> None:

@@ -68,6 +68,8 @@ def test_the_engine_accepts_what_we_render(engine: str, installed: Callable[[str
     )
     arguments = [launch["engine_argv"][program:] for launch in rendered]
     objections = parser.objections(arguments)
-    refused = [(shlex.join(argv), said) for argv, said in zip(arguments, objections, strict=True) if said]
+    refused = [
+        (shlex.join(argv), objection) for argv, objection in zip(arguments, objections, strict=True) if objection
+    ]
     assert refused == []
     assert len(objections) == SETS

@@ -25,7 +25,7 @@ def test_kv_bytes_per_token(vector: dict[str, Any]) -> None:
 
 
 def test_latent_attention_is_not_counted_as_heads() -> None:
-    """num_key_value_heads x head_dim says 25 times too much for DeepSeek."""
+    """num_key_value_heads x head_dim is 25 times too much for DeepSeek."""
     config = config_of("deepseek-r1")
     trap = {key: value for key, value in config.items() if key not in ("kv_lora_rank", "v_head_dim")}
     assert kv_per_token(architecture(trap)[0], 2.0) == 1748992
@@ -126,7 +126,7 @@ def test_parameters_by_config_agree_with_the_published_count() -> None:
     assert shape.parameters == pytest.approx(358337791296, rel=0.01)
 
 
-def test_fp8_on_a100_proposes_bf16_and_says_what_it_costs() -> None:
+def test_fp8_on_a100_proposes_bf16_and_shows_what_it_costs() -> None:
     result = memory_fit(model_of("deepseek-r1"), {"gpu": "NVIDIA A100-SXM4-80GB", "gpus_per_node": 8}, {"tp": 16})
     found = next(one for one in result["findings"] if one["code"] == "fp8-unsupported")
     assert found["severity"] == "fail"
@@ -253,7 +253,7 @@ def test_sparse_attention_caches_an_indexer_key_too() -> None:
         ({"num_hidden_layers": None}, "config-incomplete"),
     ],
 )
-def test_what_is_not_known_is_said(change: dict[str, Any], code: str) -> None:
+def test_what_is_not_known_is_reported(change: dict[str, Any], code: str) -> None:
     config = {**config_of("qwen2.5-72b"), **change}
     assert code in codes(memory_fit({"config": config}, {"gpu": "H100"}, {"tp": 8}))
 

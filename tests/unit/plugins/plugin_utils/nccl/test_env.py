@@ -194,7 +194,7 @@ def test_addresses_must_differ_and_be_of_one_family() -> None:
     assert consistency(six) == {"rendezvous-family-differs"}
 
 
-def test_ipv6_rendezvous_is_said_to_nccl() -> None:
+def test_ipv6_rendezvous_is_passed_to_nccl() -> None:
     facts = machine(RAILS, rendezvous={"interface": "eth0", "address": "fd00::2"})
     assert nccl_env({"a": facts})["ranks"]["a"]["env"]["NCCL_SOCKET_FAMILY"] == "AF_INET6"
 

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is decided for all ranks together, and the page that says so. DeepSeek-R1 in BF16 on 4 x 8 A100 is the example."""
+"""What is decided for all ranks together, and the page that shows it. DeepSeek-R1 in BF16 on 4 x 8 A100 is the example."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def results(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
     declared = [f"192.0.2.{11 + rank}" for rank in range(4)]
     places, _ = rendezvous.planned(places, declared, [])
     decided = decide.decide(deployed(seen))
-    said = []
+    variables = []
     for place, fact in zip(places, facts, strict=True):
         options = {
             "engine": "sglang",
@@ -131,15 +131,15 @@ def results(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "env": decided["nccl"].get("ranks", {}).get(place.host, {}).get("env", {}),
         }
         launch = render(options, read_catalog("sglang"))
-        said.append(
+        variables.append(
             {
                 "__engine_facts": fact,
                 "engine_rendezvous": {"address": place.address, "interface": place.interface, "findings": []},
                 "engine_command": {"launch": launch},
             }
         )
-    said[0]["__engine_plan"] = decided
-    return said
+    variables[0]["__engine_plan"] = decided
+    return variables
 
 
 SETTINGS = {

@@ -52,7 +52,7 @@ def test_the_table_has_a_line_for_each_level_of_each_deployment() -> None:
     assert rows[1][4] == "10.0 to 30.0"
 
 
-def test_what_may_not_be_compared_is_said() -> None:
+def test_what_may_not_be_compared_is_reported() -> None:
     assert benchmark.cautions([result("a"), result("b")]) == []
     assert len(benchmark.cautions([result("a"), result("b", "sglang", output_tokens=64)])) == 2
     assert {row[1] for row in benchmark.rows([result("a"), result("b", "sglang")])[1:]} == {

@@ -94,12 +94,12 @@ def test_bus_bandwidth_is_that_of_nccl_tests() -> None:
             [("slow-node", "r1 rank 1 (n2)"), ("slow-node", "r1 rank 3 (n4)")],
         ),
         (runs(4, pair_is_slow(1, 3)), {}, [("slow-pair", "r1 ranks 1 and 3")]),
-        # two nodes: nobody to compare with, unless a limit is given; then nobody can say which of them
+        # two nodes: no third to compare with, unless a limit is given; then it is not known which of them
         (runs(2, same(0.05)), {}, []),
         (runs(2, same(0.05)), {"min_gbps": 1}, [("slow-pair", "r1 ranks 0 and 1")]),
         (runs(2, same(40), link=100.0), {"min_link_share": 0.5}, [("slow-pair", "r1 ranks 0 and 1")]),
         (runs(2, same(60), link=100.0), {"min_link_share": 0.5}, []),
-        (runs(2, same(60), link=0.0), {"min_link_share": 0.5}, []),  # nobody knows the link's rate
+        (runs(2, same(60), link=0.0), {"min_link_share": 0.5}, []),  # the link's rate is not known
         (runs(3, same(5)), {"min_gbps": 10}, [("slow-network", "r1")]),
         (runs(3, same(5)), {"min_gbps": 2}, [("slow-together", "r1")]),  # all-reduce: 1.33 Gbit/s
         (runs(3, node_is_slow(2, slow=4.0)), {}, []),  # within the usual differences
@@ -144,7 +144,7 @@ def error(text: str, at: str = "all-reduce of 1024 bytes") -> dict[str, Any]:
     return {"kind": "error", "rank": 0, "at": at, "text": text}
 
 
-def test_the_cause_is_told_and_not_its_echoes() -> None:
+def test_the_cause_is_reported_and_not_its_echoes() -> None:
     done = runs(3, same(5))
     failed(done, 0, error("RuntimeError: Connection closed by peer [192.0.2.3]:4711"))
     failed(done, 1, error("RuntimeError: Timed out", at="waiting for the other pairs"))
@@ -159,7 +159,7 @@ def test_only_echoes_are_better_than_nothing() -> None:
     assert codes(verdict(done)) == [("communication-failed", "r1 rank 0 (n1)")]
 
 
-def test_a_process_that_was_killed_says_nothing_itself() -> None:
+def test_a_process_that_was_killed_reports_nothing_itself() -> None:
     log = ["ChildFailedError:", "  traceback : Signal 9 (SIGKILL) received by PID 241", "last"]
     (found,) = verdict(failed(runs(2, same(5)), 1, log=log))
     assert found["message"] == "exit status 1: traceback : Signal 9 (SIGKILL) received by PID 241"

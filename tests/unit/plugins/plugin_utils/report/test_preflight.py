@@ -33,13 +33,13 @@ def check(id: str = "disk-space", status: str = "pass", **changes: Any) -> dict[
     }
 
 
-def clock(ahead: float, way: float = 0.2, work: float = 3.0) -> dict[str, float]:
+def clock(ahead: float, travel: float = 0.2, work: float = 3.0) -> dict[str, float]:
     """The times of a question that takes ``way`` seconds there and back, and ``work`` in between."""
     return {
         "sent": 1000.0,
-        "started": 1000.0 + way + ahead,
-        "ended": 1000.0 + way + work + ahead,
-        "received": 1000.0 + 2 * way + work,
+        "started": 1000.0 + travel + ahead,
+        "ended": 1000.0 + travel + work + ahead,
+        "received": 1000.0 + 2 * travel + work,
     }
 
 
@@ -113,7 +113,7 @@ def test_a_skewed_clock_is_seen_against_the_controller_and_the_other_nodes(ahead
 
 
 def test_a_slow_way_to_a_node_is_no_skew() -> None:
-    result = report({"node1": answer(), "node2": answer(clock=clock(0.0, way=45.0))})
+    result = report({"node1": answer(), "node2": answer(clock=clock(0.0, travel=45.0))})
     assert result["verdict"] == "pass"
 
 

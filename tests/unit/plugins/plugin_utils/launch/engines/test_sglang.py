@@ -36,14 +36,16 @@ def test_parameter(parameter: dict[str, Any], version: str) -> None:
     }
     launch = render(options, read_catalog("sglang"))
     outcome = parameter["outcome"][NOTES["versions"].index(version)]
-    said = [f for f in launch["findings"] if f["where"].startswith("engine_args.") and f["code"].startswith("option-")]
-    found = {(f["severity"], f["code"]) for f in said}
-    if outcome == "own":  # an abbreviation or a rename of one of our own is said as well
+    reported = [
+        f for f in launch["findings"] if f["where"].startswith("engine_args.") and f["code"].startswith("option-")
+    ]
+    found = {(f["severity"], f["code"]) for f in reported}
+    if outcome == "own":  # an abbreviation or a rename of one of our own is reported as well
         assert CODES[outcome] in found
     else:
         assert found == ({CODES[outcome]} if outcome != "ok" else set())
-    words = " ".join(f"{f['message']} {f['remedy']}" for f in said)
-    assert parameter.get("says", {}).get(outcome, "") in words
+    words = " ".join(f"{f['message']} {f['remedy']}" for f in reported)
+    assert parameter.get("names", {}).get(outcome, "") in words
     written = [option for option, origin in launch["origins"].items() if origin.startswith("engine_args.")]
     assert bool(written) == (outcome in ("ok", "deprecated", "renamed"))
 
