@@ -152,6 +152,10 @@ class Node:
         return tuple(found)
 
 
+_DEVICE = re.compile(r"[\w.-]+", re.ASCII)
+"""How the kernel names RDMA devices; other characters have a meaning in NCCL_IB_HCA or in a shell."""
+
+
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts mlx5_2 before mlx5_10."""
     return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split("([0-9]+)", name))
@@ -265,7 +269,7 @@ def read_node(host: str, facts: Any) -> Node:
     """The facts of one node. ``facts``: the merged results of ``rdma_info`` and ``gpu_info`` plus ``rendezvous``."""
     raw: Mapping[str, Any] = facts if isinstance(facts, Mapping) else {}
     rendezvous = raw.get("rendezvous") if isinstance(raw.get("rendezvous"), Mapping) else {}
-    hcas = [h for h in _dicts(raw.get("hcas")) if _text(h.get("name"))]
+    hcas = [h for h in _dicts(raw.get("hcas")) if _DEVICE.fullmatch(_text(h.get("name")))]
     netdevs = [_netdev(n) for n in _dicts(raw.get("netdevs"))]
     return Node(
         host=host,
