@@ -28,7 +28,7 @@ TOUCH_THE_WORLD = {
     "module_utils/comm_check/worker.py": "torch, inside the check's own process",
     "module_utils/common/changes.py": "files of a node",
     "module_utils/common/files.py": "a file, replaced in one step",
-    "module_utils/common/http.py": "HTTP",
+    "module_utils/common/http_client.py": "HTTP",
     "module_utils/common/trees.py": "a folder with all that is in it",
     "module_utils/docker/daemon.py": "docker and its files",
     "module_utils/docker/move.py": "docker, its files and its data",
@@ -118,7 +118,7 @@ def test_only_the_named_utils_touch_the_world() -> None:
 
 # files that open HTTP connections without the one client, and why
 OTHER_HTTP_CLIENTS = {
-    "module_utils/common/http.py": "the client itself",
+    "module_utils/common/http_client.py": "the client itself",
     "module_utils/weights/transfer/receiver.py": "one connection for many ranges of large files, written to disk as they come",
     "modules/package_repository.py": "a file from outside, with what Ansible's own modules know of proxies and certificates",
 }

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, warned
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -63,7 +63,7 @@ class Answer:
     @property
     def json(self) -> dict[str, Any]:
         """The body; empty when it is no JSON object."""
-        return http.json_object(self.text)
+        return http_client.json_object(self.text)
 
 
 Ask = Callable[[str, "dict[str, Any] | None", "str | None"], Answer]
@@ -82,9 +82,9 @@ def asker(timeout: float, verify: bool = True, most_events: int | None = None) -
 
     def ask(url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
         stream = _Stream(most_events) if body and body.get("stream") else None
-        answer = http.request(
+        answer = http_client.request(
             url,
-            headers=http.bearer(key),
+            headers=http_client.bearer(key),
             body=body,
             timeout=timeout,
             until=stream.line if stream else None,
@@ -122,7 +122,11 @@ class _Stream:
     def answer(self, error: str) -> Answer:
         """What was read of it. error: of the request."""
         if not self._ended and not self._enough():
-            error = "the stream did not end" if error == http.TIMED_OUT else error or "the stream ended without [DONE]"
+            error = (
+                "the stream did not end"
+                if error == http_client.TIMED_OUT
+                else error or "the stream ended without [DONE]"
+            )
         return Answer(200, chunks=tuple(self._chunks), ended=self._ended, error=error)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 
 
 def ask(url: str, model: str, api_key: str | None, timeout: float) -> dict[str, Any]:
@@ -21,7 +21,9 @@ def ask(url: str, model: str, api_key: str | None, timeout: float) -> dict[str, 
     """
     body = {"model": model, "prompt": "ping", "max_tokens": 1, "temperature": 0}
     started = time.monotonic()
-    answer = http.request(f"{url}/v1/completions", headers=http.bearer(api_key), body=body, timeout=timeout)
+    answer = http_client.request(
+        f"{url}/v1/completions", headers=http_client.bearer(api_key), body=body, timeout=timeout
+    )
     seconds = round(time.monotonic() - started, 3)
     error = answer.error
     if answer.status and answer.status != 200:

@@ -13,7 +13,7 @@ import re
 import time
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 
 # our names → the engines' names; sums over engines and ranks, but for a share, of which the highest counts
 _SUMS = {
@@ -77,7 +77,7 @@ def ask(url: str, api_key: str | None, timeout: float, apart: float = 1.0) -> di
 
 def _read(url: str, api_key: str | None, timeout: float) -> str:
     """The metrics as text. Raises OSError where they cannot be read."""
-    answer = http.request(f"{url}/metrics", headers=http.bearer(api_key), timeout=timeout)
+    answer = http_client.request(f"{url}/metrics", headers=http_client.bearer(api_key), timeout=timeout)
     if answer.status != 200 or answer.error:
         raise OSError(answer.error or f"HTTP {answer.status}")
     return answer.text

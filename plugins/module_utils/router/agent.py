@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.router import upstreams
 from ansible_collections.fullrank.serving.plugins.module_utils.router.upstreams import Server
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import notify, reexec, say
@@ -43,8 +43,8 @@ CHILDREN = "FULLRANK_ROUTER_CHILDREN"
 
 def ask(url: str) -> tuple[bool | None, str]:
     """Whether the supervisor behind a URL is ready, None when it does not answer; and its summary, or the reason."""
-    answer = http.request(url, timeout=upstreams.ASK_S)
-    status = http.json_object(answer.body)
+    answer = http_client.request(url, timeout=upstreams.ASK_S)
+    status = http_client.json_object(answer.body)
     if not answer.status or (answer.status == 200 and not status):
         return None, f"its supervisor is not heard: {answer.error or 'no JSON object'}"
     return answer.status == 200, str(
@@ -54,7 +54,7 @@ def ask(url: str) -> tuple[bool | None, str]:
 
 def call(method: str, url: str, body: Any = None) -> Any:
     """Send the balancer a request: the JSON of its answer. Raises OSError where it refuses, ValueError without JSON."""
-    answer = http.request(url, method=method, body=body, timeout=upstreams.ASK_S)
+    answer = http_client.request(url, method=method, body=body, timeout=upstreams.ASK_S)
     if answer.error or answer.status >= 300:
         raise OSError(answer.error or f"HTTP {answer.status}")
     return answer.json()

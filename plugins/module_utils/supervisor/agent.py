@@ -23,7 +23,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import (
@@ -85,7 +85,7 @@ class EndpointProbe:
 
     def _metrics(self) -> None:
         while not self._over.wait(METRICS_EVERY_S):
-            answer = http.request(f"{self._url}/metrics", timeout=METRICS_EVERY_S)
+            answer = http_client.request(f"{self._url}/metrics", timeout=METRICS_EVERY_S)
             if answer.status != 200 or answer.error:
                 continue
             with self._lock:

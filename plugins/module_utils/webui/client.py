@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.service import Hopeless
 
 
@@ -15,7 +15,7 @@ def ask(url: str, body: dict[str, Any] | None = None, timeout: float = 20) -> tu
 
     timeout: seconds, for the whole answer.
     """
-    answer = http.request(url, body=body, timeout=timeout)
+    answer = http_client.request(url, body=body, timeout=timeout)
     if answer.status >= 300:
         return answer.status, answer.text[:300]
     if answer.error:

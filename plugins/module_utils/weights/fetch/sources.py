@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import ARRIVED, Entry, is_commit
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import is_weight_path
@@ -151,7 +151,7 @@ class ModelScope(Source):
         query = urllib.parse.urlencode({"Ref": revision, "PageNumber": 1, "PageSize": 1})
         url = f"{self._endpoint()}/api/v1/models/{self.repo}/commits?{query}"
         try:
-            return str(http.request(url, timeout=30, proxies=True).json()["Data"]["Commits"][0]["Id"])
+            return str(http_client.request(url, timeout=30, proxies=True).json()["Data"]["Commits"][0]["Id"])
         except (ValueError, KeyError, IndexError, TypeError):
             return ""
 

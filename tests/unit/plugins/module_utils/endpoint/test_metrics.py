@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import metrics
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.modules.rank_info import gpu_memory, written_engine
@@ -73,7 +73,9 @@ def test_an_engine_without_metrics_gives_the_reason() -> None:
 
 
 def test_metrics_that_are_refused_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "request", lambda _url, **_how: http.Answer(404, body=b"vllm:num_requests_running 1"))
+    monkeypatch.setattr(
+        http_client, "request", lambda _url, **_how: http_client.Answer(404, body=b"vllm:num_requests_running 1")
+    )
     assert metrics.ask("http://x", None, 1.0) == {"error": "HTTP 404"}
 
 

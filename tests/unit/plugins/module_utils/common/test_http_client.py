@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.common import http
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 
 KEY = "sk-secret-key"
 BIG = 300_000
@@ -171,8 +171,8 @@ def server(serve: Callable[..., Server]) -> Server:
     return serve()
 
 
-def get(server: Server, name: str, **more: Any) -> http.Answer:
-    return http.request(f"{server.url}/{name}", **{"timeout": 10, **more})
+def get(server: Server, name: str, **more: Any) -> http_client.Answer:
+    return http_client.request(f"{server.url}/{name}", **{"timeout": 10, **more})
 
 
 def test_a_whole_answer(server: Server) -> None:
@@ -183,7 +183,7 @@ def test_a_whole_answer(server: Server) -> None:
 
 
 def test_a_body_is_json_and_posted(server: Server) -> None:
-    get(server, "whole", body={"n": 1}, headers=http.bearer(KEY))
+    get(server, "whole", body={"n": 1}, headers=http_client.bearer(KEY))
     get(server, "whole", body={})
     get(server, "whole", method="DELETE")
     (first, second, third) = server.seen
@@ -205,7 +205,7 @@ def test_a_redirect_is_reported_and_the_key_goes_nowhere_else(serve: Callable[..
     server, other = serve(), serve()
     server.other = f"{other.url}/whole"
     for body in (None, {"n": 1}):
-        answer = get(server, "elsewhere", headers=http.bearer(KEY), body=body)
+        answer = get(server, "elsewhere", headers=http_client.bearer(KEY), body=body)
         assert (answer.status, answer.headers["location"], answer.error) == (307, server.other, "")
     assert get(server, "loop").status == 302
     assert len(server.seen) == 3 and other.seen == []
@@ -215,7 +215,7 @@ def test_a_redirect_is_reported_and_the_key_goes_nowhere_else(serve: Callable[..
 @pytest.mark.parametrize("until", [None, lambda _line: False], ids=["whole", "lines"])
 def test_the_time_limit_holds_for_the_whole_answer(server: Server, name: str, until: Any) -> None:
     answer = get(server, name, timeout=0.3, until=until)
-    assert answer.error == http.TIMED_OUT
+    assert answer.error == http_client.TIMED_OUT
     assert answer.status == (200 if name in ("dripbody", "dripchunks") else 0)
     if name != "silence":
         assert server.hung_up.wait(10)
@@ -223,7 +223,7 @@ def test_the_time_limit_holds_for_the_whole_answer(server: Server, name: str, un
 
 def test_a_status_is_known_although_the_reason_drips(server: Server) -> None:
     answer = get(server, "driperror", timeout=0.3)
-    assert (answer.status, answer.error) == (503, http.TIMED_OUT)
+    assert (answer.status, answer.error) == (503, http_client.TIMED_OUT)
     assert set(answer.body) == set(b"x")
 
 
@@ -326,13 +326,13 @@ def test_proxies_of_the_environment_are_used_on_request_only(
     ],
 )
 def test_an_url_without_an_answer(url: str, error: str) -> None:
-    answer = http.request(url, timeout=5)
+    answer = http_client.request(url, timeout=5)
     assert (answer.status, answer.body) == (0, b"") and error in answer.error
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\r\nX: y", f"{KEY}\u2019"])
 def test_a_key_that_cannot_be_sent_is_not_in_the_error(server: Server, key: str) -> None:
-    answer = get(server, "whole", headers=http.bearer(key))
+    answer = get(server, "whole", headers=http_client.bearer(key))
     assert answer.status == 0 and KEY not in answer.error
     assert "Authorization" in answer.error and server.seen == []
 
@@ -347,7 +347,7 @@ def test_the_time_limit_holds_for_all_addresses_of_a_name(monkeypatch: pytest.Mo
     kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_name, **_kind: [(*kind, ("192.0.2.1", 80))] * 3)
     monkeypatch.setattr(socket, "create_connection", connect)
-    assert http.request("http://a.name/", timeout=5).error == "address 3"
+    assert http_client.request("http://a.name/", timeout=5).error == "address 3"
     assert len(limits) == 3 and 5 >= limits[0] > limits[1] > limits[2]
 
 
@@ -360,7 +360,7 @@ def test_a_handshake_has_what_connecting_left(monkeypatch: pytest.MonkeyPatch, s
         return connect(address, timeout)
 
     monkeypatch.setattr(socket, "create_connection", recorded)
-    with http._Limit(60).connect(("127.0.0.1", server.server_port)) as connected:
+    with http_client._Limit(60).connect(("127.0.0.1", server.server_port)) as connected:
         left = connected.gettimeout()
     assert left and 0 < left < limits[0]
 
@@ -384,16 +384,16 @@ def test_tls(serve: Callable[..., Server], certificate: Path) -> None:
     assert get(server, "whole", context=known).json() == {"here": "é"}
     assert get(server, "big", context=known).text == "x" * BIG
     slow = get(server, "dripbody", context=known, timeout=0.5)
-    assert (slow.status, slow.error) == (200, http.TIMED_OUT)
+    assert (slow.status, slow.error) == (200, http_client.TIMED_OUT)
 
 
 def test_a_tls_handshake_without_an_answer(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        answer = http.request(f"https://127.0.0.1:{silent.getsockname()[1]}/", timeout=0.2)
-    assert (answer.status, answer.error) == (0, http.TIMED_OUT)
+        answer = http_client.request(f"https://127.0.0.1:{silent.getsockname()[1]}/", timeout=0.2)
+    assert (answer.status, answer.error) == (0, http_client.TIMED_OUT)
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[1]", "null", b"\xff"])
 def test_what_is_no_json_object_is_empty(text: str | bytes) -> None:
-    assert http.json_object(text) == {}
-    assert http.json_object(b'{"a": 1}') == {"a": 1}
+    assert http_client.json_object(text) == {}
+    assert http_client.json_object(b'{"a": 1}') == {"a": 1}
