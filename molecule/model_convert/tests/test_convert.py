@@ -88,7 +88,7 @@ def test_nodes_that_share_a_folder_convert_a_share_each(
     shares = {
         event["event_data"]["host"]: event["event_data"]["res"]["converted"]
         for event in run.events
-        if event["event"] == "runner_on_ok" and "each node its share" in event["event_data"]["task"]
+        if event["event"] == "runner_on_ok" and "each node's share" in event["event_data"]["task"]
     }
     assert sorted(map(len, shares.values())) == [1, 1] and shares["n1"] != shares["n2"]
     assert sums(node, "/srv/shared/tiny-bf16") == sums(nodes["n2"], "/srv/shared/tiny-bf16") == sums(node, BF16)

@@ -218,6 +218,8 @@ class Progress:
     def end(self, error: str = "") -> None:
         self.over.set()
         self.thread.join()
+        if not error:
+            self.bytes = self.total  # which counts the headers of the files too
         self.write("failed" if error else "done", error)
 
 
