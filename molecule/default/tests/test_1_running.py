@@ -96,7 +96,7 @@ def test_the_example_program_deploys_and_asks(inventory: Path, tmp_path: Path) -
     words = [sys.executable, checkout / "examples/deploy.py", own, "tiny", "Are all ranks up?"]
     run = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "== Preflight" in run.stdout.splitlines()
+    assert "== Run the preflight on the nodes" in run.stdout.splitlines()
     answer = run.stdout.rpartition("\n== ")[2].partition("\n")[2]  # what comes after the last play
     assert answer.strip(), "the model answered nothing"
 
