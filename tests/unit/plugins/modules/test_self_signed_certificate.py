@@ -36,7 +36,7 @@ def test_made_once_for_its_names_with_a_private_key(files: Files) -> None:
     assert (result["changed"], result["why"]) == (True, "there is none")
     words = ["openssl", "x509", "-in", str(files.certificate), "-noout", "-subject", "-ext", "subjectAltName"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert "CN = chat" in text and "DNS:chat, IP Address:192.0.2.20" in text
+    assert "CN=chat" in text.replace(" = ", "=") and "DNS:chat, IP Address:192.0.2.20" in text
     assert files.key.stat().st_mode & 0o777 == 0o600 and files.certificate.stat().st_mode & 0o777 == 0o644
     before = files.certificate.read_text()
     assert not files.make()["changed"] and files.certificate.read_text() == before
