@@ -44,7 +44,7 @@ demo: ground ## the main job on two nodes of the test ground: from nothing to an
 	@echo "Tear down:     make down"
 
 .PHONY: test
-test: lint test-sanity test-unit test-rules test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
+test: lint test-sanity test-unit test-security test-rules test-package test-catalogs test-engines test-ground test-chain test-preflight test-comm ## what every change must pass; on the test ground too
 
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
@@ -74,6 +74,10 @@ lint: setup ## ruff, mypy, the graph of packages, private words, the nodes' olde
 .PHONY: test-unit
 test-unit: setup ## unit tests: pure functions and recorded data, seconds
 	pytest -m "not engine and not index"
+
+.PHONY: test-security
+test-security: setup host-packages engines ## attacks on what we run: workers, supervisors, routers, endpoints, on loopback (minutes)
+	pytest tests/security
 
 .PHONY: test-package
 test-package: setup ## the built collection, installed into a fresh place and used by its full names
