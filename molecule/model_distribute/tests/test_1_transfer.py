@@ -78,7 +78,7 @@ def test_progress_is_shown_and_the_token_is_nowhere_to_be_seen(model: Model, gro
         "000",
         "404",
     )  # this machine is none of the nodes; a node without the token is none either
-    assert "MB/s" in text and " left, from n" in text
+    assert "MB/s" in text and " left, " in text and " files, from n" in text
     assert config["token"] not in seen and config["token"] not in text
     model.assert_everywhere(*RECEIVERS)
 
@@ -185,7 +185,7 @@ def test_where_only_ssh_may_pass_rsync_brings_it(model: Model) -> None:
     model.wait_for("n4", TOTAL // 4)
     assert "python" not in model.on("n2", "ss -Hltnp")
     code, text = model.end(run)
-    assert code == 0 and " left, from n" in text
+    assert code == 0 and " left, " in text and " files, from n" in text
     model.assert_everywhere(*RECEIVERS)
 
 
