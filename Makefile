@@ -76,7 +76,7 @@ test-unit: setup ## unit tests: pure functions and recorded data, seconds
 	pytest -m "not engine and not index"
 
 .PHONY: test-security
-test-security: setup host-packages engines ## attacks on what we run: workers, supervisors, routers, endpoints, on loopback (minutes)
+test-security: setup host-packages hub-clients engines ## attacks on what we run: workers, supervisors, routers, endpoints, on loopback (minutes)
 	pytest tests/security
 
 .PHONY: test-package

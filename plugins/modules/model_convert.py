@@ -16,8 +16,9 @@ description:
     ModelOpt). Everything else is refused by name. Weights of the result are the exact products, rounded once.
   - A shard at a time, streamed. What was converted by an interrupted run is kept; only the rest is done. The source is
     compared with its manifest while it is read, the result gets a manifest and C(READY).
-  - The work is done by a transient systemd unit, which can write to O(path) only and has no network. When Ansible is interrupted
-    it goes on, and the next run joins it.
+  - The work is done by a transient systemd unit, or a container, which can write to O(path) only and has no network, as the
+    owner of O(path), or as the account C(fullrank-weights) where that is root. When Ansible is interrupted it goes on, and the
+    next run joins it.
   - Several nodes can share the work where all see both folders. Each takes its share of the shards, and when all have ended
     one of them, with O(finish), makes the model complete.
 options:
@@ -176,7 +177,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
-from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, worker_user
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import (
     conversion,
     fp8_checkpoint,
@@ -263,7 +264,11 @@ class Conversion:
             image = conversion.Image(params["image"], runtime, params["container_args"], params["device"] == "cuda")
         options = {name: params[name] for name in ("rank", "device", "threads")}
         conversion.write_job(work, self.target, own, payload.text(worker), **options)
-        unit = conversion.unit(work, self.target, params, image)
+        interpreter = [] if image else [params["python"]]
+        user = worker_user.hand_over(self.target, [*interpreter, *conversion.source_files(work)])
+        if user.why_root:
+            self.module.warn(f"the conversion in {self.target} runs as root: {user.why_root}")
+        unit = conversion.unit(work, self.target, params, user, image)
         self.module.run_command(transient.start_command(unit), check_rc=True)
 
     def _running(self) -> dict[str, Any]:

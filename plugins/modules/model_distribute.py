@@ -166,6 +166,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files, payload
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import worker_user
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer import (
     peer,
     request,
@@ -198,12 +199,28 @@ class Transfer:
         settings.update(token=self.params["token"], root=str(self.root), progress=str(self.progress))
         config.write_text(json.dumps(settings), encoding="utf-8")
         (self.folder / "deployment").write_text(part["deployment"], encoding="utf-8")
-        unit = request.unit(str(self.root), part, sys.executable)
+        worker = self._worker(part)
+        worker.own(self.folder)
+        worker.own(self.progress.parent)
+        unit = request.unit(str(self.root), part, sys.executable, worker)
         code, _unused, error = self.module.run_command(transient.start_command(unit))
         if code:
             self.stopped()
             self.module.fail_json(msg=f"the transfer could not be started: {error.strip()}")
         return self._first_report()
+
+    def _worker(self, part: dict[str, Any]) -> worker_user.Worker:
+        """Who does this node's part: root where rsync logs in with the keys of root."""
+        if part["rsh"]:
+            return worker_user.Worker(0, 0, "rsync logs in with the keys of root")
+        if part["upstreams"]:
+            found = worker_user.hand_over(self.root, [sys.executable])
+        else:
+            listed = [str(self.root / one["path"]) for one in part["manifest"]["files"]]
+            found = worker_user.hand_over(None, [sys.executable, *listed])
+        if found.why_root:
+            self.module.warn(f"the transfer into {self.root} runs as root: {found.why_root}")
+        return found
 
     def _reach(self, rsh: str, other: dict[str, Any]) -> None:
         """Log in once to the node before: a failure is reported before anything is changed."""

@@ -13,8 +13,9 @@ short_description: Fetch the weights of a model into a folder of one node
 description:
   - Fetches from ModelScope, Hugging Face, a git repository with LFS, a folder that the node sees, or a folder on the controller;
     verifies each file before it gets its name; writes the manifest and C(READY) below C(.fullrank) in O(path).
-  - The work is done by a transient systemd unit on the node, which can write to O(path) only. It goes on when the controller is
-    interrupted, and the next run watches it. What arrived is kept; a run after any interruption requests what is missing only.
+  - The work is done by a transient systemd unit on the node, which can write to O(path) only, as the owner of O(path), or as
+    the account C(fullrank-weights) where that is root. It goes on when the controller is interrupted, and the next run watches
+    it. What arrived is kept; a run after any interruption requests what is missing only.
   - While it runs a line every few seconds shows how far it is, how fast, and how long it will take.
   - Changes nothing, and sends the hub no request, when O(path) holds a verified copy of what is wanted.
   - A folder that holds another revision is refused, because an engine may be reading it.
@@ -133,7 +134,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files, payload
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
-from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest, worker_user
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan, worker
 
 PACKAGE = "fullrank_fetch"
@@ -183,6 +184,19 @@ def reads(request: dict[str, Any], python: str) -> list[str]:
     return sorted(found)
 
 
+def source_files(request: dict[str, Any]) -> list[str]:
+    """The files of a source on this node."""
+    root = Path(request["repo"])
+    return [str(root / name) for name in weights_folder.sizes(root)] if request["hub"] == "path" else []
+
+
+def area(request: dict[str, Any]) -> Path:
+    """What the fetch writes to: the model's folder; of one that is taken as it is, our own in it."""
+    root = Path(request["path"])
+    as_it_is = request["hub"] == "path" and Path(request["repo"]) == root
+    return root / manifest.FOLDER if as_it_is else root
+
+
 class Fetch:
     """The unit on this node, and its progress."""
 
@@ -204,9 +218,15 @@ class Fetch:
         self._hand_over("environment", json.dumps(plan.environment(os.environ)))
         self._hand_over("token", self.module.params["token"] or "")
         python = self.module.params["python"] or sys.executable
-        Path(self.path).mkdir(parents=True, exist_ok=True)  # what the unit may write to must exist
+        writes = area(self.request)
+        writes.mkdir(parents=True, exist_ok=True)  # what the unit may write to must exist
         found = reads(self.request, python)
-        unit = plan.unit(self.path, python, payload.main(worker, PACKAGE), found, self.module.params["timeout"])
+        user = worker_user.hand_over(writes, [python, *found, *source_files(self.request)])
+        user.own(self.folder)
+        if user.why_root:
+            self.module.warn(f"the fetch into {self.path} runs as root: {user.why_root}")
+        program, seconds = payload.main(worker, PACKAGE), self.module.params["timeout"]
+        unit = plan.unit(self.path, python, program, seconds, writes=str(writes), reads=found, worker=user)
         self.module.run_command(transient.start_command(unit), check_rc=True)
 
     def _hand_over(self, name: str, secret: str) -> None:

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loopback stand-ins of the Hugging Face Hub and of ModelScope: what their download clients ask, and faults on demand.
 
-One server answers for both. It shows what the *clients* do; what only the real hubs do (xet, redirects to a CDN, gated
-repositories) is not in it. Alone, for nodes of the test ground: ``hubs.py ADDRESS PORT FOLDER`` serves the files of FOLDER, and a
-Python index of FOLDER/../wheels below /simple/; ``GET /_log`` lists the requests, ``POST /_faults`` sets ``Faults``.
+One server answers for both. It shows what the *clients* do; what only the real hubs do (xet, gated repositories) is not in
+it. Alone, for nodes of the test ground: ``hubs.py ADDRESS PORT FOLDER`` serves the files of FOLDER, and a Python index of
+FOLDER/../wheels below /simple/; ``GET /_log`` lists the requests, ``POST /_faults`` sets ``Faults``.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Faults:
     """Waiting after each 64 KiB."""
     private: bool = False
     """Only with TOKEN."""
+    storage: str = ""
+    """Address of another server, to which large files are redirected: there they are called by their sha256."""
 
 
 class Hub(ThreadingHTTPServer):
@@ -62,6 +64,8 @@ class Hub(ThreadingHTTPServer):
         self.faults = Faults()
         self.lock = threading.Lock()
         self.log: list[dict[str, Any]] = []
+        self.seen: list[dict[str, str]] = []
+        """Path and headers (names in lower case) of each request."""
         self.sent = 0
         """Bytes of content of large files that went out."""
 
@@ -114,6 +118,8 @@ class Handler(BaseHTTPRequestHandler):
         path, query = urllib.parse.unquote(url.path), urllib.parse.parse_qs(url.query)
         if path == "/_log":
             return self.answer({"log": self.server.log, "sent": self.server.sent})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.seen.append({"path": self.path, **headers})
         self.server.log.append({"method": self.command, "path": self.path, "range": self.headers.get("Range") or ""})
         if path.startswith("/simple/"):
             return self.index(path)
@@ -186,6 +192,8 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             return self.answer({"error": "no such file"}, 404, {"X-Error-Code": "EntryNotFound"})
         large = len(content) >= LFS_FROM_BYTES
+        if large and self.server.faults.storage:
+            return self.answer({}, 302, {"Location": f"{self.server.faults.storage}/{sha256(content)}"})
         if large and self.command == "GET":
             if self.server.take("errors"):
                 return self.answer({"error": "try later"}, 503)

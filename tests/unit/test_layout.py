@@ -53,6 +53,7 @@ TOUCH_THE_WORLD = {
     "module_utils/weights/fetch/worker.py": "a model's folder, inside the fetch's own process",
     "module_utils/weights/folder.py": "a model's folder",
     "module_utils/weights/shards.py": "a model's folder",
+    "module_utils/weights/worker_user.py": "owners in a model's folder, and what another user may do there",
     "module_utils/weights/transfer/peer.py": "the progress file of the transfer's own process",
     "module_utils/weights/transfer/receiver.py": "the other nodes of a transfer",
     "module_utils/weights/transfer/rsync.py": "the other nodes of a transfer, by rsync",

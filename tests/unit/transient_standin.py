@@ -40,7 +40,8 @@ class Systemd:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         folder.mkdir()
-        for name in ("systemd-run", "systemctl", "journalctl"):
+        # no test makes an account: work is root's then, as on a node that has none
+        for name in ("systemd-run", "systemctl", "journalctl", "systemd-sysusers"):
             program = folder / name
             program.write_text(_PROGRAM.format(python=sys.executable, folder=str(folder)))
             program.chmod(0o755)
@@ -68,6 +69,10 @@ class Systemd:
 
 
 def properties(words: list[str]) -> dict[str, str]:
-    """The properties on a command line of ``systemd-run``."""
-    assignments = [word.removeprefix("--property=") for word in words if word.startswith("--property=")]
-    return dict(one.split("=", 1) for one in assignments)
+    """The properties on a command line of ``systemd-run``; the values of one that is repeated, with blanks between."""
+    found: dict[str, str] = {}
+    for word in words:
+        if word.startswith("--property="):
+            name, _unused, value = word.removeprefix("--property=").partition("=")
+            found[name] = f"{found[name]} {value}" if name in found else value
+    return found

@@ -96,8 +96,8 @@ def unit(
             families=transient.INTERNET,
             devices=True,
             generates_code=True,
-            # processes of one node hand each other memory of a GPU by file descriptors
-            system_calls=["@system-service", "pidfd_getfd"],
+            # processes of one node hand each other memory of a GPU by file descriptors; ssh, as root, sets its user
+            system_calls=["@system-service pidfd_getfd", *([] if backend == "mpi" else ["~@privileged"])],
         ),
         environment={"HOME": "/tmp", **env},
         properties=properties + (["DynamicUser=yes"] if dynamic_user else []),

@@ -19,15 +19,19 @@ FILES_OF_OTHERS = ("CAP_DAC_OVERRIDE", "CAP_FOWNER")
 INTERNET = ("AF_INET", "AF_INET6", "AF_NETLINK")
 """Address families of who resolves names and connects; netlink lists the addresses of this machine."""
 _HOMES = ("/home", "/root", "/run/user")
+_SECRETS = ("/etc/fullrank", "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-")
+"""What no work reads, as whoever it runs: the keys of endpoints, and the passwords of accounts."""
 _SANDBOX = (
     "NoNewPrivileges=yes",
     "ProtectSystem=strict",
     "ReadOnlyPaths=/run",
+    f"InaccessiblePaths={' '.join(f'-{path}' for path in _SECRETS)}",
     "ProtectControlGroups=yes",
     "ProtectHostname=yes",
     "ProtectKernelLogs=yes",
     "ProtectKernelModules=yes",
     "ProtectKernelTunables=yes",
+    "ProtectProc=invisible",
     "PrivateTmp=yes",
     "LockPersonality=yes",
     "RestrictNamespaces=yes",
@@ -37,7 +41,7 @@ _SANDBOX = (
     "SystemCallErrorNumber=EPERM",
 )
 # ReadOnlyPaths=: systemd 257 leaves /run writable under ProtectSystem=strict as soon as ProtectControlGroups= is there (seen on
-# Debian 13). ProtectClock= is left out: it adds a DeviceAllow=, after which no GPU can be opened; @system-service has no @clock.
+# Debian 13). ProtectClock= adds a DeviceAllow=, after which no GPU can be opened: only where there are no devices.
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Sandbox:
 
     writes: Sequence[str] = ()
     """Folders that exist, with everything below."""
+    user: tuple[int, int] | None = None
+    """Numbers of its user and group, which need no account; None for root, or for what `Unit.properties` say."""
     reads: Sequence[str] = ()
     """Further paths that it needs. They and ``writes`` decide whether home directories are hidden or read-only."""
     capabilities: Sequence[str] = ()
@@ -55,7 +61,7 @@ class Sandbox:
     """Whether it sees the devices of the machine, such as GPUs."""
     generates_code: bool = False
     """Whether it may make written memory executable, as PyTorch's and CUDA's compilers do."""
-    system_calls: Sequence[str] = ("@system-service",)
+    system_calls: Sequence[str] = ("@system-service", "~@privileged")
 
     def properties(self) -> list[str]:
         at_home = any(PurePosixPath(home) in (path, *path.parents) for path in self._paths() for home in _HOMES)
@@ -64,10 +70,13 @@ class Sandbox:
             f"ProtectHome={'read-only' if at_home else 'yes'}",
             f"CapabilityBoundingSet={' '.join(self.capabilities)}",
             f"RestrictAddressFamilies={' '.join(('AF_UNIX', *self.families))}",
-            f"SystemCallFilter={' '.join(self.system_calls)}",
+            *(f"SystemCallFilter={one}" for one in self.system_calls),
         ]
+        if self.user:
+            found += [f"User={self.user[0]}", f"Group={self.user[1]}", "RemoveIPC=yes"]
+            found += [f"AmbientCapabilities={' '.join(self.capabilities)}"] if self.capabilities else []
         found += [] if self.families else ["PrivateNetwork=yes"]
-        found += [] if self.devices else ["PrivateDevices=yes"]
+        found += [] if self.devices else ["PrivateDevices=yes", "ProtectClock=yes"]
         found += [] if self.generates_code else ["MemoryDenyWriteExecute=yes"]
         return found + [f"ReadWritePaths={_word(path)}" for path in self.writes]
 

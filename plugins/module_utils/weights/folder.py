@@ -48,6 +48,17 @@ def sizes(root: Path) -> dict[str, int]:
     return found
 
 
+def outside(root: Path, paths: Iterable[str]) -> list[str]:
+    """The folders of ``paths``, and ours, that lie outside of ``root`` by a link: what is written there would leave it.
+
+    A file that is itself a link does no harm: it is replaced, not followed.
+    """
+    inside = root.resolve()
+    folders = {(root / path).parent for path in [*paths, weights_manifest.MANIFEST, f"{weights_manifest.PARTIAL}/any"]}
+    found = {folder: folder.resolve() for folder in folders}
+    return sorted(str(folder) for folder, real in found.items() if inside != real and inside not in real.parents)
+
+
 def hash_file(path: Path, report: Callable[[int], None] | None = None) -> str:
     """The sha256 of a file; ``report`` gets the bytes of each piece. Raises OSError."""
     total = hashlib.sha256()
@@ -156,7 +167,12 @@ def why_not_ready(copy: Copy, problems: Sequence[Problem], expected: str = "", b
 
 
 def write(root: Path, name: str, content: bytes) -> None:
-    """Write a file of ``.fullrank`` in one step; ``name`` is relative to ``root``."""
+    """Write a file of ``.fullrank`` in one step; ``name`` is relative to ``root``.
+
+    Raises OSError, also where ``.fullrank`` is a link that leads out: the user of a worker could have made it.
+    """
+    if outside(root, [name]):
+        raise OSError(f"{root / name}: a link leads out of the folder")
     common_files.write(root / name, content, 0o644)
 
 

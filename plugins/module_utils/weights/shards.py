@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import is_weight_path
+
 INDEX = "model.safetensors.index.json"
 
 
@@ -16,7 +18,7 @@ def weight_files(paths: Iterable[str], index: Mapping[str, Any] | None) -> list[
     """The safetensors files that are loaded: those of the index; without one, all beside ``config.json``."""
     if index is None:
         return sorted(path for path in paths if path.endswith(".safetensors") and "/" not in path)
-    return sorted(set(dict(index.get("weight_map") or {}).values()))
+    return sorted({str(name) for name in dict(index.get("weight_map") or {}).values()})
 
 
 def not_whole(root: Path) -> list[str]:
@@ -32,7 +34,7 @@ def not_whole(root: Path) -> list[str]:
         named = weight_files((path.name for path in root.glob("*.safetensors")), None)
     except (OSError, ValueError, TypeError, AttributeError):
         return [INDEX]
-    return [name for name in named if not _is_whole(root / name)]
+    return [name for name in named if not (is_weight_path(name) and _is_whole(root / name))]
 
 
 def _is_whole(shard: Path) -> bool:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert.f
     Scheme,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.shards import INDEX, weight_files
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 
 WORK = f"{weights_manifest.PARTIAL}/convert"
 KIND = "fp8-bf16"
@@ -196,6 +197,7 @@ def lacking_space(target: Path, shards: Sequence[Mapping[str, Any]]) -> str:
 def write_job(work: Work, target: Path, shards: Sequence[Mapping[str, Any]], program: str, **options: Any) -> Path:
     """Everything the worker needs, in its folder; returns the folder."""
     folder = target / WORK
+    stay_inside(target, [shard["path"] for shard in shards])
     folder.mkdir(parents=True, exist_ok=True)
     for name in (progress_name(options["rank"]), error_name(options["rank"])):
         with contextlib.suppress(FileNotFoundError):
@@ -210,9 +212,16 @@ def write_job(work: Work, target: Path, shards: Sequence[Mapping[str, Any]], pro
         "device": options["device"],
         "threads": options["threads"],
     }
-    (folder / job_name(options["rank"])).write_text(json.dumps(job), encoding="utf-8")
-    (folder / program_name(options["rank"])).write_text(program, encoding="utf-8")
+    # replaced, not written to: the worker's user owns the folder, and could have put a link there
+    common_files.write(folder / job_name(options["rank"]), json.dumps(job), 0o644)
+    common_files.write(folder / program_name(options["rank"]), program, 0o644)
     return folder
+
+
+def stay_inside(target: Path, paths: Iterable[str]) -> None:
+    """Raises ``CannotConvert`` where a link would lead what is written below ``target`` to somewhere else."""
+    if outside := weights_folder.outside(target, paths):
+        raise CannotConvert(f"links lead out of {target}: {', '.join(outside)}", "remove them, or take another folder")
 
 
 # several ranks work in one folder where it is shared
@@ -241,6 +250,7 @@ def finish(work: Work, target: Path, converted: Mapping[str, Mapping[str, Any]])
     """
     listed = {one["path"]: one for one in work.manifest["files"]}
     others, left = fp8_checkpoint.other_files(listed, [shard["path"] for shard in work.shards])
+    stay_inside(target, [*converted, *others])
     weights_folder.unready(target)
     files = [dict(one) for one in converted.values()]
     files += [_bring(work.source, target, listed[path]) for path in others]
@@ -249,10 +259,7 @@ def finish(work: Work, target: Path, converted: Mapping[str, Mapping[str, Any]])
         written[INDEX] = fp8_checkpoint.converted_index(work.index, work.tensors, work.total)
     for path, content in written.items():
         text = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-        work_file = target / WORK / quote(path, safe="")
-        work_file.parent.mkdir(parents=True, exist_ok=True)
-        work_file.write_bytes(text)
-        common_files.place(work_file, target / path)
+        common_files.write(target / path, text, 0o644)
         files.append({"path": path, "size": len(text), "sha256": hashlib.sha256(text).hexdigest()})
     digest = weights_folder.write_manifest(
         target, weights_manifest.build(work.manifest["source"], files, work.conversion)
@@ -300,13 +307,15 @@ class Image:
     """Further words for it."""
     gpus: bool
 
-    def words(self, container: str, work: Work, target: Path) -> list[str]:
-        """What comes before the interpreter and its arguments: the worker sees the weights, no network, and has as few privileges
-        as it has without a container."""
+    def words(self, container: str, work: Work, target: Path, worker: Worker) -> list[str]:
+        """What comes before the interpreter and its arguments: the worker sees the weights, no network, and is the user, with the
+        privileges, that it is without a container."""
+        capabilities = worker.privileges.get("capabilities", ())
         return [
-            *(self.runtime, "run", "--rm", "--name", container, "--user", "0:0", "--network", "none"),
+            *(self.runtime, "run", "--rm", "--name", container, "--user", f"{worker.uid}:{worker.gid}"),
+            *("--network", "none", "--env", "HOME=/tmp"),
             *("--security-opt", "no-new-privileges", "--cap-drop", "ALL"),
-            *(word for name in transient.FILES_OF_OTHERS for word in ("--cap-add", name.removeprefix("CAP_"))),
+            *(word for name in capabilities for word in ("--cap-add", name.removeprefix("CAP_"))),
             *(word for folder in _sources(work) for word in ("--volume", f"{folder}:{folder}:ro")),
             *("--volume", f"{target}:{target}"),
             *(("--device", "nvidia.com/gpu=all") if self.gpus else ()),
@@ -320,7 +329,9 @@ class Image:
         return ["KillSignal=SIGKILL", f"ExecStartPre={remove}", f"ExecStopPost={remove}"]
 
 
-def unit(work: Work, target: Path, options: Mapping[str, Any], image: Image | None = None) -> transient.Unit:
+def unit(
+    work: Work, target: Path, options: Mapping[str, Any], worker: Worker, image: Image | None = None
+) -> transient.Unit:
     """The worker as a unit of its own, which outlives the connection. It sees the weights, and no network.
 
     options: python, rank, device, timeout (s, after which systemd ends it).
@@ -330,13 +341,13 @@ def unit(work: Work, target: Path, options: Mapping[str, Any], image: Image | No
     container = name.rpartition(".")[0]
     command = [python, str(folder / program_name(rank)), str(folder / job_name(rank))]
     if image:
-        command = [*image.words(container, work, target), "--entrypoint", python, image.name, *command[1:]]
+        command = [*image.words(container, work, target, worker), "--entrypoint", python, image.name, *command[1:]]
     return transient.Unit(
         name=name,
         description=f"fullrank: converting weights to BF16 in {target}",
         command=command,
         environment={"HOME": "/tmp"},
-        sandbox=None if image else _sandbox(python, work, target, options["device"]),
+        sandbox=None if image else sandbox(python, _sources(work), target, options["device"], worker),
         properties=[
             "Nice=5",
             "TasksMax=infinity",
@@ -347,14 +358,20 @@ def unit(work: Work, target: Path, options: Mapping[str, Any], image: Image | No
     )
 
 
-def _sandbox(python: str, work: Work, target: Path, device: str) -> transient.Sandbox:
+def sandbox(python: str, sources: Sequence[Path], target: Path, device: str, worker: Worker) -> transient.Sandbox:
+    """What the worker may do without a container. device: ``cpu`` for a worker that sees no devices."""
     return transient.Sandbox(
         writes=[str(target)],
-        reads=[python, str(Path(python).resolve()), *map(str, _sources(work))],
-        capabilities=transient.FILES_OF_OTHERS,
+        reads=[python, str(Path(python).resolve()), *map(str, sources)],
         devices=device != "cpu",
         generates_code=True,
+        **worker.privileges,
     )
+
+
+def source_files(work: Work) -> list[str]:
+    """What the worker reads of the source."""
+    return [str(work.source / shard["path"]) for shard in work.shards]
 
 
 def _sources(work: Work) -> list[Path]:

@@ -8,11 +8,14 @@ import fnmatch
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import BOOKKEEPING, is_weight_path
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 
 RUN = "/run/fullrank"
 """Where the program, its request and its progress lie while a fetch runs; gone with a reboot, as the unit is."""
@@ -33,7 +36,11 @@ ENVIRONMENT = (
 )
 """What the clients take from the environment: proxies and trusted certificates. Proxies also in capitals."""
 DECIDING = ("hub", "repo", "revision", "include", "exclude")
+LONGEST_NAME = 255
+"""Bytes of a file's name, NAME_MAX of Linux' file systems."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA1 = _COMMIT
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Entry(NamedTuple):
@@ -54,6 +61,41 @@ def chosen(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Shell patterns over the whole path, in which ``*`` also spans ``/``; no ``include`` means all."""
     wanted = not include or any(fnmatch.fnmatchcase(path, one) for one in include)
     return wanted and not any(fnmatch.fnmatchcase(path, one) for one in exclude)
+
+
+def refused(listed: Sequence[Entry]) -> list[str]:
+    """Why a listing must not be followed, one reason for each file that is wrong; empty when it may.
+
+    A listing comes from somebody else's server. Whatever is in it, a file lands below the model's folder under its own path, and
+    a checksum is nothing but a checksum: git-lfs names the files of its store by it. Tools' bookkeeping is no fault (`usable`).
+    """
+    reasons = [f"{one.path!r}: {why}" for one in listed if (why := _wrong(one))]
+    seen = Counter(one.path for one in listed)
+    reasons += [f"{path!r}: it is listed {count} times" for path, count in sorted(seen.items()) if count > 1]
+    folders = {path[:at] for path in seen for at, char in enumerate(path) if char == "/"}
+    return reasons + [f"{path!r}: it is listed as a file and as a folder" for path in sorted(folders & set(seen))]
+
+
+def _wrong(one: Entry) -> str:
+    parts = one.path.split("/")
+    if not is_weight_path(one.path) and (parts[0] not in BOOKKEEPING or ".." in parts):
+        return "the path leads out of the folder"
+    if not one.path.isprintable():  # surrogates, for bytes that are not UTF-8, are not printable either
+        return "the path has characters that cannot be shown"
+    if any(len(part.encode()) > LONGEST_NAME for part in parts):
+        return f"a name in the path has more than {LONGEST_NAME} bytes"
+    if one.size < 0:
+        return f"a size of {one.size} bytes"
+    if one.sha256 and not _SHA256.fullmatch(one.sha256):
+        return f"{one.sha256!r} is no sha256"
+    if one.git_sha1 and not _SHA1.fullmatch(one.git_sha1):
+        return f"{one.git_sha1!r} is no name of an object of git"
+    return ""
+
+
+def usable(listed: Sequence[Entry]) -> list[Entry]:
+    """The files of a listing that can belong to a model."""
+    return [one for one in listed if is_weight_path(one.path)]
 
 
 def deciding(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,15 +137,18 @@ def run_folder(path: str) -> str:
     return f"{RUN}/fetch-{key(path)}"
 
 
-def unit(path: str, python: str, module: str, reads: Sequence[str], seconds: int) -> transient.Unit:
+def unit(
+    path: str, python: str, module: str, seconds: int, *, writes: str, reads: Sequence[str], worker: Worker
+) -> transient.Unit:
     """The fetch as a transient unit, which goes on when the controller or the connection is gone.
 
-    It runs a third-party client against the internet, as root, for the model's folder may belong to anybody: it can write to that
-    folder and to its own below /run, and has no other privilege of root. Only the name of the request's folder is on the command
-    line. HOME is that folder, so that a client that wants to keep a login keeps it there. The model's files are made readable for
-    the user that the engine runs as.
+    It runs a third-party client against the internet: as a user of its own where that can be (`worker_user`), it can write to
+    what it brings files to and to its own folder below /run. Only the name of the request's folder is on the command line. HOME
+    is that folder, so that a client that wants to keep a login keeps it there. The model's files are made readable for the user
+    that the engine runs as.
 
-    reads: what it needs outside of the system's folders. seconds: after which systemd ends it.
+    path: the model's folder. seconds: after which systemd ends it. writes: what it writes to of the model's folder. reads: what
+    it needs outside of the system's folders.
     """
     folder = run_folder(path)
     return transient.Unit(
@@ -119,10 +164,10 @@ def unit(path: str, python: str, module: str, reads: Sequence[str], seconds: int
             "GIT_TERMINAL_PROMPT": "0",
         },
         sandbox=transient.Sandbox(
-            writes=[path, folder],
+            writes=[writes, folder],
             reads=[python, *reads],
-            capabilities=transient.FILES_OF_OTHERS,
             families=transient.INTERNET,
+            **worker.privileges,
         ),
         properties=["Nice=5", "TasksMax=infinity"],
         seconds=seconds,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import subprocess
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -19,13 +20,15 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import ARRIVED, Entry, is_commit
-from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import is_weight_path
 
 Finished = Callable[[Entry, Path], None]
 """Called with each file that is there in its full size, as soon as it is; from several threads."""
 COPY_BYTES = 8 << 20
 CHUNK_BYTES = 1 << 20
 """What huggingface_hub holds of a file before it writes, and what is lost of it in an interruption; 10 MiB of itself."""
+_POINTER = "version https://git-lfs.github.com/spec/v1\n"
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_SENT_ON = re.compile(r"The requested URL returned error: 30[1-8]")
 
 
 class Refused(Exception):
@@ -139,6 +142,7 @@ class ModelScope(Source):
         if not is_commit(revision):
             self._pinned(self._commit(revision or "master"))
         self._prepare()
+        keep_to_one_server(self._endpoint())
         # the same method of modelscope.hub leaves the checksums out
         from modelscope_hub import HubApi  # noqa: PLC0415
 
@@ -176,21 +180,56 @@ class ModelScope(Source):
                     finished(one, part)
 
 
+def keep_to_one_server(address: str) -> None:
+    """From now on the library ``requests`` shows a token or a session to the server of ``address`` only.
+
+    Of itself it takes the Authorization away on the way to another server, but the cookie of a session goes to every port of a
+    host, and to every host of a domain that the server names.
+    """
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - exists in the client's environment only
+
+    send = HTTPAdapter.send
+
+    def send_to_others_without(self: Any, request: Any, *rest: Any, **options: Any) -> Any:
+        if urllib.parse.urlsplit(request.url)[:2] != urllib.parse.urlsplit(address)[:2]:
+            for name in ("Authorization", "Cookie"):
+                request.headers.pop(name, None)
+        return send(self, request, *rest, **options)
+
+    HTTPAdapter.send = send_to_others_without  # type: ignore[method-assign]
+
+
 class GitLfs(Source):
     """A bare fetch of one commit, and git-lfs for the objects; they are moved to their place, not copied there."""
 
+    def _settings(self) -> dict[str, str]:
+        """The configuration of git and git-lfs beside the node's own.
+
+        The token goes to the server of the repository's address, and to no other: git-lfs asks for the header of each address
+        (``http.<url>.*``), such as that of a storage which the server names; git itself would take the header along to where the
+        server sends it, so it does not follow.
+        """
+        found = {"http.followRedirects": "false"}
+        server = urllib.parse.urlsplit(self.repo)
+        if self.token and server.scheme in ("http", "https"):
+            host = server.netloc.rpartition("@")[2]
+            found[f"http.{server.scheme}://{host}/.extraHeader"] = f"Authorization: Bearer {self.token}"
+        return found
+
     def _git(self, *words: str, folder: Path) -> bytes:
-        # the token goes by the environment: git's configuration from GIT_CONFIG_* (git-config(1))
-        env = dict(os.environ)
-        if self.token:
-            env |= {
-                "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": "http.extraHeader",
-                "GIT_CONFIG_VALUE_0": f"Authorization: Bearer {self.token}",
-            }
+        # by the environment, which only root and this user can read (git-config(1), GIT_CONFIG_COUNT)
+        settings = self._settings()
+        env = dict(os.environ) | {"GIT_CONFIG_COUNT": str(len(settings))}
+        for number, (name, value) in enumerate(settings.items()):
+            env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         done = subprocess.run(["git", *words], cwd=folder, env=env, capture_output=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"git {words[0]}: {done.stderr.decode('utf-8', 'replace').strip()[-500:]}")
+            error = done.stderr.decode("utf-8", "replace").strip()[-500:]
+            if _SENT_ON.search(error):
+                raise Refused(
+                    f"the server sends git to another address, which is not followed: write that one ({error})"
+                )
+            raise RuntimeError(f"git {words[0]}: {error}")
         return done.stdout
 
     @property
@@ -199,6 +238,9 @@ class GitLfs(Source):
 
     def listing(self) -> tuple[str, list[Entry]]:
         revision = self.request["revision"]
+        if urllib.parse.urlsplit(self.repo).scheme in ("", "file"):
+            # on this node, of whatever owner (git-config(1), safe.directory): git takes this from a file only
+            (Path(os.environ["HOME"]) / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
         if not is_commit(revision):
             found = self._git("ls-remote", self.repo, revision or "HEAD", folder=Path("/")).decode().split()
             self._pinned(found[0] if found else "")
@@ -214,16 +256,19 @@ class GitLfs(Source):
             about, _unused, path = line.partition(b"\t")
             _unused, kind, blob, size = about.split()
             if kind == b"blob":
-                entries.append(self._entry(path.decode(), blob.decode(), int(size)))
+                entries.append(self._entry(path.decode(errors="surrogateescape"), blob.decode(), int(size)))
         return revision, entries
 
     def _entry(self, path: str, blob: str, size: int) -> Entry:
         """A pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md) stands for its object."""
         if size < 1024:
-            words = self._git("cat-file", "blob", blob, folder=self.clone).decode("utf-8", "replace").split()
-            if words[:2] == ["version", "https://git-lfs.github.com/spec/v1"] and "oid" in words:
-                oid = words[words.index("oid") + 1].partition(":")[2]
-                return Entry(path, int(words[words.index("size") + 1]), oid, "")
+            text = self._git("cat-file", "blob", blob, folder=self.clone).decode("utf-8", "replace")
+            if text.startswith(_POINTER):
+                found = dict(line.partition(" ")[::2] for line in text.splitlines())
+                kind, _unused, oid = found.get("oid", "").partition(":")
+                if kind != "sha256" or not oid or not _DIGITS.fullmatch(found.get("size", "")):
+                    raise Refused(f"{path!r} is no pointer of git-lfs, though it begins as one")
+                return Entry(path, int(found["size"]), oid, "")
         return Entry(path, size, "", blob)
 
     def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
@@ -294,8 +339,3 @@ SOURCES: dict[str, type[Source]] = {
     "path": Folder,
     "controller": Arrived,
 }
-
-
-def usable(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries whose paths are safe to write to."""
-    return [one for one in entries if is_weight_path(one.path)]

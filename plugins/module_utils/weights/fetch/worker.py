@@ -28,17 +28,13 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights import fo
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import Entry
-from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.sources import (
-    SOURCES,
-    Refused,
-    Source,
-    usable,
-)
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.sources import SOURCES, Refused, Source
 
 # rounds in which not one byte came, before the fetch is given up; the waits between them double from FIRST_WAIT_S
 STALLED_ROUNDS = 6
 FIRST_WAIT_S = 1.0
 REFUSING_STATUS = (401, 403, 404)
+MOST_REASONS = 5
 
 
 def log(text: str) -> None:
@@ -157,14 +153,15 @@ class Fetch:
         self._finish(commit, entries)
 
     def _wanted(self, listed: Sequence[Entry]) -> list[Entry]:
-        unsafe = sorted({one.path for one in listed} - {one.path for one in usable(listed)})
-        outside = [path for path in unsafe if path.split("/")[0] not in manifest.BOOKKEEPING]
-        if outside:
-            raise Refused(f"the source lists paths that lead out of the folder: {', '.join(outside)}")
+        if wrong := plan.refused(listed):
+            more = f"; and {len(wrong) - MOST_REASONS} more" if len(wrong) > MOST_REASONS else ""
+            raise Refused(f"the source lists what must not be followed: {'; '.join(wrong[:MOST_REASONS])}{more}")
         include, exclude = self.request["include"], self.request["exclude"]
-        entries = [one for one in usable(listed) if plan.chosen(one.path, include, exclude)]
+        entries = [one for one in plan.usable(listed) if plan.chosen(one.path, include, exclude)]
         if not entries:
             raise Refused(f"none of the {len(listed)} files is wanted; include: {include}, exclude: {exclude}")
+        if outside := weights_folder.outside(self.root, [one.path for one in entries]):
+            raise Refused(f"links lead out of {self.root}: {', '.join(outside)}; remove them, or take another folder")
         return entries
 
     def _have(self, entry: Entry) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 
 RUN = "/run/fullrank"
 PACKAGE = "fullrank_transfer"
@@ -53,11 +54,14 @@ def transfer_id(root: str) -> str:
     return f"fullrank-weights-{hashlib.sha256(root.encode()).hexdigest()[:12]}"
 
 
-def unit(root: str, part: Mapping[str, Any], python: str) -> transient.Unit:
+def unit(root: str, part: Mapping[str, Any], python: str, worker: Worker) -> transient.Unit:
     """The node's part in the transfer into ``root``, as a unit that ends by itself, whatever becomes of the controller.
 
-    What holds the token goes when the unit ends, however it ends. part: timeout (s), port, rsh, and what ``peer.Config`` adds.
+    What holds the token goes when the unit ends, however it ends. A node that has everything only reads. part: timeout (s), port,
+    rsh, and what ``peer.Config`` adds.
     """
+    low = ("CAP_NET_BIND_SERVICE",) if 0 < part["port"] < 1024 else ()
+    privileges = worker.privileges
     name, folder = transfer_id(root), part_folder(root)
     return transient.Unit(
         name=f"{name}.service",
@@ -65,11 +69,13 @@ def unit(root: str, part: Mapping[str, Any], python: str) -> transient.Unit:
         command=[python, "-m", PROGRAM, f"{folder}/config.json"],
         environment={"PYTHONPATH": folder},
         sandbox=transient.Sandbox(
-            writes=[root, progress_folder(root)],
+            writes=[*([root] if part["upstreams"] else []), progress_folder(root)],
             # rsync logs in with the keys of root
-            reads=[python, *(["/root"] if part["rsh"] else [])],
-            capabilities=[*transient.FILES_OF_OTHERS, *(["CAP_NET_BIND_SERVICE"] if 0 < part["port"] < 1024 else [])],
+            reads=[python, root, *(["/root"] if part["rsh"] else [])],
             families=transient.INTERNET,
+            # ssh, as root, sets its user
+            system_calls=("@system-service", *([] if part["rsh"] else ["~@privileged"])),
+            **{**privileges, "capabilities": [*privileges.get("capabilities", ()), *low]},
         ),
         properties=["LimitNOFILE=65536", "TasksMax=infinity"],
         seconds=part["timeout"],

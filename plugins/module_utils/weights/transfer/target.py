@@ -83,6 +83,8 @@ class Folder:
 
     def check(self) -> None:
         """Find what is here already: every file is hashed, whatever ``READY`` holds."""
+        if outside := folder.outside(self.root, [file.path for file in self.shelf.files]):
+            raise Stop(f"links lead out of {self.root}: {', '.join(outside)}; remove them, or take another folder")
         copy = folder.look(self.root)
         if copy.ready or copy.digest != weights_manifest.digest(weights_manifest.render(self.manifest)):
             folder.unready(self.root)

@@ -25,10 +25,11 @@ def test_what_a_unit_may_do_unless_it_states_more() -> None:
     assert found["ReadWritePaths"] == "/srv/m"
     assert found["CapabilityBoundingSet"] == ""
     assert found["RestrictAddressFamilies"] == "AF_UNIX"
-    assert found["SystemCallFilter"] == "@system-service"
+    assert found["SystemCallFilter"] == "@system-service ~@privileged"
+    assert "/etc/fullrank" in found["InaccessiblePaths"] and "-/etc/shadow " in found["InaccessiblePaths"]
     assert {name for name, value in found.items() if value == "yes"} >= {
         *("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "PrivateNetwork", "ProtectHome", "ProtectKernelModules"),
-        *("ProtectKernelTunables", "RestrictNamespaces", "LockPersonality", "MemoryDenyWriteExecute"),
+        *("ProtectKernelTunables", "RestrictNamespaces", "LockPersonality", "MemoryDenyWriteExecute", "ProtectClock"),
     }
     assert (found["ProtectSystem"], found["ReadOnlyPaths"]) == ("strict", "/run")
 
@@ -38,7 +39,17 @@ def test_what_a_unit_states_is_all_that_it_gets() -> None:
     found = properties(transient.start_command(Unit("u.service", "", ["/bin/x"], sandbox)))
     assert found["CapabilityBoundingSet"] == "CAP_FOWNER"
     assert found["RestrictAddressFamilies"] == "AF_UNIX AF_INET AF_INET6 AF_NETLINK"
-    assert not {"PrivateNetwork", "PrivateDevices", "MemoryDenyWriteExecute", "ReadWritePaths"} & set(found)
+    assert not {"PrivateNetwork", "PrivateDevices", "MemoryDenyWriteExecute", "ReadWritePaths", "User"} & set(found)
+
+
+def test_another_user_gets_a_capability_only_as_an_ambient_one() -> None:
+    found = properties(transient.start_command(Unit("u.service", "", ["/bin/x"], Sandbox(user=(61000, 61001)))))
+    assert (found["User"], found["Group"], found["CapabilityBoundingSet"]) == ("61000", "61001", "")
+    assert "AmbientCapabilities" not in found
+    low = Sandbox(user=(61000, 61000), capabilities=["CAP_NET_BIND_SERVICE"])
+    assert properties(transient.start_command(Unit("u.service", "", ["/bin/x"], low)))["AmbientCapabilities"] == (
+        "CAP_NET_BIND_SERVICE"
+    )
 
 
 @pytest.mark.parametrize(

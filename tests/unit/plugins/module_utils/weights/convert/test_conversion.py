@@ -25,6 +25,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert.f
     CannotConvert,
     Scheme,
 )
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 from exact_bf16 import product
 from transient_standin import properties
 
@@ -245,24 +246,34 @@ def test_a_source_that_cannot_be_read(source: Path, damage: str) -> None:
         conversion.look(source, SCHEME)
 
 
+WORKER = Worker(61000, 61000)
 OPTIONS: dict[str, Any] = {"python": "/opt/v/bin/python", "rank": 0, "device": "auto", "timeout": 60}
 
 
 def test_the_unit_writes_to_the_target_and_has_no_network(source: Path, target: Path) -> None:
     fp8_model.make(source)
-    unit = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS)
+    unit = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS, WORKER)
     found = properties(transient.start_command(unit))
     assert (found["ReadWritePaths"], found["PrivateNetwork"], found["RuntimeMaxSec"]) == (str(target), "yes", "60")
     assert found["StandardError"] == f"append:{target}/{conversion.WORK}/{conversion.error_name(0)}"
     assert not {"PrivateDevices", "MemoryDenyWriteExecute"} & set(found)  # GPUs, and PyTorch's compilers
-    only_cpu = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"device": "cpu"})
+    only_cpu = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"device": "cpu"}, WORKER)
     assert properties(transient.start_command(only_cpu))["PrivateDevices"] == "yes"
 
 
-def test_the_container_is_the_sandbox_where_there_is_one(source: Path, target: Path) -> None:
+@pytest.mark.parametrize(
+    ("user", "privileges"),
+    [
+        (WORKER, "--cap-drop ALL --volume"),
+        (Worker(0, 0, "why"), "--cap-drop ALL --cap-add DAC_OVERRIDE --cap-add FOWNER --volume"),
+    ],
+)
+def test_the_container_is_the_sandbox_where_there_is_one(
+    source: Path, target: Path, user: Worker, privileges: str
+) -> None:
     fp8_model.make(source)
     image = conversion.Image("r/e:1", "/usr/bin/docker", ["--memory", "64g"], gpus=True)
-    unit = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"python": "python3"}, image)
+    unit = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"python": "python3"}, user, image)
     words = transient.start_command(unit)
     found = properties(words)
     assert "ProtectSystem" not in found and "rm --force" in found["ExecStopPost"]
@@ -270,7 +281,7 @@ def test_the_container_is_the_sandbox_where_there_is_one(source: Path, target: P
     text = " ".join(command)
     assert command[:2] == ["/usr/bin/docker", "run"] and command[-3:-2] == ["r/e:1"]
     for part in (
-        *("--network none", "--cap-drop ALL --cap-add DAC_OVERRIDE --cap-add FOWNER", "no-new-privileges"),
+        *(f"--user {user.uid}:{user.uid} --network none", privileges, "no-new-privileges"),
         *(f"--volume {source}:{source}:ro", f"--volume {target}:{target}", "--memory 64g --entrypoint python3"),
     ):
         assert part in text

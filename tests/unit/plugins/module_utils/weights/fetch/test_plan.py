@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import Entry
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 from transient_standin import properties
 
 REQUEST: dict[str, Any] = {"hub": "path", "repo": ""}
@@ -59,7 +60,12 @@ def test_what_is_there_needs_no_space() -> None:
 
 
 def test_the_unit_writes_to_the_model_and_its_own_folder_and_shows_no_request() -> None:
-    unit = plan.unit("/srv/m", "/opt/v/bin/python", "fetch.worker", ["/srv/source"], 60)
+    unit = plan.unit(
+        *("/srv/m", "/opt/v/bin/python", "fetch.worker", 60),
+        writes="/srv/m",
+        reads=["/srv/source"],
+        worker=Worker(61000, 61000),
+    )
     words = transient.start_command(unit)
     folder = plan.run_folder("/srv/m")
     assert words[words.index("--") + 1 :] == ["/opt/v/bin/python", "-m", "fetch.worker", folder]
@@ -68,5 +74,40 @@ def test_the_unit_writes_to_the_model_and_its_own_folder_and_shows_no_request() 
         f"--property=ReadWritePaths={folder}",
     ]
     found = properties(words)
-    assert (found["RuntimeMaxSec"], found["CapabilityBoundingSet"]) == ("60", "CAP_DAC_OVERRIDE CAP_FOWNER")
+    assert (found["RuntimeMaxSec"], found["User"], found["CapabilityBoundingSet"]) == ("60", "61000", "")
     assert f"--setenv=HOME={folder}" in words
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (Entry("../x", 1, "", ""), "leads out"),
+        (Entry("/etc/x", 1, "", ""), "leads out"),
+        (Entry("a//x", 1, "", ""), "leads out"),
+        (Entry(".git/../../x", 1, "", ""), "leads out"),
+        (Entry("", 1, "", ""), "leads out"),
+        (Entry("a\x1b[2J", 1, "", ""), "cannot be shown"),
+        (Entry("a\udcff", 1, "", ""), "cannot be shown"),
+        (Entry("a" * 256, 1, "", ""), "more than 255"),
+        (Entry("a", -1, "", ""), "size"),
+        (Entry("a", 1, "/etc/shadow", ""), "no sha256"),
+        (Entry("a", 1, "A" * 64, ""), "no sha256"),
+        (Entry("a", 1, "", "../../x"), "no name of an object"),
+    ],
+)
+def test_what_a_listing_must_not_hold(entry: Entry, why: str) -> None:
+    (found,) = plan.refused([entry, Entry("b", 1, "0" * 64, "")])
+    assert why in found
+
+
+def test_a_path_has_one_meaning() -> None:
+    twice, file, below = Entry("a", 1, "", ""), Entry("b", 1, "", ""), Entry("b/c", 1, "", "")
+    assert plan.refused([twice, twice, file, below]) == [
+        "'a': it is listed 2 times",
+        "'b': it is listed as a file and as a folder",
+    ]
+
+
+def test_the_bookkeeping_of_tools_is_left_out_and_no_fault() -> None:
+    listed = [Entry(".git/config", 1, "", ""), Entry(".fullrank/READY", 1, "", ""), Entry("a", 1, "", "")]
+    assert plan.refused(listed) == [] and [one.path for one in plan.usable(listed)] == ["a"]
