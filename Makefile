@@ -218,6 +218,7 @@ bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/chain.py
 	tests/bench/distribute.py
 	tests/bench/convert.py
+	tests/bench/router.py
 
 .PHONY: catalogs
 catalogs: setup ## flag catalogs: add the engine versions published since they were written

@@ -54,15 +54,15 @@ class ActionModule(ControllerAction):
 
 
 def balancer(route: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """The command of smg, for the router alone: clients come by nginx."""
+    """The command of smg, for the router alone: clients come by HAProxy, and behind smg requests go to HAProxy again."""
     port = route["balancer"]["port"]
     args = {
         "log_level": "warn",
         "prometheus_host": "127.0.0.1",
         "prometheus_port": port + 1,
-        # it tries one worker again until its breaker opens; the default of 10 failures is more than it tries for one request
-        "cb_failure_threshold": 3,
-        "cb_timeout_duration_secs": 5,
+        # what becomes of a request whose replica fails is decided behind it
+        "disable_retries": True,
+        "disable_circuit_breaker": True,
         **route["balancer"].pop("args"),
     }
     options = {

@@ -11,8 +11,8 @@ module: router
 version_added: 0.1.0
 short_description: Manage the routers of a node, one systemd unit for each deployment
 description:
-  - Writes C(fullrank-router@NAME.service), an nginx of its own with its configuration in C(/etc/fullrank/router), and the watcher
-    that tells it which replicas are ready. The nginx of the distribution and its sites are not touched.
+  - Writes C(fullrank-router@NAME.service), an HAProxy of its own with its configuration in C(/etc/fullrank/router), and where smg
+    chooses the replica C(fullrank-smg@NAME.service). The HAProxy of the distribution and its configuration are not touched.
   - What changes is taken over without an end to the requests that are being answered.
 options:
   state:
@@ -28,6 +28,29 @@ options:
     type: list
     elements: dict
     default: []
+  keys:
+    description:
+      - What the lookup P(fullrank.serving.router_keys#lookup) returns for them. They are in files that root and the routers alone
+        may read, those of clients as hashes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      deployment:
+        description: Name of the route.
+        type: str
+        required: true
+      name:
+        description: Name of the key.
+        type: str
+        required: true
+      sha256:
+        description: Its hash, 64 hexadecimal digits.
+        type: str
+        required: true
+      key:
+        description: The key itself, of the engine's own alone.
+        type: str
   timeout:
     description: Seconds in which a router must have taken over its configuration.
     type: int
@@ -37,14 +60,14 @@ attributes:
     description: Reports what would change, and what stands in the way.
     support: full
   diff_mode:
-    description: Shows the files. There are no secrets in them.
+    description: Shows the files, but for those with keys and certificates.
     support: full
   idempotent:
     description: A second call with the same routes changes nothing.
     support: full
 requirements:
   - systemd 248 or newer
-  - nginx, and smg where a route wants it, for O(state=present)
+  - HAProxy 2.4 or newer with Lua and OpenSSL, and smg where a route wants it, for O(state=present)
 author:
   - The fullrank authors (@fullrank)
 """
@@ -53,6 +76,7 @@ EXAMPLES = r"""
 - name: Route what the inventory has
   fullrank.serving.router:
     routes: "{{ found.routes }}"
+    keys: "{{ query('fullrank.serving.router_keys', *(found.routes | map(attribute='name'))) }}"
 """
 
 RETURN = r"""
@@ -72,61 +96,25 @@ findings:
   elements: dict
 """
 
+import grp
+import os
 import shutil
-import socket
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.common.file_diff import file_diff
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failed, failures
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import failures
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners as node_listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.router import files, status
+from ansible_collections.fullrank.serving.plugins.module_utils.router import files, former, obstacles, status
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
-
-def ports(route: dict[str, Any]) -> dict[int, str]:
-    """The ports of a route → the variables that set them."""
-    found = {int(route["port"]): "router_port"}
-    if route["balancer"]:
-        found |= {int(route["balancer"]["port"]) + more: "router_smg_port" for more in (0, 1)}
-    return found
-
-
-def obstacles(routes: list[dict[str, Any]], listeners: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Ports that somebody else holds, and replicas whose names this node cannot resolve."""
-    found = []
-    holders = {one["port"]: one for one in listeners}
-    for route in routes:
-        for port, variable in ports(route).items():
-            holder = holders.get(port)
-            own = (names.router_unit(route["name"]), names.former_router_unit(route["name"]))
-            if holder and holder["unit"] not in own:
-                who = f"{holder['command'] or 'a process that could not be seen'} (pid {holder['pid']}"
-                who += f", {holder['unit']})" if holder["unit"] else ")"
-                message = f"port {port} is in use by {who}"
-                found.append(
-                    failed("port-in-use", f"{variable} of {route['name']}", message, "end it, or choose another port")
-                )
-        for server in route["servers"]:
-            name = urlsplit(server["url"]).hostname or ""
-            try:
-                socket.getaddrinfo(name, None)
-            except OSError as error:
-                found.append(
-                    failed(
-                        "name-not-resolved",
-                        f"router of {route['name']}",
-                        f"this node does not know {name}: {error}",
-                        f"give {server['name']} an address as ansible_host",
-                    )
-                )
-    return found
+RELOAD_AGAIN_S = 5.0
+"""A signal that comes in the first moments of HAProxy's master is lost; it is sent again."""
 
 
 class Routers:
@@ -134,9 +122,16 @@ class Routers:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.routes: dict[str, dict[str, Any]] = {route["name"]: route for route in module.params["routes"]}
+        self.routes: dict[str, dict[str, Any]] = {}
+        for route in module.params["routes"]:
+            own = [one for one in module.params["keys"] if one["deployment"] == route["name"]]
+            self.routes[route["name"]] = {
+                **route,
+                # clients need a key where there is any, the engine where it has one
+                "key": bool(own),
+                "engine_key": any(one["key"] for one in own),
+            }
         self.diff: list[dict[str, str]] = []
-        self.outdated: set[str] = set()  # units that run by other directives than those that are now written
         self.changed = False
 
     def systemctl(self, *words: str) -> None:
@@ -153,67 +148,88 @@ class Routers:
         _unused, log, _unused = self.module.run_command(command)
         self.module.fail_json(msg=f"{why}\n{log}".strip(), changed=self.changed)
 
-    def write(self, texts: dict[str, str], *, shown: bool = True) -> set[str]:
+    def write(self, texts: dict[str, str]) -> set[str]:
         """Bring files to what they should be; the paths that differed."""
         differed = set()
         for name, text in texts.items():
-            path = Path(name)
-            before = path.read_text() if path.exists() else ""
-            if path.exists() and before == text:
+            path, secret = Path(name), name.endswith(files.SECRETS)
+            before = path.read_text() if path.exists() else None
+            if before == text:
                 continue
             differed.add(name)
-            if name.endswith(".service") and unit_text.directives(before) != unit_text.directives(text):
-                self.outdated.add(Path(name).name)
             self.changed = True
-            if shown:
-                self.diff.append(file_diff(name, (before, 0) if path.exists() else None, (text, 0)))
+            if secret:
+                self.diff.append({"prepared": f"{name}: {'not the same' if before is not None else 'new'}"})
+            else:
+                self.diff.append(file_diff(name, None if before is None else (before, 0), (text, 0)))
             if not self.module.check_mode:
-                common_files.write(path, text, 0o644)
-        if not shown:
-            surplus = [str(path) for path in Path(files.PROGRAM).rglob("*.py") if str(path) not in texts]
-            self.forget([Path(path) for path in surplus])
-            differed |= set(surplus)
-        if differed and not shown:
-            self.diff.append({"prepared": f"{files.PROGRAM}: the watcher's program, of another version"})
+                owner = (os.getuid(), grp.getgrnam(files.GROUP).gr_gid) if secret else None
+                common_files.write(path, text, 0o640 if secret else 0o644, owner)
         return differed
 
-    def end_former(self, names_of_routes: list[str]) -> None:
-        """Units that the first versions wrote, with their caches: requests end first, then today's unit takes the port."""
-        for name in names_of_routes:
-            unit = names.former_router_unit(name)
-            file = Path(names.UNITS, unit)
-            # a first version's engine of a deployment "router-NAME" has such a name, too
-            if not file.exists() or files.config_file(name) not in file.read_text():
-                continue
-            self.systemctl("disable", "--quiet", "--now", unit)
-            self.forget([file])
-            self.systemctl("daemon-reload")
-            cache = unit[: -len(".service")]
-            if not self.module.check_mode:
-                Path("/var/cache", cache).unlink(missing_ok=True)
-                shutil.rmtree(Path("/var/cache/private", cache), ignore_errors=True)
-
     def present(self) -> None:
-        self.end_former(self.written())
-        self.remove([name for name in self.written() if name not in self.routes])
+        gone = [name for name in self.written() if name not in self.routes]
+        former.end(self, self.written())
+        self.remove(gone)
         if not self.routes:
-            self.remove_program()
+            self.forget_folders()
             return
-        program = self.write(files.program(), shown=False)
-        differed = {name: self.write(files.files(route)) for name, route in self.routes.items()}
-        if any(path.endswith(".service") for paths in differed.values() for path in paths):
+        programs = self.write(files.programs())
+        former.forget_program(self)
+        for name, route in self.routes.items():
+            self.have(name, route, programs)
+
+    def have(self, name: str, route: dict[str, Any], programs: set[str]) -> None:
+        """One route: its files, then its units."""
+        secrets = files.secrets(name, [one for one in self.module.params["keys"] if one["deployment"] == name])
+        if route["tls"]:
+            secrets[files.path(name, ".pem")] = "".join(
+                Path(route[part]).read_text() for part in ("tls_certificate", "tls_key") if Path(route[part]).exists()
+            )
+        surplus = [Path(files.path(name, ending)) for ending in files.SECRETS]
+        self.forget([path for path in surplus if str(path) not in secrets])
+        differed = self.write(secrets)
+        stamp = " ".join(f"{path} {Path(path).stat().st_mtime_ns}" for path in sorted(secrets) if Path(path).exists())
+        differed |= self.write(
+            {
+                files.path(name, ".cfg"): files.configuration(route, stamp, os.cpu_count() or 1),
+                files.path(name, ".json"): files.record(route),
+            }
+        )
+        units = files.units(route)
+        if not route["balancer"]:
+            self.end(names.balancer_unit(name))
+        before = {unit: path.read_text() if path.exists() else "" for unit, path in self.paths(units).items()}
+        written = self.write({str(path): units[unit] for unit, path in self.paths(units).items()})
+        if written:
             self.systemctl("daemon-reload")
-        for name, paths in differed.items():
-            unit = names.router_unit(name)
-            state = systemd_state.state(self.module.run_command, unit)
-            if not state["enabled"]:
-                self.systemctl("enable", "--quiet", unit)
-            if state["active"] not in ("active", "activating", "reloading"):
-                self.systemctl("start", unit)
-            elif unit in self.outdated:
-                self.systemctl("restart", unit)
-            elif paths or program:
-                self.systemctl("reload", unit)
+        for unit, text in units.items():
+            outdated = unit_text.directives(before[unit]) != unit_text.directives(text)
+            self.run(unit, outdated, bool(differed or programs or written) and unit == names.router_unit(name))
+
+    def paths(self, units: dict[str, str]) -> dict[str, Path]:
+        return {unit: Path(names.UNITS, unit) for unit in units}
+
+    def run(self, unit: str, outdated: bool, changed: bool) -> None:
+        """Have a unit enabled and running by what is written."""
+        state = systemd_state.state(self.module.run_command, unit)
+        if not state["enabled"]:
+            self.systemctl("enable", "--quiet", unit)
+        if state["active"] not in ("active", "activating", "reloading"):
+            self.systemctl("start", unit)
+        elif outdated:
+            self.systemctl("restart", unit)
+        elif changed:
+            self.systemctl("reload", unit)
+
+    def end(self, unit: str) -> None:
+        """Stop a unit and remove its file."""
+        state = systemd_state.state(self.module.run_command, unit)
+        if state["exists"] and state["enabled"]:
+            self.systemctl("disable", "--quiet", unit)
+        if state["active"] not in ("inactive", "failed"):
+            self.systemctl("stop", unit)
+        self.forget([Path(names.UNITS, unit)])
 
     def written(self) -> list[str]:
         """The routes whose files are here."""
@@ -221,55 +237,65 @@ class Routers:
 
     def remove(self, routes: list[str]) -> None:
         for name in routes:
-            unit = names.router_unit(name)
-            state = systemd_state.state(self.module.run_command, unit)
-            if state["exists"] and state["enabled"]:
-                self.systemctl("disable", "--quiet", unit)
-            if state["active"] not in ("inactive", "failed"):
-                self.systemctl("stop", unit)
-            self.forget([Path(names.UNITS, unit), Path(files.config_file(name)), Path(files.nginx_file(name))])
+            self.end(names.router_unit(name))
+            self.end(names.balancer_unit(name))
+            self.forget(
+                [Path(files.path(name, ending)) for ending in (*files.SECRETS, ".cfg", ".json", ".crt", ".key")]
+            )
         if routes:
             self.systemctl("daemon-reload")
 
     def forget(self, paths: list[Path]) -> None:
         for path in paths:
-            if path.exists():
-                self.changed = True
+            if not path.exists():
+                continue
+            self.changed = True
+            if path.suffix in (*files.SECRETS, ".key"):
+                self.diff.append({"prepared": f"{path}: removed"})
+            else:
                 self.diff.append(file_diff(path, (path.read_text(), 0), None))
-                if not self.module.check_mode:
-                    path.unlink()
+            if not self.module.check_mode:
+                path.unlink()
 
     def absent(self) -> None:
-        self.end_former(self.written())
+        former.end(self, self.written())
         self.remove(self.written())
-        self.remove_program()
+        self.forget_folders()
 
-    def remove_program(self) -> None:
-        for path in (Path(files.PROGRAM).parent, Path(files.CONFIG)):
+    def forget_folders(self) -> None:
+        for path in (Path(files.PROGRAM), Path(files.CONFIG)):
             if path.exists():
                 self.changed = True
                 if not self.module.check_mode:
                     shutil.rmtree(path)
 
     def take_over(self) -> None:
-        """Wait until each watcher goes by what is written."""
+        """Wait until each router goes by what is written."""
         until = time.monotonic() + self.module.params["timeout"]
-        for name, route in self.routes.items():
-            wanted = files.digest(route)
-            reported = status.read(name)
-            while reported.get("config") != wanted and time.monotonic() < until:
+        for name in self.routes:
+            wanted = files.digest_in(Path(files.path(name, ".cfg")).read_text())
+            again = time.monotonic() + RELOAD_AGAIN_S
+            while status.read(name).get("config") != wanted:
+                if time.monotonic() > until:
+                    self.fail(names.router_unit(name), f"router of {name}: it does not take over its configuration")
+                if time.monotonic() > again:
+                    self.systemctl("reload", names.router_unit(name))
+                    again = time.monotonic() + RELOAD_AGAIN_S
                 time.sleep(0.2)
-                reported = status.read(name)
-            if reported.get("config") != wanted or reported["error"]:
-                why = reported.get("error") or "it does not take over its configuration"
-                self.fail(names.router_unit(name), f"router of {name}: {why}")
 
 
 def main() -> None:
+    key = {
+        "deployment": {"type": "str", "required": True},
+        "name": {"type": "str", "required": True},
+        "sha256": {"type": "str", "required": True, "no_log": True},
+        "key": {"type": "str", "no_log": True},
+    }
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "routes": {"type": "list", "elements": "dict", "default": []},
+            "keys": {"type": "list", "elements": "dict", "default": [], "options": key, "no_log": False},
             "timeout": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
@@ -278,8 +304,9 @@ def main() -> None:
     state = module.params["state"]
     result: dict[str, Any] = {"findings": []}
     if state == "present":
-        held = sorted({port for route in routers.routes.values() for port in ports(route)})
-        result["findings"] = obstacles(list(routers.routes.values()), node_listeners.holders(Host(), held))
+        routes = list(routers.routes.values())
+        held = sorted({port for route in routes for port in obstacles.ports(route)})
+        result["findings"] = obstacles.found(routes, node_listeners.holders(Host(), held), status.version())
         if message := failures(result["findings"]):
             module.fail_json(msg=message, **result)
     getattr(routers, state)()

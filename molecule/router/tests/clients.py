@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import json
+import ssl
 import threading
 import time
 import urllib.error
@@ -20,12 +21,15 @@ from helpers import until as helpers_until
 
 ROUTER = f"{NET}.13"
 KEY = "planted-key-4711"
-PAIR, CACHED, WIDE = (f"http://{ROUTER}:{port}" for port in (8080, 8081, 8082))
+TEAM_KEY = "planted-key-of-team-a"
+PAIR, CACHED, WIDE = f"http://{ROUTER}:8080", f"http://{ROUTER}:8081", f"https://{ROUTER}:8082"
 until = functools.partial(helpers_until, every=0.1)
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_context = ssl.create_default_context()
+_context.check_hostname, _context.verify_mode = False, ssl.CERT_NONE  # that of the router is signed by itself
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_context))
 
 
-def call(url: str, body: Any = None, key: str | None = KEY, timeout: float = 30) -> tuple[int, Any]:
+def call(url: str, body: Any = None, key: str | None = KEY, timeout: float = 150) -> tuple[int, Any]:
     """Status and answer, JSON where it is; status 0 when there is none."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clients import CACHED, KEY, NET, PAIR, ROUTER, WIDE, ask, call, ready, stream
+from clients import CACHED, KEY, NET, PAIR, ROUTER, TEAM_KEY, WIDE, ask, call, ready, stream
 from testinfra.host import Host
 
 
@@ -26,15 +26,44 @@ def test_three_deployments_on_the_same_machines_answer_at_endpoints_of_their_own
         assert ask(endpoint)[0] == 200
 
 
-def test_the_key_is_the_engines_matter_and_the_router_knows_none(nodes: dict[str, Host]) -> None:
+def test_keys_are_asked_for_at_the_router_and_lie_nowhere_but_in_their_files(nodes: dict[str, Host]) -> None:
     for endpoint in (PAIR, CACHED, WIDE):
         assert ask(endpoint, key=None)[0] == 401
         assert ask(endpoint, key="wrong")[0] == 401
+    assert ask(PAIR, key=TEAM_KEY)[0] == 200
+    assert ask(WIDE, key=TEAM_KEY)[0] == 401
     router = nodes["n3"]
-    assert router.run(f"ps -eo args | grep -v grep | grep {KEY}").rc == 1
-    for folder in ("/etc/fullrank", "/run/fullrank-router/pair", "/run/fullrank-router/cached", "/var/cache/private"):
-        assert router.run(f"test -d {folder} && ! grep -rl {KEY} {folder}").rc == 0
-    assert router.run(f"journalctl --no-pager | grep -c {KEY}").stdout.strip() == "0"
+    found = router.run(
+        f"grep -rlE '{KEY}|{TEAM_KEY}' /etc/fullrank /etc/systemd/system /usr/local/lib/fullrank /run/fullrank-router"
+    )
+    assert set(found.stdout.split()) == {f"/etc/fullrank/router/{name}.engine" for name in ("pair", "cached", "wide")}
+    for name in ("pair.engine", "pair.keys", "wide.pem"):
+        file = router.file(f"/etc/fullrank/router/{name}")
+        assert (file.user, file.group, file.mode) == ("root", "fullrank-keys", 0o640)
+    assert router.run(f"ps -eo args | grep -v grep | grep -E '{KEY}|{TEAM_KEY}'").rc == 1
+    assert router.run(f"journalctl --no-pager | grep -cE '{KEY}|{TEAM_KEY}'").stdout.strip() == "0"
+
+
+def test_requests_are_counted_by_the_name_of_their_key(nodes: dict[str, Host]) -> None:
+    assert ask(PAIR, key=TEAM_KEY)[0] == 200
+    shown = nodes["n3"].check_output("curl -s --max-time 5 http://127.0.0.1:28080/metrics")
+    assert 'fullrank_router_requests_total{key="team-a",code="200"}' in shown
+    assert 'fullrank_router_requests_total{key="none",code="401"}' in shown
+    assert KEY not in shown and TEAM_KEY not in shown
+    assert call(f"http://{ROUTER}:28080/metrics", key=None, timeout=5)[0] == 0
+
+
+def test_control_paths_reach_no_engine() -> None:
+    for path in ("invocations", "tokenize", "metrics", "scale_elastic_ep", "flush_cache", "health", "v1/../metrics"):
+        for body in (None, {}):
+            assert call(f"{PAIR}/{path}", body)[0] in (400, 404)
+
+
+@pytest.mark.parametrize("unit", ["fullrank-router@pair", "fullrank-router@cached", "fullrank-smg@cached"])
+def test_units_are_confined(nodes: dict[str, Host], unit: str) -> None:
+    reported = nodes["n3"].check_output(f"systemd-analyze security --no-pager {unit}.service | tail -1")
+    print(unit, reported)
+    assert float(reported.split(":")[1].split()[0]) <= 5.0
 
 
 @pytest.mark.parametrize(("endpoint", "port"), [(WIDE, 8002), (CACHED, 8001)])
@@ -56,15 +85,19 @@ def test_clients_cannot_change_smg() -> None:
 
 
 def test_smg_listens_for_the_router_alone(nodes: dict[str, Host]) -> None:
-    assert nodes["n3"].run("curl -s --max-time 5 http://127.0.0.1:18081/workers").stdout.count('"status":"ready"') == 2
+    assert (
+        nodes["n3"]
+        .run("curl -s --max-time 5 http://127.0.0.1:18081/workers")
+        .stdout.count('"url":"http://127.0.0.1:1808')
+        == 2
+    )
     assert call(f"http://{ROUTER}:18081/workers", timeout=5)[0] == 0
 
 
-def test_the_nginx_of_the_distribution_was_not_started(nodes: dict[str, Host]) -> None:
-    service = nodes["n3"].service("nginx")
+def test_the_haproxy_of_the_distribution_was_not_started(nodes: dict[str, Host]) -> None:
+    service = nodes["n3"].service("haproxy")
     assert not service.is_running and not service.is_enabled
-    assert not nodes["n3"].socket("tcp://0.0.0.0:80").is_listening
-    assert nodes["n3"].run("systemctl --failed --no-legend | grep -E 'nginx|fullrank'").stdout == ""
+    assert nodes["n3"].run("systemctl --failed --no-legend | grep -E 'haproxy|fullrank'").stdout == ""
 
 
 def test_a_second_run_changes_nothing_and_hands_over_the_routers_address(play: Callable[..., Any]) -> None:

@@ -8,16 +8,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from clients import CACHED, PAIR, WIDE, Load, ask, ready, supervisor, until
+from clients import CACHED, PAIR, WIDE, Load, ready, supervisor, until
 from testinfra.host import Host
 
 CLIENTS = 2
 
 
 @pytest.mark.parametrize(("endpoint", "unit", "name"), [(PAIR, "pair", "n1"), (CACHED, "cached", "n1_cached")])
-def test_a_killed_replica_costs_no_more_than_what_it_was_answering(
-    nodes: dict[str, Host], endpoint: str, unit: str, name: str
-) -> None:
+def test_a_killed_replica_costs_no_request(nodes: dict[str, Host], endpoint: str, unit: str, name: str) -> None:
     port = 29600 if endpoint == PAIR else 29800
     other = supervisor(2, port)["epoch"]
     with Load(endpoint, CLIENTS) as load:
@@ -25,13 +23,10 @@ def test_a_killed_replica_costs_no_more_than_what_it_was_answering(
         killed = time.monotonic()
         assert nodes["n1"].run(f"systemctl kill --signal=SIGKILL fullrank-rank@{unit}.service").rc == 0
         noticed = until(lambda: not ready(endpoint)["servers"][name])
-        out = time.monotonic()
         back = until(lambda: ready(endpoint)["servers"][name])
         until(lambda: load.answered("n1", killed))
     print(f"{unit}: noticed by the router after {noticed:.1f} s, back after {noticed + back:.1f} s; {load}")
-    # those in flight, no others
-    assert len(load.lost) <= CLIENTS
-    assert all(one.began < out for one in load.lost)
+    assert load.lost == []
     assert supervisor(2, port)["epoch"] == other  # what one replica does is nothing to the other
 
 
@@ -44,7 +39,7 @@ def test_a_hung_replica_gets_no_requests(nodes: dict[str, Host]) -> None:
         back = time.monotonic()
         until(lambda: load.answered("n2", back))
     print(f"hung: noticed by the router after {noticed:.1f} s; {load}")
-    assert len(load.lost) <= CLIENTS
+    assert load.lost == []
 
 
 def test_half_a_group_gets_no_requests_and_other_deployments_do_not_notice(nodes: dict[str, Host]) -> None:
@@ -54,12 +49,11 @@ def test_half_a_group_gets_no_requests_and_other_deployments_do_not_notice(nodes
         until(lambda: load.answered("n1", 0))
         assert nodes["n2"].run("systemctl kill --signal=SIGKILL fullrank-rank@wide.service").rc == 0
         noticed = until(lambda: not ready(WIDE)["ready"])
-        status, answer = ask(WIDE)
-        assert status == 503 and answer["error"]["message"] == "no replica of wide is ready", answer
         until(lambda: ready(WIDE)["ready"])
         back = time.monotonic()
         until(lambda: load.answered("n1", back))
     print(f"wide: noticed by the router after {noticed:.1f} s; {load}; beside it {beside}")
+    assert load.lost == []  # they waited
     assert supervisor(1, 30000)["epoch"] > epoch
     assert beside.lost == []
     assert [supervisor(node, 29600)["epoch"] for node in (1, 2)] == others
@@ -79,10 +73,10 @@ def test_a_node_that_is_gone_is_left_out(ground: Callable[..., str]) -> None:
     finally:
         ground("heal", "n1")
     print(f"cut: noticed by the router after {noticed:.1f} s; {load}")
-    assert all(one.began < out for one in load.lost)
+    assert load.lost == []
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGHUP"])
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGUSR2"])
 def test_the_router_comes_back_and_takes_over_changes_without_losing_anybody(
     nodes: dict[str, Host], signal: str
 ) -> None:
@@ -96,7 +90,7 @@ def test_the_router_comes_back_and_takes_over_changes_without_losing_anybody(
         until(lambda: load.answered("n1", time.monotonic() - 1) and load.answered("n2", began))
     after = nodes["n3"].run(f"systemctl show --property=MainPID {unit}").stdout
     print(f"{signal}: {load}")
-    if signal == "SIGHUP":
+    if signal == "SIGUSR2":
         assert before == after and load.lost == []
     else:
         assert before != after

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clients import PAIR, WIDE, ask, ready, stream, until
+from clients import KEY, PAIR, TEAM_KEY, WIDE, ask, ready, stream, until
 from testinfra.host import Host
 
-CONF = "/etc/fullrank/router/wide.nginx.conf"
+CONF = "/etc/fullrank/router/wide.cfg"
 
 
 def test_check_mode_reports_what_would_change_and_changes_nothing(
@@ -18,7 +18,7 @@ def test_check_mode_reports_what_would_change_and_changes_nothing(
 ) -> None:
     run = play("playbooks/router.yml", "--check", "--diff", router_timeout=1800)
     assert run.rc == 0 and run.changed == 1
-    assert "+            proxy_read_timeout 1800s;" in run.text
+    assert "+    timeout server 1800s" in run.text
     assert "3600s" in nodes["n3"].file(CONF).content_string
 
 
@@ -33,6 +33,25 @@ def test_a_change_is_taken_over_while_an_answer_is_on_its_way(play: Callable[...
     again = play("playbooks/router.yml", router_timeout=1800)
     assert again.rc == 0 and again.changed == 0
     assert again.outcome["routers"]["n3"]["wide"]["servers"] == {"n1_wide": {"ready": True, "summary": "ready"}}
+
+
+def test_a_key_is_revoked_and_given_again_and_no_engine_is_touched(
+    play: Callable[..., Any], nodes: dict[str, Host]
+) -> None:
+    engines = [
+        nodes[name].check_output("systemctl show --property=InvocationID fullrank-rank@pair") for name in ("n1", "n2")
+    ]
+    assert ask(PAIR, key=TEAM_KEY)[0] == 200
+    run = play("playbooks/router.yml", router_keys={})
+    assert run.rc == 0 and TEAM_KEY not in run.text
+    assert ask(PAIR, key=TEAM_KEY)[0] == 401 and ask(PAIR)[0] == 200
+    run = play("playbooks/router.yml")
+    assert run.rc == 0 and TEAM_KEY not in run.text and KEY not in run.text
+    assert ask(PAIR, key=TEAM_KEY)[0] == 200
+    again = [
+        nodes[name].check_output("systemctl show --property=InvocationID fullrank-rank@pair") for name in ("n1", "n2")
+    ]
+    assert again == engines
 
 
 def test_a_port_that_somebody_holds_is_refused_before_anything_changes(
@@ -72,8 +91,8 @@ def test_nothing_is_left_of_what_is_removed(play: Callable[..., Any], nodes: dic
     assert play("playbooks/remove.yml").rc == 0
     router = nodes["n3"]
     assert router.run("ls /etc/systemd/system | grep fullrank").stdout == ""
-    for path in ("/etc/fullrank/router", "/usr/local/lib/fullrank/router", "/opt/fullrank-smg"):
+    for path in ("/etc/fullrank/router", "/usr/local/lib/fullrank/router", "/opt/fullrank-smg", "/run/fullrank-router"):
         assert not router.file(path).exists
-    assert router.run("pgrep -c nginx").stdout.strip() == "0"
+    assert router.run("pgrep -c haproxy").stdout.strip() == "0"
     again = play("playbooks/remove.yml")
     assert again.rc == 0 and again.changed == 0

@@ -28,5 +28,4 @@ def test_a_real_engine_behind_the_router(play: Callable[..., Any], scenario: Pat
         until(lambda: len([one for one in load.since(out) if one.status == 200]) > 10)
         back = until(lambda: ready(PAIR)["servers"]["n1"], 600)
     print(f"vLLM: noticed by the router after {noticed:.1f} s, back {back:.1f} s later; {load}")
-    assert len(load.lost) <= CLIENTS
-    assert all(one.began < out for one in load.lost)
+    assert load.lost == []

@@ -1,23 +1,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a router on its node, as text: the unit, nginx' configuration, the watcher's program. Pure; private."""
+"""The files of a router on its node, as text: units, HAProxy's configuration, its Lua program, keys. Pure; private."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
-from ansible_collections.fullrank.serving.plugins.module_utils.router import agent
+from ansible_collections.fullrank.serving.plugins.module_utils.router import haproxy, lua, replicas
+from ansible_collections.fullrank.serving.plugins.module_utils.router.words import ENGINE
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd.nginx import configuration
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import render
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import command, render
 
 CONFIG = "/etc/fullrank/router"
-PACKAGE = "fullrank_router"
 PROGRAM = "/usr/local/lib/fullrank/router"
+GROUP = "fullrank-keys"
+"""Who may read keys: root, and the units of routers, which have no account of their own. It is not the name of the unit: systemd
+makes a user of that name while it runs."""
+
+HAPROXY = "/usr/sbin/haproxy"
+SECRETS = (".keys", ".engine", ".pem")
+"""Endings of files that root and `GROUP` alone may read."""
 
 _UNIT = """\
 [Unit]
@@ -28,138 +33,196 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-# the watcher; nginx, and smg where there is one, are its children
-ExecStart=/usr/bin/python3 -m {package}.router.agent {config}
-ExecReload=/bin/kill -HUP $MAINPID
-Environment=PYTHONPATH={program} PYTHONDONTWRITEBYTECODE=1
+ExecStartPre={haproxy} -c -q -f {config}
+ExecStart={haproxy} -Ws -f {config}
+# those that are being answered are answered by the process that is replaced
+ExecReload={haproxy} -c -q -f {config}
+ExecReload=/bin/kill -USR2 $MAINPID
 SyslogIdentifier=fullrank-router@{name}
 Restart=always
-RestartSec=2
-WatchdogSec=20
+RestartSec=1
 # requests that are being answered get their answer
 KillMode=mixed
-TimeoutStopSec=40
-LimitNOFILE=65536
-# no account, nothing but these two folders to write to, and nothing secret to read
-DynamicUser=yes
+KillSignal=SIGUSR1
+TimeoutStopSec=30
+LimitNOFILE={files}
 RuntimeDirectory=fullrank-router/{name}
-RuntimeDirectoryMode=0755
-CacheDirectory=fullrank-router/{name}
-{capabilities}
+RuntimeDirectoryMode=0700
+SupplementaryGroups={group}
+{capabilities}{sandbox}
 [Install]
 WantedBy=multi-user.target
 """
 
-_HTTP = """\
-    default_type application/json;
-
-    # the replicas that get requests; the router's watcher writes it
-    include {run}/servers.conf;
-
-    server {{
-        listen {listen};
-        client_max_body_size {max_body_mib}m;
-        client_body_buffer_size 1m;
-
-        location = /fullrank/ready {{
-            if ($replicas_open = 0) {{
-                return 503 $replicas_state;
-            }}
-            return 200 $replicas_state;
-        }}
-{locations}
-    }}
+_SANDBOX = """\
+# no account, nothing but its own folder in /run to write to, no device, no process but its own
+DynamicUser=yes
+NoNewPrivileges=yes
+LockPersonality=yes
+PrivateDevices=yes
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077
 """
 
-_LOCATION = """
-        location {match} {{
-            if ($replicas_open = 0) {{
-                return 503 '{{"error": {{"message": "no replica of {name} is ready", "type": "unavailable", "code": 503}}}}';
-            }}
-            proxy_pass http://replicas;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            # a token goes to the client when it comes
-            proxy_buffering off;
-            # where a replica does not take the connection the next one is asked; what was sent is not sent again
-            proxy_connect_timeout 2s;
-            proxy_next_upstream error timeout;
-            proxy_send_timeout {timeout}s;
-            proxy_read_timeout {timeout}s;
-            send_timeout {timeout}s;
-        }}"""
+_SMG_UNIT = """\
+[Unit]
+Description=smg, which chooses the replica for the router of {name}
+After=network-online.target
+StartLimitIntervalSec=0
 
-# smg also has paths that change it (workers, tokenizers, caches): clients get those that answer questions
-_QUESTIONS = (
-    "chat/completions|completions|embeddings|messages|models|rerank|responses|score|classify|audio/[a-z]+|images/[a-z]+"
-)
-_SMG_PATHS = rf"~ ^/(generate|health|model_info|get_model_info|rerank|v1/({_QUESTIONS})(/.*)?)$"
-_NOT_FOUND = """
+[Service]
+ExecStart={argv}
+# it gets its workers; each is a port of the router's HAProxy
+ExecStartPost=/usr/bin/python3 {register} {port} {workers}
+SyslogIdentifier=fullrank-smg@{name}
+Restart=always
+RestartSec=2
+TimeoutStopSec=30
+LimitNOFILE=65536
+CapabilityBoundingSet=
+{sandbox}
+[Install]
+WantedBy=multi-user.target
+"""
 
-        location / {
-            return 404 '{"error": {"message": "not found", "type": "invalid_request_error", "code": 404}}';
-        }"""
+REGISTER = '''\
+"""Tells smg its workers: register.py PORT WORKER..., each worker as JSON."""
+
+import sys
+import time
+import urllib.request
+
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+port, workers = sys.argv[1], sys.argv[2:]
+until = time.monotonic() + 60
+while workers:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/workers", workers[0].encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        opener.open(request, timeout=5).close()
+        workers.pop(0)
+    except OSError as error:
+        if time.monotonic() > until:
+            raise SystemExit(f"smg does not take its workers: {error}")
+        time.sleep(0.2)
+'''
 
 
 def run_folder(name: str) -> str:
-    """Where the watcher writes what changes from moment to moment: its status, and the replicas for nginx."""
+    """Where the running instance has its sockets."""
     return f"/run/fullrank-router/{name}"
 
 
-def config_file(name: str) -> str:
-    """The watcher's configuration."""
-    return f"{CONFIG}/{name}.json"
-
-
-def nginx_file(name: str) -> str:
-    """nginx' configuration."""
-    return f"{CONFIG}/{name}.nginx.conf"
+def path(name: str, ending: str) -> str:
+    """A file of a route: ``.cfg``, ``.json`` (the route), and those of `SECRETS`."""
+    return f"{CONFIG}/{name}{ending}"
 
 
 def unit(route: Mapping[str, Any]) -> str:
-    """The unit file."""
+    """The router's unit."""
+    low = min(route["port"], route["metrics_port"]) < 1024
     return render(
         _UNIT,
         name=route["name"],
-        package=PACKAGE,
-        config=config_file(route["name"]),
-        program=PROGRAM,
-        capabilities="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if route["port"] < 1024 else "",
+        haproxy=HAPROXY,
+        config=path(route["name"], ".cfg"),
+        group=GROUP,
+        # two for each connection, and some for checks
+        files=2 * (route["max_connections"] + route["queue"]) + 4096,
+        capabilities="AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n"
+        if low
+        else "CapabilityBoundingSet=\n",
+        sandbox=_SANDBOX,
     )
 
 
-def nginx(route: Mapping[str, Any]) -> str:
-    """nginx' configuration, without what changes from moment to moment."""
-    host = f"[{route['host']}]" if ":" in route["host"] else route["host"]
-    words = {"name": route["name"], "timeout": route["timeout"]}
+def balancer_unit(route: Mapping[str, Any]) -> str:
+    """smg's unit."""
+    balancer = route["balancer"]
+    workers = [
+        json.dumps(
+            {
+                "url": f"http://127.0.0.1:{port}",
+                # what it would otherwise ask an engine
+                "models": [{"id": route["model"]}],
+                "runtime": balancer["runtime"],
+                "connection_mode": "http",
+                "health": {"disable_health_check": True},
+            }
+        )
+        for port in replicas.worker_ports(route)
+    ]
+    return render(
+        _SMG_UNIT,
+        name=route["name"],
+        argv=command(balancer["argv"]),
+        register=f"{PROGRAM}/register.py",
+        port=balancer["port"],
+        workers=command(workers),
+        sandbox=_SANDBOX,
+    )
+
+
+def units(route: Mapping[str, Any]) -> dict[str, str]:
+    """Name → text of the units of a route."""
+    found = {names.router_unit(route["name"]): unit(route)}
     if route["balancer"]:
-        locations = _LOCATION.format(match=_SMG_PATHS, **words) + _NOT_FOUND
-    else:
-        locations = _LOCATION.format(match="/", **words)
-    run = run_folder(route["name"])
-    http = _HTTP.format(
-        run=run, listen=f"{host}:{route['port']}", max_body_mib=route["max_body_mib"], locations=locations
-    )
-    return configuration(run=run, cache=f"/var/cache/fullrank-router/{route['name']}", http=http)
+        found[names.balancer_unit(route["name"])] = balancer_unit(route)
+    return found
 
 
-def files(route: Mapping[str, Any]) -> dict[str, str]:
-    """Path → text of everything that makes up one route, but the program."""
-    return {
-        f"{names.UNITS}/{names.router_unit(route['name'])}": unit(route),
-        nginx_file(route["name"]): nginx(route),
-        config_file(route["name"]): json.dumps(dict(route), indent=1, sort_keys=True) + "\n",
-    }
+def configuration(route: Mapping[str, Any], stamp: str, threads: int) -> str:
+    """HAProxy's configuration. stamp: of the other files; the running instance reports a digest of all."""
+
+    def text(digest: str) -> str:
+        return haproxy.configuration(
+            route,
+            run=run_folder(route["name"]),
+            maps=path(route["name"], ""),
+            program=f"{PROGRAM}/router.lua",
+            digest=digest,
+            threads=threads,
+        )
+
+    return text(hashlib.sha256((text("") + lua.PROGRAM + stamp).encode()).hexdigest())
 
 
-def digest(route: Mapping[str, Any]) -> str:
-    """By which the watcher names the configuration that it goes by."""
-    texts = files(route)
-    return hashlib.sha256((texts[config_file(route["name"])] + texts[nginx_file(route["name"])]).encode()).hexdigest()
+def digest_in(text: str) -> str:
+    """The digest that an instance with this configuration reports."""
+    return next(line.split()[1] for line in text.splitlines() if line.strip().startswith("description "))
 
 
-def program() -> dict[str, str]:
-    """Path → text of each module of the watcher."""
-    return {f"{PROGRAM}/{path}": text for path, text in payload.files(agent, PACKAGE).items()}
+def record(route: Mapping[str, Any]) -> str:
+    """The route as it was given, by which later runs know of it. No secret."""
+    return json.dumps(dict(route), indent=1, sort_keys=True) + "\n"
+
+
+def programs() -> dict[str, str]:
+    """Path → text of the programs, which hold no secret."""
+    return {f"{PROGRAM}/router.lua": lua.PROGRAM, f"{PROGRAM}/register.py": REGISTER}
+
+
+def secrets(name: str, keys: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Path → text of the maps of keys. keys: of this route, as the lookup ``router_keys`` has them."""
+    own = list(keys)
+    found = {path(name, ".keys"): "".join(f"{one['sha256']} {one['name']}\n" for one in own)} if own else {}
+    for one in own:
+        if one["name"] == ENGINE:
+            found[path(name, ".engine")] = f"key {one['key']}\n"
+    return found

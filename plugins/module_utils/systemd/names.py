@@ -68,6 +68,11 @@ def router_unit(deployment: str) -> str:
     return f"fullrank-router@{deployment}.service"
 
 
+def balancer_unit(deployment: str) -> str:
+    """The unit of the smg behind this node's router of ``deployment``, e.g. ``fullrank-smg@deepseek_r1.service``."""
+    return f"fullrank-smg@{deployment}.service"
+
+
 def supervisor_program(deployment: str) -> str:
     """The folder of the supervisor's program, which each deployment updates at its own time."""
     return f"{PROGRAMS}/supervisor/{deployment}"

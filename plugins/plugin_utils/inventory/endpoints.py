@@ -23,6 +23,11 @@ def value(variables: Variables, name: str) -> Any:
     return default("router" if name.startswith("router_") else "deployment", name) if setting is None else setting
 
 
+def switched_on(setting: Any) -> bool:
+    """Whether a variable is true, in the words that Ansible takes for it."""
+    return str(setting).strip().lower() in ("true", "yes", "on", "y", "t", "1")
+
+
 def group_port(variables: Variables) -> int:
     """The port of a rank's supervisor, as the role deployment computes it where it is not set."""
     return int(
@@ -35,9 +40,9 @@ def served_model_name(variables: Variables) -> str:
     return str(variables.get("engine_served_model_name") or basename(str(variables.get("engine_model") or "")))
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, scheme: str = "http") -> str:
     """The address of a server, IPv6 in brackets."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def address(host: str, variables: Variables, listens: str) -> str:
@@ -79,8 +84,9 @@ def endpoint(
     """Where clients find a deployment, as the lookup ``endpoint`` documents it."""
     heads = servers(replicas, variables)
     own = variables[replicas[0][0]]
+    scheme, port = "https" if switched_on(value(own, "router_tls")) else "http", int(value(own, "router_port"))
     routed = [
-        url(address(host, variables[host], str(value(variables[host], "router_host"))), int(value(own, "router_port")))
+        url(address(host, variables[host], str(value(variables[host], "router_host"))), port, scheme)
         for host in routers(deployment, router_hosts, variables)
     ]
     return {

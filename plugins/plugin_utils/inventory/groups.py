@@ -20,6 +20,7 @@ ADDRESSES = (
     "router_deployments",
     "router_host",
     "router_port",
+    "router_tls",
 )
 """The variables that tell where something answers."""
 

@@ -4,37 +4,71 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.router import files
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import router_keys, router_paths
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
     address,
     group_port,
     served_model_name,
     servers,
+    switched_on,
     url,
     value,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import misnamed
 
-NGINX, SMG = "nginx", "smg"
+HAPROXY, SMG = "haproxy", "smg"
 RUNTIMES = {"sglang": "sglang", "vllm": "vllm"}
 """Engine → what smg calls it."""
 
+NUMBERS = {
+    "timeout": "router_timeout",
+    "max_body_mib": "router_max_body_mib",
+    "buffer_kib": "router_buffer_kib",
+    "max_connections": "router_max_connections",
+    "address_connections": "router_address_connections",
+    "address_rate": "router_address_rate",
+    "queue": "router_queue",
+    "queue_timeout": "router_queue_timeout",
+}
+"""Part of a route → the variable of the deployment that sets it."""
+
 OWN_VARIABLES = (
+    "engine_api_key_required",
+    "engine_args",
     "engine_model",
     "engine_name",
     "engine_served_model_name",
+    "router_cors_origins",
+    "router_keys",
+    "router_kind",
+    "router_metrics_from",
+    "router_metrics_host",
+    "router_metrics_port",
+    "router_paths",
+    "router_port",
+    "router_resend",
     "router_smg_args",
     "router_smg_port",
-    "router_kind",
-    "router_max_body_mib",
-    "router_port",
-    "router_timeout",
+    "router_tls",
+    "router_tls_certificate",
+    "router_tls_key",
+    "router_tls_names",
+    *NUMBERS.values(),
 )
-"""Variables of a deployment that are read besides those of its endpoints."""
+"""Variables of a deployment, or of the router, that are read besides those of its endpoints."""
+
+METRICS_OFFSET, SMG_OFFSET = 20000, 10000
+"""What is added to ``router_port`` where a port has no variable of its own."""
+
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -71,44 +105,98 @@ def routes(
         if wrong := misnamed(name):
             findings += wrong
             continue
-        route, wrong = _route(router, name, own)
-        where = url(address(router.name, variables[router.name], router.listens), route["port"])
+        route, wrong = _route(router, name, own, variables[router.name])
+        scheme = "https" if route["tls"] else "http"
+        where = url(address(router.name, variables[router.name], router.listens), route["port"], scheme)
         found.append({**route, "url": where, "servers": servers(replicas, variables)})
         findings += wrong
     return found, [*findings, *_ports(router, found, deployments, variables)]
 
 
-def _route(router: Router, name: str, own: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+def _route(
+    router: Router, name: str, own: Mapping[str, Any], host: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Finding]]:
     engine = str(own.get("engine_name") or "")
-    kind = own.get("router_kind") or (SMG if engine == "sglang" else NGINX)
-    findings = []
-    balancer: dict[str, Any] = {}
     port = int(value(own, "router_port"))
-    if kind == SMG and engine not in RUNTIMES:
-        where = f"router_kind of {name}"
-        message = f"smg does not balance {engine or 'an unknown engine'}"
-        findings.append(failed("balancer-for-engine", where, message, f"write {NGINX}"))
-    elif kind == SMG:
-        balancer = {"port": int(own.get("router_smg_port") or port + 10000), "runtime": RUNTIMES[engine]}
-        balancer["args"] = dict(own.get("router_smg_args") or {})
+    named, more = value(own, "router_keys") or {}, list(value(own, "router_paths") or [])
+    findings = [
+        *router_keys.wrong(named, f"router_keys of {name}"),
+        *router_paths.wrong(more, f"router_paths of {name}"),
+        *_origins(value(own, "router_cors_origins") or [], f"router_cors_origins of {name}"),
+    ]
+    balancer, wrong = _balancer(name, engine, own, port)
+    findings += wrong
+    certificate = (str(value(own, "router_tls_certificate") or ""), str(value(own, "router_tls_key") or ""))
+    if bool(certificate[0]) != bool(certificate[1]):
+        where = f"router_tls_certificate of {name}"
+        findings.append(failed("router-tls", where, "a certificate and its key belong together", "name both, or none"))
+    sources, wrong = _sources(value(host, "router_metrics_from") or [], f"router_metrics_from of {router.name}")
+    findings += wrong
     route = {
         "name": name,
         "host": router.listens,
         "port": port,
         "model": served_model_name(own),
-        "timeout": int(value(own, "router_timeout")),
-        "max_body_mib": int(value(own, "router_max_body_mib")),
+        "tls": switched_on(value(own, "router_tls")),
+        "tls_own": not certificate[0],
+        "tls_certificate": certificate[0] or f"{files.CONFIG}/{name}.crt",
+        "tls_key": certificate[1] or f"{files.CONFIG}/{name}.key",
+        "tls_names": [str(one) for one in value(own, "router_tls_names") or []],
+        **{part: int(value(own, variable)) for part, variable in NUMBERS.items()},
+        "resend": switched_on(value(own, "router_resend")),
+        "origins": [str(one) for one in value(own, "router_cors_origins") or []],
+        **router_paths.paths(engine, own.get("engine_args") or {}, [] if findings else more),
+        "key_required": switched_on(value(own, "engine_api_key_required")),
+        "teams": [] if findings else router_keys.limits(named),
+        "metrics_host": str(value(host, "router_metrics_host")),
+        "metrics_port": int(own.get("router_metrics_port") or port + METRICS_OFFSET),
+        "metrics_from": sources,
         "balancer": balancer,
     }
     return route, findings
 
 
+def _balancer(name: str, engine: str, own: Mapping[str, Any], port: int) -> tuple[dict[str, Any], list[Finding]]:
+    """smg is taken where it is asked for."""
+    if (own.get("router_kind") or HAPROXY) != SMG:
+        return {}, []
+    if engine not in RUNTIMES:
+        message = f"smg does not balance {engine or 'an unknown engine'}"
+        return {}, [failed("balancer-for-engine", f"router_kind of {name}", message, f"write {HAPROXY}")]
+    return {
+        "port": int(own.get("router_smg_port") or port + SMG_OFFSET),
+        "runtime": RUNTIMES[engine],
+        "args": dict(own.get("router_smg_args") or {}),
+    }, []
+
+
+def _origins(origins: Sequence[Any], where: str) -> list[Finding]:
+    return [
+        failed("router-origin", where, f"{one!r} is not an origin", "write for example https://chat.example.com, or *")
+        for one in origins
+        if not _ORIGIN.fullmatch(str(one))
+    ]
+
+
+def _sources(sources: Sequence[Any], where: str) -> tuple[list[str], list[Finding]]:
+    found, findings = [], []
+    for one in sources:
+        try:
+            found.append(str(ipaddress.ip_network(str(one), strict=False)))
+        except ValueError:
+            message = f"{one!r} is neither an address nor a network"
+            findings.append(failed("router-metrics-from", where, message, "write for example 192.0.2.30"))
+    return found, findings
+
+
 def ports(route: Mapping[str, Any]) -> dict[str, int]:
-    """Variable → port of a route; the balancer's metrics are on the port after its own."""
-    balancer = route["balancer"]
-    return {"router_port": route["port"]} | (
-        {"router_smg_port": balancer["port"], "router_smg_port + 1": balancer["port"] + 1} if balancer else {}
-    )
+    """Variable → port of a route; behind smg's own there are that of its metrics, and one for each replica."""
+    found = {"router_port": route["port"], "router_metrics_port": route["metrics_port"]}
+    if route["balancer"]:
+        first = route["balancer"]["port"]
+        found["router_smg_port"] = first
+        found |= {f"router_smg_port + {more}": first + more for more in range(1, 2 + len(route["servers"]))}
+    return found
 
 
 def _ports(
@@ -131,6 +219,9 @@ def _ports(
     for route in found:
         for variable, port in ports(route).items():
             name = f"{variable} of {route['name']}"
+            if not 1 <= port <= 65535:
+                findings.append(failed("no-port", name, f"{port} is no port", "set it, from 1 to 65535"))
+                continue
             other = taken.setdefault(port, name)
             if other != name:
                 message = f"{port} on {router.name} is also {other}"

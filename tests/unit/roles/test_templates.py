@@ -17,6 +17,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.router import fil
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER
 from ansible_collections.fullrank.serving.plugins.module_utils.webui import unit as webui_unit
 from places import CHECKOUT
+from router_samples import SMG, WITH_KEYS
 
 ROLES = CHECKOUT / "roles"
 TEMPLATES = sorted(ROLES.glob("*/templates/**/*.j2"))
@@ -54,7 +55,7 @@ def test_no_template_has_a_header_of_its_own(path: Path) -> None:
     assert not path.read_text().startswith("#"), "the module that writes the file puts the header line first"
 
 
-ROUTE = {"name": "tiny", "host": "0.0.0.0", "port": 80, "timeout": 5, "max_body_mib": 1, "balancer": {}, "servers": []}
+ROUTE = {**WITH_KEYS, "port": 80, "balancer": SMG}
 SPEC = webui_unit.Spec(version="1.2.3", runtime="process", data="/d", host="::", port=80, program="/p")
 RENDERED = {
     "rank": rank_units.render_unit(
@@ -70,7 +71,8 @@ RENDERED = {
     ),
     "supervisor": rank_units.render_supervisor_unit(deployment="tiny", description="", stop_timeout=1),
     "router": router_files.unit(ROUTE),
-    "router's nginx": router_files.nginx(ROUTE),
+    "router's smg": router_files.balancer_unit(ROUTE),
+    "router's HAProxy": router_files.configuration(ROUTE, "", 2),
     "webui": webui_unit.render(SPEC, ""),
     "webui's secrets": webui_unit.secret_file({"A": "1"}),
     "managed file": (managed_files.wanted({"path": "/etc/x", "content": "x\n"}) or ("", 0))[0],

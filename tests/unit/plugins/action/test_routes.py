@@ -15,7 +15,7 @@ from ansible_collections.fullrank.serving.plugins.action.routes import ActionMod
 from inventory_vars import task_vars
 
 TINY = {"engine_name": "vllm", "engine_model": "/srv/models/tiny"}
-BIG = {"engine_name": "sglang", "engine_model": "/srv/models/big", "router_port": 8081}
+BIG = {"engine_name": "sglang", "engine_model": "/srv/models/big", "router_port": 8081, "router_kind": "smg"}
 SMG = {"smg_version": "1.13.0", "smg_venv": "/opt/smg"}
 
 

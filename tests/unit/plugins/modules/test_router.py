@@ -1,21 +1,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module `router`, over a stand-in of systemd whose watchers take over what they read."""
+"""The module `router`, over a stand-in of systemd and of HAProxy's socket."""
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import preflight_node
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
-from ansible_collections.fullrank.serving.plugins.module_utils.router import files
+from ansible_collections.fullrank.serving.plugins.module_utils.router import files, former, status
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.modules import router
 from module_runner import call
-from router_samples import ROUTE, SMG
+from router_samples import ROUTE, SMG, key
 from systemd_standin import Systemd
 
 UNIT = "fullrank-router@tiny.service"
@@ -27,31 +28,30 @@ def route(name: str = "tiny", **changes: Any) -> dict[str, Any]:
 
 
 class Node(Systemd):
-    """``error``: what the watchers report when they have read their configuration. ``deaf``: they do not read it."""
+    """``deaf``: no router takes over what is written."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root / "units")
-        self.root, self.error, self.deaf = root, "", False
+        self.root, self.deaf = root, False
+        self.loaded: dict[str, str] = {}
         self.units.mkdir()
 
     def systemctl(self, verb: str, *words: str) -> tuple[int, str, str]:
         done = super().systemctl(verb, *words)
-        if verb in ("start", "restart", "reload") and not self.deaf:
-            name = words[-1].partition("@")[2][: -len(".service")]
-            config = json.loads(Path(files.config_file(name)).read_text())
-            report = {
-                "config": files.digest(config),
-                "error": self.error,
-                "ready": True,
-                "servers": {"n1": {"ready": True, "summary": "ready"}},
-            }
-            Path(files.run_folder(name)).mkdir(parents=True, exist_ok=True)
-            Path(files.run_folder(name), "status.json").write_text(json.dumps(report))
+        unit = words[-1] if words else ""
+        if verb in ("start", "restart", "reload") and unit.startswith("fullrank-router@") and not self.deaf:
+            name = unit.partition("@")[2][: -len(".service")]
+            self.loaded[name] = files.digest_in(Path(files.path(name, ".cfg")).read_text())
         return done
 
+    def read(self, name: str) -> dict[str, Any]:
+        """In the place of `status.read`."""
+        running = f"fullrank-router@{name}.service" in self.running
+        return {"config": self.loaded.get(name, ""), "servers": {"n1": True}} if running else {}
+
     def texts(self) -> dict[str, str]:
-        """Path → text of all files of this node, but the watchers' reports."""
-        found = [path for path in self.root.rglob("*") if path.is_file() and self.root / "run" not in path.parents]
+        """Path → text of all files of this node."""
+        found = [path for path in self.root.rglob("*") if path.is_file()]
         return {str(path.relative_to(self.root)): path.read_text() for path in found}
 
 
@@ -62,8 +62,11 @@ def node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Node:
     monkeypatch.setattr(names, "UNITS", str(node.units))
     monkeypatch.setattr(files, "CONFIG", f"{tmp_path}/etc")
     monkeypatch.setattr(files, "PROGRAM", f"{tmp_path}/lib/router")
-    monkeypatch.setattr(files, "run_folder", lambda name: f"{tmp_path}/run/{name}")
+    monkeypatch.setattr(former, "CACHES", (f"{tmp_path}/cache",))
+    monkeypatch.setattr(router.grp, "getgrnam", lambda name: SimpleNamespace(gr_gid=os.getgid()))
     monkeypatch.setattr(router, "Host", lambda: Host(str(tmp_path)))
+    monkeypatch.setattr(status, "read", node.read)
+    monkeypatch.setattr(status, "version", lambda: (3, 0, 11))
     return node
 
 
@@ -77,8 +80,7 @@ def test_a_new_router_is_written_started_and_reported(node: Node) -> None:
     assert result["changed"] and node.calls == ["daemon-reload", f"enable {UNIT}", f"start {UNIT}"]
     assert result["lines"] == ["tiny is found at http://192.0.2.9:8080/v1 (n1 ready)"]
     assert result["routers"]["tiny"]["ready"] is True
-    assert {f"units/{UNIT}", "etc/tiny.json", "etc/tiny.nginx.conf"} < set(node.texts())
-    assert any(path.startswith("lib/router/") and path.endswith("agent.py") for path in node.texts())
+    assert {f"units/{UNIT}", "etc/tiny.json", "etc/tiny.cfg", "lib/router/router.lua"} < set(node.texts())
 
 
 def test_a_second_run_changes_nothing(node: Node) -> None:
@@ -100,7 +102,7 @@ def test_a_change_ends_no_request_that_need_not_end(node: Node, changes: dict[st
     have(node, route())
     result = have(node, route(**changes))
     assert result["changed"] and node.calls == calls
-    assert f"{node.root}/etc/tiny.json" in {one.get("after_header", "").partition(" ")[0] for one in result["diff"]}
+    assert f"{node.root}/etc/tiny.cfg" in {one.get("after_header", "").partition(" ")[0] for one in result["diff"]}
 
 
 def test_a_comment_of_an_older_version_in_the_unit_ends_no_request(node: Node) -> None:
@@ -111,13 +113,75 @@ def test_a_comment_of_an_older_version_in_the_unit_ends_no_request(node: Node) -
     assert node.calls == ["daemon-reload", f"reload {UNIT}"]
 
 
-def test_a_program_of_another_version_is_replaced_with_what_it_lacks(node: Node) -> None:
+def test_a_program_of_another_version_is_replaced(node: Node) -> None:
     have(node, route())
-    agent = next(node.root.glob("lib/router/**/agent.py"))
-    (agent.parent / "former.py").write_text("pass\n")
-    agent.write_text("pass\n")
+    program = node.root / "lib/router/router.lua"
+    program.write_text("-- old\n")
     assert have(node, route())["changed"] and node.calls == [f"reload {UNIT}"]
-    assert not (agent.parent / "former.py").exists() and agent.read_text() != "pass\n"
+    assert program.read_text() == files.programs()[str(program)]
+
+
+def test_a_change_that_was_written_and_not_taken_over_is_taken_over_by_the_next_run(node: Node) -> None:
+    have(node, route())
+    node.deaf = True
+    assert have(node, route(timeout=60), timeout=0)["failed"]
+    node.deaf = False
+    node.calls.clear()
+    result = have(node, route(timeout=60), timeout=20)
+    assert "failed" not in result and f"reload {UNIT}" in node.calls
+
+
+def test_keys_are_written_for_the_routers_alone_and_never_shown(node: Node) -> None:
+    keys = [key("engine", "the-engines-own-key"), key("team-a"), key("engine", "of-another-route", "big")]
+    result = have(node, route(key_required=True), keys=keys)
+    assert "the-engines-own-key" not in str(result) and key("team-a")["sha256"] not in str(result)
+    mode = (node.root / "etc/tiny.keys").stat().st_mode & 0o777
+    assert mode == (node.root / "etc/tiny.engine").stat().st_mode & 0o777 == 0o640
+    assert node.texts()["etc/tiny.engine"] == "key the-engines-own-key\n"
+    assert have(node, route(key_required=True), keys=keys)["changed"] is False
+    result = have(node, route(key_required=True), keys=keys[:1])
+    assert result["changed"] and node.calls == [f"reload {UNIT}"]
+    assert "team-a" not in node.texts()["etc/tiny.keys"]
+    have(node, route())
+    assert not [path for path in node.texts() if path.endswith((".keys", ".engine"))]
+
+
+def test_a_certificate_and_its_key_become_one_file_and_a_new_one_is_taken_over(node: Node, tmp_path: Path) -> None:
+    mine = {"tls": True, "tls_own": False, "tls_certificate": str(tmp_path / "c"), "tls_key": str(tmp_path / "k")}
+    (tmp_path / "c").write_text("certificate\n")
+    (tmp_path / "k").write_text("its private key\n")
+    result = have(node, route(**mine))
+    assert node.texts()["etc/tiny.pem"] == "certificate\nits private key\n" and "private" not in str(result)
+    (tmp_path / "c").write_text("renewed\n")
+    assert have(node, route(**mine))["changed"] and node.calls == [f"reload {UNIT}"]
+
+
+def test_smg_has_a_unit_where_it_is_asked_for(node: Node) -> None:
+    have(node, route(balancer=SMG))
+    assert {UNIT, "fullrank-smg@tiny.service"} <= set(node.running)
+    have(node, route())
+    assert "fullrank-smg@tiny.service" not in node.running and not [one for one in node.texts() if "smg" in one]
+
+
+def test_nginx_and_its_watcher_of_the_version_before_make_room(node: Node) -> None:
+    unit = node.units / UNIT
+    unit.write_text("[Service]\nExecStart=/usr/bin/python3 -m fullrank_router.router.agent\n")
+    node.running[UNIT] = unit.read_text()
+    for path in (
+        "etc/tiny.json",
+        "etc/tiny.nginx.conf",
+        "lib/router/fullrank_router/agent.py",
+        "cache/fullrank-router/tiny/body",
+    ):
+        file = node.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+    assert have(node, route())["changed"]
+    assert node.calls[:2] == [f"stop {UNIT}", "daemon-reload"] and node.calls[-1] == f"start {UNIT}"
+    assert not [
+        path for path in node.texts() if "nginx" in path or "fullrank_router" in path or path.startswith("cache")
+    ]
+    assert have(node, route())["changed"] is False
 
 
 def test_what_is_not_routed_any_more_goes(node: Node) -> None:
@@ -158,17 +222,11 @@ def test_a_replica_whose_name_is_not_known_here_stops_it(node: Node) -> None:
     assert "give n1 an address as ansible_host" in result["msg"]
 
 
-def test_a_watcher_that_refuses_its_configuration_is_quoted_with_its_log(node: Node) -> None:
-    node.error = "nginx: [emerg] bind() failed"
-    result = have(node, route())
-    assert result["failed"] and result["changed"]
-    assert result["msg"] == "router of tiny: nginx: [emerg] bind() failed\nthe last line of its log"
-
-
-def test_a_watcher_that_does_not_read_its_configuration_is_given_up(node: Node) -> None:
+def test_a_router_that_does_not_take_over_its_configuration_is_given_up_with_its_log(node: Node) -> None:
     node.deaf = True
     result = have(node, route(), timeout=0)
-    assert result["failed"] and "router of tiny: it does not take over its configuration" in result["msg"]
+    assert result["failed"] and result["changed"]
+    assert result["msg"] == "router of tiny: it does not take over its configuration\nthe last line of its log"
 
 
 @pytest.mark.parametrize(
@@ -182,17 +240,3 @@ def test_a_watcher_that_does_not_read_its_configuration_is_given_up(node: Node) 
 def test_wrong_arguments_are_refused(params: dict[str, Any], message: str) -> None:
     result = call(router, **params)
     assert result["failed"] and message in result["msg"]
-
-
-def test_who_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: Any) -> None:
-        raise OSError("Name or service not known")
-
-    route = {**ROUTE, "servers": [{"name": "n1", "url": "http://127.0.0.1:8000", "ready": ""}], "balancer": SMG}
-    assert router.ports(route) == {8080: "router_port", 18080: "router_smg_port", 18081: "router_smg_port"}
-    own = {"port": 8080, "pid": 7, "command": "nginx", "unit": "fullrank-router@tiny.service"}
-    other = {"port": 18080, "pid": 8, "command": "python3", "unit": ""}
-    (one,) = router.obstacles([route], [own, other])
-    assert one["where"] == "router_smg_port of tiny" and "python3 (pid 8)" in one["message"]
-    monkeypatch.setattr("socket.getaddrinfo", unknown)
-    assert [one["code"] for one in router.obstacles([route], [])] == ["name-not-resolved"]

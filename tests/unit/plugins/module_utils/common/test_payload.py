@@ -13,14 +13,13 @@ from types import ModuleType
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check import worker as comm_check_worker
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files, payload
-from ansible_collections.fullrank.serving.plugins.module_utils.router import agent as router_agent
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent as supervisor_agent
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check as supervisor_check
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import worker as convert_worker
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import worker as fetch_worker
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer import peer
 
-PACKAGES = [supervisor_agent, router_agent, fetch_worker, peer]
+PACKAGES = [supervisor_agent, fetch_worker, peer]
 SINGLE_FILES = [supervisor_check, comm_check_worker, convert_worker]
 
 

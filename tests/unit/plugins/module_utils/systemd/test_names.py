@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path, PurePath
 
 import pytest
@@ -15,7 +16,12 @@ from ansible_collections.fullrank.serving.plugins.module_utils.webui import unit
 from hypothesis import given
 from hypothesis import strategies as st
 
-UNITS: tuple[Callable[[str], str], ...] = (names.rank_unit, names.supervisor_unit, names.router_unit)
+UNITS: tuple[Callable[[str], str], ...] = (
+    names.rank_unit,
+    names.supervisor_unit,
+    names.router_unit,
+    names.balancer_unit,
+)
 FILES: tuple[Callable[[str], str], ...] = (
     names.supervisor_config,
     names.supervisor_secret,
@@ -23,8 +29,8 @@ FILES: tuple[Callable[[str], str], ...] = (
     names.previous_launch,
     names.ready_mark,
     names.drain_mark,
-    router_files.config_file,
-    router_files.nginx_file,
+    router_files.run_folder,
+    *(partial(router_files.path, ending=ending) for ending in (".cfg", ".json", *router_files.SECRETS)),
 )
 WORDS = (
     "tiny",

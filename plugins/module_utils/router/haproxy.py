@@ -1,0 +1,294 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HAProxy's configuration of one route. Pure; private to this collection.
+
+Source of every directive: HAProxy's Configuration Manual, versions 2.4 to 3.0. What is newer than 2.4 stands in ``.if``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.router import replicas
+from ansible_collections.fullrank.serving.plugins.module_utils.router.words import (
+    ENGINE,
+    NONE,
+    OPEN,
+    answer,
+    error,
+    listen,
+    quoted,
+)
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER
+
+MINIMUM = (2, 4)
+"""The oldest HAProxy that knows all of it: ``http-request wait-for-body`` and ``.if version_atleast``."""
+
+ACCOUNTS = (2, 5)
+"""The oldest HAProxy with filters in Lua: without them no counts by key, and no chunked body that is larger than a buffer."""
+
+HEADERS_S = 10
+"""What a client gets to send the head of a request in. Clients send it in one piece."""
+
+BODY_S = 60
+"""What a client gets to send a body in: 256 MiB at 36 Mbit/s."""
+
+STALL_S = 30
+"""What a client that is to send or to take something may do nothing for."""
+
+RESERVE = 8192
+"""Bytes of a buffer that hold the head of a request; so much less of a body can be kept to be sent again."""
+
+THREADS = 8
+"""The most that it runs on: beside engines their cores are their own."""
+
+METRICS_CONNECTIONS = 16
+"""Connections of those that read metrics."""
+
+_CLEANED = (
+    "api-key", "connection-token", "cookie", "forwarded", "http2-settings", "keep-alive", "proxy", "proxy-authorization",
+    "proxy-connection", "te", "trailer", "upgrade", "via", "x-api-key", "x-forwarded-for", "x-forwarded-host",
+    "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server", "x-http-method-override",
+    "x-original-url", "x-real-ip", "x-rewrite-url", "x-fullrank-waited",
+)  # fmt: skip
+"""Headers of a client that go no further: they tell a server who asks or what is asked for, or are of one hop."""
+
+_SINGLE = ("authorization", "api-key", "content-length", "content-type", "host", "transfer-encoding", "x-api-key")
+"""Headers of which a request has one at most: of two, two programs may each believe another."""
+
+
+def keys(route: Mapping[str, Any]) -> list[str]:
+    """The names by which requests are counted."""
+    return [NONE, *([ENGINE, *(one["name"] for one in route["teams"])] if route["key"] else [OPEN])]
+
+
+def configuration(route: Mapping[str, Any], *, run: str, maps: str, program: str, digest: str, threads: int) -> str:
+    """The whole file. run: folder of the running instance, for sockets. maps: path of the files with keys, which end with
+    ``.keys`` (hash, name of the key), ``.engine`` (the word "key", the engine's key) and ``.pem`` (certificate and its key).
+    program: path of the Lua program.
+
+    digest: what the instance reports, so that others see by which configuration it goes. threads: of the machine, of which it
+    takes no more than `THREADS`.
+    """
+    threads = min(threads, THREADS)
+    parts = [
+        _global(route, run, program, digest, threads),
+        _defaults(route),
+        _clients(route, maps),
+        *replicas.sections(route, run, maps, BODY_S),
+        _metrics(route),
+        *_tables(),
+    ]
+    return f"# {HEADER}\n" + "\n\n".join("\n    ".join(lines) for lines in parts) + "\n"
+
+
+def _global(route: Mapping[str, Any], run: str, program: str, digest: str, threads: int) -> list[str]:
+    return [
+        "global",
+        f"description {digest}",
+        f"maxconn {route['max_connections'] + route['queue'] + METRICS_CONNECTIONS}",
+        f"stats socket {run}/stats.sock mode 600 level operator expose-fd listeners",
+        # an instance that was replaced answers its requests to their end
+        f"hard-stop-after {route['timeout'] + BODY_S}s",
+        f"tune.bufsize {route['buffer_kib'] * 1024}",
+        f"tune.maxrewrite {RESERVE}",
+        f"nbthread {threads}",
+        f"setenv FULLRANK_ROUTER_KEYS {quoted(' '.join(keys(route)))}",
+        f"lua-load-per-thread {program}",
+    ]
+
+
+def _defaults(route: Mapping[str, Any]) -> list[str]:
+    name = route["name"]
+    errors = {
+        400: ("the request is malformed", "invalid_request_error"),
+        408: ("the request did not arrive in time", "invalid_request_error"),
+        500: ("the router failed", "server_error"),
+        502: (f"a replica of {name} failed while it answered", "server_error"),
+        503: (f"no replica of {name} is ready", "unavailable"),
+        504: (f"a replica of {name} did not answer in time", "server_error"),
+    }
+    return [
+        "defaults",
+        "mode http",
+        # a connection of its own for each request: answers cannot be mixed up, and none is closed while it is taken
+        "option http-server-close",
+        "http-reuse never",
+        # a client that hangs up ends its request
+        "option abortonclose",
+        f"timeout connect {replicas.CONNECT_S}s",
+        f"timeout http-request {HEADERS_S}s",
+        "timeout http-keep-alive 60s",
+        f"timeout client {STALL_S}s",
+        f"timeout server {route['timeout']}s",
+        f"timeout queue {max(route['queue_timeout'], 1)}s",
+        "timeout check 2s",
+        *(
+            f"http-error status {status} content-type application/json"
+            + (" hdr Retry-After 5" if status == 503 else "")
+            + f" string {quoted(error(message, kind, status))}"
+            for status, (message, kind) in errors.items()
+        ),
+    ]
+
+
+def _clients(route: Mapping[str, Any], maps: str) -> list[str]:
+    """The order matters: who is refused costs as little as possible, and no body is read before the key is known."""
+    bind = f"bind {listen(route['host'], route['port'])}"
+    if route["tls"]:
+        bind += f" ssl crt {maps}.pem ssl-min-ver TLSv1.2 alpn http/1.1"
+    most = route["max_body_mib"] * 1024 * 1024
+    buffer = route["buffer_kib"] * 1024
+    return [
+        "frontend clients",
+        bind,
+        f"maxconn {route['max_connections']}",
+        ".if version_atleast(2.5)",
+        # beside the bytes of a body the program sees one for its end
+        f"filter lua.account {most + 1} {BODY_S}",
+        ".endif",
+        "http-after-response set-var(txn.code) status",
+        "tcp-request connection track-sc0 src table addresses",
+        f"tcp-request connection reject if {{ sc0_conn_cur gt {route['address_connections']} }}",
+        *_state(route),
+        *_cross_origin(route),
+        *_what_is_asked(route),
+        "http-request "
+        + answer(429, "this address sends too many requests", "rate_limit_error", "Retry-After 10")
+        + f" if {{ sc0_http_req_rate gt {route['address_rate']} }}",
+        "http-request "
+        + answer(413, f"the request is larger than {route['max_body_mib']} MiB", "invalid_request_error")
+        + f" if {{ req.hdr_val(content-length) gt {most} }}",
+        *_key(route, maps),
+        *_headers(maps, route["engine_key"]),
+        f"http-request wait-for-body time {BODY_S}s if METH_POST",
+        ".if !version_atleast(2.5)",
+        "http-request "
+        + answer(411, "the request is large and has no Content-Length", "invalid_request_error")
+        + f" if {{ req.fhdr(transfer-encoding) -m found }} {{ req.body_len ge {buffer - 2 * RESERVE} }}",
+        ".endif",
+        "default_backend replicas",
+    ]
+
+
+def _state(route: Mapping[str, Any]) -> list[str]:
+    """The router's own word on its replicas, for whoever balances routers."""
+    names = [one["name"] for one in route["servers"]]
+    servers = ", ".join(f'"{name}": %[srv_is_up(check_{name}/{name}),iif(true,false)]' for name in names)
+    text = f'{{"deployment": "{route["name"]}", "ready": READY, "servers": {{{servers}}}}}'
+    return [
+        f"http-request return status {status} content-type application/json"
+        f" lf-string {quoted(text.replace('READY', ready))} if METH_GET {{ path -m str /fullrank/ready }} {condition}"
+        for status, ready, condition in ((200, "true", "{ nbsrv(live) gt 0 }"), (503, "false", "{ nbsrv(live) eq 0 }"))
+    ]
+
+
+def _cross_origin(route: Mapping[str, Any]) -> list[str]:
+    """What browsers ask before a page of another site may send a request, and what is sent with every answer."""
+    if not route["origins"]:
+        return []
+    known = (
+        "{ req.fhdr(origin) -m found }" if "*" in route["origins"] else _any_of("req.fhdr(origin)", route["origins"])
+    )
+    return [
+        f"http-request set-var(txn.origin) req.fhdr(origin) if {known}",
+        "http-after-response set-header Access-Control-Allow-Origin %[var(txn.origin)] if { var(txn.origin) -m found }",
+        "http-after-response set-header Vary Origin if { var(txn.origin) -m found }",
+        'http-request return status 204 hdr Access-Control-Allow-Methods "GET, POST" hdr Access-Control-Max-Age 600'
+        ' hdr Access-Control-Allow-Headers "%[req.fhdr(access-control-request-headers)]"'
+        " if METH_OPTIONS { var(txn.origin) -m found } { req.fhdr(access-control-request-method) -m found }",
+    ]
+
+
+def _any_of(fetch: str, words: Iterable[str]) -> str:
+    return f"{{ {fetch} -m str {' '.join(quoted(word) for word in words)} }}"
+
+
+def _what_is_asked(route: Mapping[str, Any]) -> list[str]:
+    """Paths are compared as they were sent, byte by byte: what an engine might read as one of them is not one of them."""
+    lines = [
+        "acl malformed url -m sub '#'",
+        *(f"acl malformed req.fhdr_cnt({header}) gt 1" for header in _SINGLE),
+        "http-request "
+        + answer(400, "the request is malformed", "invalid_request_error")
+        + " if malformed or !{ url -m beg / } or { req.fhdr(transfer-encoding) -m found } { req.fhdr(content-length) -m found }",
+    ]
+    for method, words in (("POST", route["post"]), ("GET", route["get"])):
+        exact = [word for word in words if not word.startswith("^")]
+        patterns = [word for word in words if word.startswith("^")]
+        if exact:
+            lines.append(f"acl served_{method} path -m str {' '.join(exact)}")
+        lines += [f"acl served_{method} path -m reg {quoted(pattern)}" for pattern in patterns]
+    lines.append(
+        "http-request "
+        + answer(404, "the router passes on no such request", "invalid_request_error")
+        + " unless METH_POST served_POST or METH_GET served_GET"
+    )
+    return lines
+
+
+def _key(route: Mapping[str, Any], maps: str) -> list[str]:
+    """The key by its SHA-256: what is compared, and how long that takes, tells nothing of it. It is forgotten at once."""
+    if not route["key"]:
+        return [f"http-request set-var(txn.team) str({OPEN})"]
+    lines = [
+        "http-request set-var(txn.token) req.fhdr(authorization),field(2,' ')"
+        " if { req.fhdr(authorization) -m reg -i '^bearer +[^ ]+$' }",
+        *(
+            f"http-request set-var(txn.token) req.fhdr({header})"
+            f" if !{{ req.fhdr(authorization) -m found }} {{ req.fhdr({header}) -m found }}"
+            for header in ("x-api-key", "api-key")
+        ),
+        f"http-request set-var(txn.team) var(txn.token),sha2(256),hex,lower,map_str({maps}.keys)"
+        " if { var(txn.token) -m found }",
+        "http-request unset-var(txn.token)",
+        "http-request "
+        + answer(401, "the key is missing or wrong", "invalid_request_error", "WWW-Authenticate Bearer")
+        + " unless { var(txn.team) -m found }",
+    ]
+    if any(one["concurrency"] or one["rate"] for one in route["teams"]):
+        lines.append("http-request track-sc1 var(txn.team) table teams")
+    for one in route["teams"]:
+        of_team = f"{{ var(txn.team) -m str {one['name']} }}"
+        if one["concurrency"]:
+            message = f"the key {one['name']} has {one['concurrency']} requests at a time"
+            refusal = answer(429, message, "rate_limit_error", "Retry-After 1")
+            lines.append(f"http-request {refusal} if {of_team} {{ sc1_conn_cur gt {one['concurrency']} }}")
+        if one["rate"]:
+            message = f"the key {one['name']} has {one['rate']} requests a minute"
+            refusal = answer(429, message, "rate_limit_error", "Retry-After 10")
+            lines.append(f"http-request {refusal} if {of_team} {{ sc1_http_req_rate gt {one['rate']} }}")
+    return lines
+
+
+def _headers(maps: str, key: bool) -> list[str]:
+    """What goes on to an engine: its own key, a Host that is always the same, and who asked."""
+    return [
+        *(f"http-request del-header {header}" for header in _CLEANED),
+        "http-request set-header Host localhost",
+        f'http-request set-header Authorization "Bearer %[str(key),map_str({maps}.engine)]"'
+        if key
+        else "http-request del-header Authorization",
+        "http-request set-header X-Forwarded-For %[src]",
+    ]
+
+
+def _metrics(route: Mapping[str, Any]) -> list[str]:
+    return [
+        "frontend metrics",
+        f"bind {listen(route['metrics_host'], route['metrics_port'])}",
+        f"maxconn {METRICS_CONNECTIONS}",
+        f"tcp-request connection reject unless {{ src 127.0.0.0/8 ::1 {' '.join(route['metrics_from'])} }}",
+        "http-request use-service lua.keys if METH_GET { path -m str /metrics }",
+        "http-request use-service prometheus-exporter if METH_GET { path -m str /metrics/haproxy }",
+        "http-request return status 404",
+    ]
+
+
+def _tables() -> list[list[str]]:
+    """Of what is counted to keep limits: a minute, by address and by key."""
+    return [
+        ["backend addresses", "stick-table type ipv6 size 100k expire 2m store conn_cur,http_req_rate(1m)"],
+        ["backend teams", "stick-table type string len 64 size 1k expire 2m store conn_cur,http_req_rate(1m)"],
+    ]

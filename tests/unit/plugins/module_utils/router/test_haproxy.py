@@ -1,0 +1,67 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HAProxy's configuration, as text. That HAProxy takes it, and what it then does, is seen in tests/security."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.router import haproxy
+from router_samples import SERVER, WITH_KEYS
+
+
+def lines(**changes: Any) -> list[str]:
+    route = {**WITH_KEYS, "servers": [SERVER], **changes}
+    text = haproxy.configuration(route, run="/run/x", maps="/etc/x/tiny", program="/x.lua", digest="d", threads=64)
+    return [line.strip() for line in text.splitlines()]
+
+
+def place(found: list[str], part: str) -> int:
+    return next(number for number, line in enumerate(found) if part in line)
+
+
+def test_who_is_refused_is_refused_before_a_body_is_read() -> None:
+    found = lines()
+    order = ["acl malformed", "unless METH_POST served_POST", "status 429", "status 413", "status 401", "wait-for-body"]
+    assert [place(found, part) for part in order] == sorted(place(found, part) for part in order)
+    assert place(found, "status 401") < place(found, "set-header Authorization")
+
+
+def test_the_engine_gets_its_key_from_a_file_and_always_the_same_host() -> None:
+    found = lines()
+    assert 'http-request set-header Authorization "Bearer %[str(key),map_str(/etc/x/tiny.engine)]"' in found
+    assert "http-request set-header Host localhost" in found
+    assert "http-request del-header Authorization" in lines(key=False, engine_key=False)
+    assert not [line for line in lines(key=False, engine_key=False) if "status 401" in line]
+
+
+def test_limits_of_a_key_are_rules_of_their_own() -> None:
+    teams = [{"name": "a", "concurrency": 4, "rate": 0}, {"name": "b", "concurrency": 0, "rate": 60}]
+    found = [line for line in lines(teams=teams) if "var(txn.team) -m str" in line]
+    assert ["sc1_conn_cur gt 4" in found[0], "sc1_http_req_rate gt 60" in found[1], len(found)] == [True, True, 2]
+    assert haproxy.keys({**WITH_KEYS, "teams": teams}) == ["none", "engine", "a", "b"]
+    assert haproxy.keys({**WITH_KEYS, "key": False}) == ["none", "open"]
+    assert not [line for line in lines() if "track-sc1" in line]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"host": "::"}, "bind [::]:8080"),
+        ({"tls": True}, "bind 0.0.0.0:8080 ssl crt /etc/x/tiny.pem ssl-min-ver TLSv1.2 alpn http/1.1"),
+        ({"timeout": 7}, "timeout server 7s"),
+        (
+            {"metrics_from": ["192.0.2.0/24"]},
+            "tcp-request connection reject unless { src 127.0.0.0/8 ::1 192.0.2.0/24 }",
+        ),
+        ({}, f"nbthread {haproxy.THREADS}"),
+    ],
+)
+def test_settings(changes: dict[str, Any], line: str) -> None:
+    assert line in lines(**changes)
+
+
+def test_pages_of_other_sites_may_ask_only_where_they_are_named() -> None:
+    assert not [line for line in lines() if "Access-Control" in line]
+    assert [line for line in lines(origins=["*"]) if "set-var(txn.origin)" in line and "-m found" in line]
