@@ -11,7 +11,8 @@ module: router_info
 version_added: 0.1.0
 short_description: The state of the routers of a node
 description:
-  - Reads what the watcher of each router reports about itself and the replicas. M(fullrank.serving.router) manages them.
+  - Asks the HAProxy of each router about itself and the replicas, and the supervisors of those that get no requests.
+  - M(fullrank.serving.router) manages them.
 options:
   routes:
     description: RV(fullrank.serving.routes#module:routes).

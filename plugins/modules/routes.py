@@ -13,7 +13,7 @@ short_description: What a router routes, by the inventory
 description:
   - Reads which deployments this host routes, on which port, and where their replicas answer and tell whether they are ready.
   - Fails, with all findings, for a deployment that there is not, a port that is used twice on this machine, a balancer that does
-    not know the engine, and options that it does not know.
+    not know the engine, options that it does not know, and keys, paths and origins that no request could match.
   - Runs on the controller without a connection and changes nothing.
 options:
   host:
@@ -50,9 +50,12 @@ EXAMPLES = r"""
 RETURN = r"""
 routes:
   description: >-
-    For each deployment name, host and port (where the router listens), url (where clients find it), model, timeout (seconds),
-    max_body_mib, servers (of each replica name, url and ready), and balancer (argv, port and runtime of smg; empty where nginx
-    balances).
+    For each deployment name, host and port (where the router listens), url (where clients find it), model, tls with
+    tls_certificate, tls_key and tls_names, the limits (timeout, max_body_mib, buffer_kib, max_connections,
+    address_connections, address_rate, queue, queue_timeout, resend), get and post (the paths that are passed on), teams (of
+    each named key its name, concurrency and rate), origins, key_required, metrics_host, metrics_port and metrics_from,
+    servers (of each replica name, url and ready), and balancer (argv, port and runtime of smg; empty where HAProxy
+    balances). No secret is among them.
   returned: always
   type: list
   elements: dict
