@@ -91,7 +91,7 @@ def test_nothing_is_left_of_what_is_removed(play: Callable[..., Any], nodes: dic
     assert play("playbooks/remove.yml").rc == 0
     router = nodes["n3"]
     assert router.run("ls /etc/systemd/system | grep fullrank").stdout == ""
-    for path in ("/etc/fullrank/router", "/usr/local/lib/fullrank/router", "/opt/fullrank-smg", "/run/fullrank-router"):
+    for path in ("/etc/fullrank/router", "/usr/local/lib/fullrank/router", "/opt/fullrank-smg"):
         assert not router.file(path).exists
     assert router.run("pgrep -c haproxy").stdout.strip() == "0"
     again = play("playbooks/remove.yml")
