@@ -25,7 +25,19 @@ ORDER = {
         *("rank", "comm_check", "preflight", "diagnose", "supervisor", "router", "webui"),
     ),
     "plugin_utils": (
-        *("common", "catalog", "inventory", "memory", "nccl", "launch", "plan", "report", "diagnosis", "actions"),
+        *(
+            "common",
+            "values",
+            "catalog",
+            "inventory",
+            "memory",
+            "nccl",
+            "launch",
+            "plan",
+            "report",
+            "diagnosis",
+            "actions",
+        ),
     ),
 }
 """Lowest first: a package imports from those before it only. What travels to nodes never imports what stays on the controller."""

@@ -6,13 +6,14 @@
     python -m tools.role_options          writes docs/roles/*.md and docs/group_vars.schema.json
 
 An editor that knows YAML schemas completes and checks group_vars with the schema; docs/roles/README.md explains it. A test
-compares what is written with what is committed.
+compares what is written with what is committed. Ranges of numbers and formats of texts come from ``meta/values.yml``.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT / "collections") not in sys.path:
+    sys.path.insert(0, str(ROOT / "collections"))  # where the checkout lies as a collection
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values import formats, ranges
+
 SCHEMA = "group_vars.schema.json"
 DEPLOYMENT = "role: fullrank.serving.deployment"
 SHARED = ["It reads the variables of the role [deployment](deployment.md) too.", ""]
@@ -40,6 +46,10 @@ _TYPES: dict[str, dict[str, Any]] = {
 }
 
 
+# rules that say no more than the description of the option
+TRIVIAL = ("controller-path", "email", "line", "network", "texts", "version", "word")
+
+
 def specifications() -> dict[str, dict[str, Any]]:
     """Role → entry point → its argument specification, in the order of the roles' names."""
     files = sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))
@@ -51,6 +61,12 @@ def options(entry_points: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {name: option for one in entry_points.values() for name, option in one.get("options", {}).items()}
 
 
+def rules() -> dict[str, Any]:
+    """Option → its range or format, of all roles."""
+    files = sorted((ROOT / "roles").glob("*/meta/values.yml"))
+    return {name: rule for one in files for name, rule in yaml.safe_load(one.read_text()).items()}
+
+
 def text(description: str | list[str]) -> str:
     """A description in Markdown, one paragraph."""
     words = description if isinstance(description, str) else " ".join(description)
@@ -60,25 +76,29 @@ def text(description: str | list[str]) -> str:
 def schema(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The JSON schema (draft-07, which editors know best) of one group_vars file: every option, none of them required."""
     known = {name: option for role in roles.values() for name, option in options(role).items()}
+    of = rules()
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "group_vars of fullrank.serving",
         "type": "object",
-        "properties": {name: _property(option) for name, option in sorted(known.items())},
+        "properties": {name: _property(option, of.get(name)) for name, option in sorted(known.items())},
     }
 
 
-def _property(option: Mapping[str, Any]) -> dict[str, Any]:
+def _property(option: Mapping[str, Any], rule: Any = None) -> dict[str, Any]:
     kind = option.get("type", "str")
     found: dict[str, Any] = dict(_TYPES[kind])
+    if kind in ("int", "float") and rule:
+        found |= {"minimum": ranges.parse(rule).lowest, "maximum": ranges.parse(rule).highest}
     if choices := option.get("choices"):
         found = {"enum": choices}
     if kind == "list":
         found["items"] = _any(
-            _property({**option, "type": option.get("elements", "raw"), "choices": None, "description": None})
+            _property({**option, "type": option.get("elements", "raw"), "choices": None, "description": None}, rule)
         )
     elif nested := option.get("options"):
-        found["properties"] = {name: _property(inner) for name, inner in nested.items()}
+        inside = rule if isinstance(rule, Mapping) else {}
+        found["properties"] = {name: _property(inner, inside.get(name)) for name, inner in nested.items()}
         found["additionalProperties"] = False
         if required := [name for name, inner in nested.items() if inner.get("required")]:
             found["required"] = required
@@ -111,7 +131,7 @@ def page(role: str, entry_points: Mapping[str, Mapping[str, Any]]) -> str:
             *(SHARED if DEPLOYMENT in (ROOT / "roles" / role / "meta/main.yml").read_text() else []),
             "| variable | type | default | meaning |",
             "|---|---|---|---|",
-            *_rows(options(entry_points)),
+            *_rows(options(entry_points), rules()),
             "",
             *(_entry_points({name: entry_points[name] for name in others}) if others else []),
         ]
@@ -131,15 +151,28 @@ def _entry_points(others: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield ""
 
 
-def _rows(options: Mapping[str, Mapping[str, Any]], prefix: str = "") -> Iterator[str]:
+def _rows(options: Mapping[str, Mapping[str, Any]], rules: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, option in options.items():
         kind = option.get("type", "str") + (f" of {option['elements']}" if "elements" in option else "")
         default = "required" if option.get("required") else _value(option["default"]) if "default" in option else ""
         meaning = text(option.get("description", ""))
         if choices := option.get("choices"):
             meaning += " One of " + ", ".join(_value(choice) for choice in choices) + "."
+        rule = rules.get(name)
+        meaning += f" {limits}." if (limits := _limits(rule)) else ""
         yield f"| `{prefix}{name}` | {kind} | {default} | {meaning.replace('|', chr(92) + '|')} |"
-        yield from _rows(option.get("options", {}), f"{prefix}{name}.")
+        yield from _rows(option.get("options", {}), rule if isinstance(rule, Mapping) else {}, f"{prefix}{name}.")
+
+
+def _limits(rule: Any) -> str:
+    """A rule for people; empty where it has no more to tell than the type."""
+    if not isinstance(rule, str) or rule.removesuffix("?") in TRIVIAL:
+        return ""
+    if ranges.is_range(rule):
+        return str(ranges.parse(rule))
+    meaning = formats.rule(rule).format.meaning
+    words = meaning[0].upper() + meaning[1:] if meaning.split()[0].isalpha() else meaning
+    return words + (", or empty" if rule.endswith("?") else "")
 
 
 def _value(value: Any) -> str:

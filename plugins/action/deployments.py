@@ -5,31 +5,38 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
-from ansible.vars.hostvars import HostVars
+from ansible_collections.fullrank.serving.plugins.action import routes
 from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import options
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import (
-    AROUND,
-    LOOKED_AT,
-    MACHINES,
-    Deployment,
-    check,
-    misspelt,
-    replicas,
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.host_variables import HostVariables
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
+    needs,
+    ports,
+    router_routes,
+    shape,
+    variables,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import ROUTERS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import (
+    PLAYBOOKS,
+    checked_options,
+    nccl_profiles,
+    rules,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import AROUND, MACHINES, Deployment
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rehearsal
 
 OPTIONS = {"check_variables": {"type": "bool", "default": True}, "required": {"type": "bool", "default": True}}
+Spec = dict[str, dict[str, Any]]
 
 
 class ActionModule(ControllerAction):
@@ -38,101 +45,173 @@ class ActionModule(ControllerAction):
     options = OPTIONS
 
     def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        specs = options() if params["check_variables"] else {}
         found = deployments(task_vars)
-        findings: list[Finding] = []
-        variables: dict[str, dict[str, Any]] = {}
-        # a deployment must set what its role requires; other roles' required options are set by plays or by other hosts
-        spec = {**_voluntary(_options(specs)), **specs.get("deployment", {})}
-        ranks = {host for one in found or [] for host in one.hosts}
-        machines = Deployment(MACHINES, tuple(h for h in task_vars["groups"].get(MACHINES, []) if h not in ranks))
-        checked = [
-            *((one, spec, "") for one in found or []),
-            (machines, _voluntary(spec), ""),
-            *(
-                (Deployment(name, tuple(task_vars["groups"].get(name, ()))), specs[name], f"{name}_")
-                for name in AROUND
-                if name in specs
-            ),
-        ]
-        for one, expected, prefix in checked:
-            hosts = {host: _Complete(self._loader, task_vars["hostvars"], host) for host in one.hosts}
-            values, mistakes = checked_variables(one, hosts, expected)
-            variables = values | variables
-            findings += mistakes
-            set_there = {name for host in one.hosts for name in task_vars["hostvars"][host] if name.startswith(prefix)}
-            findings += misspelt(set_there, specs, f"group_vars of {one.name}")
-        findings = [*check(found, variables, params["required"]), *findings]
+        inventory = Inventory(found or [], task_vars, self._loader, params["check_variables"])
+        findings = inventory.findings()
+        values = inventory.values
+        findings = [*shape.check(found, values, params["required"], inventory.where), *findings]
         result = {
             "deployments": {one.name: list(one.hosts) for one in found or []},
-            "replicas": {one.name: replicas(one, variables) for one in found or []},
+            "replicas": {one.name: shape.replicas(one, values) for one in found or []},
             "findings": findings,
         }
         if message := common_findings.failures(findings, "the inventory"):
-            result |= {"failed": True, "msg": message}
+            return result | {"failed": True, "msg": message}
+        if warnings := common_findings.lines(findings, common_findings.WARN):
+            return result | {"warnings": warnings}
         return result
 
 
-class _Complete(Mapping[str, Any]):
-    """The variables of a host, evaluated as in a play of its own.
+class Inventory:
+    """All hosts that playbooks use, each with its variables. values: host → those without a mistake, with defaults."""
 
-    ``hostvars[host]`` evaluates them without ``hostvars``, and the variables of what stands in front of deployments (their
-    addresses, their keys) are made of those of other hosts.
-    """
+    def __init__(
+        self, found: Sequence[Deployment], task_vars: Mapping[str, Any], loader: Any, check_variables: bool
+    ) -> None:
+        self._found = found
+        self._groups: Mapping[str, Sequence[str]] = task_vars["groups"]
+        self._specs = checked_options()
+        self._checks_variables = check_variables
+        self._hosts = {
+            host: HostVariables(loader, task_vars["hostvars"], host)
+            for host in dict.fromkeys([*(host for one in found for host in one.hosts), *self._around_hosts()])
+        }
+        self.values: dict[str, dict[str, Any]] = {}
+        self._wrong: dict[str, set[str]] = {}
 
-    def __init__(self, loader: DataLoader, hostvars: HostVars, host: str) -> None:
-        self._raw = hostvars.raw_get(host)
-        self._templar = Templar(loader=loader, variables={**self._raw, "hostvars": hostvars})
+    def _around_hosts(self) -> Iterator[str]:
+        for group in (MACHINES, *AROUND):
+            yield from self._groups.get(group, ())
 
-    def __getitem__(self, name: str) -> Any:
-        return self._templar.template(self._raw[name])
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """What the inventory calls its machines."""
+        addresses = (host.raw.get("ansible_host") for host in self._hosts.values())
+        return frozenset([*self._hosts, *(str(one) for one in addresses if one)])
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._raw)
+    def where(self, host: str, variable: str, group: str) -> str:
+        """How a message names a variable."""
+        place = self._hosts[host].place(variable) if host in self._hosts else ""
+        return f"{variable} ({place})" if place else f"{variable} of {group}"
 
-    def __len__(self) -> int:
-        return len(self._raw)
+    def findings(self) -> list[Finding]:
+        """What is wrong with variables and names, besides the shape."""
+        found: list[Finding] = []
+        for group, hosts, spec, prefix in self._checked():
+            for host in hosts:
+                found += self._of_host(host, group, spec, prefix)
+        if self._checks_variables:
+            found += [*self._needs(), *self._launches(), *self._routes(), *shape.misspelt_groups(self._groups)]
+            found += shape.unnamed_hosts(self._hosts)
+        served = [ports.Served(one.name, shape.replicas(one, self.values)) for one in self._found]
+        around = {group: self._groups.get(group, ()) for group in (MACHINES, *AROUND)}
+        return common_findings.unique([*found, *ports.check(served, around, self.values, self.where)])
 
+    def _checked(self) -> Iterator[tuple[str, Sequence[str], Spec, str]]:
+        """(group, hosts, what is expected of their variables, beginning of the names of variables that are looked at)."""
+        every = {name: option for options in self._specs.values() for name, option in options.items()}
+        # a deployment must set what its role requires; other roles' required options are set by plays or by other hosts
+        voluntary = {name: {**option, "required": False} for name, option in every.items()}
+        ranks = {host for one in self._found for host in one.hosts}
+        for one in self._found:
+            yield one.name, one.hosts, {**voluntary, **self._specs["deployment"]}, ""
+        yield MACHINES, [host for host in self._groups.get(MACHINES, ()) if host not in ranks], voluntary, ""
+        for name in AROUND:
+            yield name, self._groups.get(name, ()), {**self._specs[PLAYBOOKS], **self._specs[name]}, f"{name}_"
 
-def _options(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The options of several roles as one specification."""
-    return {name: option for role in roles.values() for name, option in role.items()}
+    def _of_host(self, host: str, group: str, spec: Spec, prefix: str) -> list[Finding]:
+        known = self._hosts[host]
+        checked = variables.check(
+            known.read([*spec, "ansible_host", "ansible_port"]),
+            group,
+            {**spec, **CONNECTION},
+            RULES | rules(),
+            self._names,
+        )
+        self.values[host] = {**checked.values, **self.values.get(host, {})}
+        self._wrong.setdefault(host, set()).update(checked.wrong)
+        if not self._checks_variables:
+            return []
+        names = {name for name in known.raw if name.startswith((prefix, "mir", "node"))}
+        return [*checked.findings, *shape.misspelt(names, self._specs, known.written, known.uses)]
 
+    def _needs(self) -> Iterator[Finding]:
+        """What variables need of each other."""
+        names = [one.name for one in self._found]
+        of_ranks = (needs.weights, needs.engine)
+        groups: list[tuple[str, Sequence[str], Collection[needs.Rule]]] = [
+            *((one.name, one.hosts, of_ranks) for one in self._found),
+            (MACHINES, self._groups.get(MACHINES, ()), (needs.nodes,)),
+            ("router", self._groups.get("router", ()), (needs.router,)),
+            ("webui", self._groups.get("webui", ()), (needs.webui,)),
+            ("monitoring", self._groups.get("monitoring", ()), (needs.monitoring,)),
+        ]
+        for group, hosts, of_group in groups:
+            context = needs.Context(group, hosts, names, nccl_profiles())
+            for host in hosts:
+                for rule in of_group:
+                    for one in rule(self.values.get(host, {}), context):
+                        if one.variable not in self._wrong.get(host, ()):
+                            there = self._place(host, group, one.variable, one.steps)
+                            yield common_findings.failed(one.code, there, one.message, one.remedy, **_data(host, one))
 
-def _voluntary(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: {**option, "required": False} for name, option in spec.items()}
+    def _place(self, host: str, group: str, variable: str, steps: Sequence[str | int]) -> str:
+        return variables.where(variables.Host(host, {}, place=self._hosts[host].place), group, variable, steps)
 
+    def _launches(self) -> Iterator[Finding]:
+        """What the engines would refuse, by the flag catalogs of their versions."""
+        for one in self._found:
+            for cut in shape.replicas(one, self.values):
+                for host in cut[:1]:
+                    yield from self._launch(one.name, host, len(cut))
 
-def checked_variables(
-    deployment: Deployment, hostvars: Mapping[str, Mapping[str, Any]], spec: Mapping[str, Any]
-) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
-    """The checked variables of each host of a group, and what is wrong with them, each mistake once."""
-    values: dict[str, dict[str, Any]] = {}
-    mistakes: dict[str, Finding] = {}
-    for host in deployment.hosts:
-        evaluated: dict[str, Any] = {}
-        for name, error in _template(hostvars[host], list(dict.fromkeys([*spec, *LOOKED_AT])), evaluated):
-            mistakes.setdefault(
-                error,
-                common_findings.failed(
-                    "variable-not-readable", f"{name} of {deployment.name}", error, "correct the expression"
-                ),
-            )
-        known = {name: value for name, value in evaluated.items() if name in spec}
-        # a copy: the validator writes into the defaults of a specification
-        checked = ArgumentSpecValidator(copy.deepcopy(dict(spec))).validate(known)
-        for error in checked.error_messages:
-            where = f"group_vars of {deployment.name}"
-            mistakes.setdefault(error, common_findings.failed("variable", where, error, "correct it where it was set"))
-        values[host] = {**checked.validated_parameters, **evaluated}
-    return values, list(mistakes.values())
-
-
-def _template(variables: Mapping[str, Any], names: Sequence[str], into: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Evaluate the variables among ``names`` that are set; yields (name, error) for those that cannot be."""
-    for name in names:
-        if name in variables:
+    def _launch(self, group: str, host: str, nnodes: int) -> Iterator[Finding]:
+        known, wrong = self._hosts[host], self._wrong.get(host, set())
+        values = {name: value for name, value in self.values[host].items() if name in rehearsal.VARIABLES}
+        if not {"engine_name", "engine_version", "engine_model"} <= set(values):
+            return
+        for name in ("engine_executor", "engine_runtime", "engine_served_model_name"):
             try:
-                into[name] = variables[name]
-            except AnsibleError as error:
-                yield name, str(error)
+                values.setdefault(name, known.of_roles(name))
+            except AnsibleError:
+                return
+        for one in rehearsal.refused(group, nnodes, values, read_catalog(values["engine_name"])):
+            if one.variable not in wrong:
+                there = self._place(host, group, one.variable, one.steps)
+                yield {**one.finding, "where": there, "data": _data(host, one)}
+
+    def _routes(self) -> Iterator[Finding]:
+        """What the routers would refuse."""
+        cut = {one.name: shape.replicas(one, self.values) for one in self._found if one.hosts}
+        heads = [replicas[0][0] for replicas in cut.values()]
+        for host in self._groups.get(ROUTERS, ()):
+            if any(self._wrong.get(one) for one in (host, *heads)):
+                continue
+            own = self.values[host]
+            chosen = [name for name in own.get("router_deployments") or [] if name in cut]
+            if own.get("router_deployments") and not chosen:
+                continue
+            found, findings = router_routes.routes(
+                router_routes.Router(host, str(own["router_host"]), chosen), cut, self.values
+            )
+            program = {"smg_version": own["router_smg_version"], "smg_venv": own["router_smg_venv"]}
+            for route in found:
+                findings += routes.balancer(route, program)["findings"] if route["balancer"] else []
+            for one in findings:
+                if one["severity"] == common_findings.FAIL and not router_routes.known_elsewhere(one):
+                    yield self._at_its_place(one, [host, *heads])
+
+    def _at_its_place(self, one: Finding, hosts: Sequence[str]) -> Finding:
+        """A finding about ``VARIABLE of GROUP``, with the file where one of the hosts has the variable."""
+        variable = re.split(r"[ .+]", one["where"])[0]
+        place = next((found for host in hosts if (found := self._hosts[host].place(variable))), "")
+        return {**one, "where": f"{one['where']} ({place})" if place else one["where"], "data": {"variable": variable}}
+
+
+def _data(host: str, one: needs.Need | rehearsal.Refused) -> dict[str, Any]:
+    return {"variable": one.variable, "steps": list(one.steps), "host": host}
+
+
+CONNECTION: Spec = {"ansible_host": {"type": "str"}, "ansible_port": {"type": "int"}}
+"""Ansible's own variables that become addresses of ours."""
+RULES = {"ansible_host": "host", "ansible_port": "1..65535"}

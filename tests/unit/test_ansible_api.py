@@ -16,6 +16,10 @@ ALLOWED = {
     ("module_utils/comm_check/worker.py", "os._exit"): "Python's own, documented",
     ("plugin_utils/inventory/groups.py", "task_vars['hostvars']._inventory"): "docs/decisions/001",
     ("action/rank_wait.py", "self._task._uuid"): "docs/decisions/001",
+    (
+        "plugin_utils/actions/host_variables.py",
+        "from ansible._internal._datatag._tags import Origin",
+    ): "docs/decisions/125",
 }
 """(file below plugins, expression) → why it stands there although its name begins with an underscore."""
 

@@ -25,6 +25,25 @@ LONGEST = 200
 """Characters of a deployment's name: names of files (NAME_MAX) and units have at most 255, and we put something around it."""
 RESERVED = ("webui",)
 """/etc/fullrank/webui.secret.env is Open WebUI's."""
+OWN_PARTS = frozenset(
+    (
+        "drain",
+        "group",
+        "json",
+        "key",
+        "logging",
+        "previous",
+        "ray",
+        "ready",
+        "secret",
+        "supervisor",
+        "token",
+        "vllm",
+        "yaml",
+        "yml",
+    )
+)
+"""What stands behind a dot in names of files: with ``a.key`` beside ``a``, ``group_vars/a.key.yml`` would be two things."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -34,6 +53,8 @@ def refused(deployment: str) -> str:
         return "units, containers and files have it in their names, and cannot"
     if len(deployment) > LONGEST:
         return f"it has {len(deployment)} characters, and names of units and files leave room for {LONGEST}"
+    if own := OWN_PARTS.intersection(deployment.split(".")[1:]):
+        return f"files of another deployment could be called so: .{min(own)} is how they end"
     if deployment in RESERVED:
         return "something else of this collection has files of this name"
     return ""

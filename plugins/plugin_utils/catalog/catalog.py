@@ -28,6 +28,10 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions 
 __all__ = ["Catalog", "Checked", "History", "Option", "VersionCatalog", "argument_parser", "to_argv"]
 
 
+SHOWN = 8
+"""Choices of an option in one message: all of few, otherwise the nearest, or the first."""
+
+
 @dataclass(frozen=True)
 class Migration:
     """What to write instead of a spelling that is gone, deprecated, or never was.
@@ -250,7 +254,7 @@ class VersionCatalog:
                 try:
                     final = read_value(option, raw)
                 except ValueError as wrong:
-                    findings.append(self._wrong_value(option, str(wrong), f"{where}.{written}"))
+                    findings.append(self._wrong_value(option, raw, str(wrong), f"{where}.{written}"))
                     continue
                 if option.name in set_by:
                     message = f"{option.name} is set twice: by {set_by[option.name]} and by {written}"
@@ -349,13 +353,16 @@ class VersionCatalog:
         remedy = migration.note or (f"write {instead}" if instead else "leave it out if you can")
         return [finding("warn", "option-deprecated", where, message, remedy)]
 
-    def _wrong_value(self, option: Option, wrong: str, where: str) -> Finding:
-        code = "option-choice" if option.choices else "option-type"
+    def _wrong_value(self, option: Option, value: Any, wrong: str, where: str) -> Finding:
         message = f"{option.name} of {self.catalog.engine} {self.version}: {wrong}"
-        allowed = ", ".join(map(str, option.choices)) or (
-            "true or false" if option.kind in ("flag", "switch") else option.type
-        )
-        return finding("fail", code, where, message, f"allowed: {allowed.replace('|', ' or ')}")
+        if not option.choices:
+            allowed = "true or false" if option.kind in ("flag", "switch") else option.type.replace("|", " or ")
+            return finding("fail", "option-type", where, message, f"allowed: {allowed}")
+        choices = [str(one) for one in option.choices]
+        near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.6)
+        shown = near if near and len(choices) > SHOWN else choices[:SHOWN]
+        more = f" and {len(choices) - len(shown)} more" if len(choices) > len(shown) else ""
+        return finding("fail", "option-choice", where, message, f"allowed: {', '.join(shown)}{more}")
 
 
 def argument_parser(version_catalog: VersionCatalog) -> Any:

@@ -144,7 +144,7 @@ _READERS = {
 def _read_chosen(option: Option, value: Any) -> Any:
     word = read_word(option.type, value)
     if option.choices and word not in option.choices:
-        raise ValueError(f"{value!r} is not one of {', '.join(map(str, option.choices))}")
+        raise ValueError(f"{value!r} is none of its choices")
     return word
 
 
@@ -153,7 +153,7 @@ def read_value(option: Option, value: Any) -> Any:
 
     Flags: True, or None for false. Switches: True or False. Lists and repeated options: a list, also from a single
     value; a list of lists where each item is several words. JSON: the data.
-    Raises ValueError whose text names the allowed values.
+    Raises ValueError whose text tells what is wrong.
     """
     if value is None:
         return None

@@ -43,3 +43,58 @@ def options() -> dict[str, dict[str, Any]]:
             name: option for one in entry_points for name, option in one.get("options", {}).items()
         }
     return found
+
+
+PLAYBOOKS = "playbooks"
+"""Stands for a role where the variables of playbooks, which no role declares, are listed among those of roles."""
+NODES_ROLES = ("host_tuning", "nvidia_driver", "rdma", "docker", "nvidia_container_toolkit")
+"""The roles that ``playbooks/nodes.yml`` knows, in its order."""
+_MIRRORS = {
+    **dict.fromkeys(
+        (
+            "docker",
+            "nvidia_cuda",
+            "nvidia_driver_run",
+            "nvidia_container_toolkit",
+            "doca",
+            "mlnx_ofed",
+            "nerdctl",
+            "grafana",
+        ),
+        "repository",
+    ),
+    **dict.fromkeys(("modelscope", "huggingface", "python_index"), "url"),
+    **dict.fromkeys(("images", "ghcr"), "registry"),
+}
+_OF_PLAYBOOKS: dict[str, dict[str, Any]] = {
+    "mirrors": {"type": "dict", "default": {}},
+    "nodes_roles": {"type": "list", "elements": "str", "choices": list(NODES_ROLES), "default": []},
+    "nodes_reboot_ok": {"type": "bool", "default": False},
+    "diagnose_directory": {"type": "path"},
+}
+
+
+def checked_options() -> dict[str, dict[str, Any]]:
+    """Role → its options, and below `PLAYBOOKS` the variables that playbooks read themselves."""
+    return {**options(), PLAYBOOKS: _OF_PLAYBOOKS}
+
+
+@cache
+def rules() -> dict[str, Any]:
+    """Option → its range or format, as the roles' ``meta/values.yml`` have them (`plugin_utils.values.check.Rules`)."""
+    found: dict[str, Any] = {"mirrors": _MIRRORS, "diagnose_directory": "controller-path"}
+    for path in sorted(ROLES.glob("*/meta/values.yml")):
+        found |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def brings_file(role: str, name: str) -> bool:
+    """Whether a role brings a file of this name."""
+    return (ROLES / role / "files" / name).exists()
+
+
+@cache
+def nccl_profiles() -> frozenset[str]:
+    """The names of the site profiles that the collection brings (the lookup ``nccl_profile``)."""
+    return frozenset(path.stem for path in (ROLES.parent / "plugins/plugin_utils/data/nccl_profiles").glob("*.yml"))

@@ -80,6 +80,12 @@ class Router:
     chosen: Sequence[str] = ()
 
 
+def known_elsewhere(one: Finding) -> bool:
+    """Whether another check of the inventory has a finding already: of the shape, of the needs, of the ports."""
+    own_port = one["code"] == "port-used-twice" and str(one["where"]).startswith("router_port of")
+    return own_port or one["code"] in ("unknown-deployment", "name-of-deployment")
+
+
 def routes(
     router: Router, deployments: Mapping[str, Sequence[Sequence[str]]], variables: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[Finding]]:

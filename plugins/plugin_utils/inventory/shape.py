@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import LONGEST, refused
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import group_port_offset
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values import addresses, spelling
 
 PARENT = "deployments"
 """The group whose child groups are the deployments."""
@@ -20,16 +19,16 @@ MACHINES = "gpu_nodes"
 """The group of every machine once; the roles of the nodes read the variables of its hosts."""
 AROUND = ("router", "webui", "monitoring")
 """Groups of what stands around deployments, each served by the role of its name."""
-LOOKED_AT = (
-    "ansible_host",
-    "engine_replicas",
-    "engine_port",
-    "engine_rendezvous_port",
-    "engine_group_port",
-    "engine_device",
-    "engine_gpus",
-)
-"""The variables that `check` looks at."""
+TAKEN = frozenset({PARENT, MACHINES, *AROUND, "all", "ungrouped", "localhost"})
+"""Names that mean something else to our playbooks or to Ansible."""
+
+Where = Callable[[str, str, str], str]
+"""(host, variable, group) → how a message names the variable."""
+
+
+def named(_host: str, variable: str, group: str) -> str:
+    """A variable whose place is not known."""
+    return f"{variable} of {group}"
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,15 @@ class Deployment:
 
 
 def check(
-    deployments: Sequence[Deployment] | None, variables: Mapping[str, Mapping[str, Any]], required: bool = True
+    deployments: Sequence[Deployment] | None,
+    variables: Mapping[str, Mapping[str, Any]],
+    required: bool = True,
+    where: Where = named,
 ) -> list[Finding]:
     """What is wrong with the shape of the inventory.
 
     deployments: the child groups of ``deployments``, None when there is no such group.
-    variables: host → its variables, those of `LOOKED_AT` among them, with defaults.
+    variables: host → its variables, with defaults; what is wrong, or known on the node only, is not among them.
     required: whether there must be one; nodes can be prepared before anybody knows what they will serve.
     """
     if not deployments and not required:
@@ -64,18 +66,40 @@ def check(
         *(found for one in deployments for found in misnamed(one.name)),
         *_empty(deployments),
         *_several(deployments),
-        *_uneven(deployments, variables),
+        *_uneven(deployments, variables, where),
         *_one_machine_twice(deployments, variables),
-        *_shared_ports(deployments, variables),
-        *_shared_gpus(deployments, variables),
+        *_shared_gpus(deployments, variables, where),
     ]
 
 
 def misnamed(deployment: str) -> list[Finding]:
     """What is wrong with the name of a deployment."""
-    why = refused(deployment)
+    why = "the name means something else to Ansible and our playbooks" if deployment in TAKEN else refused(deployment)
     remedy = f"give the group another name: letters, digits and _, at most {LONGEST} of them"
-    return [failed("name-of-deployment", f"group {deployment}", why, remedy)] if why else []
+    return [failed("name-of-deployment", f"group {_short(deployment)}", why, remedy)] if why else []
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:37]}..."
+
+
+def unnamed_hosts(hosts: Iterable[str]) -> list[Finding]:
+    """Names of hosts that no label, URL and ssh can carry."""
+    return [
+        failed("name-of-host", f"host {_short(host)}", f"its name {wrong.message}", "give it another, and ansible_host")
+        for host in dict.fromkeys(hosts)
+        if (wrong := addresses.host(host, frozenset()))
+    ]
+
+
+def misspelt_groups(groups: Mapping[str, Collection[str]]) -> list[Finding]:
+    """Groups with hosts that no playbook reads although their names were meant for one. groups: name → hosts."""
+    ours = sorted({PARENT, MACHINES, *AROUND})
+    return [
+        failed("unknown-group", f"group {name}", "no playbook reads it", f"call it {near}, or give it another name")
+        for name in groups
+        if name not in ours and (near := spelling.misspelt(name, [one for one in ours if one not in groups]))
+    ]
 
 
 def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -96,22 +120,29 @@ RETURNED = frozenset(
 """What roles return on hosts: a check after such a role, in the same run, finds it among their variables."""
 
 
-def misspelt(names: Iterable[str], roles: Mapping[str, Collection[str]], where: str) -> list[Finding]:
+def misspelt(
+    names: Iterable[str],
+    roles: Mapping[str, Collection[str]],
+    where: Callable[[str], str],
+    used: Callable[[str], bool] = lambda _name: False,
+) -> list[Finding]:
     """Variables that no role reads although their names were meant for one.
 
-    names: of variables. roles: role → the names of its options. A name that begins with a role's name, is none of the
-    options of any role and is almost one of them (difflib's ratio of at least 0.85) is refused; anything else is the user's own.
+    names: of variables. roles: role → the names of its options. where: a variable → how a message names it. used: whether
+    another variable is made of it. A name that is no option of any role and almost is one (`values.spelling`) is refused;
+    anything else is the user's own.
     """
-    known = {option for options in roles.values() for option in options}
-    ours = [
-        name for name in sorted(set(names) - known - RETURNED) if any(name.startswith(f"{role}_") for role in roles)
-    ]
-    meant = {name: difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85) for name in ours}
-    return [
-        failed("unknown-variable", where, f"nothing reads {name}", f"write {near[0]}, or give it another name")
-        for name, near in meant.items()
-        if near
-    ]
+    known = {option: role for role, options in roles.items() for option in options}
+    findings = []
+    for name in sorted(set(names) - set(known) - RETURNED):
+        prefix = next((f"{role}_" for role in roles if name.startswith(f"{role}_")), "")
+        near = spelling.misspelt(name, known, prefix)
+        if near and not used(name):
+            remedy = f"write {near}, or give it another name"
+            findings.append(
+                failed("unknown-variable", where(name), f"nothing reads {name}", remedy, variable=name, meant=near)
+            )
+    return findings
 
 
 def _empty(deployments: Sequence[Deployment]) -> list[Finding]:
@@ -139,17 +170,19 @@ def _several(deployments: Sequence[Deployment]) -> list[Finding]:
     ]
 
 
-def _uneven(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def _uneven(
+    deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]], where: Where
+) -> list[Finding]:
     """Replicas are equal, and all hosts of a deployment know the same number of them."""
     findings = []
     for one in deployments:
-        where = f"engine_replicas of {one.name}"
+        there = where(one.hosts[0], "engine_replicas", one.name) if one.hosts else ""
         counts = {host: _number(variables.get(host, {}), "engine_replicas") for host in one.hosts}
         known = {count for count in counts.values() if count is not None}
         if len(known) > 1:
             listed = ", ".join(f"{count} on {host}" for host, count in counts.items() if count is not None)
             findings.append(
-                failed("replicas-differ", where, f"it differs: {listed}", f"write it once, for group {one.name}")
+                failed("replicas-differ", there, f"it differs: {listed}", f"write it once, for group {one.name}")
             )
             continue
         try:
@@ -159,7 +192,7 @@ def _uneven(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[s
             size = len(one.hosts)
             fitting = ", ".join(str(count) for count in range(1, size + 1) if size % count == 0)
             findings.append(
-                failed("replicas-uneven", where, str(error), f"write one of {fitting}, or give the group other hosts")
+                failed("replicas-uneven", there, str(error), f"write one of {fitting}, or give the group other hosts")
             )
     return findings
 
@@ -193,44 +226,9 @@ def _one_machine_twice(deployments: Sequence[Deployment], variables: Mapping[str
     return findings
 
 
-def _ports(one: Deployment, variables: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, int]]:
-    """(host, variable, port) of every port of a deployment: heads serve and are met, supervisors listen everywhere."""
-    heads = {cut[0] for cut in replicas(one, variables) if cut}
-    found = []
-    for host in one.hosts:
-        host_vars = variables.get(host, {})
-        meeting = _number(host_vars, "engine_rendezvous_port")
-        group = _number(host_vars, "engine_group_port")
-        ports = {"engine_group_port": meeting + group_port_offset() if group is None and meeting is not None else group}
-        if host in heads:
-            ports |= {"engine_port": _number(host_vars, "engine_port"), "engine_rendezvous_port": meeting}
-        found += [(host, name, port) for name, port in sorted(ports.items()) if port is not None]
-    return found
-
-
-def _shared_ports(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """Two deployments on one machine need ports of their own."""
-    taken: dict[tuple[str, int], str] = {}
-    findings: dict[tuple[str, int], Finding] = {}
-    for one in deployments:
-        for host, variable, port in _ports(one, variables):
-            machine, name = _machine(host, variables), f"{variable} of {one.name}"
-            other = taken.setdefault((machine, port), name)
-            if other != name:
-                # once for all machines that the two deployments share
-                findings.setdefault(
-                    (name, port),
-                    failed(
-                        "port-used-twice",
-                        name,
-                        f"{port} on {machine} is also {other}",
-                        "give each deployment on a machine ports of its own",
-                    ),
-                )
-    return list(findings.values())
-
-
-def _shared_gpus(deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def _shared_gpus(
+    deployments: Sequence[Deployment], variables: Mapping[str, Mapping[str, Any]], where: Where
+) -> list[Finding]:
     """Two deployments on one machine need GPUs of their own, and must name them."""
     users: dict[str, list[tuple[str, str, Any]]] = {}
     for one in deployments:
@@ -250,5 +248,6 @@ def _shared_gpus(deployments: Sequence[Deployment], variables: Mapping[str, Mapp
             else:
                 continue
             remedy = "give each of the machine's names its own engine_gpus"
-            findings.append(failed("gpus-used-twice", f"engine_gpus of {host} ({deployment})", message, remedy))
+            there = where(host, "engine_gpus", f"{host} ({deployment})")
+            findings.append(failed("gpus-used-twice", there, message, remedy, variable="engine_gpus"))
     return findings

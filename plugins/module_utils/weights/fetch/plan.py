@@ -35,6 +35,8 @@ ENVIRONMENT = (
     "REQUESTS_CA_BUNDLE",
 )
 """What the clients take from the environment: proxies and trusted certificates. Proxies also in capitals."""
+LONGEST_WORD = 100
+"""Characters of a folder's name in a unit's: unit names have at most 255 (systemd.unit(5))."""
 DECIDING = ("hub", "repo", "revision", "include", "exclude")
 LONGEST_NAME = 255
 """Bytes of a file's name, NAME_MAX of Linux' file systems."""
@@ -118,7 +120,7 @@ def lacking_space(path: str, needed: int, free: int) -> str:
 
 def key(path: str) -> str:
     """Names the fetch into the folder ``path``: its last part for people, and a hash, for other folders may end with it."""
-    word = re.sub(r"[^A-Za-z0-9_.-]", "-", path.rstrip("/").rpartition("/")[2])
+    word = re.sub(r"[^A-Za-z0-9_.-]", "-", path.rstrip("/").rpartition("/")[2])[:LONGEST_WORD]
     return f"{word}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 

@@ -13,7 +13,13 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.fullrank.serving.plugins.action.deployments import ActionModule
 from inventory_vars import task_vars
 
-TINY = {"engine_name": "vllm", "engine_version": "0.32.0", "engine_model": "/data/tiny", "engine_api_key": "k"}
+TINY: dict[str, Any] = {
+    "engine_name": "vllm",
+    "engine_version": "0.32.0",
+    "engine_model": "/data/tiny",
+    "engine_tensor_parallel_size": 2,
+    "engine_api_key": "sk-0123456789",
+}
 
 
 @pytest.fixture
@@ -36,22 +42,25 @@ def codes(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def test_a_deployment_with_what_its_role_requires_is_accepted(check: Any) -> None:
-    result = check({**TINY, "engine_replicas": 2})
+    result = check({**TINY, "engine_replicas": 2, "engine_tensor_parallel_size": 1})
     assert result == {"deployments": {"tiny": ["n1", "n2"]}, "replicas": {"tiny": [["n1"], ["n2"]]}, "findings": []}
 
 
 def test_what_the_role_deployment_requires_is_required_and_of_other_roles_nothing(check: Any) -> None:
     result = check({})
     assert result["failed"]
-    (message,) = {message for _code, message in codes(result)}
-    assert message == "missing required arguments: engine_model, engine_name, engine_version"
+    assert [one["where"] for one in result["findings"]] == [
+        "engine_name of tiny",
+        "engine_version of tiny",
+        "engine_model of tiny",
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("engine_drain_timeout", "soon", "variable"),  # of an entry point other than main
-        ("engine_runtime", "qemu", "variable"),  # of the role deployment
+        ("engine_drain_timeout", "soon", "value-type"),  # of an entry point other than main
+        ("engine_runtime", "qemu", "value-choice"),  # of the role deployment
         ("comm_check_secnds", 1, "unknown-variable"),
     ],
 )
@@ -61,7 +70,10 @@ def test_options_of_all_roles_and_entry_points_are_known(check: Any, name: str, 
 
 def test_what_the_web_chat_requires_is_required_of_its_hosts(check: Any) -> None:
     result = check(TINY, webui={"hosts": {"w1": {}}})
-    assert codes(result) == [("variable", "missing required arguments: webui_admin_email, webui_admin_password")]
+    assert [(one["code"], one["where"]) for one in result["findings"]] == [
+        ("variable-missing", "webui_admin_email of webui"),
+        ("variable-missing", "webui_admin_password of webui"),
+    ]
 
 
 def test_the_shape_alone_can_be_checked(check: Any) -> None:

@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible.parsing.vault import VaultLib, VaultSecret, VaultSecretsContext
+from ansible.parsing.vault import VaultLib
 from ansible_collections.fullrank.serving.plugins.action.diagnose import vaulted
-
-SECRETS = [("default", VaultSecret(b"a password"))]
+from inventory_vars import SECRETS, vault_password
 
 
 @pytest.fixture(scope="module", autouse=True)
 def password() -> None:
-    """As ansible-playbook has it: once in a process."""
-    VaultSecretsContext.initialize(VaultSecretsContext(SECRETS))
+    vault_password()
 
 
 def loaded(text: str) -> Any:

@@ -89,7 +89,9 @@ def test_the_longest_name_fits_with_what_stands_around_it(tmp_path: Path) -> Non
     assert "201 characters" in names.refused(deployment + "x")
 
 
-@pytest.mark.parametrize("deployment", ["", "a/b", "a b", "a@b", "-a", ".a", "ä", "a%n", "a\n", "webui"])
+@pytest.mark.parametrize(
+    "deployment", ["", "a/b", "a b", "a@b", "-a", ".a", "ä", "a%n", "a\n", "webui", "a.key", "a.yml", "a.supervisor"]
+)
 def test_what_no_unit_can_be_called_is_refused(deployment: str) -> None:
     assert names.refused(deployment)
 

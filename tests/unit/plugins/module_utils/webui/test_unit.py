@@ -195,5 +195,5 @@ def test_the_variables_of_its_group_are_checked_before_anything_else() -> None:
             env=os.environ | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
         )
         assert run.returncode == code, run.stdout
-    assert "group_vars of webui: argument 'webui_port'" in run.stdout
-    assert "group_vars of webui: nothing reads webui_databse_url; write webui_database_url" in run.stdout
+    assert "webui_port (-e): many is not a whole number" in run.stdout
+    assert "webui_databse_url (-e): nothing reads webui_databse_url; write webui_database_url" in run.stdout
