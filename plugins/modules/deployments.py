@@ -11,10 +11,12 @@ module: deployments
 version_added: 0.1.0
 short_description: Check the deployments of the inventory before any node is touched
 description:
-  - Reads the child groups of C(deployments) and checks their shape - none empty, no host in two of them, no port and no GPU used
-    twice on one machine, replicas of equal size - and the variables of every host against the argument specifications of
-    this collection's roles. A variable that begins with the name of a role and is almost one of its options is refused as
-    misspelt. The variables of machines in C(gpu_nodes) that serve nothing are checked too.
+  - Reads the child groups of C(deployments) and checks their shape - names, none empty, no host in two of them, no port and no
+    GPU used twice on one machine, replicas of equal size.
+  - Checks the variables of every host - types, choices, ranges and formats as the roles of this collection declare them, what
+    they need of each other, and the launches that they give against the options of the engine's version. A variable that is
+    almost an option of a role is refused as misspelt. What only a node can tell is left out.
+  - Each finding names the variable, the file and line where it was set, and what to write.
   - Fails once, with all findings.
   - Runs on the controller without a connection and changes nothing.
 options:

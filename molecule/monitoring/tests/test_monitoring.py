@@ -245,10 +245,14 @@ def test_a_wrong_alertmanager_config_is_refused_with_the_reason(play: Play, node
     assert 'undefined receiver "missing"' in run.text and "hush-hush" not in run.text
 
 
-def test_a_port_of_somebody_elses_is_left_alone(play: Play) -> None:
-    run = play(PLAYBOOK, "--limit", "localhost,monitoring", monitoring_prometheus_port=30000)
+def test_a_port_of_somebody_elses_is_left_alone(play: Play, nodes: dict[str, Host]) -> None:
+    nodes["n3"].check_output("systemd-run --unit=squatter --collect python3 -m http.server 30001")
+    try:
+        run = play(PLAYBOOK, "--limit", "localhost,monitoring", monitoring_prometheus_port=30001)
+    finally:
+        nodes["n3"].check_output("systemctl stop squatter")
     assert run.rc != 0 and run.changed == 0
-    assert "monitoring_prometheus_port: 30000 is taken by something else that is not ours" in run.text
+    assert "monitoring_prometheus_port: 30001 is taken by something else that is not ours" in run.text
 
 
 def test_the_packages_own_services_are_quiet(nodes: dict[str, Host]) -> None:

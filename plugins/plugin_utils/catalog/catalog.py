@@ -165,7 +165,8 @@ class Catalog:
         known = f"{self.versions[0]} to {self.versions[-1]}"
         message = f"{self.engine} {requested} {why} ({known}); {self.versions[position]} is used instead"
         usable = what in ("newer", "unknown")
-        remedy = "run `make catalogs`" if usable else f"write a version of {known}"
+        newer = "take a newer release of the collection, or run `make catalogs` in a checkout"
+        remedy = newer if usable else f"write a version of {known}"
         note = finding("warn" if usable else "fail", f"engine-version-{what}", where, message, remedy)
         return self._take(position, requested, note)
 

@@ -200,7 +200,8 @@ def _bool(value: Any, seen: str, steps: tuple[str | int, ...]) -> Iterator[Mista
         return
     word = "true" if meant else "false"
     remedy = f"write {word} without quotes ({meant!s} in an INI file, -e '{{\"...\": {word}}}' on the command line)"
-    yield Mistake("value-type", steps, f"{seen} is not true or false, but a text or a number", remedy, [meant])
+    kind = f"'{value}' is a text" if isinstance(value, str) else f"{seen} is a number"
+    yield Mistake("value-type", steps, f"{kind}, not true or false", remedy, [meant])
 
 
 def _choice(value: Any, seen: str, choices: list[Any], steps: tuple[str | int, ...]) -> Mistake:
