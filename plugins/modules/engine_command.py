@@ -156,11 +156,17 @@ options:
   container_args:
     description:
       - Further words for the container runtime, verbatim.
-      - Words that take the machine over or do nothing are left out with a warning, words that the launch writes itself
-        are refused.
+      - C(--privileged) and words that do nothing are left out with a warning. Words that the launch writes itself are refused,
+        and so are those that give the container the node, unless O(container_unconfined) is set.
     type: list
     elements: str
     default: []
+  container_unconfined:
+    description:
+      - Whether O(container_args) and O(mounts) may give the container the node - capabilities, namespaces, devices, the socket of
+        a container runtime, or folders such as C(/), C(/etc) and C(/run). Each is a warning then, and an error otherwise.
+    type: bool
+    default: false
   api_key:
     description: The key that clients must send. Only letters, digits and C(-._~+/).
     type: str

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check import nccl_log
 from ansible_collections.fullrank.serving.plugins.module_utils.comm_check.worker import MARK
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening, transient
 
 LOOPBACK = "127.0.0.1"
 
@@ -93,11 +93,11 @@ def unit(
         command=argv,
         sandbox=transient.Sandbox(
             reads=[argv[0], *(["/root"] if backend == "mpi" else [])],
-            families=transient.INTERNET,
+            families=hardening.NETWORK,
             devices=True,
             generates_code=True,
             # processes of one node hand each other memory of a GPU by file descriptors; ssh, as root, sets its user
-            system_calls=["@system-service pidfd_getfd", *([] if backend == "mpi" else ["~@privileged"])],
+            system_calls=[*(hardening.SERVICE if backend == "mpi" else hardening.UNPRIVILEGED), "pidfd_getfd"],
         ),
         environment={"HOME": "/tmp", **env},
         properties=properties + (["DynamicUser=yes"] if dynamic_user else []),

@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening
+
 MARK = "fullrank"
 NFT_FILE = "/etc/fullrank/firewall.nft"
 NFT_UNIT = "host-tuning-firewall.service"
@@ -85,9 +87,16 @@ def _word(address: str) -> str:
 
 def nft_unit() -> str:
     """Rules are in the user's own tables, which the unit of nftables empties and fills again: ours follows it."""
+    limits = [
+        *hardening.lines(capabilities=["CAP_NET_ADMIN"], families=["AF_NETLINK"]),
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+    ]
     return (
         "[Unit]\nDescription=Let the other ranks in\nAfter=nftables.service\nPartOf=nftables.service\n\n"
-        f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f {NFT_FILE}\n\n"
+        f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f {NFT_FILE}\n"
+        + "".join(f"{line}\n" for line in limits)
+        + "\n"
         "[Install]\nWantedBy=multi-user.target nftables.service\n"
     )
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening, names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import (
     SPEC_HASH_VARIABLE,
     command,
@@ -37,7 +38,7 @@ LimitMEMLOCK=infinity
 LimitNOFILE=1048576
 TasksMax=infinity
 {user}
-"""
+{limits}"""
 
 _SUPERVISOR_UNIT = """\
 [Unit]
@@ -64,8 +65,7 @@ TimeoutStopSec={stop_timeout}
 Nice=-10
 CPUWeight=1000
 OOMScoreAdjust=-900
-NoNewPrivileges=yes
-ProtectHome=yes
+{limits}ProtectHome=yes
 
 [Install]
 WantedBy=multi-user.target
@@ -85,6 +85,22 @@ _DAEMONS = {"docker": "docker.service", "nerdctl": "containerd.service"}  # podm
 SUPERVISOR_PACKAGE = "fullrank_supervisor"
 """The supervisor's program on a node: a Python package of this name, in a folder of its own for each deployment."""
 
+# An engine compiles code for GPUs; processes of one node hand each other a GPU's memory by file descriptors (pidfd_getfd(2)).
+_ENGINE: dict[str, Any] = {
+    "devices": True,
+    "generates_code": True,
+    "system_calls": (*hardening.UNPRIVILEGED, "pidfd_getfd"),
+}
+_AS_ROOT = ("CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_CHOWN", "CAP_IPC_LOCK", "CAP_SYS_NICE", "CAP_SYS_RESOURCE")
+"""What an engine keeps that is not to run as a user of its own: files of others, memory, and priorities."""
+# A supervisor reads processes of its rank (/proc/PID/environ, its sockets) and READY of weights, which belong to other users. It
+# notes a launch in /etc/fullrank, and removes a unit that an earlier version wrote.
+_SUPERVISOR: dict[str, Any] = {
+    "capabilities": ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_NET_BIND_SERVICE"),
+    "sees_processes": True,
+}
+_SUPERVISOR_FILES = ("ProtectSystem=full", "ReadWritePaths=-/etc/fullrank /etc/systemd/system")
+
 # An engine needs no account of its own and nothing but its state directory to write to (systemd.exec(5), DynamicUser=).
 _DYNAMIC_USER = """\
 DynamicUser=yes
@@ -98,8 +114,11 @@ def engine_of(unit: str) -> str:
     return described[1].replace("%%", "%") if described else ""
 
 
-def render_supervisor_unit(*, deployment: str, description: str, stop_timeout: int) -> str:
-    """The supervisor's unit file. ``stop_timeout``: of the engine, in seconds."""
+def render_supervisor_unit(*, deployment: str, description: str, stop_timeout: int, runtime: str = "") -> str:
+    """The supervisor's unit file. ``stop_timeout``: of the engine, in seconds. ``runtime``: name of the engine's container
+    runtime, which the supervisor calls too; empty without one.
+    """
+    limits = [*hardening.lines(**_SUPERVISOR), *_SUPERVISOR_FILES] if needs_little(runtime) else ["NoNewPrivileges=yes"]
     return render(
         _SUPERVISOR_UNIT,
         description=escape(description),
@@ -109,7 +128,17 @@ def render_supervisor_unit(*, deployment: str, description: str, stop_timeout: i
         secret=names.supervisor_secret(deployment),
         identifier=names.supervisor_unit(deployment).removesuffix(".service"),
         stop_timeout=stop_timeout + 30,
+        limits=_text(limits),
     )
+
+
+def needs_little(runtime: str) -> bool:
+    """Whether calls of a container runtime can be confined; empty for none."""
+    return runtime in ("", "docker")
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def render_unit(
@@ -156,4 +185,12 @@ def render_unit(
         identifier=names.rank_unit(deployment).removesuffix(".service"),
         stop_timeout=stop_timeout + (_REMOVAL_S if container else 0),
         user=_DYNAMIC_USER.format(deployment=deployment) if dynamic_user else "User=root",
+        limits=_text(_limits(container["runtime"] if container else "", dynamic_user)),
     )
+
+
+def _limits(runtime: str, dynamic_user: bool) -> list[str]:
+    """What the rank's unit may not do. runtime: of its container, empty for a process."""
+    if runtime:
+        return [*hardening.lines(), *hardening.CLIENT_OF_DAEMON] if needs_little(runtime) else []
+    return hardening.lines(**_ENGINE, capabilities=() if dynamic_user else _AS_ROOT)

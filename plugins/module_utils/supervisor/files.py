@@ -84,7 +84,10 @@ def supervisor_files(options: Mapping[str, Any], key: str) -> Files:
     }
     secret = {"group_key": key, "api_key": options["api_key"] or ""}
     unit = units.render_supervisor_unit(
-        deployment=name, description=options["description"], stop_timeout=options["stop_timeout"]
+        deployment=name,
+        description=options["description"],
+        stop_timeout=options["stop_timeout"],
+        runtime=container["runtime"] if container else "",
     )
     program = Path(names.supervisor_program(name))
     return {

@@ -12,36 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
 FILES_OF_OTHERS = ("CAP_DAC_OVERRIDE", "CAP_FOWNER")
 """Capabilities to write into folders that belong to other users, and to set the mode of files there."""
-INTERNET = ("AF_INET", "AF_INET6", "AF_NETLINK")
-"""Address families of who resolves names and connects; netlink lists the addresses of this machine."""
 _HOMES = ("/home", "/root", "/run/user")
 _SECRETS = ("/etc/fullrank", "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-")
 """What no work reads, as whoever it runs: the keys of endpoints, and the passwords of accounts."""
-_SANDBOX = (
-    "NoNewPrivileges=yes",
+_FILES = (
     "ProtectSystem=strict",
     "ReadOnlyPaths=/run",
     f"InaccessiblePaths={' '.join(f'-{path}' for path in _SECRETS)}",
-    "ProtectControlGroups=yes",
-    "ProtectHostname=yes",
-    "ProtectKernelLogs=yes",
-    "ProtectKernelModules=yes",
-    "ProtectKernelTunables=yes",
-    "ProtectProc=invisible",
-    "PrivateTmp=yes",
-    "LockPersonality=yes",
-    "RestrictNamespaces=yes",
-    "RestrictRealtime=yes",
-    "RestrictSUIDSGID=yes",
-    "SystemCallArchitectures=native",
-    "SystemCallErrorNumber=EPERM",
 )
 # ReadOnlyPaths=: systemd 257 leaves /run writable under ProtectSystem=strict as soon as ProtectControlGroups= is there (seen on
-# Debian 13). ProtectClock= adds a DeviceAllow=, after which no GPU can be opened: only where there are no devices.
+# Debian 13).
 
 
 @dataclass(frozen=True)
@@ -61,23 +46,24 @@ class Sandbox:
     """Whether it sees the devices of the machine, such as GPUs."""
     generates_code: bool = False
     """Whether it may make written memory executable, as PyTorch's and CUDA's compilers do."""
-    system_calls: Sequence[str] = ("@system-service", "~@privileged")
+    system_calls: Sequence[str] = hardening.UNPRIVILEGED
 
     def properties(self) -> list[str]:
         at_home = any(PurePosixPath(home) in (path, *path.parents) for path in self._paths() for home in _HOMES)
         found = [
-            *_SANDBOX,
+            *_FILES,
             f"ProtectHome={'read-only' if at_home else 'yes'}",
-            f"CapabilityBoundingSet={' '.join(self.capabilities)}",
-            f"RestrictAddressFamilies={' '.join(('AF_UNIX', *self.families))}",
-            *(f"SystemCallFilter={one}" for one in self.system_calls),
+            *hardening.lines(
+                capabilities=self.capabilities,
+                families=self.families,
+                system_calls=self.system_calls,
+                devices=self.devices,
+                generates_code=self.generates_code,
+            ),
         ]
         if self.user:
             found += [f"User={self.user[0]}", f"Group={self.user[1]}", "RemoveIPC=yes"]
             found += [f"AmbientCapabilities={' '.join(self.capabilities)}"] if self.capabilities else []
-        found += [] if self.families else ["PrivateNetwork=yes"]
-        found += [] if self.devices else ["PrivateDevices=yes", "ProtectClock=yes"]
-        found += [] if self.generates_code else ["MemoryDenyWriteExecute=yes"]
         return found + [f"ReadWritePaths={_word(path)}" for path in self.writes]
 
     def _paths(self) -> list[PurePosixPath]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import (
     HEADER,
     SPEC_HASH_VARIABLE,
@@ -43,8 +44,7 @@ Restart=on-failure
 RestartSec=5
 TimeoutStopSec=60
 UMask=0077
-NoNewPrivileges=yes
-
+{limits}
 [Install]
 WantedBy=multi-user.target
 """
@@ -56,7 +56,6 @@ WorkingDirectory={data}
 ExecStart={exec_start}
 EnvironmentFile={secrets}
 {environment}
-PrivateTmp=yes
 ProtectHome=yes
 ProtectSystem=strict
 ReadWritePaths={data}"""
@@ -135,9 +134,18 @@ def render(spec: Spec, secrets: str) -> str:
     """The unit file. secrets: the content of the file of secrets, whose change is a change of the service."""
     daemon = " docker.service" if spec.runtime.endswith("docker") else ""
     service = _process(spec) if spec.runtime == "process" else _container(spec)
+    limits = "".join(f"{line}\n" for line in _limits(spec.runtime.rpartition("/")[2]))
     fields = {"name": NAME, "version": spec.version, "after": f"network-online.target{daemon}", "service": service}
+    fields["limits"] = limits
     fields["hash_variable"] = SPEC_HASH_VARIABLE
     return rendered(_UNIT, **fields, spec_hash=spec_hash(_UNIT.format(**fields, spec_hash=""), secrets))
+
+
+def _limits(runtime: str) -> list[str]:
+    """What the service may not do. Libraries of Open WebUI compile code while they run."""
+    if runtime == "process":
+        return hardening.lines(generates_code=True)
+    return [*hardening.lines(), *hardening.CLIENT_OF_DAEMON] if runtime == "docker" else ["NoNewPrivileges=yes"]
 
 
 def _process(spec: Spec) -> str:
@@ -153,6 +161,7 @@ def _process(spec: Spec) -> str:
 
 def _container(spec: Spec) -> str:
     words = [spec.runtime, "run", "--rm", "--name", NAME, "--network", "host", "--user", spec.account]
+    words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     words += [word for name, value in environment(spec).items() for word in ("--env", f"{name}={value}")]
     words += ["--volume", f"{spec.data}:{IMAGE_DATA}", "--volume", f"{SECRETS}:{IMAGE_SECRETS}:ro"]
     words += [*spec.container_args, "--entrypoint", "/bin/sh", spec.image, "-c", _INSIDE]

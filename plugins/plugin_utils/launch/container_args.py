@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import confinement
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 
 
@@ -63,6 +65,9 @@ BUNDLE = re.compile(r"-[Pdit]{2,}")
 """Short flags in one word, as in ``-itd``."""
 
 
+NEEDED = "GPUs come as CDI devices, RDMA as /dev/infiniband with IPC_LOCK and unlimited memlock: engines need no more"
+
+
 def check(request: Request) -> tuple[list[str], list[Finding]]:
     """The words that remain, and the findings about the others."""
     remaining: list[str] = []
@@ -81,7 +86,29 @@ def check(request: Request) -> tuple[list[str], list[Finding]]:
         level = warned if rule.drop else failed
         message = rule.message if rule is not OWN else f"{flag} {rule.message}"
         findings.append(level(rule.code, where, message, rule.remedy))
-    return remaining, findings
+    return remaining, findings + _confinement(request, remaining)
+
+
+def _confinement(request: Request, remaining: list[str]) -> list[Finding]:
+    """What of the remaining words and the mounts gives the container the node."""
+    model = request.model or ""
+    mounts = [*request.mounts, *([{"source": model, "read_only": True}] if model.startswith("/") else [])]
+    if not request.is_container:
+        return []
+    variable = request.variable("container_unconfined")
+    if request.container_unconfined:
+        level, remedy = warned, "leave it out as soon as you can"
+    else:
+        level, remedy = failed, f"leave it out: {NEEDED}. {variable}: true takes it as it is"
+    parts: dict[str, tuple[list[str], list[Mapping[str, Any]]]] = {
+        "container_args": (remaining, []),
+        "mounts": ([], mounts),
+    }
+    return [
+        level("container-unconfined", request.variable(name), why, remedy)
+        for name, (words, mounted) in parts.items()
+        for why in confinement.beyond(words, mounted)
+    ]
 
 
 def _unbundled(words: Iterable[str]) -> Iterator[str]:

@@ -4,7 +4,8 @@
 
 The container shares the host's network (ranks meet on the rendezvous interface by address) and the host's IPC
 namespace (NCCL and torch share memory between processes; docker's own 64 MiB of /dev/shm is too small). It may lock
-memory, which RDMA registration needs, and it is never privileged.
+memory, which RDMA registration needs, and it is never privileged. Of root's capabilities it keeps those of `_capabilities`, and
+nothing in it gets more.
 """
 
 from __future__ import annotations
@@ -35,13 +36,32 @@ def spec(
         "network": "host",
         "ipc": "host",
         "ulimits": {"memlock": -1, "stack": STACK_BYTES} if cuda else {},
-        "cap_add": ["IPC_LOCK"] if cuda else [],
+        "cap_drop": ["ALL"],
+        "cap_add": _capabilities(request),
+        "security_opt": ["no-new-privileges"],
         "devices": _devices(request) if cuda else [],
         "mounts": [_mount(mount) for mount in mounts],
         "env": dict(env),
         "entrypoint": command[0],
         "command": list(command[1:]),
     }
+
+
+def _capabilities(request: Request) -> list[str]:
+    """What root in an engine's image keeps.
+
+    DAC_OVERRIDE: what is mounted, such as a cache, may belong to another user of the node. SYS_NICE: the seccomp profiles of
+    docker and containerd let nobody else set the memory policy of its own process, for NUMA
+    (https://github.com/moby/moby/issues/37241, https://github.com/vllm-project/vllm/pull/24017). IPC_LOCK: RDMA registers memory,
+    where the runtime could not lift the limit. NET_BIND_SERVICE: a port below 1024, since the network is the node's.
+    An image with a user of its own has none of them in effect (capabilities(7), "Transformation of capabilities during execve").
+    """
+    return [
+        "DAC_OVERRIDE",
+        *(["IPC_LOCK"] if request.device == "cuda" else []),
+        *(["NET_BIND_SERVICE"] if request.port < 1024 else []),
+        "SYS_NICE",
+    ]
 
 
 def _devices(request: Request) -> list[str]:
@@ -79,7 +99,9 @@ def settings(container: Mapping[str, Any], extra: Sequence[str]) -> list[str]:
     words = ["--network", container["network"], "--ipc", container["ipc"]]
     for name, limit in container["ulimits"].items():
         words += ["--ulimit", f"{name}={limit}:{limit}"]
+    words += [word for cap in container["cap_drop"] for word in ("--cap-drop", cap)]
     words += [word for cap in container["cap_add"] for word in ("--cap-add", cap)]
+    words += [word for option in container["security_opt"] for word in ("--security-opt", option)]
     words += [word for device in container["devices"] for word in ("--device", device)]
     words += [word for name, value in container["env"].items() for word in ("--env", f"{name}={value}")]
     words += [word for mount in container["mounts"] for word in ("--volume", _volume(mount))]
@@ -98,7 +120,9 @@ def compose(deployment: str, container: Mapping[str, Any]) -> str:
         "network_mode": container["network"],
         "ipc": container["ipc"],
         "ulimits": {name: {"soft": limit, "hard": limit} for name, limit in container["ulimits"].items()},
+        "cap_drop": container["cap_drop"],
         "cap_add": container["cap_add"],
+        "security_opt": container["security_opt"],
         "devices": container["devices"],
         "environment": {name: compose_word(value) for name, value in container["env"].items()},
         "volumes": [compose_word(_volume(mount)) for mount in container["mounts"]],

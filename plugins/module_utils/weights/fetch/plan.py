@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening, transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.manifest import BOOKKEEPING, is_weight_path
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 
@@ -168,7 +168,7 @@ def unit(
         sandbox=transient.Sandbox(
             writes=[writes, folder],
             reads=[python, *reads],
-            families=transient.INTERNET,
+            families=hardening.NETWORK,
             **worker.privileges,
         ),
         properties=["Nice=5", "TasksMax=infinity"],

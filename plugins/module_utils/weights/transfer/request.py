@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening, transient
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 
 RUN = "/run/fullrank"
@@ -72,9 +72,9 @@ def unit(root: str, part: Mapping[str, Any], python: str, worker: Worker) -> tra
             writes=[*([root] if part["upstreams"] else []), progress_folder(root)],
             # rsync logs in with the keys of root
             reads=[python, root, *(["/root"] if part["rsh"] else [])],
-            families=transient.INTERNET,
+            families=hardening.NETWORK,
             # ssh, as root, sets its user
-            system_calls=("@system-service", *([] if part["rsh"] else ["~@privileged"])),
+            system_calls=hardening.SERVICE if part["rsh"] else hardening.UNPRIVILEGED,
             **{**privileges, "capabilities": [*privileges.get("capabilities", ()), *low]},
         ),
         properties=["LimitNOFILE=65536", "TasksMax=infinity"],

@@ -52,6 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         },
     },
     "container_args": {"type": "list", "elements": "str", "default": []},
+    "container_unconfined": {"type": "bool", "default": False},
     "api_key": {"type": "str", "no_log": True},
     "secret_file": {"type": "str"},
     "variable_prefix": {"type": "str", "default": "engine_"},
@@ -94,6 +95,7 @@ class Request:
     image: str | None = None
     mounts: tuple[Mapping[str, Any], ...] = ()
     container_args: tuple[str, ...] = ()
+    container_unconfined: bool = False
     api_key: str | None = field(default=None, repr=False)
     secret_file: str | None = None
     variable_prefix: str = "engine_"

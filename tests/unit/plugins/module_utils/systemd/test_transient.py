@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import hardening, transient
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.transient import Sandbox, Unit
 from transient_standin import properties
 
@@ -35,7 +35,7 @@ def test_what_a_unit_may_do_unless_it_states_more() -> None:
 
 
 def test_what_a_unit_states_is_all_that_it_gets() -> None:
-    sandbox = Sandbox(families=transient.INTERNET, devices=True, generates_code=True, capabilities=["CAP_FOWNER"])
+    sandbox = Sandbox(families=hardening.NETWORK, devices=True, generates_code=True, capabilities=["CAP_FOWNER"])
     found = properties(transient.start_command(Unit("u.service", "", ["/bin/x"], sandbox)))
     assert found["CapabilityBoundingSet"] == "CAP_FOWNER"
     assert found["RestrictAddressFamilies"] == "AF_UNIX AF_INET AF_INET6 AF_NETLINK"

@@ -38,3 +38,30 @@ def checked(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
 )
 def test_words(words: list[str], remaining: list[str], findings: list[tuple[str, str]]) -> None:
     assert checked(words) == (remaining, findings)
+
+
+@pytest.mark.parametrize(("meant", "severity"), [(False, "fail"), (True, "warn")])
+def test_what_gives_the_container_the_node_is_refused_unless_it_is_meant(meant: bool, severity: str) -> None:
+    request = Request(
+        engine="vllm",
+        engine_version="0.32.0",
+        runtime="docker",
+        image="i",
+        model="/etc",
+        mounts=({"source": "/var/run/docker.sock", "target": "/x"}, {"source": "/data"}),
+        container_args=("--cap-add", "SYS_ADMIN", "--cpus", "8"),
+        container_unconfined=meant,
+    )
+    remaining, findings = container_args.check(request)
+    assert remaining == ["--cap-add", "SYS_ADMIN", "--cpus", "8"]
+    assert [(one["severity"], one["where"]) for one in findings] == [
+        (severity, "engine_container_args"),
+        (severity, "engine_mounts"),
+        (severity, "engine_mounts"),
+    ]
+    assert all(("engine_container_unconfined: true" in one["remedy"]) == (not meant) for one in findings)
+
+
+def test_a_process_has_no_container_to_confine() -> None:
+    request = Request(engine="vllm", engine_version="0.32.0", model="/etc", mounts=({"source": "/"},))
+    assert container_args.check(request) == ([], [])

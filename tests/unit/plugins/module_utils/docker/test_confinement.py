@@ -1,0 +1,152 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Words and mounts that give a container its node, in every spelling; and those that do not."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import confinement
+from hypothesis import given
+from hypothesis import strategies as st
+
+BEYOND = [
+    "--privileged",
+    "--privileged=true",
+    "--cap-add SYS_ADMIN",
+    "--cap-add=SYS_ADMIN",
+    "--cap-add CAP_SYS_ADMIN",
+    "--cap-add cap_sys_admin",
+    "--cap-add=all",
+    "--cap-add ALL",
+    "--cap-add IPC_LOCK,SYS_MODULE",
+    "--cap-add NET_ADMIN",
+    "--cap-add DAC_READ_SEARCH",
+    "--security-opt seccomp=unconfined",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt seccomp:unconfined",
+    "--security-opt apparmor=unconfined",
+    "--security-opt label=disable",
+    "--security-opt label:disable",
+    "--security-opt systempaths=unconfined",
+    "--security-opt no-new-privileges=false",
+    "--security-opt unmask=ALL",
+    "--pid host",
+    "--pid=host",
+    "--pid=container:x",
+    "--userns host",
+    "--uts=host",
+    "--device /dev/sda",
+    "--device=/dev/mem:/dev/x",
+    "--device //dev/sda",
+    "--device-cgroup-rule=a",
+    "--volumes-from other",
+    "-v /:/host",
+    "-v/:/host",
+    "-v=/:/host",
+    "-itv /:/host",
+    "-dv/:/host",
+    "--volume /:/host:ro",
+    "--volume=/:/host",
+    "--volume //:/host",
+    "--volume /srv/../:/host",
+    "--volume ../../:/host",
+    "-v /var/run/docker.sock:/var/run/docker.sock",
+    "-v /srv/docker.sock:/x:ro",
+    "--mount type=bind,source=/,target=/host",
+    "--mount=type=bind,src=/,dst=/host",
+    "--mount source=/etc,type=bind,target=/x,readonly",
+    "--mount type=volume,target=/x,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/",
+    '--mount type=volume,target=/x,"volume-opt=device=/etc"',
+    "-v /etc:/etc:ro",
+    "-v /etc/fullrank:/x",
+    "-v /etc/passwd:/etc/passwd",
+    "-v /run:/run",
+    "-v /proc:/host/proc:ro",
+    "-v /sys:/sys",
+    "-v /dev:/dev",
+    "-v /root/.ssh:/root/.ssh:ro",
+    "-v /var:/x",
+    "-v /var/lib:/x",
+    "-v /home:/x",
+    "-v /usr/local/bin:/x",
+    "-v /var/lib/docker/volumes:/x",
+]
+FINE = [
+    "--cpus 8",
+    "--label=a=b",
+    "--cap-add IPC_LOCK",
+    "--cap-add=SYS_PTRACE",
+    "--cap-drop ALL",
+    "--security-opt no-new-privileges",
+    "--security-opt no-new-privileges:true",
+    "--security-opt label=type:container_t",
+    "--security-opt seccomp=/srv/profile.json",
+    "--privileged=false",
+    "--pid private",
+    "--device nvidia.com/gpu=all",
+    "--device=/dev/infiniband/uverbs0",
+    "--device /dev/gdrdrv",
+    "-v /data/models:/models:ro",
+    "-v /data:/data",
+    "-v /root/.cache/huggingface:/root/.cache/huggingface",
+    "-v /home/ann/models:/models",
+    "-v cache:/root/.cache",
+    "-v /cache",
+    "--volume=/opt/fullrank:/opt/fullrank:ro",
+    "-v /etc/localtime:/etc/localtime:ro",
+    "-v /etc/ssl/certs:/etc/ssl/certs:z,ro",
+    "-v /usr/local/cuda:/usr/local/cuda:ro",
+    "-v /dev/shm:/dev/shm",
+    "-v /var/run/nvidia-topologyd:/var/run/nvidia-topologyd:ro",
+    "--mount type=bind,source=/data,target=/data",
+    "--mount type=tmpfs,target=/x",
+    "--env PATH=/etc",
+    "--user 1000:1000",
+    "--tmpfs /tmp",
+    "-w /etc",
+]
+
+
+@pytest.mark.parametrize("words", BEYOND)
+def test_what_gives_the_node(words: str) -> None:
+    assert len(confinement.beyond(words.split(" "))) == 1
+
+
+@pytest.mark.parametrize("words", FINE)
+def test_what_does_not(words: str) -> None:
+    assert confinement.beyond(words.split(" ")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "read_only", "fine"),
+    [
+        ("/", True, False),
+        ("/etc", True, False),
+        ("/etc/ssl/certs", True, True),
+        ("/etc/ssl/certs", False, False),
+        ("/var/run/docker.sock", True, False),
+        ("/data/models", False, True),
+        ("cache", False, True),
+        ("..", False, False),
+        ("/data:/etc", False, False),
+        ("/usr/bin", True, True),
+        ("/usr", False, False),
+    ],
+)
+def test_mounts(source: str, read_only: bool, fine: bool) -> None:
+    assert (confinement.beyond([], [{"source": source, "read_only": read_only}]) == []) == fine
+
+
+def test_all_findings_at_once() -> None:
+    words = ["--cap-add", "SYS_ADMIN", "-v", "/:/host", "--pid=host", "--pid=host"]
+    assert len(confinement.beyond(words, [{"source": "/etc"}])) == 4
+
+
+@given(st.lists(st.sampled_from(["/", "//", "/.", "/..", "/data/..", "/etc/.."]), min_size=1, max_size=4))
+def test_however_the_root_is_written(parts: list[str]) -> None:
+    assert confinement.exposed("".join(parts), read_only=True)
+
+
+@given(st.lists(st.text(max_size=12), max_size=6))
+def test_no_words_break_it(words: list[str]) -> None:
+    confinement.beyond(words)
