@@ -11,8 +11,9 @@ module: python_environment
 version_added: 0.1.0
 short_description: A virtual environment with exactly the packages of a list
 description:
-  - Makes a virtual environment and installs the packages of a complete list (wheels, with hashes where the list has them), and
-    nothing else. An environment that was made from the same list is left alone; any other is made again.
+  - Makes a virtual environment and installs the packages of a complete list, and nothing else. Each is a wheel with one of the
+    hashes that the list has for it; a list without hashes is refused. An environment that was made from the same list is left
+    alone; any other is made again.
   - The environment gets a pip of its own where the interpreter has C(ensurepip); otherwise the pip of the node's C(python3)
     installs into it.
 options:
@@ -21,16 +22,18 @@ options:
     type: path
     required: true
   requirements:
-    description: The list, as text. Dependencies that it does not name are not installed.
+    description: The list, as text, for whichever Python it is. Dependencies that it does not name are not installed.
     type: str
-    required: true
+  locks:
+    description: Lists for versions of Python, as text; the interpreter's own is taken. C(python3) is the first choice then.
+    type: dict
   python:
     description: The interpreter. When not set, the first of C(python3.12) and so on, and C(python3), that is one of O(versions);
       C(python3) where O(versions) is empty.
     type: str
     default: ""
   versions:
-    description: Versions of Python that will do, the best first; any when empty.
+    description: Versions of Python that will do, the best first; any when empty. Those of O(locks) when these are given.
     type: list
     elements: str
     default: []
@@ -81,17 +84,17 @@ VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 _LINES = 8  # of pip's output, in a message
 
 
-def interpreter(module: AnsibleModule) -> str:
-    """Path of the Python to use; fails with what was found instead."""
-    params, versions = module.params["python"], module.params["versions"]
+def interpreter(module: AnsibleModule, versions: list[str], candidates: list[str]) -> tuple[str, str]:
+    """Path and version of the Python to use; fails with what was found instead. versions: that will do; any when empty."""
+    params = module.params["python"]
     found = {}
-    for name in [params] if params else [*(f"python{one}" for one in versions), "python3"]:
+    for name in [params] if params else candidates:
         path = shutil.which(name)
         if path:
             code, output, _unused = module.run_command([path, "-c", VERSION])
             found[path] = output.strip() if code == 0 else "broken"
             if found[path] in versions or (found[path] != "broken" and not versions):
-                return path
+                return path, found[path]
     there = ", ".join(f"{path} is {version}" for path, version in found.items())
     wanted = " or ".join(versions) or "3"
     module.fail_json(
@@ -100,7 +103,7 @@ def interpreter(module: AnsibleModule) -> str:
     raise AssertionError  # fail_json does not come back
 
 
-def install(module: AnsibleModule, path: Path, python: str, wanted: str) -> None:
+def install(module: AnsibleModule, path: Path, python: str, requirements: str, wanted: str) -> None:
     params = module.params
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,9 +112,9 @@ def install(module: AnsibleModule, path: Path, python: str, wanted: str) -> None
         shutil.rmtree(path, ignore_errors=True)
         module.run_command([python, "-m", "venv", "--without-pip", str(path)], check_rc=True)
         words = [SYSTEM_PYTHON, "-m", "pip", "--python", str(path / "bin/python")]
-    (path / LIST).write_text(params["requirements"])
+    (path / LIST).write_text(requirements)
     words += ["install", "--quiet", "--no-input"]
-    words += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
+    words += ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
     if params["index_url"]:
         words += ["--index-url", params["index_url"]]
         if params["index_url"].startswith("http://"):  # pip takes an index without TLS only with this option
@@ -127,22 +130,34 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "requirements": {"type": "str", "required": True},
+            "requirements": {"type": "str"},
+            "locks": {"type": "dict"},
             "python": {"type": "str", "default": ""},
             "versions": {"type": "list", "elements": "str", "default": []},
             "index_url": {"type": "str", "default": ""},
         },
+        required_one_of=[("requirements", "locks")],
+        mutually_exclusive=[("requirements", "locks"), ("versions", "locks")],
         supports_check_mode=True,
     )
     params = module.params
     path = Path(params["path"])
-    wanted = hashlib.sha256(f"{params['python']}\n{params['requirements']}".encode()).hexdigest()
+    locks = params["locks"] or {}
+    versions = list(locks) or params["versions"]
+    named = [f"python{one}" for one in versions]
+    candidates = ["python3", *named] if locks else [*named, "python3"]
+    python = ""
+    requirements = params["requirements"] or ""
+    if locks:
+        python, version = interpreter(module, versions, candidates)
+        requirements = str(locks[version])
+    wanted = hashlib.sha256(f"{params['python']}\n{requirements}".encode()).hexdigest()
     # the link to an interpreter that an upgrade of the distribution removed leads nowhere
     if (path / "bin/python").exists() and (path / STAMP).exists() and (path / STAMP).read_text() == wanted:
         module.exit_json(changed=False)
-    python = interpreter(module)
+    python = python or interpreter(module, versions, candidates)[0]
     if not module.check_mode:
-        install(module, path, python, wanted)
+        install(module, path, python, requirements, wanted)
     module.exit_json(changed=True, python=python)
 
 

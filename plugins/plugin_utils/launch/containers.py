@@ -51,7 +51,7 @@ def _capabilities(request: Request) -> list[str]:
     """What root in an engine's image keeps.
 
     DAC_OVERRIDE: what is mounted, such as a cache, may belong to another user of the node. SYS_NICE: the seccomp profiles of
-    docker and containerd let nobody else set the memory policy of its own process, for NUMA
+    docker and containerd let no other process set its own memory policy, for NUMA
     (https://github.com/moby/moby/issues/37241, https://github.com/vllm-project/vllm/pull/24017). IPC_LOCK: RDMA registers memory,
     where the runtime could not lift the limit. NET_BIND_SERVICE: a port below 1024, since the network is the node's.
     An image with a user of its own has none of them in effect (capabilities(7), "Transformation of capabilities during execve").

@@ -32,6 +32,9 @@ class Node:
         params = {"path": str(self.path), "requirements": requirements, "versions": ["3.12", "3.11"], **args}
         return call(python_environment, **params)
 
+    def locked(self, locks: dict[str, str]) -> dict[str, Any]:
+        return call(python_environment, path=str(self.path), locks=locks)
+
     @property
     def pips(self) -> list[str]:
         return [line for line in calls(self.folder) if "-m pip" in line]
@@ -51,7 +54,9 @@ def test_made_once_with_the_best_interpreter(node: Node) -> None:
     result = node.wish()
     assert result["changed"] and result["python"] == str(node.folder / "python3.12")
     assert (node.path / "requirements.txt").read_text() == "a==1\n" and len(node.pips) == 1
-    assert "python3.12 -m pip install" in node.pips[0] and "--no-deps --only-binary=:all:" in node.pips[0]
+    assert (
+        "python3.12 -m pip install" in node.pips[0] and "--require-hashes --no-deps --only-binary=:all:" in node.pips[0]
+    )
     assert not node.wish()["changed"] and len(node.pips) == 1
 
 
@@ -107,3 +112,18 @@ def test_no_interpreter_that_will_do_is_an_error_with_what_there_is(node: Node) 
     result = node.wish(versions=["3.9"])
     assert result["failed"] and "Python 3.9 is needed, and" in result["msg"] and "python3 is 3.98" in result["msg"]
     assert node.wish(python="python3")["failed"], "a named one of another version is not taken"
+
+
+def test_the_list_of_the_interpreters_own_version_is_taken(node: Node) -> None:
+    locks = {"3.12": "a==1\n", "3.98": "a==2\n"}
+    result = node.locked(locks)
+    assert result["changed"] and result["python"] == str(node.folder / "python3")
+    assert (node.path / "requirements.txt").read_text() == "a==2\n"
+    assert not node.locked(locks)["changed"]
+    (node.folder / "python3").unlink()
+    assert node.locked(locks)["changed"] and (node.path / "requirements.txt").read_text() == "a==1\n"
+
+
+def test_no_list_for_any_interpreter_is_an_error(node: Node) -> None:
+    result = node.locked({"3.9": "a==1\n"})
+    assert result["failed"] and "Python 3.9 is needed" in result["msg"]
