@@ -19,13 +19,14 @@ from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning impor
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import container_toolkit
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import plan as nvidia_plan
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
-from ansible_collections.fullrank.serving.plugins.module_utils.router import files as router_files
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
 from ansible_collections.fullrank.serving.plugins.module_utils.webui import unit as webui
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.convert import conversion
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import plan as fetch
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer import request
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import UID, Worker
+
+from tests.unit.roles.test_templates import RENDERED
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MOST = 5.0
@@ -105,9 +106,12 @@ UNITS = {
     **{f"rank in {runtime}": rank(runtime) for runtime in ("docker", "podman", "nerdctl")},
     "supervisor": supervisor(),
     **{f"supervisor of {runtime}": supervisor(runtime) for runtime in ("docker", "podman", "nerdctl")},
-    "router": router_files.unit(
-        {"name": "tiny", "host": "0.0.0.0", "port": 80, "timeout": 5, "max_body_mib": 1, "balancer": {}, "servers": []}
-    ),
+    # whatever else modules write, the router's among it
+    **{
+        name: text
+        for name, text in RENDERED.items()
+        if "[Service]" in text and name not in ("rank", "supervisor", "webui")
+    },
     "webui": chat("process"),
     "webui in docker": chat("/usr/bin/docker"),
     "webui in podman": chat("/usr/bin/podman"),
