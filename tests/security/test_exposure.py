@@ -43,7 +43,6 @@ EXCEED = {
     "webui in podman": MAKES_CONTAINERS,
     "communication check in a container": MAKES_CONTAINERS,
     "conversion in a container": MAKES_CONTAINERS,
-    "router": "its programs have no account and two folders to write to, and nothing else is taken from them",
     "nvidia-persistenced": DRIVER,
     "CDI specification": DRIVER,
 }
