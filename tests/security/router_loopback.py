@@ -209,8 +209,7 @@ class Router:
         log = (self.folder / "log").open("ab")
         command = [PROGRAM, "-W", "-f", str(self.folder / "haproxy.cfg")]
         self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        # the master hears signals only then
-        until(lambda: "Loading success" in self.log and self.ask("GET", "/fullrank/ready").status in (200, 503))
+        until(lambda: self.ask("GET", "/fullrank/ready").status in (200, 503))
 
     def reload(self) -> None:
         """As ``systemctl reload`` does. A signal that comes in a master's first moments is lost."""

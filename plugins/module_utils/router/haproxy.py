@@ -23,10 +23,11 @@ from ansible_collections.fullrank.serving.plugins.module_utils.router.words impo
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER
 
 MINIMUM = (2, 4)
-"""The oldest HAProxy that knows all of it: ``http-request wait-for-body`` and ``.if version_atleast``."""
+"""The oldest HAProxy that knows all of it: ``http-request wait-for-body`` and ``.if`` by version."""
 
 ACCOUNTS = (2, 5)
-"""The oldest HAProxy with filters in Lua: without them no counts by key, and no chunked body that is larger than a buffer."""
+"""The oldest HAProxy with filters in Lua: without them no counts by key, no chunked body that is larger than a buffer, and no
+limit to the time of a larger one with its length."""
 
 HEADERS_S = 10
 """What a client gets to send the head of a request in. Clients send it in one piece."""
@@ -163,7 +164,7 @@ def _clients(route: Mapping[str, Any], maps: str) -> list[str]:
         *_key(route, maps),
         *_headers(maps, route["engine_key"]),
         f"http-request wait-for-body time {BODY_S}s if METH_POST",
-        ".if !version_atleast(2.5)",
+        ".if version_before(2.5)",
         "http-request "
         + answer(411, "the request is large and has no Content-Length", "invalid_request_error")
         + f" if {{ req.fhdr(transfer-encoding) -m found }} {{ req.body_len ge {buffer - 2 * RESERVE} }}",
