@@ -51,6 +51,22 @@ PRIVATE = (
     *("inventories/prod/group_vars/all/my_vault/x.yml", "inventories/local/group_vars/tiny.key.yml"),
     *("inventories/prod/tls/site.pem", "inventories/prod/tls/site.key", "site.retry", "inventories/prod/hosts.retry"),
     *(".vault_password", ".env", ".idea/workspace.xml", "examples/endpoint.key.yml"),
+    *(
+        "inventories/prod/id_ed25519",
+        "inventories/prod/token.txt",
+        "inventories/prod/key.yml",
+        "inventories/prod/hosts.yml~",
+    ),
+    *("inventories/prod/tls/site.p12", "inventories/prod/tls/site.pfx", "inventories/prod/tls/site.KEY"),
+    *("inventories/prod/files/site.key.bak", "inventories/prod/group_vars/all/secrets.yml", "docs/ssh/id_rsa"),
+)
+# no pattern can know these: only a build from what git has leaves them out
+UNFORESEEN = (
+    "inventories/prod/host_vars/gpu1.yml",
+    "inventories/prod/notes",
+    "report.json",
+    "my-inventory.yml",
+    "docs/x.txt",
 )
 
 
@@ -135,6 +151,22 @@ def test_the_tarball_holds_the_shipped_inventories_and_no_private_file(tarball: 
     )
     assert {name for name in files if name.startswith("inventories/")} == set(tracked.stdout.split())
     assert not {name for name in folders if name.startswith(".")}
+
+
+def test_a_build_from_what_git_has_takes_no_file_beside_it(tarball: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "serving"
+    run("git", "clone", "--quiet", str(CHECKOUT), str(copy), cwd=tmp_path)
+    shutil.copy(CHECKOUT / "galaxy.yml", copy)
+    shutil.copy(CHECKOUT / "tools/build-collection", copy / "tools")
+    for name in (*PRIVATE, *UNFORESEEN):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text(PRIVATE_TEXT)
+    run(str(copy / "tools/build-collection"), str(tmp_path), cwd=tmp_path)
+    with tarfile.open(next(tmp_path.glob("fullrank-serving-*.tar.gz"))) as archive:
+        names = set(archive.getnames())
+        files = [archive.extractfile(one) for one in archive.getmembers() if one.isfile()]
+        assert not [file for file in files if file and PRIVATE_TEXT in file.read().decode(errors="replace")]
+    assert {"site.yml", "inventories/prod/hosts.yml"} <= names
 
 
 def test_every_plugin_is_documented_by_its_full_name(place: Path) -> None:
