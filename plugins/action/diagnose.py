@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultHelper
 from ansible.plugins.action import ActionBase
 from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions import gathering
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures, tables
 
 # Ansible's own, which hold nothing of the user's or everything once more
@@ -34,7 +33,7 @@ class ActionModule(ActionBase):
             return result | answer
         secrets = self._secrets(task_vars)
         files = {name: redact.redact(content, secrets) for name, content in files.items()}
-        keep(gathering() / self._task.args["deployment"] / task_vars["inventory_hostname"], files)
+        gathering.keep(gathering.place() / self._task.args["deployment"] / task_vars["inventory_hostname"], files)
         log = files.get("journal.log", "").splitlines()
         sightings = failures.search(tables.failures(), [*log, *files.get("kernel.log", "").splitlines()])
         return (
@@ -56,17 +55,6 @@ class ActionModule(ActionBase):
             found += redact.secrets_in(value, name)
             found += vaulted(value)
         return found
-
-
-def gathering() -> Path:
-    """Where this run gathers: in its own temporary folder, which Ansible removes."""
-    return Path(C.DEFAULT_LOCAL_TMP) / "fullrank-diagnose"
-
-
-def keep(folder: Path, files: dict[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name).write_text(content)
 
 
 def vaulted(value: Any) -> list[str]:

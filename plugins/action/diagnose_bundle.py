@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.action.diagnose import gathering
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions import gathering
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import diagnosis, tables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import replicas
@@ -40,7 +40,7 @@ class ActionModule(ControllerAction):
         bundle = ""
         if not self._task.check_mode:
             name = datetime.now(UTC).strftime("fullrank-%Y%m%dT%H%M%SZ")
-            bundle = pack(gathering(), Path(params["directory"]) / f"{name}.tar.gz", report, found)
+            bundle = pack(gathering.place(), Path(params["directory"]) / f"{name}.tar.gz", report, found)
             report.append(f"Everything is in {bundle}")
         return {"report": report, "diagnosis": found, "bundle": bundle}
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 import yaml
@@ -60,23 +61,21 @@ TOUCH_THE_WORLD = {
     "module_utils/weights/transfer/rsync.py": "the other nodes of a transfer, by rsync",
     "module_utils/weights/transfer/server.py": "the other nodes of a transfer",
     "module_utils/weights/transfer/target.py": "a model's folder, inside the transfer's own process",
+    "plugin_utils/actions/gathering.py": "what a diagnosis gathers, in the run's temporary folder",
     "plugin_utils/catalog/files.py": "the catalogs beside it",
     "plugin_utils/inventory/roles.py": "reads the defaults, the argument specifications and the value rules of the roles",
     "plugin_utils/diagnosis/tables.py": "the tables beside it",
 }
 WORLD_MODULES = {"http", "requests", "shutil", "socket", "subprocess", "torch", "urllib"}
 WORLD_CALLS = {
-    "glob",
-    "iterdir",
-    "mkstemp",
-    "open",
-    "read_bytes",
-    "read_text",
-    "readlink",
-    "rglob",
-    "write_bytes",
-    "write_text",
+    *("glob", "iterdir", "listdir", "rglob", "scandir", "walk"),
+    *("mkstemp", "open", "read_bytes", "read_text", "readlink", "write_bytes", "write_text"),
+    *("chmod", "chown", "makedirs", "mkdir", "rmdir", "symlink_to", "touch", "unlink"),
 }
+"""Calls that read or change files, whatever they are called on."""
+
+WORLD_FUNCTIONS = {"kill", "listdir", "popen", "remove", "rename", "replace", "symlink", "system"}
+"""Those of `os` whose names strings and lists have too."""
 
 
 def touches_the_world(source: str) -> bool:
@@ -94,7 +93,8 @@ def touches_the_world(source: str) -> bool:
             if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "host":
                 continue  # a pure check that asks the reader it was given
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            if name in WORLD_CALLS:
+            on_os = isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "os"
+            if name in WORLD_CALLS or (on_os and name in WORLD_FUNCTIONS):
                 return True
     return False
 
@@ -106,9 +106,7 @@ def utils() -> dict[str, str]:
 
 # what plugins of one kind have in common stands where collections keep it, and is itself a piece of a plugin
 PIECES_OF_PLUGINS = {
-    "plugin_utils/actions/controller.py",
-    "plugin_utils/actions/host_variables.py",
-    "plugin_utils/actions/watch.py",
+    f"plugin_utils/actions/{name}.py" for name in ("controller", "gathering", "host_variables", "watch")
 }
 
 
@@ -163,3 +161,60 @@ def test_there_is_one_http_client() -> None:
     plugins = CHECKOUT / "plugins"
     sources = {path.relative_to(plugins).as_posix(): path.read_text() for path in plugins.rglob("*.py")}
     assert {path for path, source in sources.items() if http_clients(source)} == set(OTHER_HTTP_CLIENTS)
+
+
+# files that put a file into another one's place by themselves, and why
+OTHER_REPLACES = {
+    "module_utils/common/files.py": "the one way to write a file: beside it, flushed, renamed",
+    "module_utils/node/managed_files.py": "moves a file of the user's to its backup",
+    "module_utils/weights/convert/worker.py": "one file that travels into an image; a shard is written as it is made",
+    "module_utils/weights/fetch/sources.py": "what git-lfs has stored becomes the part of a download",
+    "module_utils/weights/transfer/target.py": "a file that is not what the manifest lists becomes a partial one",
+    "modules/docker_restart.py": "docker's configuration is put aside and back",
+    "modules/self_signed_certificate.py": "openssl writes the files beside their places",
+}
+
+
+def replaces_files(source: str) -> bool:
+    """Whether a source renames files or makes temporary ones: ``str.replace`` has two arguments, ``Path.replace`` has one."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            on_os = isinstance(node.func.value, ast.Name) and node.func.value.id == "os"
+            if node.func.attr in ("mkstemp", "NamedTemporaryFile"):
+                return True
+            if node.func.attr in ("replace", "rename") and (on_os or len(node.args) == 1):
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("os.replace(one, other)", True),
+        ("path.replace(other)", True),
+        ("Path(name).rename(other)", True),
+        ("tempfile.mkstemp(dir=folder)", True),
+        ("text.replace('a', 'b')", False),
+        ("moment.replace(tzinfo=UTC)", False),
+    ],
+)
+def test_a_replaced_file_is_recognised(source: str, found: bool) -> None:
+    assert replaces_files(source) is found
+
+
+def test_files_are_replaced_in_one_place() -> None:
+    plugins = CHECKOUT / "plugins"
+    sources = {path.relative_to(plugins).as_posix(): path.read_text() for path in plugins.rglob("*.py")}
+    assert {path for path, source in sources.items() if replaces_files(source)} == set(OTHER_REPLACES)
+
+
+# programs that are called in one place only, or nowhere
+CALLED = {"systemd-run": {"module_utils/systemd/transient.py"}, "curl": set(), "wget": set()}
+
+
+@pytest.mark.parametrize("program", CALLED)
+def test_a_program_is_called_by_its_one_caller(program: str) -> None:
+    plugins = CHECKOUT / "plugins"
+    word = re.compile(rf"[\"'](?:/usr/bin/)?{program}[\"']")
+    found = {path.relative_to(plugins).as_posix() for path in plugins.rglob("*.py") if word.search(path.read_text())}
+    assert found == CALLED[program]

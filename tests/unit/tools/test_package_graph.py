@@ -37,10 +37,27 @@ def test_all_arrows_of_the_collection_point_downward() -> None:
         ),
         ({"module_utils/loose": ""}, "lies beside the packages"),
         ({"module_utils/unknown/a": ""}, "is not in ORDER"),
+        ({"module_utils/node/__init__": "module_utils.common import a", "module_utils/common/a": ""}, "has code"),
+        ({"modules/a": "plugin_utils.common.b import c", "plugin_utils/common/b": ""}, "travels to nodes"),
+        ({"plugin_utils/common/a": "modules import b", "modules/b": ""}, "imports the plugin"),
+        ({"action/a": "action.b import c", "action/b": ""}, "imports the plugin"),
     ],
 )
 def test_a_fault_is_named(files: dict[str, str], fault: str) -> None:
     found = faults({path: f"from {PREFIX}{line}" if line else "" for path, line in files.items()})
+    assert [line for line in found if fault in line], found
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (f"import {PREFIX}module_utils.router.b as b", "which is above it"),
+        (f"from {PREFIX}module_utils.router.b import c", "which is above it"),
+        ("from ..router import b", "has a relative import"),
+    ],
+)
+def test_every_way_to_import_is_seen(text: str, fault: str) -> None:
+    found = faults({"module_utils/node/a": text, "module_utils/router/b": ""})
     assert [line for line in found if fault in line], found
 
 

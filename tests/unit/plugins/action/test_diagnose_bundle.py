@@ -13,8 +13,8 @@ import pytest
 from action_runner import run_action
 from ansible import constants as C
 from ansible.errors import AnsibleError
-from ansible_collections.fullrank.serving.plugins.action.diagnose import gathering, keep
 from ansible_collections.fullrank.serving.plugins.action.diagnose_bundle import ActionModule
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.gathering import keep, place
 
 RUNS = {
     "rank_state": {"active": "active", "exists": True, "result": "success", "exit_status": 0},
@@ -43,7 +43,7 @@ def bundle(monkeypatch: pytest.MonkeyPatch, folder: Path, check_mode: bool = Fal
 def test_what_was_gathered_and_the_answer_are_in_one_private_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    keep(gathering() / "tiny" / "n1", {"journal.log": "a line\n"})
+    keep(place() / "tiny" / "n1", {"journal.log": "a line\n"})
     answer = bundle(monkeypatch, tmp_path)
     file = Path(answer["bundle"])
     assert file.parent == tmp_path / "bundles" and file.stat().st_mode & 0o777 == 0o600
