@@ -63,8 +63,9 @@ def _addresses(request: Request) -> Iterator[Finding]:
     if not mine:
         yield failed("no-rank-address", here, "the other ranks must reach this one", "write this node's address")
     if not request.interface:
-        remedy = "write the interface that carries the rank's address"
-        yield warned("no-interface", request.variable("interface"), "gloo and NCCL will pick an interface", remedy)
+        message = "not known: gloo and NCCL would pick an interface"
+        remedy = "a run that reaches the node finds it; a task of your own writes the one that carries rank_address"
+        yield warned("no-interface", request.variable("interface"), message, remedy)
     if not head or not mine:
         return
     if not request.is_head and head == mine:

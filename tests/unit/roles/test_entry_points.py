@@ -31,7 +31,7 @@ def used() -> set[tuple[str, str]]:
         for pattern in ("playbooks/*.yml", "molecule/**/*.yml", "docs/**/*.md", "roles/*/tasks/*.yml")
         for path in CHECKOUT.glob(pattern)
     )
-    found = re.findall(r"fullrank\.serving\.(\w+),?\s+tasks_from: (\w+)", text)
+    found = re.findall(r"fullrank\.serving\.(\w+),?\s+(?:\w+: [^\n]+\s+)*?tasks_from: (\w+)", text)
     mains = [(role, "main") for role in entry_points.NAMES if (entry_points.ROLES / role / "tasks/main.yml").exists()]
     return {*found, *mains}
 
@@ -74,6 +74,13 @@ def test_a_default_is_what_its_option_documents(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", entry_points.NAMES)
+def test_a_documented_default_is_there_when_the_role_runs(role: str) -> None:
+    documented = {name for name, option in entry_points.options(role).items() if "default" in option}
+    missing = documented - set(entry_points.variables(role, "defaults"))
+    assert missing == BY_A_PLAYBOOK.get(role, set())
+
+
+@pytest.mark.parametrize("role", entry_points.NAMES)
 def test_no_role_repeats_a_default_of_another_one(role: str) -> None:
     """``x | default(literal)`` of a variable that another role declares with a default would be a second default."""
     others = {
@@ -82,8 +89,10 @@ def test_no_role_repeats_a_default_of_another_one(role: str) -> None:
         if other != role
         for name, value in entry_points.variables(other, "defaults").items()
     }
-    text = "".join(path.read_text() for path in (entry_points.ROLES / role).rglob("*.yml"))
-    repeated = {name for name in re.findall(r"(\w+) \| default\((?!omit)", text) if name in others}
+    text = "".join(
+        path.read_text() for path in (entry_points.ROLES / role).rglob("*") if path.suffix in (".yml", ".j2")
+    )
+    repeated = {name for name in re.findall(r"(\w+)\s*\|\s*d(?:efault)?\((?!omit)", text) if name in others}
     assert repeated <= WITHOUT_THE_OTHER.get(role, set())
 
 

@@ -60,6 +60,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Ansible's argument specification. The module's documentation explains each option; a test holds the two together."""
 
 
+FROM_NODES = ("head_address", "interface", "rank_address", "rank_addresses")
+"""Options that the role engine takes from the rendezvous; who calls the module alone writes them."""
+
+
 @dataclass(frozen=True)
 class Request:
     """The options after Ansible has checked their types; null where nothing was set and there is no default."""
@@ -111,9 +115,11 @@ class Request:
         return cls(**values)
 
     def variable(self, option: str) -> str:
-        """The variable in which the user set an option: ``engine_version`` for engine_version, ``engine_port`` for
-        port.
+        """Where the user set an option: ``engine_version`` for engine_version, ``engine_port`` for port. What the role takes
+        from the nodes is no variable: the option itself.
         """
+        if option in FROM_NODES:
+            return option
         return self.variable_prefix + ("name" if option == "engine" else option.removeprefix("engine_"))
 
     def origin(self, origin: str) -> str:
