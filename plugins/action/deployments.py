@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.fullrank.serving.plugins.action import routes
 from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
@@ -34,6 +33,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles i
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import AROUND, MACHINES, Deployment
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rehearsal
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.balancer import balancer
 
 OPTIONS = {"check_variables": {"type": "bool", "default": True}, "required": {"type": "bool", "default": True}}
 Spec = dict[str, dict[str, Any]]
@@ -196,7 +196,7 @@ class Inventory:
             )
             program = {"smg_version": own["router_smg_version"], "smg_venv": own["router_smg_venv"]}
             for route in found:
-                findings += routes.balancer(route, program)["findings"] if route["balancer"] else []
+                findings += balancer(route, program)["findings"] if route["balancer"] else []
             for one in findings:
                 if one["severity"] == common_findings.FAIL and not router_routes.known_elsewhere(one):
                     yield self._at_its_place(one, [host, *heads])

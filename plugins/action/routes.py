@@ -9,7 +9,6 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
-from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import (
     ADDRESSES,
     deployments,
@@ -18,11 +17,10 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups 
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.router_routes import (
     OWN_VARIABLES,
-    SMG,
     Router,
     routes,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.balancer import balancer
 
 OPTIONS = {
     "host": {"type": "str", "default": "0.0.0.0"},
@@ -51,28 +49,3 @@ class ActionModule(ControllerAction):
         if message := common_findings.failures(findings, f"router {router.name}: nothing was changed"):
             return result | {"failed": True, "msg": message}
         return result | {"warnings": common_findings.lines(findings, common_findings.WARN)}
-
-
-def balancer(route: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """The command of smg, for the router alone: clients come by HAProxy, and behind smg requests go to HAProxy again."""
-    port = route["balancer"]["port"]
-    args = {
-        "log_level": "warn",
-        "prometheus_host": "127.0.0.1",
-        "prometheus_port": port + 1,
-        # what becomes of a request whose replica fails is decided behind it
-        "disable_retries": True,
-        "disable_circuit_breaker": True,
-        **route["balancer"].pop("args"),
-    }
-    options = {
-        "engine": SMG,
-        "engine_version": params["smg_version"],
-        "deployment": route["name"],
-        "host": "127.0.0.1",
-        "port": port,
-        "venv": params["smg_venv"],
-        "engine_args": args,
-        "variable_prefix": "router_smg_",
-    }
-    return render(options, read_catalog(SMG))
