@@ -74,8 +74,9 @@ supervisor:
 group:
   description: >-
     The state of the group as this rank's supervisor knows it - phase (waiting, backoff, starting, loading, ready, stalled
-    or stopping), ready, summary (for people), epoch, failures (since the supervisor's start) and failure (epoch, rank and why of
-    the last one). Empty where no supervisor moves.
+    or stopping), ready, summary (for people), epoch, failures (since the supervisor's start), failure (epoch, rank and why of
+    the last one) and troubles (what this supervisor cannot write or serve now, and goes on without). Empty where no supervisor
+    moves.
   returned: always
   type: dict
 completion:

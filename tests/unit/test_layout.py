@@ -45,6 +45,7 @@ TOUCH_THE_WORLD = {
     "module_utils/supervisor/agent.py": "sockets, signals and files of the supervisor's own process",
     "module_utils/supervisor/check.py": "the supervisor's status file",
     "module_utils/supervisor/engine.py": "systemd, procfs and cgroups",
+    "module_utils/supervisor/ready_server.py": "sockets of the supervisor's own process",
     "module_utils/systemd/notify.py": "systemd, the journal and procfs, for the process's own unit",
     "module_utils/systemd/service.py": "the files of a service; systemd by commands of the caller's function",
     "module_utils/systemd/state.py": "procfs; commands by the caller's function",

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The supervisor of a rank: the program of ``fullrank-supervisor@DEPLOYMENT.service``. Private to this collection.
 
-It looks at its engine each second, talks to the supervisors of the other ranks, lets `decisions` decide, and does what
-was decided. SIGTERM: stop the engine and leave the group. SIGHUP: read program and configuration again; the engine stays.
+It looks at its engine each second, talks to the supervisors of the other ranks, lets `decisions` decide, and has done what
+was decided. Nothing that can take long happens in its own thread, and no file that cannot be written ends it. SIGTERM: stop
+the engine and leave the group. SIGHUP: read program and configuration again; the engine stays.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ import socket
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import TCPServer
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
@@ -35,8 +34,10 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
     Report,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine import LocalEngine
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine_worker import EngineWorker
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import HealthProbe
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import BIGGEST, Wire
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import BIGGEST, Unproven, Wire
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.ready_server import ReadyServer, family
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import (
     keep_priority,
@@ -63,8 +64,12 @@ class EndpointProbe:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self.now = now
-        for task in (self._completions, self._metrics):
-            threading.Thread(target=task, daemon=True).start()
+        try:
+            for task in (self._completions, self._metrics):
+                threading.Thread(target=task, daemon=True).start()
+        except RuntimeError:  # the node has no thread for it now
+            self.end()
+            raise
 
     def health(self, now: float) -> Health:
         """What was seen up to now."""
@@ -92,42 +97,6 @@ class EndpointProbe:
                 self._probe.metrics(answer.text, self.now)
 
 
-class ReadyHandler(BaseHTTPRequestHandler):
-    """GET /ready: 200 while the deployment is ready as this rank knows it, 503 otherwise, with the status as JSON."""
-
-    agent: Agent
-    timeout = 5
-
-    def do_GET(self) -> None:
-        """Answer."""
-        status = self.agent.status
-        code = 404 if self.path != "/ready" else 200 if self.agent.is_ready() else 503
-        text = json.dumps(status).encode() + b"\n"
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """The journal is for what happens."""
-
-
-class Server(ThreadingHTTPServer):
-    """Without the name look-up of its base, which can take as long as a resolver that does not answer."""
-
-    daemon_threads = True
-
-    def server_bind(self) -> None:
-        """Bind without a look-up of the host's name."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
 class Agent:
     """This rank's supervisor. config: the configuration (names.supervisor_config). secret: the group's key and the API key."""
 
@@ -137,10 +106,9 @@ class Agent:
         self.addresses: list[str] = config["addresses"]
         # Its own time, which stands still while this process is kept from running: others are not blamed for that.
         self.now = self._clock = time.clock_gettime(time.CLOCK_BOOTTIME)
-        RUN.mkdir(parents=True, exist_ok=True)
         port = config["rendezvous_port"] if self.rank == 0 and len(self.addresses) > 1 else 0
         memory = RUN / f"{self.deployment}.epoch"
-        self.engine = LocalEngine(self.deployment, memory, config["requires"], config["probe"], port)
+        self.engine = EngineWorker(LocalEngine(self.deployment, memory, config["requires"], config["probe"], port))
         peers = range(1, len(self.addresses)) if self.rank == 0 else [0]
         key = str(secret["group_key"]).encode()
         self.wires = {peer: Wire(key, self.rank, peer, lambda: secrets.token_hex(8)) for peer in peers}
@@ -153,13 +121,14 @@ class Agent:
         self.probe: EndpointProbe | None = None
         self.probe_epoch = 0
         self.status: dict[str, Any] = decisions.view("waiting", "its supervisor starts", 0, 0, None)
-        self.last_line = ""
-        self.noted = 0
-        self.datagrams = socket.socket(_family(self._own_address), socket.SOCK_DGRAM)
+        self.status_trouble = ""
+        self.last_line = self.last_troubles = ""
+        self.datagrams = socket.socket(family(self._own_address), socket.SOCK_DGRAM)
+        self.datagrams.setblocking(False)
         self.datagrams.bind((self._own_address, config["port"]))
-        listen = config["listen"] or self._own_address
-        server = type("Server", (Server,), {"address_family": _family(listen)})
-        self.http_server = server((listen, config["port"]), type("ReadyHandler", (ReadyHandler,), {"agent": self}))
+        self.ready_server = ReadyServer(
+            config["listen"] or self._own_address, config["port"], lambda: (self.is_ready(), self.status)
+        )
 
     @property
     def _own_address(self) -> str:
@@ -177,35 +146,43 @@ class Agent:
         wake, waker = socket.socketpair()
         waker.setblocking(False)
         signal.set_wakeup_fd(waker.fileno())
-        threading.Thread(target=self.http_server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.ready_server.serve, daemon=True).start()
         say(f"supervises rank {self.rank} of {len(self.addresses)}")
         goodbyes = 0
-        next_tick = 0.0
+        next_tick, next_again = 0.0, float("inf")
         notify("READY=1")
         while goodbyes < GOODBYES:
-            wait = max(0.0, next_tick - time.monotonic())
+            wait = max(0.0, min(next_tick, next_again) - time.monotonic())
             readable, _unused, _unused = select.select([self.datagrams, wake], [], [], wait)
             if self.datagrams in readable:
-                self._hear(*self.datagrams.recvfrom(BIGGEST))
+                with contextlib.suppress(OSError):  # it was damaged, say
+                    self._hear(*self.datagrams.recvfrom(BIGGEST))
             if wake in readable:
                 wake.recv(64)
-            if signal.SIGHUP in signals:
+            if signal.SIGHUP in signals and not self.engine.is_starting:
                 say("reads program and configuration again")
-                reexec()
+                with contextlib.suppress(OSError):  # no descriptor or memory now
+                    reexec()
             if signal.SIGTERM in signals and not self.core.leaving:
                 say("leaves the group")
                 self.core.leaving = True
                 next_tick = 0.0
+            if time.monotonic() >= next_again:
+                next_again = float("inf")
+                for peer, wire in self.wires.items():
+                    self._send(peer, wire.again(self.now))
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + decisions.TICK_S
+                next_again = time.monotonic() + decisions.AGAIN_S
                 engine = self._tick()
                 notify("WATCHDOG=1")
-                if self.core.leaving and engine.state == decisions.RUNNING:
+                if engine and self.core.leaving and engine.state in decisions.ALIVE:
                     self.engine.stop()
-                if self.core.leaving and engine.state == decisions.STOPPED:
+                if engine and self.core.leaving and engine.state == decisions.STOPPED:
                     goodbyes += 1
                     next_tick = 0.0
-        (RUN / f"{self.deployment}.json").unlink()
+        with contextlib.suppress(OSError):
+            self._status_file.unlink()
 
     def _hear(self, data: bytes, sender: tuple[Any, ...]) -> None:
         peers = [peer for peer in self.wires if self.addresses[peer] == sender[0]]
@@ -213,17 +190,26 @@ class Agent:
             message = self.wires[peer].unpack(data, self.now)
             if message is None:
                 continue
-            if isinstance(self.core, Head):
+            if isinstance(message, Unproven):
+                self._send(peer, self.wires[peer].answer(message, self.now))
+            elif isinstance(self.core, Head):
                 self.core.hear(peer, Report(message.body, self.now, message.heard_at))
             else:
                 self.core.hear(message.body, self.now)
 
-    def _tick(self) -> Engine:
+    def _send(self, peer: int, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # no route while the link is down, say; its peer notices the silence
+            self.datagrams.sendto(data, (self.addresses[peer], self.config["port"]))
+
+    def _tick(self) -> Engine | None:
+        """One look and what follows from it; None, and no word to the others, before the engine could be looked at once."""
         clock = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.now += min(clock - self._clock, 2 * decisions.TICK_S)
         self._clock = clock
         starting = isinstance(self.core, Head) and bool(self.core.epoch) and not self.core.complete
         engine = self.engine.look(self.now, starting)
+        if engine is None:
+            return None
         if isinstance(self.core, Head):
             decision = self.core.tick(self.now, engine, self._health(self.core))
         else:
@@ -233,8 +219,7 @@ class Agent:
         elif decision.act == "kill":
             self.engine.kill()
         for peer, wire in self.wires.items():
-            with contextlib.suppress(OSError):  # no route while the link is down; its peer notices the silence
-                self.datagrams.sendto(wire.pack(decision.body, self.now), (self.addresses[peer], self.config["port"]))
+            self._send(peer, wire.pack(decision.body, self.now))
         self._show(dict(decision.view), engine, decision.act, clock)
         return engine
 
@@ -247,9 +232,12 @@ class Agent:
         if not self.probe:
             config = self.config
             self.probe_epoch = head.epoch
-            self.probe = EndpointProbe(
-                config["url"], config["model"], self.secret.get("api_key"), config["hang_timeout"], self.now
-            )
+            try:
+                self.probe = EndpointProbe(
+                    config["url"], config["model"], self.secret.get("api_key"), config["hang_timeout"], self.now
+                )
+            except RuntimeError as error:
+                return Health(summary=str(error))
         return self.probe.health(self.now)
 
     def _show(self, view: dict[str, Any], engine: Engine, act: str, clock: float) -> None:
@@ -261,10 +249,12 @@ class Agent:
                 "ready": False,
                 "summary": "draining: what it has is answered, nothing new is taken",
             }
-        if view["ready"] and self.noted != view["epoch"] and self.engine.note_ready():
-            self.noted = view["epoch"]
+        if view["ready"]:
+            self.engine.note_ready(view["epoch"], self.now)
+        troubles = [*self.engine.troubles, self.ready_server.trouble, self.status_trouble]
+        view["troubles"] = [one for one in troubles if one]
         self.status = view
-        common_files.write(RUN / f"{self.deployment}.json", json.dumps(view), 0o644, lasting=False)
+        self._write_status(json.dumps(view))
         # the phase's own number counts down: one line for each state is enough
         summary = view["phase"] if view["phase"] in ("backoff", "loading", "stalled") else view["summary"]
         line = f"epoch {view['epoch']}: {summary}" + (f"; {act}s the engine" if act else "")
@@ -274,6 +264,25 @@ class Agent:
             why = f" (last failure: rank {failure['rank']}: {failure['why']})" if failure and not view["epoch"] else ""
             say(line + why)
             notify(f"STATUS={line}")
+        shown = "; ".join(view["troubles"])
+        if shown != self.last_troubles:
+            self.last_troubles = shown
+            say(f"trouble: {shown}" if shown else "the trouble is over")
+
+    @property
+    def _status_file(self) -> Path:
+        return RUN / f"{self.deployment}.json"
+
+    def _write_status(self, text: str) -> None:
+        """For `fullrank-check`. Where there is no room for a new file the old one is written over, which needs none."""
+        try:
+            common_files.write(self._status_file, text, 0o644, lasting=False)
+            self.status_trouble = ""
+        except OSError as error:
+            self.status_trouble = f"cannot write {self._status_file}: {error.strerror}"
+            with contextlib.suppress(OSError), self._status_file.open("r+b", buffering=0) as file:
+                file.write(text.encode())
+                file.truncate()
 
 
 def main() -> None:

@@ -37,7 +37,8 @@ def main() -> int:
         sys.stdout.write(f"{sys.argv[1]}: no supervisor reports on this node\n")
         return 2
     where = f"{state['deployment']} rank {state['rank']} of {state['ranks']}"
-    sys.stdout.write(f"{where}: {state['summary']} (epoch {state['epoch']})\n")
+    troubles = "".join(f"; {one}" for one in state.get("troubles", []))
+    sys.stdout.write(f"{where}: {state['summary']} (epoch {state['epoch']}){troubles}\n")
     return 0 if state["ready"] else 1
 
 

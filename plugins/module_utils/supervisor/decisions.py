@@ -17,10 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TICK_S = 1.0
-"""Between two looks and two messages."""
+"""Between two looks, and two decisions."""
 
-SILENCE_S = 5.0
-"""A rank that was not heard for so long is gone. With a look each second, well within ten seconds."""
+AGAIN_S = 0.5
+"""After a tick its words are sent once more. Only when ten datagrams in a row are lost a rank is silent (decisions/122)."""
+
+SILENCE_S = 4.5
+"""A rank that was not heard for so long is gone. With a look each second, well within ten seconds. A supervisor that is started
+again may take up to four seconds for it: its last word was at most AGAIN_S old."""
 
 START_S = 60.0
 """A rank with the order to start must run within this time; the engine's own loading comes after it."""
@@ -35,14 +39,16 @@ STABLE_PAUSES = 10
 shortest pause, one that comes back soon makes the pauses longer until it no longer does."""
 
 BY_OPERATOR = "stopped by the operator"
-STOPPED, RUNNING, STOPPING = "stopped", "running", "stopping"
+STOPPED, STARTING, RUNNING, STOPPING = "stopped", "starting", "running", "stopping"
+ALIVE = (STARTING, RUNNING)
+"""States in which an engine is there or on its way: while systemd has not done its start yet, it can still come."""
 
 
 @dataclass(frozen=True)
 class Engine:
     """This node's engine, in one look.
 
-    state: stopped, running or stopping. epoch: in which this supervisor (or the one before it) started it; 0 for
+    state: stopped, starting, running or stopping. epoch: in which this supervisor (or the one before it) started it; 0 for
     somebody else. tried: the last epoch in which a start was made since the node booted. fault: why it has ended or
     cannot stay; empty. lacks: what is missing for a start; empty. listens: whether the head's rendezvous port is open.
     """
@@ -135,7 +141,7 @@ class Follower:
         act = ""
         if engine.fault and tried and self._fault[0] != tried:
             self._fault = (tried, engine.fault)  # the first is the cause
-        if engine.state == RUNNING:
+        if engine.state in ALIVE:
             allowed = epoch == engine.epoch and self.rank < order.get("run", 0)
             waiting = not order and not silent  # not heard yet, since this supervisor began
             if (not allowed and not waiting) or engine.fault or not engine.epoch:
@@ -212,7 +218,7 @@ class Head:
             else:
                 self._advance(now, engine, health)
         if not self.epoch:
-            if engine.state == RUNNING or (engine.state == STOPPING and not self.leaving):
+            if engine.state in ALIVE or (engine.state == STOPPING and not self.leaving):
                 act = "kill"
             self._phase, self._summary = self._obstacle(now, engine)
             if not self._summary:
@@ -277,13 +283,13 @@ class Head:
         """The rank that ends the epoch, why, and whether that is a failure; None while all is well."""
         if self.leaving:
             return (0, BY_OPERATOR, False) if engine.state == STOPPED else None
-        if self._stage != now and (engine.state != RUNNING or engine.fault or engine.epoch != self.epoch):
+        if self._stage != now and (engine.state not in ALIVE or engine.fault or engine.epoch != self.epoch):
             return 0, engine.fault or "its engine was started by somebody else", True
         for rank, report in sorted(self._reports.items()):
             found = self._fault_of(rank, report, now)
             if found:
                 return rank, *found
-        why = self._too_long(now - self._stage, health)
+        why = self._too_long(now - self._stage, engine, health)
         return (0 if self.complete else self.run - 1, why, True) if why else None
 
     def _fault_of(self, rank: int, report: Report, now: float) -> tuple[str, bool] | None:
@@ -298,12 +304,11 @@ class Head:
             return "its engine no longer runs", True
         return None
 
-    def _too_long(self, waited: float, health: Health) -> str:
+    def _too_long(self, waited: float, engine: Engine, health: Health) -> str:
         if not self.complete:
-            if self.run == 1:
-                limit, what = self.limits.meet, "does not listen on the rendezvous port"
-            else:
-                limit, what = START_S, "did not start"
+            limit, what = self.limits.meet if self.run == 1 else START_S, "did not start"
+            if self.run == 1 and engine.state == RUNNING:
+                what = "does not listen on the rendezvous port"
             return f"{what} after {limit:.0f} s" if waited > limit else ""
         if health.hung:
             return health.summary

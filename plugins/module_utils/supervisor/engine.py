@@ -25,9 +25,13 @@ FROZEN_S = 2.0
 another state, t, and does not count."""
 
 PROBE_S = 5
-"""Seconds that the question for the image may take; the rank is not heard meanwhile."""
+"""Seconds that the question for the image may take."""
 
-_PROPERTIES = "ActiveState,Result,ExecMainStatus,InvocationID,ControlGroup"
+COMMAND_S, START_S = 30, 600
+"""Seconds that systemctl may take. A start waits for what the unit does before its command, the removal of a container say,
+for which systemd has limits of its own."""
+
+_PROPERTIES = "ActiveState,Result,ExecMainStatus,InvocationID,ControlGroup,Job"
 _STATES = {
     "active": decisions.RUNNING,
     "activating": decisions.RUNNING,
@@ -37,9 +41,10 @@ _STATES = {
 
 
 class LocalEngine:
-    """Looks at the unit, starts and kills it, and remembers in which epoch it was started.
+    """Looks at the unit, starts and kills it, and remembers in which epoch it was started. `EngineWorker` calls it.
 
-    The memory is a file in /run: it lives as long as processes can, over an end of the supervisor and not over a boot.
+    The memory is a file in /run: it lives as long as processes can, over an end of the supervisor and not over a boot. While it
+    cannot be written, it lives as long as the supervisor: the next one would kill the engine as that of somebody else.
     requires: paths that must exist before a start; a ``READY`` of weights must belong to their manifest.
     probe: a command that succeeds when the image is there; empty for none.
     port: of the rendezvous, to look for on the head; 0 for none.
@@ -49,31 +54,34 @@ class LocalEngine:
         self._deployment = deployment
         self._own = names.of_rank(deployment)
         self._memory = memory
-        self._good = Path(names.ready_mark(deployment))
+        self.ready_mark = Path(names.ready_mark(deployment))
         self._requires, self._probe, self._port = requires, probe, port
         self._frozen: dict[str, float] = {}
         self._refused = ""
-        self._seen: Engine | None = None
+        self._unsaved: tuple[int, str] | None = None
+        self.trouble = ""
 
     @property
     def unit(self) -> str:
         """What it runs as: its former name as long as it has not ended under that."""
         return systemd_state.rank_unit(self._deployment)
 
-    def look(self, now: float, starting: bool) -> Engine:
-        """What is to be seen now. starting: whether the rendezvous port matters.
+    def look(self, now: float, starting: bool) -> Engine | None:
+        """What is to be seen now; None where systemd does not answer, while it reads its units again say. Raises OSError.
 
-        systemd does not answer for moments, while it reads its units again say; what was seen last holds then.
+        starting: whether the rendezvous port matters.
         """
+        if self._unsaved:
+            self._remember(*self._unsaved)
         shown = unit_text.parse_show(self._systemctl("show", f"--property={_PROPERTIES}", self.unit).stdout)
-        if "ActiveState" not in shown and self._seen:
-            return self._seen
-        self._seen = self._judge(shown, now, starting)
-        return self._seen
+        return self._judge(shown, now, starting) if "ActiveState" in shown else None
 
     def _judge(self, shown: Mapping[str, Any], now: float, starting: bool) -> Engine:
-        state = _STATES.get(shown.get("ActiveState", ""), decisions.STOPPED)
+        state = _STATES.get(shown["ActiveState"], decisions.STOPPED)
         tried, invocation = self._remembered()
+        if state == decisions.STOPPED and shown.get("Job", "0").strip("0"):
+            # a supervisor that ended in its midst asked for a start, and it waits for its turn
+            return Engine(decisions.STARTING, 0, tried)
         if state == decisions.STOPPED:
             return Engine(state, 0, tried, self._why(shown) if tried else "", lacks(self._requires, self._probe))
         epoch = tried if invocation and invocation == shown.get("InvocationID") else 0
@@ -83,27 +91,38 @@ class LocalEngine:
         return Engine(state, epoch, tried, fault, "", starting and self._listens())
 
     def note_ready(self) -> bool:
-        """Note that the deployment was ready with the launch that runs, as a rollback target; False where its process is gone."""
+        """Note that the deployment was ready with the launch that runs, as a rollback target; False where its process is gone.
+
+        Raises OSError.
+        """
         pid = self._systemctl("show", "--value", "--property=MainPID", self.unit).stdout.strip()
         spec_hash = systemd_state.running_spec_hash(int(pid or 0))
         if spec_hash:
-            common_files.write(self._good, f"{spec_hash}\n", 0o644)
+            common_files.write(self.ready_mark, f"{spec_hash}\n", 0o644)
         return bool(spec_hash)
 
     def start(self, epoch: int) -> None:
         """Start it in ``epoch``; whether that worked is to be seen in the next look."""
         self._remember(epoch, "-")
-        former = Path(names.FORMER_UNITS, names.former_rank_unit(self._deployment))
-        if former.exists():
-            former.unlink()
-            self._systemctl("daemon-reload")
-            self._systemctl("reset-failed", former.name)
+        try:
+            self._take_over()
+        except OSError as error:
+            self._refused = str(error)
+            return
         self._systemctl("reset-failed", self.unit)
         done = self._systemctl("start", self.unit)
         self._refused = done.stderr.strip() if done.returncode else ""
         self._remember(
             epoch, self._systemctl("show", "--value", "--property=InvocationID", self.unit).stdout.strip() or "-"
         )
+
+    def _take_over(self) -> None:
+        """From the unit's former name to today's. Raises OSError."""
+        former = Path(names.FORMER_UNITS, names.former_rank_unit(self._deployment))
+        if former.exists():
+            former.unlink()
+            self._systemctl("daemon-reload")
+            self._systemctl("reset-failed", former.name)
 
     def kill(self) -> None:
         """End all its processes at once: there is nothing to save in a broken group, and it may hang.
@@ -122,9 +141,15 @@ class LocalEngine:
         self._systemctl("stop", "--no-block", self.unit)
 
     def _systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+        command, limit = ["systemctl", *words], START_S if words[0] == "start" else COMMAND_S
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+        except (OSError, subprocess.TimeoutExpired) as error:  # no descriptor, no memory, no answer
+            return subprocess.CompletedProcess(command, -1, "", str(error))
 
     def _remembered(self) -> tuple[int, str]:
+        if self._unsaved:
+            return self._unsaved
         try:
             epoch, invocation = self._memory.read_text().split()
             return int(epoch), invocation
@@ -132,7 +157,13 @@ class LocalEngine:
             return 0, ""
 
     def _remember(self, epoch: int, invocation: str) -> None:
-        common_files.write(self._memory, f"{epoch} {invocation}\n", 0o644, lasting=False)
+        self._unsaved = (epoch, invocation)
+        try:
+            common_files.write(self._memory, f"{epoch} {invocation}\n", 0o644, lasting=False)
+        except OSError as error:  # the next look tries again
+            self.trouble = f"cannot write {self._memory}: {error.strerror}"
+        else:
+            self._unsaved, self.trouble = None, ""
 
     def _why(self, shown: Mapping[str, Any]) -> str:
         result, status = shown.get("Result", "success"), shown.get("ExecMainStatus", "0")

@@ -13,18 +13,20 @@ from pathlib import Path
 
 
 def notify(words: str) -> None:
-    """Send a state to systemd (sd_notify(3)); nothing where no unit is waiting for one."""
+    """Send a state to systemd (sd_notify(3)); nothing where no unit is waiting for one, or it cannot be sent: systemd then judges
+    the unit by its silence."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
             connection.connect("\0" + address[1:] if address.startswith("@") else address)
             connection.send(words.encode())
 
 
 def say(text: str) -> None:
-    """A line in the journal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """A line in the journal; lost where it cannot be written: a program that supervises others does not end for that."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def keep_priority() -> None:

@@ -13,7 +13,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replica
 
 COLUMNS = ("DEPLOYMENT", "REPLICA", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
 # heading → cell of a row; a column that is empty in all rows is not shown
-_COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE")
+_COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE", "TROUBLE")
 AS_WANTED = ("ready", "stopped", "not installed")  # the last two: by the operator
 
 
@@ -24,7 +24,7 @@ def status_rows(
 
     deployments: name → the hosts of each replica in rank order. infos: host → what `rank_info` returned, without
     ``rank_state`` when the node did not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank
-    that does not run.
+    that does not run. ``trouble``: what a supervisor cannot do and goes on without, a file that it cannot write say; empty.
     """
     return [
         {
@@ -33,6 +33,7 @@ def status_rows(
             "rank": rank,
             "host": host,
             **_condition(infos.get(host) or {}, now),
+            "trouble": "; ".join(((infos.get(host) or {}).get("group") or {}).get("troubles", [])),
             **load(infos.get(host) or {}),
         }
         for name, cut in deployments.items()
@@ -119,6 +120,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         number("running", ".0f"),
         number("waiting", ".0f"),
         number("kv_usage", ".0%"),
+        row.get("trouble") or "-",
     ]
 
 

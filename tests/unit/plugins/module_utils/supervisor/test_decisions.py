@@ -1,194 +1,131 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisors' decisions, played with engines, nodes and a network that do anything at any moment.
-
-What must hold whatever happens: engines of two epochs never run at once, a group is never called ready that was not whole a
-moment ago, what is left of a group ends, and when the faults end the group comes back.
-"""
+"""The supervisors' decisions, played with engines, nodes and a network that do anything at any moment (`supervisor_world`)."""
 
 from __future__ import annotations
 
-import itertools
+import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import (
     RUNNING,
-    SILENCE_S,
     STOPPED,
-    STOPPING,
     Engine,
-    Follower,
     Head,
     Health,
     Limits,
-    Report,
 )
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import Wire
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from supervisor_world import LIMITS, World, notice, play, restarts
 
 RANKS = 3
-LIMITS = Limits(meet=600, ready=3600)
 
 
-class Node:
-    """A machine with an engine and its supervisor."""
-
-    def __init__(self, world: World, rank: int) -> None:
-        self.world, self.rank = world, rank
-        self.cut = False
-        self.boot()
-
-    def boot(self) -> None:
-        self.engine = Engine(STOPPED)
-        self.off = 3  # ticks until its supervisor speaks again
-        self.supervise()
-
-    def supervise(self) -> None:
-        """Its supervisor starts again; the engine stays."""
-        nonce = self.world.nonces.__next__
-        peers = range(1, RANKS) if self.rank == 0 else [0]
-        self.wires = {peer: Wire(b"k", self.rank, peer, nonce) for peer in peers}
-        now = self.world.now
-        names = [f"n{i}" for i in range(RANKS)]
-        self.core: Any = Head(names, "s", LIMITS, now) if self.rank == 0 else Follower(self.rank, "s", now)
-        self.ready = False
-
-    def die(self, why: str = "its unit is failed") -> None:
-        if self.engine.state != STOPPED:
-            self.engine = replace(self.engine, state=STOPPED, epoch=0, fault=why)
-
-    def behead(self) -> None:
-        """Its main process ends; others go on until somebody kills them."""
-        if self.engine.state == RUNNING:
-            self.engine = replace(self.engine, state=STOPPING, fault="its unit is deactivating")
-
-    def tick(self) -> None:
-        if self.off:
-            self.off -= 1
-            return
-        now = self.world.now
-        if self.rank == 0:
-            whole = {n.engine.epoch for n in self.world.nodes if n.engine.state == RUNNING} == {self.core.epoch}
-            whole = whole and all(n.engine.state == RUNNING for n in self.world.nodes)
-            decision = self.core.tick(now, self.engine, Health(answers=whole or self.ready))
-            self.ready = decision.view["ready"]
-        else:
-            decision = self.core.tick(now, self.engine)
-        if decision.act == "start":
-            assert self.engine.state == STOPPED
-            self.engine = Engine(RUNNING, decision.epoch, decision.epoch, listens=True)
-        elif decision.act == "kill":
-            self.die("killed")
-        for peer, wire in self.wires.items():
-            self.world.send(self, peer, wire.pack(decision.body, now))
+@pytest.mark.parametrize("seed", [*range(80), 3889])  # the last found a fault that no other of 5000 did
+def test_whatever_happens_there_is_one_group_or_none_and_it_comes_back(seed: int) -> None:
+    play(seed)  # more of them: make soak-sim
 
 
-class World:
-    """All nodes, their time, and a network that loses, delays and swaps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.nonces = (f"n{i}" for i in itertools.count())
-        self.nodes: list[Node] = []
-        self.nodes = [Node(self, rank) for rank in range(RANKS)]
-        self.mail: list[tuple[float, int, int, bytes]] = []
-        self.delay = 0.0
-        self.whole_at = -1000.0
-
-    def send(self, sender: Node, to: int, data: bytes) -> None:
-        if not sender.cut:
-            self.mail.append((self.now + self.delay, sender.rank, to, data))
-
-    def step(self, seconds: int = 1) -> None:
-        for _ in range(seconds):
-            self.now += 1
-            due = [m for m in self.mail if m[0] <= self.now]
-            self.mail = [m for m in self.mail if m[0] > self.now]
-            for _, sender, to, data in due:
-                self.deliver(sender, self.nodes[to], data)
-            for node in self.nodes:
-                node.tick()
-                self.check()
-
-    def deliver(self, sender: int, node: Node, data: bytes) -> None:
-        if node.cut or node.off:
-            return
-        message = node.wires[sender].unpack(data, self.now)
-        if message and node.rank == 0:
-            node.core.hear(sender, Report(message.body, self.now, message.heard_at))
-        elif message:
-            node.core.hear(message.body, self.now)
-
-    def check(self) -> None:
-        running = [node.engine.epoch for node in self.nodes if node.engine.state != STOPPED]
-        assert len(set(running)) <= 1, f"engines of epochs {running} run at once"
-        if len(running) == RANKS:
-            self.whole_at = self.now
-        if self.nodes[0].ready:
-            assert self.now - self.whole_at <= SILENCE_S + 2, "half a group was called ready"
-
-    @property
-    def is_up(self) -> bool:
-        return self.nodes[0].ready and all(node.engine.state == RUNNING for node in self.nodes)
-
-    def bring_up(self) -> World:
-        for _ in range(60):
-            self.step()
-            if self.is_up:
-                return self
-        raise AssertionError(f"not up: {self.nodes[0].core._summary}")
+@pytest.mark.parametrize("seed", range(4))
+def test_recordings_neither_end_a_group_nor_keep_it_from_beginning(seed: int) -> None:
+    world = World(RANKS, random.Random(seed))
+    world.network.repeats = 40
+    world.bring_up(20)
+    for node in world.nodes:  # its peers' recordings are as old as its conversation is young
+        world.step(15)
+        node.supervise()
+    world.step(60)
+    assert world.is_up and world.head.epoch == 1 and not world.head.failures
+    world.nodes[1].boot()
+    world.step(8)
+    assert world.head.failures == 1
+    world.bring_up(40)
 
 
-events = st.one_of(
-    st.tuples(st.just("step"), st.integers(1, 12)),
-    st.tuples(st.sampled_from(["kill", "behead", "boot", "supervise", "cut", "heal"]), st.integers(0, RANKS - 1)),
-    st.tuples(st.just("delay"), st.integers(0, 7)),
-    st.tuples(st.sampled_from(["lose", "swap", "repeat"]), st.just(0)),
-)
+def test_recordings_did_end_a_group_of_the_version_before() -> None:
+    world = World(RANKS, random.Random(0), before=frozenset(range(RANKS))).bring_up()
+    world.network.repeats = 10
+    world.step(40)
+    assert world.head.failures
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.lists(events, max_size=60))
-def test_whatever_happens_there_is_one_group_or_none_and_it_comes_back(story: list[tuple[str, int]]) -> None:
-    world = World()
-    old: list[tuple[float, int, int, bytes]] = []
-    for event, value in story:
-        if event == "step":
-            world.step(value)
-        elif event == "delay":
-            world.delay = value
-        elif event == "lose":
-            world.mail.clear()
-        elif event == "swap":
-            world.mail.reverse()
-        elif event == "repeat":  # somebody sends again what he has recorded
-            world.mail += old
-        elif event in ("cut", "heal"):
-            world.nodes[value].cut = event == "cut"
-        else:
-            act = {"kill": Node.die, "behead": Node.behead, "boot": Node.boot, "supervise": Node.supervise}[event]
-            act(world.nodes[value])
-        old = (old + world.mail)[-50:]
-    world.delay = 0
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_an_upgrade_of_one_supervisor_after_the_other_does_not_end_the_group(order: tuple[int, ...]) -> None:
+    world = World(RANKS, random.Random(0), before=frozenset(range(RANKS))).bring_up()
+    for rank in order:
+        world.nodes[rank].upgrade()
+        world.step(60)  # a rolling run that stops here leaves both versions beside each other
+        assert world.is_up and world.head.epoch == 1
+    world.nodes[2].die()
+    world.step(4)
+    assert world.bring_up().head.epoch == 2
+
+
+@pytest.mark.parametrize("before", [{0}, {1}, {0, 2}])
+def test_both_versions_beside_each_other_start_and_end_as_one_group(before: set[int]) -> None:
+    for rank in range(RANKS):
+        world = World(RANKS, random.Random(rank), before=frozenset(before)).bring_up()
+        world.nodes[rank].die()
+        world.step(6)
+        assert all(node.runs != 1 for node in world.nodes)
+        world.bring_up()
+
+
+@pytest.mark.parametrize("rank", range(RANKS))
+def test_a_start_that_takes_long_is_not_silence(rank: int) -> None:
+    world = World(RANKS)
+    world.slow_start = 20
+    assert world.bring_up(80).head.failures == 0
+    old = World(RANKS, before=frozenset({rank}))
+    old.slow_start = 20
+    with pytest.raises(AssertionError, match="not up"):
+        old.bring_up(80)
+
+
+def test_a_rank_that_does_not_start_in_time_ends_the_epoch_and_no_late_start_survives() -> None:
+    world = World(RANKS, random.Random(1))
+    world.bring_up()
+    world.nodes[2].die()
+    world.step(1)
+    world.slow_start = 1e9
+    world.step(10 + decisions.START_S + LIMITS.meet)
+    assert "did not start after" in world.head.failure["why"]
+    world.slow_start = 0
+    world.bring_up(60 + decisions.BACKOFF_MOST_S + LIMITS.meet)
+
+
+def test_lost_datagrams_end_no_epoch() -> None:
+    """A twentieth of them lost: see make soak-sim. Here many more are, so that a short time shows as much as a long one."""
+    assert restarts(seed=1, loss=0.3, hours=0.2, ranks=8) == 0
+    assert restarts(seed=1, loss=0.3, hours=0.2, ranks=8, before=True) > 5
+
+
+@pytest.mark.parametrize("fault", ["die", "cut", "boot"])
+def test_a_dead_rank_is_noticed_as_soon_as_by_the_version_before(fault: str) -> None:
+    now, before = ([notice(seed, fault, before=b) for seed in range(60)] for b in (False, True))
+    assert max(now) <= (2.25 if fault == "die" else 6.5)  # two ticks, and a datagram; SILENCE_S, a tick, and a datagram
+    assert sum(now) <= sum(before) * 1.02
+
+
+def test_a_memory_that_cannot_be_written_ends_nothing_and_starts_nothing_twice() -> None:
+    world = World(RANKS, random.Random(1))
     for node in world.nodes:
-        node.cut = False
-    world.step(30 + int(decisions.BACKOFF_MOST_S))
-    for _ in range(60):
-        if world.is_up:
-            return
-        world.step()
-    raise AssertionError(f"it did not come back: {world.nodes[0].core._summary}")
+        node.disk_full = True
+    world.bring_up()
+    world.step(60)
+    assert world.is_up and world.head.epoch == 1
+    world.nodes[1].supervise()  # it cannot know that the engine is its own
+    world.step(3)
+    assert world.nodes[1].runs == 0
+    assert world.bring_up().head.epoch == 2
 
 
 def test_ranks_start_in_order() -> None:
     world = World()
     seen: list[int] = []
-    for _ in range(30):
-        world.step()
+    for _ in range(120):
+        world.step(0.25)
         seen += [n.rank for n in world.nodes if n.engine.state == RUNNING and n.rank not in seen]
     assert seen == [0, 1, 2]
     assert world.is_up

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import Engine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine import LocalEngine, lacks
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder, manifest
@@ -25,20 +28,25 @@ RUNS = "ActiveState=active\nResult=success\nExecMainStatus=0\nInvocationID=abc\n
 SHOWN = [RUNS]
 
 
-def test_a_moment_without_an_answer_of_systemd_is_not_the_end_of_the_engine(engine: LocalEngine) -> None:
+def look(engine: LocalEngine, now: float = 1.0) -> Engine:
+    seen = engine.look(now, False)
+    assert seen is not None
+    return seen
+
+
+def test_a_moment_without_an_answer_of_systemd_tells_nothing(engine: LocalEngine) -> None:
     SHOWN[0] = RUNS
-    before = engine.look(1.0, False)
-    assert before.state == decisions.RUNNING
+    assert look(engine).state == decisions.RUNNING
     SHOWN[0] = ""
-    assert engine.look(2.0, False) == before
+    assert engine.look(2.0, False) is None
     SHOWN[0] = RUNS.replace("=active", "=failed")
-    assert engine.look(3.0, False).state == decisions.STOPPED
+    assert look(engine).state == decisions.STOPPED
 
 
 def test_an_engine_whose_main_process_has_ended_reports_how(engine: LocalEngine, tmp_path: Path) -> None:
     (tmp_path / "memory").write_text("7 abc\n")
     SHOWN[0] = RUNS.replace("=active", "=deactivating").replace("=success", "=signal").replace("Status=0", "Status=9")
-    seen = engine.look(1.0, False)
+    seen = look(engine)
     assert (seen.state, seen.epoch, seen.fault) == (
         decisions.STOPPING,
         7,
@@ -46,9 +54,44 @@ def test_an_engine_whose_main_process_has_ended_reports_how(engine: LocalEngine,
     )
 
 
-def test_without_any_answer_nothing_is_taken_for_running(engine: LocalEngine) -> None:
-    SHOWN[0] = ""
-    assert engine.look(1.0, False).state == decisions.STOPPED
+def test_a_start_that_waits_for_its_turn_is_not_the_end_of_an_engine(engine: LocalEngine) -> None:
+    SHOWN[0] = RUNS.replace("=active", "=inactive") + "Job=17\n"
+    assert look(engine) == Engine(decisions.STARTING)
+    SHOWN[0] = RUNS.replace("=active", "=inactive") + "Job=0\n"
+    assert look(engine).state == decisions.STOPPED
+
+
+def test_a_memory_that_cannot_be_written_is_kept_and_written_later(
+    engine: LocalEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_unused: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(
+        one := engine,
+        "_systemctl",
+        lambda *words: subprocess.CompletedProcess(words, 0, "abc\n" if "--value" in words else RUNS, ""),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write", full)
+        one.start(7)
+        assert look(one).epoch == look(one).tried == 7
+        assert one.trouble == f"cannot write {tmp_path}/memory: No space left on device"
+    assert look(one).epoch == 7
+    assert one.trouble == "" and (tmp_path / "memory").read_text() == "7 abc\n"
+
+
+def test_a_command_that_cannot_be_run_is_a_command_that_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one = LocalEngine("tiny", tmp_path / "memory", [], [], 0)
+
+    def none_left(*_unused: object, **_options: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(subprocess, "run", none_left)
+    assert one.look(1.0, False) is None
+    one.kill()
+    one.start(7)
+    assert one._refused == "[Errno 24] Too many open files"
 
 
 def test_the_launch_that_was_ready_is_noted_while_its_process_is_there(
@@ -96,7 +139,7 @@ def test_an_engine_that_runs_by_its_former_name_is_seen_and_starts_by_todays(
         return subprocess.CompletedProcess(words, 0, RUNS, "")
 
     monkeypatch.setattr(one, "_systemctl", systemctl)
-    assert one.look(1.0, False).epoch == 7
+    assert look(one).epoch == 7
     one.kill()
     assert {words[-1] for words in calls} == {"fullrank-tiny.service"}
     calls.clear()

@@ -252,6 +252,16 @@ def test_status_rows_and_their_table() -> None:
     assert status.table(rows)[3] == "tiny        1        0     n3    inactive     -      7    down"
 
 
+def test_the_status_shows_what_a_supervisor_cannot_write_and_goes_on_without() -> None:
+    full = "cannot write /var/lib/fullrank/tiny.ready: No space left on device"
+    infos = {"n1": info(group={"ready": True, "summary": "ready", "troubles": [full]}), "n2": {"unreachable": True}}
+    rows = status.status_rows({"tiny": [["n1", "n2"]]}, infos, 4661.5)
+    assert [(row["health"], row["trouble"]) for row in rows] == [("ready", full), ("unknown", "")]
+    lines = status.table(rows)
+    assert lines[0].endswith("HEALTH   TROUBLE") and lines[1].endswith(f"ready    {full}")
+    assert not any("n1" in line for line in status.not_ready(rows))
+
+
 bring_up_report = partial(bring_up.bring_up_report, tables.failures())
 
 
