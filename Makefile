@@ -170,6 +170,10 @@ test-faults: ground ## each fault three times under load, with the real engine: 
 soak: ground ## half an hour of killed ranks with the real engine
 	tests/faults/faults.py --soak 1800 --json .cache/soak.json
 
+.PHONY: soak-sim
+soak-sim: setup ## supervisors in a made world: 5000 stories of faults and repeated recordings, 40 hours of a lossy network (half an hour)
+	nice tests/faults/simulate.py
+
 .PHONY: test-router
 test-router: setup host-packages engines .cache/opt/index/wheels ## replicas behind a router, and deployments side by side (molecule)
 	molecule test -s router
