@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ask a deployment a question and print the answer as it comes: ``ask.py http://HEAD:8000/v1 MODEL "question"``.
 
-Standard library only; the key, where one is needed, is read from the environment variable OPENAI_API_KEY.
+Standard library only; the key, where one is needed, is read from the environment variable OPENAI_API_KEY. For https with a
+certificate of an authority of your own: ``SSL_CERT_FILE=authority.pem ask.py https://...`` (OpenSSL reads that variable).
 """
 
 from __future__ import annotations

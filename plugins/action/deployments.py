@@ -23,8 +23,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import 
     shape,
     variables,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import ROUTERS
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import ROUTERS, routers_on_heads
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments, variables_of
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import (
     PLAYBOOKS,
     checked_options,
@@ -50,11 +50,17 @@ class ActionModule(ControllerAction):
         findings = inventory.findings()
         values = inventory.values
         findings = [*shape.check(found, values, params["required"], inventory.where), *findings]
-        result = {
+        cut = {one.name: shape.replicas(one, values) for one in found or []}
+        result: dict[str, Any] = {
             "deployments": {one.name: list(one.hosts) for one in found or []},
-            "replicas": {one.name: shape.replicas(one, values) for one in found or []},
+            "replicas": cut,
+            "routers_on_heads": {},
             "findings": findings,
         }
+        if not common_findings.failures(findings):
+            routers = list(task_vars["groups"].get(ROUTERS, []))
+            known = {**values, **variables_of(task_vars, routers)}
+            result["routers_on_heads"] = routers_on_heads(cut, routers, known)
         if message := common_findings.failures(findings, "the inventory"):
             return result | {"failed": True, "msg": message}
         if warnings := common_findings.lines(findings, common_findings.WARN):

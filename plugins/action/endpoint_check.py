@@ -20,6 +20,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         _unused, params = self.validate_argument_spec(argument_spec=checks.OPTIONS)
-        if params["ask_from"] == "node":
-            return result | self._execute_module(task_vars=task_vars)
-        return result | {"changed": False, "checks": checks.look_at_all(params["endpoints"], params["timeout"])}
+        by_node = [one for one in params["endpoints"] if (one["ask_from"] or params["ask_from"]) == "node"]
+        by_controller = [one for one in params["endpoints"] if one not in by_node]
+        found = checks.look_at_all(by_controller, params["timeout"])
+        if by_node:
+            arguments = {**self._task.args, "endpoints": by_node}
+            result |= self._execute_module(module_args=arguments, task_vars=task_vars)
+        return result | {"changed": False, "checks": found + list(result.get("checks", []))}

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import ROUTERS, WATCHERS, listening
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import (
     ADDRESSES,
     deployments,
@@ -38,8 +40,12 @@ class ActionModule(ControllerAction):
     def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         router = Router(task_vars["inventory_hostname"], params["host"], params["deployments"])
         cut = {one.name: replicas_of(task_vars, one.name) for one in deployments(task_vars) or [] if one.hosts}
-        hosts = [router.name, *(hosts[0] for replicas in cut.values() for hosts in replicas)]
-        found, findings = routes(router, cut, variables_of(task_vars, hosts, [*ADDRESSES, *OWN_VARIABLES]))
+        routers, watchers = (list(task_vars["groups"].get(group, [])) for group in (ROUTERS, WATCHERS))
+        hosts = [router.name, *routers, *watchers, *(hosts[0] for replicas in cut.values() for hosts in replicas)]
+        variables: dict[str, Mapping[str, Any]] = dict(variables_of(task_vars, hosts, [*ADDRESSES, *OWN_VARIABLES]))
+        for name, replicas in cut.items():
+            variables = listening(name, replicas, routers, watchers, variables)
+        found, findings = routes(router, cut, variables)
         for route in found:
             if route["balancer"]:
                 launch = balancer(route, params)

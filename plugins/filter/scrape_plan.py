@@ -9,6 +9,13 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.scrape_plan import findings, scrape_configs
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
+    ROUTERS,
+    WATCHERS,
+    listening,
+    value,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups as replicas
 
 
 def scrape_plan(
@@ -17,7 +24,10 @@ def scrape_plan(
     groups: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """``scrape_configs`` in Prometheus' own words, and ``findings``, a line each."""
-    gpu_nodes, servers = groups.get("gpu_nodes", []), groups.get("monitoring", [])
+    gpu_nodes, servers, routers = (groups.get(name, []) for name in ("gpu_nodes", WATCHERS, ROUTERS))
+    for name, ranks in deployments.items():
+        cut = replicas(ranks, int(value(hosts[ranks[0]], "engine_replicas"))) if ranks else []
+        hosts = listening(name, cut, routers, servers, hosts)
     machines = list(dict.fromkeys([*gpu_nodes, *servers]))
     return {
         "scrape_configs": scrape_configs(deployments, machines, gpu_nodes, hosts),

@@ -11,8 +11,8 @@ version_added: 0.1.0
 short_description: Where a deployment answers
 description:
   - Returns the endpoint of a deployment from the inventory; no node is contacted.
-  - The address is the router's where the group C(router) has a host that routes the deployment, and that of the first replica's
-    head otherwise.
+  - The address is the router's where the group C(router) has a host that routes the deployment, or where the deployment has
+    C(engine_router_on_head), and that of the first replica's head otherwise.
 options:
   _terms:
     description: Names of deployments.
@@ -38,7 +38,9 @@ RETURN = r"""
 _raw:
   description:
     - Of each deployment url (for clients, ends with C(/v1)), routers (the url of each router that serves it) and replicas, each
-      with name (the head's host), url, and ready (answers 200 while the replica is ready, and the state of its group as JSON).
+      with name (the head's host), host (the address on which it serves), url, ready (answers 200 while the replica is ready, and
+      the state of its group as JSON) and certificate (the file on the head with the certificate that its engine serves by
+      C(https); empty for plain HTTP).
   type: list
   elements: dict
 """
@@ -46,7 +48,12 @@ _raw:
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import ROUTERS, endpoint
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
+    ROUTERS,
+    WATCHERS,
+    endpoint,
+    listening,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import replicas_of, variables_of
 
 
@@ -57,11 +64,12 @@ class LookupModule(LookupBase):
         variables = variables or {}
         self.set_options(var_options=variables, direct=kwargs)
         settings = self.get_option("settings")
-        router_hosts = list(variables["groups"].get(ROUTERS, []))
+        router_hosts, watchers = (list(variables["groups"].get(group, [])) for group in (ROUTERS, WATCHERS))
         found = []
         for name in terms:
             replicas = replicas_of(variables, name, settings.get("engine_replicas"))
-            known = variables_of(variables, [*router_hosts, *(cut[0] for cut in replicas)])
+            known = variables_of(variables, [*router_hosts, *watchers, *(cut[0] for cut in replicas)])
             known |= {cut[0]: {**known[cut[0]], **settings} for cut in replicas}
-            found.append(endpoint(name, replicas, router_hosts, known))
+            places = listening(name, replicas, router_hosts, watchers, known)
+            found.append(endpoint(name, replicas, router_hosts, places))
         return found

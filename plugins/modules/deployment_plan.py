@@ -105,7 +105,7 @@ EXAMPLES = r"""
     gpu_facts: "{{ hosts | map('extract', hostvars) | map(attribute='gpu', default={}) }}"
     rdma_facts: "{{ hosts | map('extract', hostvars) | map(attribute='rdma', default={}) }}"
     engine: sglang
-    engine_version: 0.5.5
+    engine_version: 0.5.23
     tensor_parallel_size: 32
   vars:
     hosts: "{{ groups['deepseek_r1'] }}"

@@ -54,6 +54,11 @@ replicas:
   returned: always
   type: dict
   sample: {"deepseek_r1": [["gpu1", "gpu2"], ["gpu3", "gpu4"]]}
+routers_on_heads:
+  description: Heads outside the group C(router) that route deployments by C(engine_router_on_head), with those deployments.
+  returned: always
+  type: dict
+  sample: {"gpu1": ["deepseek_r1"]}
 findings:
   description: What is wrong, with severity, code, where, message, remedy and data.
   returned: always

@@ -46,6 +46,10 @@ options:
   api_key:
     description: Key of the endpoint.
     type: str
+  certificate:
+    description: PEM file on the node with the very certificate that O(url) must show for C(https). Its names do not matter.
+    type: path
+    default: ""
   timeout:
     description: Seconds within which the endpoint must answer.
     type: float
@@ -92,6 +96,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common.http_client import Trust
 from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact, snapshot
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
@@ -117,6 +122,7 @@ def main() -> None:
             "url": {"type": "str"},
             "model": {"type": "str"},
             "api_key": {"type": "str", "no_log": True},
+            "certificate": {"type": "path", "default": ""},
             "timeout": {"type": "float", "default": 20},
         },
         required_by={"url": ["model"]},
@@ -141,7 +147,10 @@ def main() -> None:
         "files": {name: redact.redact(content, secrets) for name, content in files.items()},
     }
     if params["url"]:
-        result["completion"] = completion.ask(params["url"], params["model"], params["api_key"], params["timeout"])
+        trust = Trust(certificate=params["certificate"])
+        result["completion"] = completion.ask(
+            params["url"], params["model"], params["api_key"], params["timeout"], trust
+        )
     module.exit_json(changed=False, **result)
 
 

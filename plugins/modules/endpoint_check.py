@@ -41,6 +41,31 @@ options:
       api_key:
         description: Key that clients must send. An endpoint without one is open, which is reported.
         type: str
+      engine:
+        description: The engine that serves there, or behind it. Its control and information paths are asked without a key.
+        type: str
+        default: ""
+      place:
+        description:
+          - Where it stands. At a router no path may answer without the key. Of an engine V(alone) before its clients the paths
+            that do are reported with a warning, V(behind_router) they are only listed.
+        type: str
+        choices: [alone, behind_router, router]
+        default: alone
+      ca_file:
+        description: PEM file, on the host that asks, with authorities that count for C(https) besides those of that host.
+        type: str
+        default: ""
+      certificate:
+        description:
+          - PEM file, on the host that asks, with the very certificate that the endpoint must show. No other counts then, and its
+            names do not matter.
+        type: str
+        default: ""
+      ask_from:
+        description: The same as O(ask_from), for this endpoint.
+        type: str
+        choices: [controller, node]
   ask_from:
     description: Send the requests from the host of the task, or from the controller without a connection to the host.
     type: str

@@ -175,6 +175,15 @@ options:
       - Path on the node of the file from which the engine takes the key.
       - C(/etc/fullrank/DEPLOYMENT.secret.env), or C(.yaml) where the engine reads a config file, when not set.
     type: str
+  behind_router:
+    description:
+      - Whether clients reach this engine by a router only. A version whose key a Host header skips (CVE-2026-48710) is refused
+        where it is V(false) and O(host) is every address, and warned of otherwise.
+    type: bool
+  starlette:
+    description: Version of Starlette in O(venv), for the same; not known when empty.
+    type: str
+    default: ""
   variable_prefix:
     description: Prefix of the variables in which the user set these options, for the messages.
     type: str
@@ -189,7 +198,7 @@ EXAMPLES = r"""
 - name: Render what starts this rank
   fullrank.serving.engine_command:
     engine: sglang
-    engine_version: 0.5.5
+    engine_version: 0.5.23
     deployment: deepseek-r1
     rank: "{{ groups['deepseek_r1'].index(inventory_hostname) }}"
     nnodes: "{{ groups['deepseek_r1'] | length }}"
@@ -203,7 +212,7 @@ EXAMPLES = r"""
     engine_args:
       mem_fraction_static: 0.85
     runtime: docker
-    image: lmsysorg/sglang:v0.5.5
+    image: lmsysorg/sglang:v0.5.23
     api_key: "{{ engine_api_key }}"
   register: rendered
   no_log: true

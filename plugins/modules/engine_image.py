@@ -44,7 +44,7 @@ author:
 EXAMPLES = r"""
 - name: Have the image before anything is stopped
   fullrank.serving.engine_image:
-    image: lmsysorg/sglang:v0.5.5
+    image: lmsysorg/sglang:v0.5.23
 """
 
 RETURN = r"""

@@ -59,9 +59,7 @@ options:
         type: int
         required: true
       listen:
-        description: >-
-          Address on which the supervisor reports by HTTP whether the deployment is ready: for the head that of the endpoint, for
-          others, and when empty, this rank's address on the rendezvous interface.
+        description: Address of C(/ready); for the head that of the endpoint, for others, and when empty, that of the rendezvous.
         type: str
         default: ""
       spec:
@@ -72,6 +70,10 @@ options:
         description: Endpoint as the head reaches it, without C(/v1).
         type: str
         required: true
+      certificate:
+        description: PEM file on the head with the certificate that O(group.url) must show; empty for plain HTTP.
+        type: str
+        default: ""
       model:
         description: Name of the model as the endpoint serves it.
         type: str
@@ -94,8 +96,7 @@ options:
         type: int
         default: 120
   group_key:
-    description:
-      - Key with which the supervisors sign what they say, the same on all ranks. The one that is there stays when not set.
+    description: Key with which the supervisors sign, the same on all ranks. The one that is there stays when not set.
     type: str
   api_key:
     description: Key of the endpoint, on the head.
@@ -163,8 +164,7 @@ current:
   type: bool
 launch:
   description: >-
-    Of the launch that is now written C(spec_hash), and C(spec), the same on all ranks that were rendered together; the
-    engine with its version as C(before) (written until then) or as C(engine) (written again).
+    What is now written - C(spec_hash); C(spec), the same on all ranks rendered together; C(before) or, again, C(engine).
   returned: O(state=present) and O(state=rolled_back)
   type: dict
 rank_state:

@@ -38,6 +38,13 @@ options:
   weights:
     description: Folder of the weights, whose shards are looked at (RV(incomplete)); for weights that have no manifest.
     type: path
+  serves_at:
+    description: Address on which the rank will serve, for RV(serves_here); empty for none.
+    type: str
+    default: ""
+  venv:
+    description: Virtual environment of the engine, whose Starlette is looked for (RV(starlette)).
+    type: path
   deployment:
     description: Deployment whose supervisors' key RV(group_key_digest) is about.
     type: str
@@ -91,6 +98,15 @@ incomplete:
   type: list
   elements: str
   sample: [model-00017-of-000163.safetensors]
+serves_here:
+  description: Whether O(serves_at) is an address of this node; true when it is empty.
+  returned: always
+  type: bool
+starlette:
+  description: Version of Starlette in O(venv); empty when there is none.
+  returned: always
+  type: str
+  sample: 1.0.1
 group_key_digest:
   description: >-
     Tells whether ranks share the key with which their supervisors sign, without telling the key - the beginning of its
@@ -106,6 +122,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_routes, listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.preflight import engine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import shards
 
@@ -116,6 +133,17 @@ def resolve(name: str) -> str:
         return str(socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)[0][4][0])
     except OSError:
         return ""
+
+
+def is_here(address: str) -> bool:
+    """Whether something can listen on ``address`` of this node: tried with a port that the kernel chooses."""
+    try:
+        family, kind, *_unused, place = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            listener.bind(place)
+    except OSError:
+        return False
+    return True
 
 
 def key_digest(deployment: str) -> str:
@@ -135,6 +163,8 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
             "weights": {"type": "path"},
+            "serves_at": {"type": "str", "default": ""},
+            "venv": {"type": "path"},
             "deployment": {"type": "str"},
         },
         supports_check_mode=True,
@@ -163,6 +193,8 @@ def main() -> None:
         listeners=listeners.holders(Host(), params["ports"]),
         missing=[path for path in params["paths"] if not Path(path).exists()],
         incomplete=shards.not_whole(Path(params["weights"])) if params["weights"] else [],
+        serves_here=not params["serves_at"] or is_here(params["serves_at"]),
+        starlette=engine.installed_versions(Host(), params["venv"], ("starlette",)).get("starlette", ""),
         group_key_digest=key_digest(params["deployment"]) if params["deployment"] else "",
     )
 

@@ -29,6 +29,10 @@ options:
   api_key:
     description: Key of the endpoint.
     type: str
+  certificate:
+    description: PEM file on the node with the very certificate that O(url) must show for C(https). Its names do not matter.
+    type: path
+    default: ""
   timeout:
     description: Seconds that the endpoint is given to answer.
     type: float
@@ -109,6 +113,7 @@ log:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common.http_client import Trust
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion, metrics
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import smi
@@ -141,6 +146,7 @@ def main() -> None:
             "url": {"type": "str"},
             "model": {"type": "str"},
             "api_key": {"type": "str", "no_log": True},
+            "certificate": {"type": "path", "default": ""},
             "timeout": {"type": "float", "default": 10},
             "metrics": {"type": "bool", "default": False},
             "gpus": {"type": "bool", "default": False},
@@ -162,10 +168,13 @@ def main() -> None:
     }
     if params["gpus"]:
         result["gpus"] = gpu_memory(Host())
+    trust = Trust(certificate=params["certificate"])
     if params["url"] and params["metrics"]:
-        result["metrics"] = metrics.ask(params["url"], params["api_key"], params["timeout"])
+        result["metrics"] = metrics.ask(params["url"], params["api_key"], params["timeout"], trust)
     if params["url"]:
-        result["completion"] = completion.ask(params["url"], params["model"], params["api_key"], params["timeout"])
+        result["completion"] = completion.ask(
+            params["url"], params["model"], params["api_key"], params["timeout"], trust
+        )
     module.exit_json(changed=False, **result)
 
 

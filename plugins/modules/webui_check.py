@@ -20,9 +20,15 @@ options:
     type: str
     required: true
   url:
-    description: Address as the node itself reaches it. Certificates are not verified, for such an address is in none.
+    description: Address as the node itself reaches it.
     type: str
     required: true
+  certificate:
+    description:
+      - PEM file on the node with the very certificate that it must show for C(https). Its names do not matter, as such an
+        address is in none.
+    type: path
+    default: ""
   email:
     description: Account to log in with. Where the password was changed in the web this is reported, and models are not requested.
     type: str
@@ -72,6 +78,7 @@ checks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks as endpoint_checks
 from ansible_collections.fullrank.serving.plugins.module_utils.webui import checks as webui_checks
 
@@ -81,6 +88,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "url": {"type": "str", "required": True},
+            "certificate": {"type": "path", "default": ""},
             "email": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
             "backends": {"type": "list", "elements": "dict", "required": True},
@@ -91,7 +99,8 @@ def main() -> None:
     )
     params = module.params
     chat = webui_checks.Chat(**{name: params[name] for name in ("name", "url", "email", "password")})
-    ask = endpoint_checks.asker(params["timeout"], verify=False, most_events=webui_checks.ENOUGH_EVENTS)
+    trust = http_client.Trust(certificate=params["certificate"])
+    ask = endpoint_checks.asker(params["timeout"], trust, most_events=webui_checks.ENOUGH_EVENTS)
     checks = webui_checks.look(chat, params["backends"], params["backends_required"], ask)
     module.exit_json(changed=False, checks=checks)
 

@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 16_000_000
@@ -67,6 +68,52 @@ def bearer(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
+_PARTIAL_CHAIN = 0x80000  # ssl.VERIFY_X509_PARTIAL_CHAIN has a name from Python 3.10 on
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Which certificates count for ``https``: those that the machine trusts, for the name in the URL, and what is added here.
+
+    ca_file: PEM file with authorities that count as well. certificate: PEM file whose first certificate the server must show,
+    whatever names are in it; nothing else counts then. That is how a server on the same machine is known, which is asked by an
+    address that no certificate names.
+    """
+
+    ca_file: str = ""
+    certificate: str = ""
+
+    def context(self) -> ssl.SSLContext:
+        """For one request: the files are read each time, since certificates are renewed. Raises ValueError."""
+        file = self.certificate or self.ca_file
+        try:
+            if not self.certificate:
+                context = ssl.create_default_context()
+                if file:
+                    context.load_verify_locations(cafile=file)
+                return context
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False  # it is this very certificate or none
+            context.verify_flags |= _PARTIAL_CHAIN  # also where it is not signed by itself
+            text = Path(file).read_text(encoding="ascii", errors="replace")
+            context.load_verify_locations(cadata=_first_certificate(text))
+            return context
+        except (ssl.SSLError, ValueError) as error:
+            raise ValueError(f"{file} holds no certificate: {error}") from None
+        except OSError as error:
+            raise ValueError(f"{file} cannot be read: {error.strerror or error}") from None
+
+
+def _first_certificate(text: str) -> str:
+    """Of a PEM file: a server's own comes first (RFC 8446 section 4.4.2), those of authorities behind it."""
+    begin, end = text.find("-----BEGIN CERTIFICATE-----"), text.find("-----END CERTIFICATE-----")
+    return text[begin : end + len("-----END CERTIFICATE-----")] if 0 <= begin < end else ""
+
+
+MACHINE = Trust()
+"""What the machine trusts."""
+
+
 def request(
     url: str,
     *,
@@ -77,15 +124,15 @@ def request(
     most_bytes: int = MOST_BYTES,
     until: Callable[[bytes], bool] | None = None,
     proxies: bool = False,
-    context: ssl.SSLContext | None = None,
+    trust: Trust = MACHINE,
 ) -> Answer:
     """Send a request and read its answer. Never raises for what a server, the network or a wrong URL may do.
 
     url: ``http`` or ``https``. timeout: seconds for everything from connecting to the last byte of the answer; the look-up of a
     name has the resolver's own limit. method: POST with a body and GET without one, unless given. body: sent as JSON; None for
     none. most_bytes: the rest of a larger body is not read. until: called with each line of a successful answer as it arrives,
-    without its end; after the first for which it is true, the rest is not read. proxies: use those of the environment. context:
-    for ``https``; None for the certificates that the machine trusts.
+    without its end; after the first for which it is true, the rest is not read. proxies: use those of the environment. trust: for
+    ``https``.
     """
     sent = dict(headers or {})
     # http.client would repeat the value, which may be a key, in its error
@@ -96,6 +143,10 @@ def request(
     if data is not None:
         sent.setdefault("Content-Type", "application/json")
     limit = _Limit(timeout)
+    try:
+        context = trust.context() if url.lower().startswith("https:") else None
+    except ValueError as unreadable:
+        return Answer(0, error=str(unreadable))
     opener = urllib.request.OpenerDirector()
     # with neither a handler of redirects nor one of errors: every status is an answer
     for handler in (

@@ -8,14 +8,28 @@ one function (`Ask`), so that the rules can be tested without a server.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
+    FAIL,
+    PASS,
+    WARN,
+    Finding,
+    failed,
+    finding,
+    passed,
+    skipped,
+    warned,
+)
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import open_paths
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.open_paths import Ask
+
+ALONE, BEHIND, ROUTER = "alone", "behind_router", "router"
+"""Where an endpoint stands: an engine that clients reach, one that only a router should reach, a router."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "endpoints": {
@@ -28,6 +42,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "serves": {"type": "bool", "default": True},
             "model": {"type": "str", "default": ""},
             "api_key": {"type": "str", "no_log": True},
+            "engine": {"type": "str", "default": ""},
+            "place": {"type": "str", "choices": [ALONE, BEHIND, ROUTER], "default": ALONE},
+            "ca_file": {"type": "str", "default": ""},
+            "certificate": {"type": "str", "default": ""},
+            "ask_from": {"type": "str", "choices": ["controller", "node"]},
         },
     },
     "ask_from": {"type": "str", "choices": ["controller", "node"], "default": "node"},
@@ -35,19 +54,25 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 """Of the module and of its action."""
 
-REFUSED = (401, 403)
+REFUSED = open_paths.REFUSED
 WRONG_KEY = "sk-this-key-is-wrong"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """name: for people, ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send."""
+    """name: for people, ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send.
+
+    engine: what serves there or behind it. place: ``alone``, ``behind_router`` or ``router``. trust: for ``https``.
+    """
 
     name: str
     url: str
     serves: bool = True
     model: str = ""
     api_key: str | None = field(default=None, repr=False)
+    engine: str = ""
+    place: str = ALONE
+    trust: http_client.Trust = http_client.MACHINE
 
 
 @dataclass(frozen=True)
@@ -66,29 +91,22 @@ class Answer:
         return http_client.json_object(self.text)
 
 
-Ask = Callable[[str, "dict[str, Any] | None", "str | None"], Answer]
-"""url, body to POST (None: GET), key → Answer."""
-
-
-def asker(timeout: float, verify: bool = True, most_events: int | None = None) -> Ask:
+def asker(timeout: float, trust: http_client.Trust = http_client.MACHINE, most_events: int | None = None) -> Ask:
     """Requests by HTTP; ``timeout`` in seconds for each whole answer. Never raises for what a server may do.
 
-    verify: whether the certificate of an ``https`` endpoint must be known and of that name. most_events: hang up after so many
-    events of a stream.
+    trust: for ``https``. most_events: hang up after so many events of a stream.
     """
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
-    def ask(url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
+    def ask(url: str, body: dict[str, Any] | None, key: str | None, *, method: str = "", host: str = "") -> Answer:
         stream = _Stream(most_events) if body and body.get("stream") else None
         answer = http_client.request(
             url,
-            headers=http_client.bearer(key),
+            method=method or None,
+            headers={**http_client.bearer(key), **({"Host": host} if host else {})},
             body=body,
             timeout=timeout,
             until=stream.line if stream else None,
-            context=context,
+            trust=trust,
         )
         if stream and answer.status == 200:
             return stream.answer(answer.error)
@@ -132,14 +150,18 @@ class _Stream:
 
 def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[Finding]:
     """The checks of all endpoints, made at the same time. endpoints: as in ``OPTIONS``. timeout: seconds for each answer."""
-    ask = asker(timeout)
+
+    def one(options: Mapping[str, Any]) -> list[Finding]:
+        trust = http_client.Trust(options.get("ca_file") or "", options.get("certificate") or "")
+        rest = {name: value for name, value in options.items() if name not in ("ca_file", "certificate", "ask_from")}
+        return look(Endpoint(**rest, trust=trust), asker(timeout, trust))
+
     with ThreadPoolExecutor(max_workers=32) as pool:
-        found = pool.map(lambda one: look(Endpoint(**one), ask), endpoints)
-    return [check for checks in found for check in checks]
+        return [check for checks in pool.map(one, endpoints) for check in checks]
 
 
 def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
-    """The checks of one endpoint: one where nothing answers, five where something does."""
+    """The checks of one endpoint: one where nothing answers, seven where something does."""
     if not endpoint.serves:
         return [_silent(endpoint, ask)]
     models = ask(f"{endpoint.url}/v1/models", None, endpoint.api_key)
@@ -162,7 +184,13 @@ def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
                 "it was started with another key than engine_api_key of the inventory: run playbooks/engines.yml, or correct it",
             )
         ]
-    return [_model(endpoint, models), *_keys(endpoint, ask), _completion(endpoint, ask), _streaming(endpoint, ask)]
+    return [
+        _model(endpoint, models),
+        *_keys(endpoint, ask),
+        *_paths(endpoint, ask),
+        _completion(endpoint, ask),
+        _streaming(endpoint, ask),
+    ]
 
 
 def _body(endpoint: Endpoint, **more: Any) -> dict[str, Any]:
@@ -227,6 +255,37 @@ def _keys(endpoint: Endpoint, ask: Ask) -> list[Finding]:
     return found
 
 
+def _paths(endpoint: Endpoint, ask: Ask) -> list[Finding]:
+    """Which paths answer everybody, and whether a Host header opens the others. Of an endpoint without a key all do."""
+    if endpoint.api_key is None:
+        return []
+    behind_it = ("smg",) if endpoint.place == ROUTER else ()
+    found = open_paths.look(endpoint.url, (endpoint.engine, *behind_it), endpoint.api_key, WRONG_KEY, ask)
+    severity, remedy = _OPEN[endpoint.place]
+    if found.open_to_all:
+        what = f"answers everybody, whatever their key - {found.text}"
+        paths = finding(severity, "paths-without-key", endpoint.name, what, remedy, paths=dict(found.open_to_all))
+    elif found.unknown:
+        paths = skipped("paths-without-key", endpoint.name, f"not known: {found.unknown}")
+    else:
+        paths = passed(
+            "paths-without-key", endpoint.name, f"{found.closed} paths refuse who has no key, or a wrong one"
+        )
+    return [paths, _host_header(endpoint, ask)]
+
+
+def _host_header(endpoint: Endpoint, ask: Ask) -> Finding:
+    seen = open_paths.host_header(endpoint.url, ask)
+    if seen == "open":
+        verdict = warned if endpoint.place == BEHIND else failed
+        return verdict(
+            "host-header", endpoint.name, "a Host header skips its key (CVE-2026-48710)", _NEWER[endpoint.place]
+        )
+    if seen == "closed":
+        return passed("host-header", endpoint.name, "a malformed Host header opens nothing")
+    return skipped("host-header", endpoint.name, f"not known: {seen}")
+
+
 def _completion(endpoint: Endpoint, ask: Ask) -> Finding:
     answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
     if answer.status == 200 and answer.json.get("choices"):
@@ -244,5 +303,24 @@ def _streaming(endpoint: Endpoint, ask: Ask) -> Finding:
 def _seen(answer: Answer) -> str:
     return answer.error or f"HTTP {answer.status}: {answer.text.strip()[:200] or 'an answer without choices'}"
 
+
+_PUT_A_ROUTER_BEFORE = (
+    "put a router before it, which lets through a list of paths and only with the key: engine_router_on_head: true, or a host "
+    "in the group router; or let a firewall admit clients that may do this"
+)
+_OPEN = {
+    ALONE: (WARN, _PUT_A_ROUTER_BEFORE),
+    BEHIND: (PASS, ""),  # its router and its own machine reach it, no client does
+    ROUTER: (FAIL, "it does not run with the configuration of the inventory: run playbooks/router.yml"),
+}
+"""Place → severity and remedy where paths answer everybody."""
+
+_NEWER = {
+    ALONE: "take an engine_version that is not affected (docs/security.md), or install starlette 1.0.1 or newer in engine_venv; "
+    "until then put a router before it (engine_router_on_head: true)",
+    BEHIND: "its router sends a Host of its own; take an engine_version that is not affected (docs/security.md)",
+    ROUTER: "run playbooks/router.yml: a router sends a Host of its own to the engines",
+}
+"""Place → remedy where a Host header skips the key."""
 
 _LOOK = "playbooks/diagnose.yml reports the state of the ranks"

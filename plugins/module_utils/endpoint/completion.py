@@ -14,15 +14,17 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 
 
-def ask(url: str, model: str, api_key: str | None, timeout: float) -> dict[str, Any]:
-    """POST ``url``/v1/completions for one token of ``model``; ``timeout`` in seconds, for the whole answer.
+def ask(
+    url: str, model: str, api_key: str | None, timeout: float, trust: http_client.Trust = http_client.MACHINE
+) -> dict[str, Any]:
+    """POST ``url``/v1/completions for one token of ``model``; ``timeout`` in seconds, for the whole answer. trust: for ``https``.
 
     Never raises for what an endpoint may do: ``{"ready": bool, "status": HTTP status or 0, "error": text, "seconds": float}``.
     """
     body = {"model": model, "prompt": "ping", "max_tokens": 1, "temperature": 0}
     started = time.monotonic()
     answer = http_client.request(
-        f"{url}/v1/completions", headers=http_client.bearer(api_key), body=body, timeout=timeout
+        f"{url}/v1/completions", headers=http_client.bearer(api_key), body=body, timeout=timeout, trust=trust
     )
     seconds = round(time.monotonic() - started, 3)
     error = answer.error

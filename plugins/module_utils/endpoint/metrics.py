@@ -64,20 +64,25 @@ def busy(first: dict[str, float | None], second: dict[str, float | None], second
     return rest | {"tokens_per_s": None if rate is None else round(rate, 1)}
 
 
-def ask(url: str, api_key: str | None, timeout: float, apart: float = 1.0) -> dict[str, Any]:
-    """Read ``url``/metrics twice, ``apart`` seconds; the result of :func:`busy`, and ``error``, empty when there was none."""
+def ask(
+    url: str, api_key: str | None, timeout: float, trust: http_client.Trust = http_client.MACHINE, apart: float = 1.0
+) -> dict[str, Any]:
+    """Read ``url``/metrics twice, ``apart`` seconds; the result of :func:`busy`, and ``error``, empty when there was none.
+
+    trust: for ``https``.
+    """
     try:
-        first, started = summary(parse(_read(url, api_key, timeout))), time.monotonic()
+        first, started = summary(parse(_read(url, api_key, timeout, trust))), time.monotonic()
         time.sleep(apart)
-        second, seconds = summary(parse(_read(url, api_key, timeout))), time.monotonic() - started
+        second, seconds = summary(parse(_read(url, api_key, timeout, trust))), time.monotonic() - started
     except OSError as broken:
         return {"error": str(broken)}
     return {**busy(first, second, seconds), "error": ""}
 
 
-def _read(url: str, api_key: str | None, timeout: float) -> str:
+def _read(url: str, api_key: str | None, timeout: float, trust: http_client.Trust) -> str:
     """The metrics as text. Raises OSError where they cannot be read."""
-    answer = http_client.request(f"{url}/metrics", headers=http_client.bearer(api_key), timeout=timeout)
+    answer = http_client.request(f"{url}/metrics", headers=http_client.bearer(api_key), timeout=timeout, trust=trust)
     if answer.status != 200 or answer.error:
         raise OSError(answer.error or f"HTTP {answer.status}")
     return answer.text

@@ -7,6 +7,7 @@ PRIVATE to this collection.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
@@ -22,13 +23,13 @@ from ansible_collections.fullrank.serving.plugins.module_utils.node.reader impor
 DISTRIBUTIONS = ("vllm", "sglang", "lmdeploy", "ray", "torch", "nvidia_nccl_cu12", "nvidia_nccl_cu13", "transformers")
 
 
-def installed_versions(host: Host, venv: str | None) -> dict[str, str]:
-    """Versions of the distributions in a virtual environment, by the names of their metadata folders."""
+def installed_versions(host: Host, venv: str | None, names: Sequence[str] = DISTRIBUTIONS) -> dict[str, str]:
+    """Versions of these distributions in a virtual environment, by the names of their metadata folders."""
     found = {}
     for python in host.entries(f"{venv}/lib") if venv else ():
         for entry in host.entries(f"{venv}/lib/{python}/site-packages"):
             name, _unused, number = entry.partition("-")
-            if entry.endswith(".dist-info") and name.lower() in DISTRIBUTIONS:
+            if entry.endswith(".dist-info") and name.lower() in names:
                 found[name.lower()] = number[: -len(".dist-info")]
     return found
 

@@ -58,8 +58,10 @@ GOODBYES = 3
 class EndpointProbe:
     """Asks the endpoint for completions and counters, in threads of its own, from when all ranks run until the epoch ends."""
 
-    def __init__(self, url: str, model: str, api_key: str | None, limit: float, now: float) -> None:
-        self._url, self._model, self._key = url, model, api_key
+    def __init__(
+        self, url: str, model: str, api_key: str | None, *, trust: http_client.Trust, limit: float, now: float
+    ) -> None:
+        self._url, self._model, self._key, self._trust = url, model, api_key, trust
         self._probe = HealthProbe(limit, now)
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -83,14 +85,14 @@ class EndpointProbe:
 
     def _completions(self) -> None:
         while not self._over.is_set():
-            answer = completion.ask(self._url, self._model, self._key, ASK_S)
+            answer = completion.ask(self._url, self._model, self._key, ASK_S, self._trust)
             with self._lock:
                 self._probe.completion(answer, self.now)
             self._over.wait(ASK_EVERY_S if answer["ready"] else 1)
 
     def _metrics(self) -> None:
         while not self._over.wait(METRICS_EVERY_S):
-            answer = http_client.request(f"{self._url}/metrics", timeout=METRICS_EVERY_S)
+            answer = http_client.request(f"{self._url}/metrics", timeout=METRICS_EVERY_S, trust=self._trust)
             if answer.status != 200 or answer.error:
                 continue
             with self._lock:
@@ -232,10 +234,10 @@ class Agent:
         if not self.probe:
             config = self.config
             self.probe_epoch = head.epoch
+            trust = http_client.Trust(certificate=config.get("certificate", ""))
+            url, model, key = config["url"], config["model"], self.secret.get("api_key")
             try:
-                self.probe = EndpointProbe(
-                    config["url"], config["model"], self.secret.get("api_key"), config["hang_timeout"], self.now
-                )
+                self.probe = EndpointProbe(url, model, key, trust=trust, limit=config["hang_timeout"], now=self.now)
             except RuntimeError as error:
                 return Health(summary=str(error))
         return self.probe.health(self.now)

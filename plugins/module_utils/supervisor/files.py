@@ -33,6 +33,7 @@ GROUP_OPTIONS: dict[str, Any] = {
     "listen": {"type": "str", "default": ""},
     "spec": {"type": "str", "required": True},
     "url": {"type": "str", "required": True},
+    "certificate": {"type": "str", "default": ""},
     "model": {"type": "str", "required": True},
     "requires": {"type": "list", "elements": "path", "default": []},
     "meet_timeout": {"type": "int", "default": 600},

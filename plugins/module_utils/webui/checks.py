@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, warned
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.checks import REFUSED, Answer, Ask
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.checks import REFUSED, Answer
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.open_paths import Ask
 
 ENOUGH_EVENTS = 3
 """Of a streamed answer: the model may think for minutes, and Open WebUI's own settings may forbid a short answer."""

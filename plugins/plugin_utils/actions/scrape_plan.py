@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, warned
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import value
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
 
@@ -48,20 +50,6 @@ def scrape_configs(
     hosts: host → its variables.
     """
     with_gpus = [one for one in gpu_nodes if _of(hosts, one, "monitoring_gpu_exporter") != "none"]
-    engines = [
-        {
-            "targets": [f"{_head_address(hosts, ranks[0])}:{_of(hosts, ranks[0], 'engine_port')}"],
-            "labels": {
-                "deployment": name,
-                "engine_name": str(hosts[ranks[0]].get("engine_name", "")),
-                "head": ranks[0],
-                "node": ranks[0],
-                "rank": "0",
-            },
-        }
-        for name, ranks in _groups(deployments, hosts)
-        if not _blind(hosts[ranks[0]])
-    ]
     jobs = [
         {"job_name": "node", "static_configs": [_machine(hosts, one, NODE_PORT) for one in nodes]},
         {
@@ -69,9 +57,44 @@ def scrape_configs(
             "static_configs": [_machine(hosts, one, GPU_PORT) for one in with_gpus],
             "metric_relabel_configs": [_OWN_NAMES],
         },
-        {"job_name": "engine", "static_configs": engines, "metric_relabel_configs": COLONS},
+        *_engine_jobs(deployments, hosts),
     ]
     return [job for job in jobs if job["static_configs"]]
+
+
+def _engine_jobs(
+    deployments: Mapping[str, Sequence[str]], hosts: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """One job, ``engine``, for all that serve plain HTTP or are known by the machine's authorities, and one more for each
+    ``engine_ca_file``: Prometheus takes authorities by job. The label ``job`` is the same of all.
+    """
+    targets: dict[str, list[dict[str, Any]]] = {"": []}
+    for name, ranks in _groups(deployments, hosts):
+        head = hosts[ranks[0]]
+        if _blind(head):
+            continue
+        tls = bool(certificate(head))
+        one = {
+            "targets": [f"{_head_address(hosts, ranks[0])}:{_of(hosts, ranks[0], 'engine_port')}"],
+            "labels": {
+                "deployment": name,
+                "engine_name": str(head.get("engine_name", "")),
+                "head": ranks[0],
+                "node": ranks[0],
+                "rank": "0",
+                **({"__scheme__": "https"} if tls else {}),
+            },
+        }
+        targets.setdefault(str(_of(hosts, ranks[0], "engine_ca_file")) if tls else "", []).append(one)
+    yield {"job_name": "engine", "static_configs": targets.pop(""), "metric_relabel_configs": COLONS}
+    for number, (ca_file, own) in enumerate(targets.items(), 1):
+        yield {
+            "job_name": f"engine-tls-{number}",
+            "static_configs": own,
+            "tls_config": {"ca_file": ca_file},
+            "relabel_configs": [{"target_label": "job", "replacement": "engine"}],
+            "metric_relabel_configs": COLONS,
+        }
 
 
 def findings(
@@ -90,6 +113,15 @@ def findings(
                     f"deployment {name}",
                     missing["what"],
                     f"{missing['write']}; its ranks are watched in any case",
+                )
+            )
+        if certificate(head) and not _of(hosts, ranks[0], "engine_ca_file"):
+            found.append(
+                warned(
+                    "engine-certificate",
+                    f"engine_ca_file of {name}",
+                    "it serves https: Prometheus reads it only where its machine trusts the authority of the certificate",
+                    "name the authority's file, which must lie on the hosts of monitoring",
                 )
             )
         address = str(_of(hosts, ranks[0], "engine_host"))
@@ -132,8 +164,9 @@ def _blind(head: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of(hosts: Mapping[str, Mapping[str, Any]], host: str, name: str) -> Any:
-    role = "monitoring" if name.startswith("monitoring_") else "deployment"
-    return hosts[host].get(name, default(role, name))
+    if not name.startswith("monitoring_"):
+        return value(hosts[host], name)
+    return hosts[host].get(name, default("monitoring", name))
 
 
 def _address(hosts: Mapping[str, Mapping[str, Any]], host: str) -> str:

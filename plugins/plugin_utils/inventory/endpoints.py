@@ -4,22 +4,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
 from posixpath import basename
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default, group_port_offset
 
 ROUTERS = "router"
 """The group whose hosts route."""
 
+WATCHERS = "monitoring"
+"""The group whose hosts read the metrics of engines."""
+
 EVERYWHERE = ("0.0.0.0", "::")
+LOOPBACK = "127.0.0.1"
 Variables = Mapping[str, Any]
 
 
 def value(variables: Variables, name: str) -> Any:
     """A variable of a host, or the default of the role that declares it, ``router_*`` or ``engine_*``."""
     setting = variables.get(name)
+    if setting is None and name == "engine_host":
+        return EVERYWHERE[0]
     return default("router" if name.startswith("router_") else "deployment", name) if setting is None else setting
 
 
@@ -50,6 +59,41 @@ def address(host: str, variables: Variables, listens: str) -> str:
     return str(variables.get("ansible_host") or host) if listens in EVERYWHERE else listens
 
 
+def machine(host: str, variables: Mapping[str, Variables]) -> str:
+    """What a host of the inventory is reached by: two names of one machine have the same."""
+    return str(variables[host].get("ansible_host") or host)
+
+
+def serving_host(head: str, readers: Iterable[str], variables: Mapping[str, Variables]) -> str:
+    """The address on which a head serves where ``engine_host`` is not set, as the role deployment documents it.
+
+    readers: the hosts of its routers and of Prometheus, which must reach it; without a router none, for clients must.
+    """
+    own = machine(head, variables)
+    elsewhere = {machine(one, variables) for one in readers} - {own}
+    try:
+        return str(ipaddress.ip_address(own)) if elsewhere else LOOPBACK
+    except ValueError:  # a name: which of the node's addresses it means, only the node could tell
+        return EVERYWHERE[0]
+
+
+def listening(
+    deployment: str,
+    replicas: Sequence[Sequence[str]],
+    router_hosts: Sequence[str],
+    watchers: Sequence[str],
+    variables: Mapping[str, Variables],
+) -> dict[str, Variables]:
+    """The variables, with ``engine_host`` of each head as it is derived where it is not set."""
+    found = dict(variables)
+    before = routers(deployment, replicas[0][0], router_hosts, variables) if replicas else []
+    for head in [hosts[0] for hosts in replicas]:
+        if before and not variables[head].get("engine_host"):
+            derived = {"engine_host": serving_host(head, [*before, *watchers], variables)}
+            found[head] = ChainMap(derived, variables[head])  # type: ignore[arg-type]  # nothing is written into it
+    return found
+
+
 def servers(replicas: Sequence[Sequence[str]], variables: Mapping[str, Variables]) -> list[dict[str, str]]:
     """The heads of a deployment: ``name`` (of the host), ``url`` of the engine, ``ready`` of its supervisor.
 
@@ -60,19 +104,39 @@ def servers(replicas: Sequence[Sequence[str]], variables: Mapping[str, Variables
         head = hosts[0]
         host_vars = variables[head]
         where = address(head, host_vars, str(value(host_vars, "engine_host")))
+        scheme = "https" if certificate(host_vars) else "http"
         found.append(
             {
                 "name": head,
-                "url": url(where, int(value(host_vars, "engine_port"))),
+                "url": url(where, int(value(host_vars, "engine_port")), scheme),
                 "ready": f"{url(where, group_port(host_vars))}/ready",
             }
         )
     return found
 
 
-def routers(deployment: str, hosts: Sequence[str], variables: Mapping[str, Variables]) -> list[str]:
-    """Those of the hosts of the group ``router`` that route a deployment: all, or those that name it in router_deployments."""
-    return [host for host in hosts if deployment in (variables[host].get("router_deployments") or [deployment])]
+def routers(deployment: str, head: str, hosts: Sequence[str], variables: Mapping[str, Variables]) -> list[str]:
+    """The hosts that route a deployment: those of the group ``router``, all or those that name it in router_deployments; where
+    there is none, ``head``, that of the first replica, with ``engine_router_on_head``.
+    """
+    found = [host for host in hosts if deployment in (variables[host].get("router_deployments") or [deployment])]
+    return found or ([head] if value(variables[head], "engine_router_on_head") else [])
+
+
+def routers_on_heads(
+    deployments: Mapping[str, Sequence[Sequence[str]]], hosts: Sequence[str], variables: Mapping[str, Variables]
+) -> dict[str, list[str]]:
+    """Head → the deployments that it routes although it is not in the group ``router``.
+
+    deployments: name → the hosts of each replica. hosts: of the group.
+    """
+    found: dict[str, list[str]] = {}
+    for name, replicas in deployments.items():
+        if replicas and replicas[0]:
+            head = replicas[0][0]
+            if head not in hosts and routers(name, head, hosts, variables) == [head]:
+                found.setdefault(head, []).append(name)
+    return found
 
 
 def endpoint(
@@ -83,14 +147,23 @@ def endpoint(
 ) -> dict[str, Any]:
     """Where clients find a deployment, as the lookup ``endpoint`` documents it."""
     heads = servers(replicas, variables)
-    own = variables[replicas[0][0]]
+    first = replicas[0][0]
+    own = variables[first]
     scheme, port = "https" if switched_on(value(own, "router_tls")) else "http", int(value(own, "router_port"))
     routed = [
         url(address(host, variables[host], str(value(variables[host], "router_host"))), port, scheme)
-        for host in routers(deployment, router_hosts, variables)
+        for host in routers(deployment, first, router_hosts, variables)
     ]
     return {
         "url": f"{(routed or [heads[0]['url']])[0]}/v1",
         "routers": [f"{one}/v1" for one in routed],
-        "replicas": [{**one, "url": f"{one['url']}/v1"} for one in heads],
+        "replicas": [
+            {
+                **one,
+                "url": f"{one['url']}/v1",
+                "host": str(value(variables[one["name"]], "engine_host")),
+                "certificate": certificate(variables[one["name"]]),
+            }
+            for one in heads
+        ],
     }

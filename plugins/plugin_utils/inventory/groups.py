@@ -7,16 +7,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import certificates
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import PARENT, Deployment
 
 ADDRESSES = (
+    *certificates.VARIABLES,
     "ansible_host",
     "engine_group_port",
     "engine_host",
     "engine_port",
     "engine_rendezvous_port",
+    "engine_router_on_head",
     "router_deployments",
     "router_host",
     "router_port",

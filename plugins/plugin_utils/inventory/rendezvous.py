@@ -121,6 +121,16 @@ def _in_the_way(where: str, own_units: Sequence[str], answer: Mapping[str, Any])
         )
     remedy = "put it there, on every node of the group"
     findings += [failed("missing-file", where, f"{path} does not exist", remedy) for path in answer["missing"]]
+    if not answer["serves_here"]:
+        findings.append(
+            failed(
+                "engine-host-elsewhere",
+                where,
+                "engine_host is no address of this node, so its engine could not listen there; where it is not set, that is "
+                "ansible_host, which may be another machine's that passes on",
+                "write engine_host: 0.0.0.0, or the node's own address by which its router reaches it",
+            )
+        )
     if shards := answer["incomplete"]:
         more = f", and {len(shards) - 1} more" if len(shards) > 1 else ""
         message = f"{shards[0]} of its weights is not there or not whole{more}"

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.router import files
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import router_keys, router_paths
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
     address,
     group_port,
@@ -115,7 +116,7 @@ def routes(
         scheme = "https" if route["tls"] else "http"
         where = url(address(router.name, variables[router.name], router.listens), route["port"], scheme)
         found.append({**route, "url": where, "servers": servers(replicas, variables)})
-        findings += wrong
+        findings += [*wrong, *_without_tls(name, replicas, variables)]
     return found, [*findings, *_ports(router, found, deployments, variables)]
 
 
@@ -193,6 +194,20 @@ def _sources(sources: Sequence[Any], where: str) -> tuple[list[str], list[Findin
             message = f"{one!r} is neither an address nor a network"
             findings.append(failed("router-metrics-from", where, message, "write for example 192.0.2.30"))
     return found, findings
+
+
+def _without_tls(
+    name: str, replicas: Sequence[Sequence[str]], variables: Mapping[str, Mapping[str, Any]]
+) -> list[Finding]:
+    """A router speaks plain HTTP to engines."""
+    if not any(certificate(variables[hosts[0]]) for hosts in replicas):
+        return []
+    message = "the engine serves https, which a router does not speak to it"
+    return [
+        failed(
+            "https-behind-router", f"engine_args of {name}", message, "take ssl_certfile out: TLS ends at the router (router_tls)"
+        )
+    ]
 
 
 def ports(route: Mapping[str, Any]) -> dict[str, int]:

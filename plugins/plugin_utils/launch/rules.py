@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import containers, host_header
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
@@ -26,12 +27,19 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 IMAGE = re.compile(r"[a-z0-9]+([._:/-]+[A-Za-z0-9_]+)*(@sha256:[0-9a-f]{64})?")
 ROUTERS = ("sglang_router", "smg")
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 def check(request: Request, call: Call, values: Mapping[str, Any]) -> list[Finding]:
     """All findings about the launch as a whole. values: what stands on the command line, by canonical name."""
     rules = (_names, _ranks, _addresses, _gpus, _endpoint, _model, _image, _environment)
-    more = (_sizes(request, values), _ports(request, call), _key(request, call.secret))
+    more = (
+        _sizes(request, values),
+        _ports(request, call),
+        _key(request, call.secret),
+        _host_header(request),
+        _tls(request, values),
+    )
     return list(chain(*(rule(request) for rule in rules), *more))
 
 
@@ -155,12 +163,49 @@ def _endpoint(request: Request) -> Iterator[Finding]:
     """Whether clients reach the endpoint, and who. Ray has none; smg on the loopback is for the router beside it."""
     if not request.is_head or request.engine == "ray" or (request.engine == "smg" and _is_loopback(request.host)):
         return
+    if _is_loopback(request.host) and request.behind_router:
+        return
     if _is_loopback(request.host):
         message = f"{request.host} answers this machine only"
         yield warned("loopback-endpoint", request.variable("host"), message, "write 0.0.0.0 or the node's address")
     elif not request.api_key:
         message = f"everyone who reaches port {request.port} can use the model"
         yield warned("no-api-key", request.variable("api_key"), message, "set a key, from a vault")
+
+
+def _host_header(request: Request) -> Iterator[Finding]:
+    """CVE-2026-48710: a version whose key a Host header skips is no endpoint for everybody."""
+    if (
+        not request.is_head
+        or not request.api_key
+        or request.engine not in host_header.ENGINES
+        or _is_loopback(request.host)
+    ):
+        return
+    where, name = request.variable("engine_version"), f"{request.engine} {request.engine_version}"
+    image = request.image or "" if request.is_container else None
+    judgement, why = host_header.verdict(request.engine, request.engine_version, image, request.starlette)
+    exposed = request.behind_router is False and request.host in EVERYWHERE
+    if judgement == host_header.AFFECTED:
+        message = f"a Host header skips the key of {name} (CVE-2026-48710): {why}"
+        yield (failed if exposed else warned)("host-header", where, message, host_header.remedy(request.engine))
+    elif judgement == host_header.UNKNOWN and exposed:
+        message = f"whether a Host header skips the key of {name} (CVE-2026-48710) is not known: {why}"
+        yield warned("host-header-unknown", where, message, "playbooks/verify.yml tries it once the engine runs")
+
+
+def _tls(request: Request, values: Mapping[str, Any]) -> Iterator[Finding]:
+    """An endpoint of https: its supervisor, on the same node, reads the certificate and shows none of its own."""
+    where = f"{request.variable('engine_args')}.ssl_certfile"
+    path = str(values.get("ssl_certfile") or "")
+    if path and request.is_head and request.is_container and not containers.covers(request.mounts, path):
+        remedy = f"add it, or its folder, to {request.variable('mounts')}"
+        yield failed(
+            "certificate-not-mounted", where, f"{path} is a file of the node, and not in the container", remedy
+        )
+    if path and str(values.get("ssl_cert_reqs") or "0") != "0":
+        message = "clients must show certificates, and the supervisor that asks whether it is ready has none"
+        yield failed("client-certificates", where.replace("certfile", "cert_reqs"), message, "write 0, or leave it out")
 
 
 def _ports(request: Request, call: Call) -> Iterator[Finding]:

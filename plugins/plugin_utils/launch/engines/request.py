@@ -55,6 +55,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "container_unconfined": {"type": "bool", "default": False},
     "api_key": {"type": "str", "no_log": True},
     "secret_file": {"type": "str"},
+    "behind_router": {"type": "bool"},
+    "starlette": {"type": "str", "default": ""},
     "variable_prefix": {"type": "str", "default": "engine_"},
 }
 """Ansible's argument specification. The module's documentation explains each option; a test holds the two together."""
@@ -102,6 +104,8 @@ class Request:
     container_unconfined: bool = False
     api_key: str | None = field(default=None, repr=False)
     secret_file: str | None = None
+    behind_router: bool | None = None
+    starlette: str = ""
     variable_prefix: str = "engine_"
 
     @classmethod

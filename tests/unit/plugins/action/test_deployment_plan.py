@@ -27,7 +27,7 @@ def arguments(**changes: Any) -> dict[str, Any]:
         "model_info": model_of("deepseek-r1"),
         "hardware": {"gpu": "H200", "gpus_per_node": 8},
         "engine": "sglang",
-        "engine_version": "0.5.5",
+        "engine_version": "0.5.23",
         "tensor_parallel_size": 16,
         **changes,
     }

@@ -43,7 +43,12 @@ def codes(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 def test_a_deployment_with_what_its_role_requires_is_accepted(check: Any) -> None:
     result = check({**TINY, "engine_replicas": 2, "engine_tensor_parallel_size": 1})
-    assert result == {"deployments": {"tiny": ["n1", "n2"]}, "replicas": {"tiny": [["n1"], ["n2"]]}, "findings": []}
+    assert result == {
+        "deployments": {"tiny": ["n1", "n2"]},
+        "replicas": {"tiny": [["n1"], ["n2"]]},
+        "routers_on_heads": {},
+        "findings": [],
+    }
 
 
 def test_what_the_role_deployment_requires_is_required_and_of_other_roles_nothing(check: Any) -> None:

@@ -13,7 +13,7 @@ from ansible_collections.fullrank.serving.plugins.action.engine_command import A
 
 ARGUMENTS = {
     "engine": "sglang",
-    "engine_version": "0.5.5",
+    "engine_version": "0.5.23",
     "model": "/srv/models/tiny",
     "served_model_name": "tiny",
     "api_key": "sk-0123456789",

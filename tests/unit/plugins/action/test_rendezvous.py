@@ -17,6 +17,7 @@ HOSTS = ["n1", "n2"]
 def facts(rank: int, **changes: Any) -> dict[str, Any]:
     found = [{"interface": "eth0", "address": f"192.0.2.{rank + 1}"}]
     clean: dict[str, Any] = {"without_route": [], "listeners": [], "missing": [], "incomplete": []}
+    clean["serves_here"] = True
     return {"candidates": found, **clean, **changes}
 
 

@@ -19,7 +19,7 @@ from places import CHECKOUT
 
 OPTIONS_OF_A_LAUNCH = {
     "engine": "sglang",
-    "engine_version": "0.5.5",
+    "engine_version": "0.5.23",
     "model": "/srv/models/tiny",
     "served_model_name": "tiny",
     "api_key": "sk-0123456789",
@@ -94,5 +94,5 @@ def test_the_module_needs_no_node_and_renders_what_the_filter_renders() -> None:
 def test_the_module_fails_once_with_every_mistake() -> None:
     result = run_module(OPTIONS_OF_A_LAUNCH | {"rank": 3, "port": 0})
     assert "launch" not in result
-    assert result["msg"].splitlines()[0] == "launch of sglang 0.5.5: 2 findings"
+    assert result["msg"].splitlines()[0] == "launch of sglang 0.5.23: 2 findings"
     assert {line.partition(":")[0] for line in result["msg"].splitlines()[1:]} == {"engine_rank", "engine_port"}

@@ -380,11 +380,46 @@ def test_tls(serve: Callable[..., Server], certificate: Path) -> None:
     context.load_cert_chain(certificate)
     server = serve(context)
     assert "CERTIFICATE_VERIFY_FAILED" in get(server, "whole").error
-    known = ssl.create_default_context(cafile=str(certificate))
-    assert get(server, "whole", context=known).json() == {"here": "é"}
-    assert get(server, "big", context=known).text == "x" * BIG
-    slow = get(server, "dripbody", context=known, timeout=0.5)
+    known = http_client.Trust(ca_file=str(certificate))
+    assert get(server, "whole", trust=known).json() == {"here": "é"}
+    assert get(server, "big", trust=known).text == "x" * BIG
+    slow = get(server, "dripbody", trust=known, timeout=0.5)
     assert (slow.status, slow.error) == (200, http_client.TIMED_OUT)
+
+
+def test_a_certificate_that_is_known_itself(serve: Callable[..., Server], certificate: Path, tmp_path: Path) -> None:
+    """By a name that is not in it, also where an authority signed it; no other one, of the same authority, counts."""
+    files = {}
+    for name in ("own", "sister"):
+        files[name] = tmp_path / f"{name}.pem"
+        request = (
+            f"openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {files[name]}.key"
+        )
+        signed = f"openssl x509 -req -days 1 -CA {tmp_path / 'cert.pem'} -CAkey {certificate} -CAcreateserial"
+        wanted = subprocess.run(request.split(), check=True, capture_output=True).stdout
+        made = subprocess.run(signed.split(), input=wanted, check=True, capture_output=True).stdout
+        # behind its own a server shows those of the authorities
+        files[name].write_text(made.decode() + (tmp_path / "cert.pem").read_text())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files["own"], f"{files['own']}.key")
+    server = serve(context)
+    assert get(server, "whole", trust=http_client.Trust(certificate=str(files["own"]))).status == 200
+    assert (
+        "CERTIFICATE_VERIFY_FAILED"
+        in get(server, "whole", trust=http_client.Trust(certificate=str(files["sister"]))).error
+    )
+    by_authority = get(server, "whole", trust=http_client.Trust(ca_file=str(tmp_path / "cert.pem")))
+    assert "CERTIFICATE_VERIFY_FAILED" in by_authority.error, "its names count then"
+
+
+@pytest.mark.parametrize("trust", ["ca_file", "certificate"])
+def test_a_file_without_a_certificate_is_the_answer(server: Server, tmp_path: Path, trust: str) -> None:
+    (tmp_path / "empty").write_text("nothing")
+    for file, why in (("empty", "holds no certificate"), ("missing", "cannot be read: No such file")):
+        path = tmp_path / file
+        answer = http_client.request("https://127.0.0.1:9/", timeout=5, trust=http_client.Trust(**{trust: str(path)}))
+        assert answer.status == 0 and answer.error.startswith(f"{path} {why}")
+    assert get(server, "whole", trust=http_client.Trust(str(path), str(path))).status == 200, "plain HTTP reads no file"
 
 
 def test_a_tls_handshake_without_an_answer(server: Server) -> None:

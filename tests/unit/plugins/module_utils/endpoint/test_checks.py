@@ -21,10 +21,18 @@ class Engine:
 
     def __init__(self) -> None:
         self.model, self.key, self.streams, self.broken = "tiny", KEY, True, False
+        self.unguarded, self.believes_host = ("/health",), False
 
-    def ask(self, url: str, body: dict[str, Any] | None, key: str | None) -> checks.Answer:
-        if self.key and key != self.key:
+    def ask(
+        self, url: str, body: dict[str, Any] | None, key: str | None, *, method: str = "", host: str = ""
+    ) -> checks.Answer:
+        path = "/health" if host and self.believes_host else url.removeprefix("http://x")
+        if self.key and key != self.key and path not in self.unguarded:
             return checks.Answer(401, "no")
+        if method == "PATCH":
+            return checks.Answer(405, "no such method")
+        if path == "/openapi.json":
+            return checks.Answer(404, "it does not list its paths")
         if url.endswith("/v1/models"):
             return checks.Answer(200, json.dumps({"data": [{"id": self.model}]}))
         assert body is not None
@@ -44,6 +52,8 @@ WELL = [
     ("model-name", "pass"),
     ("key-required", "pass"),
     ("key-required", "pass"),
+    ("paths-without-key", "pass"),
+    ("host-header", "pass"),
     ("completion", "pass"),
     ("streaming", "pass"),
 ]
@@ -61,6 +71,31 @@ def test_a_key_that_the_endpoint_does_not_ask_for() -> None:
     engine = Engine()
     engine.key = ""
     assert found(engine)[1:3] == [("key-required", "fail")] * 2
+
+
+OPEN = ("/health", "/invocations", "/scale_elastic_ep", "/metrics")
+
+
+@pytest.mark.parametrize(("place", "severity"), [("alone", "warn"), ("behind_router", "pass"), ("router", "fail")])
+def test_paths_that_answer_everybody(place: str, severity: str) -> None:
+    engine = Engine()
+    engine.unguarded = OPEN
+    one = checks.Endpoint("tiny", "http://x", True, "tiny", KEY, "vllm", place)
+    found = next(check for check in checks.look(one, engine.ask) if check["code"] == "paths-without-key")
+    assert found["severity"] == severity
+    assert found["data"]["paths"] == {
+        "the model": ["/invocations"],
+        "control": ["/scale_elastic_ep"],
+        "information": ["/metrics"],
+    }
+    assert "/health" not in found["message"], "a page of health may answer everybody"
+
+
+@pytest.mark.parametrize(("place", "severity"), [("alone", "fail"), ("behind_router", "warn"), ("router", "fail")])
+def test_a_host_header_that_skips_the_key(place: str, severity: str) -> None:
+    engine = Engine()
+    engine.believes_host = True
+    assert ("host-header", severity) in found(engine, place=place)
 
 
 def test_a_deployment_without_a_key_is_reported_as_open() -> None:

@@ -85,6 +85,19 @@ def test_what_serves_unseen_is_reported(head: dict[str, Any], message: str) -> N
     assert ("engine" in found) is (head.get("engine_host") is not None)
 
 
+def test_an_engine_with_a_certificate_is_read_by_https() -> None:
+    tls = {**VLLM, "engine_args": {"ssl_certfile": "/etc/tls/own.crt"}}
+    found = jobs({"a": VLLM, "b": tls, "c": {**tls, "engine_ca_file": "/etc/ca.pem"}}, ra=["a"], rb=["b"], rc=["c"])
+    schemes = {one["labels"]["head"]: one["labels"].get("__scheme__") for one in found["engine"]["static_configs"]}
+    assert schemes == {"a": None, "b": "https"}
+    own = found["engine-tls-1"]
+    assert own["tls_config"] == {"ca_file": "/etc/ca.pem"}
+    assert own["static_configs"][0]["labels"]["__scheme__"] == "https"
+    assert own["relabel_configs"] == [{"target_label": "job", "replacement": "engine"}], "rules know one job"
+    (finding,) = found["findings"]
+    assert "engine_ca_file of rb" in finding
+
+
 def test_on_the_head_itself_loopback_is_reached() -> None:
     head = {"engine_name": "vllm", "engine_host": "127.0.0.1"}
     found = jobs({"gpu1": head}, gpu_nodes=["gpu1"], monitoring=["gpu1"], r1=["gpu1"])

@@ -93,6 +93,52 @@ def test_a_mistake_is_found_where_it_was_made(changes: dict[str, Any], code: str
     assert found[code].startswith(where)
 
 
+IN_DOCKER = {"runtime": "docker", "image": "engine:1"}
+CERTIFICATE = {"ssl_certfile": "/etc/tls/own.crt"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "values", "expected"),
+    [
+        ({}, CERTIFICATE, set()),
+        (IN_DOCKER, CERTIFICATE, {"certificate-not-mounted"}),
+        (IN_DOCKER | {"mounts": [{"source": "/srv/tls", "target": "/etc/tls"}]}, CERTIFICATE, set()),
+        ({}, CERTIFICATE | {"ssl_cert_reqs": 2}, {"client-certificates"}),
+        ({}, CERTIFICATE | {"ssl_cert_reqs": 0}, set()),
+    ],
+)
+def test_an_endpoint_with_a_certificate(changes: dict[str, Any], values: Any, expected: set[str]) -> None:
+    assert set(codes(HEAD | changes, Secret("file", "api-key"), values)) == expected
+
+
+OLD = {"runtime": "docker", "image": "lmsysorg/sglang:v0.5.5"}
+NEW = {"engine_version": "0.5.23", "runtime": "docker", "image": "lmsysorg/sglang:v0.5.23"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (OLD | {"behind_router": False}, ("fail", "host-header")),
+        (OLD | {"behind_router": True}, ("warn", "host-header")),
+        (OLD, ("warn", "host-header")),
+        (OLD | {"behind_router": False, "host": "192.0.2.10"}, ("warn", "host-header")),
+        (OLD | {"behind_router": False, "host": "127.0.0.1"}, None),
+        (OLD | {"behind_router": False, "api_key": None}, None),
+        (OLD | {"behind_router": False, "rank": 1, "rank_address": "192.0.2.11"}, None),
+        (NEW | {"behind_router": False}, ("warn", "host-header-unknown")),
+        (NEW | {"behind_router": True}, None),
+        ({"behind_router": False, "starlette": "0.49.3"}, ("fail", "host-header")),
+        ({"behind_router": False, "starlette": "1.0.1"}, None),
+    ],
+)
+def test_a_version_whose_key_a_host_header_skips(changes: dict[str, Any], expected: tuple[str, str] | None) -> None:
+    """CVE-2026-48710."""
+    request = Request.from_options(SOUND | HEAD | changes)
+    found = rules.check(request, Call(("engine",), {}, {}, rendezvous_port=25000, secret=Secret("file", "api-key")), {})
+    about = [(one["severity"], one["code"]) for one in found if one["code"].startswith("host-header")]
+    assert about == ([expected] if expected else [])
+
+
 @pytest.mark.parametrize(
     "image",
     ["lmsysorg/sglang:v0.5.5", "registry.example:5000/a/b_c:1.2-cu128", "engine@sha256:" + "0" * 64],

@@ -44,7 +44,7 @@ def deployed(seen: list[dict[str, Any]], **changes: Any) -> decide.Deployed:
         ],
         "rdma_facts": [{k: v for k, v in node.items() if k in ("hcas", "netdevs")} for node in seen],
         "engine": "sglang",
-        "engine_version": "0.5.5",
+        "engine_version": "0.5.23",
         "engine_args": PROD["engine_args"],
         "model_info": PROD["engine_model_info"],
         "hardware": PROD["engine_hardware"],
@@ -114,7 +114,7 @@ def results(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for place, fact in zip(places, facts, strict=True):
         options = {
             "engine": "sglang",
-            "engine_version": "0.5.5",
+            "engine_version": "0.5.23",
             "deployment": "deepseek_r1",
             "rank": place.rank,
             "nnodes": 4,
@@ -144,7 +144,7 @@ def results(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 SETTINGS = {
     "engine": "sglang",
-    "engine_version": "0.5.5",
+    "engine_version": "0.5.23",
     "model": "deepseek-r1",
     "endpoint": "http://192.0.2.11:30000/v1",
     "tensor_parallel_size": 32,
