@@ -15,7 +15,7 @@ from typing import Any
 from helpers import NET
 from playwright.sync_api import Page
 
-URL = f"http://{NET}.12:8080"
+URL = f"https://{NET}.12"
 EMAIL, PASSWORD = "admin@example.com", "correct-horse-battery"
 SHOTS = Path(__file__).resolve().parents[3] / ".cache/webui/screenshots"
 PATIENCE_MS = 60_000

@@ -27,6 +27,15 @@ def test_one_service_that_does_not_run_as_root(nodes: dict[str, Host]) -> None:
     assert host.file("/var/lib/fullrank-webui").mode == 0o700
 
 
+def test_others_reach_it_by_tls_only(nodes: dict[str, Host]) -> None:
+    """Without a word about it in the inventory."""
+    host = nodes["n2"]
+    assert host.service("fullrank-webui-tls.service").is_running
+    listening = host.check_output("ss -Hltn '( sport = :8080 or sport = :443 )'").split()
+    assert "127.0.0.1:8080" in listening and "0.0.0.0:443" in listening
+    assert "0.0.0.0:8080" not in listening
+
+
 def test_a_person_logs_in_chooses_the_model_asks_and_sees_the_answer_stream(page: Page, person: Person) -> None:
     elsewhere: set[str] = set()
     ours = (person.url, "data:", "blob:", person.url.replace("http", "ws", 1))

@@ -151,7 +151,7 @@ def test_tls_by_an_nginx_of_its_own(nodes: dict[str, Host], play: Callable[..., 
     host.check_output("apt-get install -y -qq --no-install-recommends nginx >/dev/null")
     host.check_output("systemctl start nginx && curl -fsS http://127.0.0.1/ | grep -q 'Welcome to nginx'")
     site = host.file("/etc/nginx/nginx.conf").content_string
-    secure = {**NEWER, "webui_tls": True, "webui_url": f"https://{NET}.12"}
+    secure = {**NEWER, "webui_url": f"https://{NET}.12"}
     run = play("playbooks/webui.yml", "--diff", **secure)
     assert run.rc == 0
     assert run.outcome["webui"]["n2"]["url"] == f"https://{NET}.12"
@@ -180,7 +180,6 @@ def test_your_own_certificate_and_a_new_one_later(nodes: dict[str, Host], play: 
     make = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc {files} -days 9"
     secure = {
         **NEWER,
-        "webui_tls": True,
         "webui_url": f"https://{NET}.12",
         "webui_tls_certificate": "/etc/ssl/own.crt",
         "webui_tls_key": "/etc/ssl/private/own.key",

@@ -46,10 +46,13 @@ def test_data_in_sqlite_is_not_left_behind_in_silence(play: Callable[..., Any]) 
 def test_it_runs_on_postgresql(nodes: dict[str, Host], play: Callable[..., Any], api: Api) -> None:
     host = nodes["n2"]
     host.check_output(INSTALL)
+    plain = play("playbooks/webui.yml", **wanted("0.12.4"), webui_tls=False)
+    assert plain.rc == 0
+    assert not host.service("fullrank-webui-tls.service").exists  # not wanted any more
+    assert "127.0.0.1:8080" in host.check_output("ss -Hltn sport = :8080"), "plain HTTP is for the machine itself"
     run = play("playbooks/webui.yml", **wanted("0.12.4"))
     assert run.rc == 0
     assert "pass@word" not in run.text and "pass%40word" not in run.text
-    assert not host.service("fullrank-webui-tls.service").exists  # not wanted any more
     assert api.log_in() == 200
     assert api.ask("POST", "/api/v1/chats/new", {"chat": {"title": "mine", "messages": [], "history": {}}})[0] == 200
     assert host.check_output("su postgres -c \"psql -At webui -c 'SELECT title FROM chat'\"") == "mine"

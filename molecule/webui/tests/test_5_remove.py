@@ -19,7 +19,8 @@ def test_removal_keeps_the_data(nodes: dict[str, Host], play: Callable[..., Any]
     assert host.service("fullrank-webui.service").is_running
     assert play(PLAY).rc == 0
     assert not host.service("fullrank-webui.service").exists
-    assert not host.check_output("ss -Hltn sport = :8080")
+    assert not host.service("fullrank-webui-tls.service").exists
+    assert not host.check_output("ss -Hltn '( sport = :8080 or sport = :443 )'")
     assert not host.file("/etc/fullrank/webui.secret.env").exists
     assert not host.file("/opt/fullrank-webui").exists
     assert host.file(f"{DATA}/webui.db").exists and host.file("/etc/fullrank/webui.key").exists

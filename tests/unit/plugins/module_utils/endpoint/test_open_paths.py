@@ -15,11 +15,11 @@ KEY, WRONG = "sk-right", "sk-wrong"
 
 
 class Server:
-    """Checks the key of what ``guards`` names, before it looks at the method; ``asked`` has what was sent."""
+    """Checks the key of what ``guards`` names, before it looks at the method; ``sent`` has what was sent."""
 
     def __init__(self, guards: tuple[str, ...] = ("/v1",), routes: dict[str, str] | None = None) -> None:
         self.guards, self.routes = guards, {"/v1/chat/completions": "post"} | (routes or {})
-        self.asked: list[tuple[str, str, str | None]] = []
+        self.sent: list[tuple[str, str, str | None]] = []
         self.method_first = self.lists = False
         self.status: dict[str, int] = {}
 
@@ -27,7 +27,7 @@ class Server:
         self, url: str, body: dict[str, Any] | None, key: str | None, *, method: str = "", host: str = ""
     ) -> Answer:
         path = url.removeprefix("http://x")
-        self.asked.append((method or "GET", path, key))
+        self.sent.append((method or "GET", path, key))
         if path in self.status:
             return Answer(self.status[path], error="timed out" if not self.status[path] else "")
         if path == "/openapi.json" and self.lists and not method:
@@ -55,7 +55,7 @@ def test_what_is_there_and_asks_for_no_key_is_open() -> None:
 def test_every_probe_is_of_a_method_that_no_route_has() -> None:
     server = Server(routes={"/sleep": "post"})
     look(server)
-    assert {method for method, path, _key in server.asked if path != "/openapi.json"} == {"PATCH"}
+    assert {method for method, path, _key in server.sent if path != "/openapi.json"} == {"PATCH"}
     methods = "get post put delete head options"
     assert open_paths.PROBE.lower() not in methods.split()
 
@@ -64,7 +64,7 @@ def test_a_closed_path_is_tried_with_a_wrong_key_too() -> None:
     server = Server(guards=("/",))
     found = look(server)
     assert found.open_to_all == {} and found.closed == len(open_paths.known(("vllm",)))
-    assert {key for _method, path, key in server.asked if path == "/sleep"} == {None, WRONG}
+    assert {key for _method, path, key in server.sent if path == "/sleep"} == {None, WRONG}
 
 
 def test_paths_that_the_server_lists_itself() -> None:
@@ -72,7 +72,7 @@ def test_paths_that_the_server_lists_itself() -> None:
     server.lists = True
     server.routes["/new/x"] = "post"
     assert look(server).open_to_all == {"control": ["/new/x"], "information": ["/shown"]}
-    assert "/patched" not in {path for _method, path, _key in server.asked}, "there the probe would run something"
+    assert "/patched" not in {path for _method, path, _key in server.sent}, "there the probe would run something"
 
 
 def test_a_server_that_looks_at_the_method_first_proves_nothing() -> None:
@@ -80,7 +80,7 @@ def test_a_server_that_looks_at_the_method_first_proves_nothing() -> None:
     server.method_first = True
     found = look(server)
     assert found.open_to_all == {} and "method before the key" in found.unknown
-    assert len(server.asked) == 1
+    assert len(server.sent) == 1
 
 
 @pytest.mark.parametrize("status", [0, 429])

@@ -32,6 +32,9 @@ def web_chat(folder: Path) -> str:
         webui_host="127.0.0.1",
         webui_tls_port=18998,
         webui_port=8080,
+        webui_max_upload_mib=512,
+        webui_client_requests=256,
+        webui_client_rate=50,
         __webui_certificate=f"{folder}/x.crt",
         __webui_certificate_key=f"{folder}/x.key",
     )
