@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+import documented_sockets
 import pytest
 from testinfra.host import Host
 
@@ -26,6 +27,18 @@ def until(condition: Callable[[], Any], limit: float = 60, what: str = "", every
         assert time.monotonic() - started < limit, f"{what or 'it'}: not within {limit:.0f} s"
         time.sleep(every)
     return time.monotonic() - started
+
+
+def undocumented_sockets(host: Host) -> list[str]:
+    """What of this collection listens on a node and is not in the table of docs/security.md."""
+    found = []
+    for protocol, address, port, pids in documented_sockets.sockets(host.check_output(documented_sockets.LISTEN)):
+        for pid in pids:
+            group = host.run(f"cat /proc/{pid}/cgroup").stdout.strip().splitlines()
+            units = [part for line in group for part in line.split("/") if part.endswith(".service")]
+            found.append((units[-1] if units else "", protocol, address, port))
+    assert found, "nothing listens, or ss shows no processes"
+    return documented_sockets.undocumented(found)
 
 
 def booted_at(host: Host) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import NET, chat, reboot, until
+from helpers import NET, chat, reboot, undocumented_sockets, until
 from testinfra.host import Host
 
 UNIT = "fullrank-rank@tiny.service"
@@ -53,6 +53,10 @@ def test_the_deployment_answers_a_chat(nodes: dict[str, Host]) -> None:
     answer = ask("Are all ranks up?", max_tokens=8, ignore_eos=True)
     assert answer["model"] == "tiny"
     assert answer["usage"]["completion_tokens"] == 8
+
+
+def test_every_socket_is_in_the_table_of_the_security_page(nodes: dict[str, Host]) -> None:
+    assert {name: undocumented_sockets(nodes[name]) for name in ("n1", "n2")} == {"n1": [], "n2": []}
 
 
 def test_both_ranks_have_a_half_of_the_model(nodes: dict[str, Host]) -> None:

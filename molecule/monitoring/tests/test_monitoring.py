@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import NET
+from helpers import NET, undocumented_sockets
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -117,6 +117,10 @@ def former_of(node: Host) -> str:
     loaded = node.check_output(f"systemctl list-units --all --plain --no-legend {' '.join(units)}")
     files = node.check_output(f"find /etc/systemd/system {' -o '.join(f'-name {unit}' for unit in units)}")
     return f"{loaded}{files}"
+
+
+def test_every_socket_is_in_the_table_of_the_security_page(nodes: dict[str, Host]) -> None:
+    assert {name: undocumented_sockets(node) for name, node in nodes.items()} == {name: [] for name in nodes}
 
 
 def test_units_of_earlier_versions_are_replaced(nodes: dict[str, Host]) -> None:

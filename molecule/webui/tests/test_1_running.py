@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from helpers import undocumented_sockets
 from people import EMAIL, PASSWORD, SHOTS, Api, Person
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
@@ -34,6 +35,7 @@ def test_others_reach_it_by_tls_only(nodes: dict[str, Host]) -> None:
     listening = host.check_output("ss -Hltn '( sport = :8080 or sport = :443 )'").split()
     assert "127.0.0.1:8080" in listening and "0.0.0.0:443" in listening
     assert "0.0.0.0:8080" not in listening
+    assert undocumented_sockets(host) == []
 
 
 def test_a_person_logs_in_chooses_the_model_asks_and_sees_the_answer_stream(page: Page, person: Person) -> None:
