@@ -268,9 +268,9 @@ def _paths(endpoint: Endpoint, ask: Ask) -> list[Finding]:
     elif found.unknown:
         paths = skipped("paths-without-key", endpoint.name, f"not known: {found.unknown}")
     else:
-        paths = passed(
-            "paths-without-key", endpoint.name, f"{found.closed} paths refuse who has no key, or a wrong one"
-        )
+        what = f"{found.closed} paths refuse who has no key, or a wrong one"
+        what += f"; {found.left_out} could not be requested without a risk" if found.left_out else ""
+        paths = passed("paths-without-key", endpoint.name, what)
     return [paths, _host_header(endpoint, ask)]
 
 

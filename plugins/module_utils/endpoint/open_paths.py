@@ -9,7 +9,9 @@ vllm/entrypoints/serve/middleware/authenticate.py, 0.32), SGLang's and LMDeploy'
 **A probe changes nothing, also where a path is open.** It is a request of a method that no route of these engines has
 (`PROBE`): where the key is checked before the route the answer is 401, where it is not the router of the engine answers 405
 (a path of another method) or 404 (no such path), and no handler runs in any case. A server that looks at the method first
-would answer 405 everywhere: one path that certainly wants the key shows it, and then nothing is concluded.
+answers 404 or 405 everywhere, as a router does that passes on a list of requests: one path that certainly wants the key shows
+it. Then each path is requested as clients do, with an empty object that every handler refuses, and those of control that take no
+body are left out.
 """
 
 from __future__ import annotations
@@ -86,6 +88,15 @@ Read from the routes of vLLM 0.32.0 (vllm/entrypoints, ``api_router.py``), SGLan
 older versions have; smg's from ``build_app`` in model_gateway/src/server.rs of lightseekorg/smg. A running engine lists its own
 besides (/openapi.json). tests/engines compares the table with the installed engines."""
 
+TAKE_A_BODY = frozenset(
+    "/scale_elastic_ep /v1/load_lora_adapter /v1/unload_lora_adapter /update_weights_from_disk /set_internal_state "
+    "/init_weights_update_group /load_lora_adapter /unload_lora_adapter /workers".split()
+)
+"""Of the paths of control those that refuse an empty object before they do anything: they name what they need."""
+
+BY_GET = frozenset({"/health_generate"})
+"""Of the paths of the model those that are requested by GET."""
+
 POISON = "fullrank/health?"
 """A Host header after which Starlette before 1.0.1 takes every path for /health (CVE-2026-48710, GHSA-86qp-5c8j-p5mr)."""
 
@@ -102,11 +113,12 @@ class Ask(Protocol):
 class Paths:
     """What was found. open_to_all: what is behind → paths that answer everybody. closed: how many paths refuse who has no key.
 
-    unknown: why nothing could be concluded; empty when something was.
+    left_out: how many could not be requested without a risk. unknown: why nothing could be concluded; empty when something was.
     """
 
     open_to_all: Mapping[str, list[str]]
     closed: int = 0
+    left_out: int = 0
     unknown: str = ""
 
     @property
@@ -120,23 +132,39 @@ def look(url: str, engines: tuple[str, ...], key: str, wrong_key: str, ask: Ask)
 
     An answer that does not come ends it: the rest would not come either.
     """
-    if unknown := _inconclusive(url, ask):
-        return Paths({}, 0, unknown)
+    first = ask(f"{url}{GUARDED}", None, None, method=PROBE)
+    if first.status not in (*REFUSED, 404, 405):
+        return Paths({}, unknown=str(first.error) or f"{GUARDED} without a key was answered by HTTP {first.status}")
+    key_first = first.status in REFUSED
     paths = known(engines)
-    paths = {**_listed(ask(f"{url}/openapi.json", None, key)), **paths}
+    if key_first:
+        paths = {**_listed(ask(f"{url}/openapi.json", None, key)), **paths}
     found: dict[str, list[str]] = {}
-    closed = 0
+    closed = left_out = 0
     for path, what in paths.items():
-        status = _worst(ask(f"{url}{path}", None, one, method=PROBE).status for one in (None, wrong_key))
+        request = (PROBE, None) if key_first else _harmless(path, what)
+        if request is None:
+            left_out += 1
+            continue
+        method, body = request
+        status = _worst(ask(f"{url}{path}", body, one, method=method).status for one in (None, wrong_key))
         if status in (0, 429):
-            return Paths(
-                found, closed, f"{path} was {'answered by 429 (too many requests)' if status else 'not answered'}"
-            )
+            why = "answered by 429 (too many requests)" if status else "not answered"
+            return Paths(found, closed, left_out, f"{path} was {why}")
         if status in REFUSED:
             closed += 1
-        elif status not in (400, 404):
+        elif status in (400, 404) if key_first else status in (404, 405):
+            closed += not key_first  # at a router 404 is its refusal, at an engine there is no such path
+        else:
             found.setdefault(what, []).append(path)
-    return Paths({what: found[what] for what in (MODEL, CONTROL, INFORMATION) if what in found}, closed)
+    return Paths({what: found[what] for what in (MODEL, CONTROL, INFORMATION) if what in found}, closed, left_out)
+
+
+def _harmless(path: str, what: str) -> tuple[str, dict[str, Any] | None] | None:
+    """A request as clients send it after which nothing has changed; None where there is none."""
+    if what == INFORMATION or path in BY_GET:
+        return "GET", None
+    return ("POST", {}) if what == MODEL or path in TAKE_A_BODY else None
 
 
 def _worst(statuses: Iterator[int]) -> int:
@@ -146,15 +174,6 @@ def _worst(statuses: Iterator[int]) -> int:
         if status not in REFUSED:
             break
     return status
-
-
-def _inconclusive(url: str, ask: Ask) -> str:
-    answer = ask(f"{url}{GUARDED}", None, None, method=PROBE)
-    if answer.status in REFUSED:
-        return ""
-    if answer.status == 0:
-        return str(answer.error)
-    return f"it looks at the method before the key (HTTP {answer.status}): no path could be asked without risk"
 
 
 def known(engines: tuple[str, ...]) -> dict[str, str]:

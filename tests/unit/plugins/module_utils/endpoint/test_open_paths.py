@@ -20,7 +20,7 @@ class Server:
     def __init__(self, guards: tuple[str, ...] = ("/v1",), routes: dict[str, str] | None = None) -> None:
         self.guards, self.routes = guards, {"/v1/chat/completions": "post"} | (routes or {})
         self.sent: list[tuple[str, str, str | None]] = []
-        self.method_first = self.lists = False
+        self.lists = False
         self.status: dict[str, int] = {}
 
     def __call__(
@@ -33,8 +33,6 @@ class Server:
         if path == "/openapi.json" and self.lists and not method:
             return Answer(200, json.dumps({"paths": {one: {of: {}} for one, of in self.routes.items()}}))
         known = path in self.routes
-        if self.method_first and known and method == open_paths.PROBE:
-            return Answer(405)
         if path.startswith(self.guards) and key != KEY:
             return Answer(401)
         return Answer(405 if known else 404)
@@ -75,11 +73,53 @@ def test_paths_that_the_server_lists_itself() -> None:
     assert "/patched" not in {path for _method, path, _key in server.sent}, "there the probe would run something"
 
 
-def test_a_server_that_looks_at_the_method_first_proves_nothing() -> None:
-    server = Server()
-    server.method_first = True
+class Router(Server):
+    """Passes on a list of requests; checks the key of those only, after path and method."""
+
+    def __call__(
+        self, url: str, body: dict[str, Any] | None, key: str | None, *, method: str = "", host: str = ""
+    ) -> Answer:
+        path, sent = url.removeprefix("http://x"), method or "GET"
+        self.sent.append((sent, path, key))
+        if self.routes.get(path) != sent.lower():
+            return Answer(404)
+        return Answer(401) if path not in self.status and key != KEY else Answer(self.status.get(path, 422))
+
+
+def test_a_router_that_passes_on_a_list_of_requests() -> None:
+    routes = {"/v1/models": "get", "/v1/embeddings": "post"}
+    found = look(Router(routes=routes))
+    assert found.open_to_all == {} and not found.unknown
+    assert found.closed + found.left_out == len(open_paths.known(("vllm",)))
+
+
+def test_what_such_a_router_lets_through_without_a_key() -> None:
+    server = Router(routes={"/invocations": "post", "/metrics": "get", "/scale_elastic_ep": "post", "/sleep": "post"})
+    server.status = {"/invocations": 422, "/metrics": 200, "/scale_elastic_ep": 400, "/sleep": 200}
     found = look(server)
-    assert found.open_to_all == {} and "method before the key" in found.unknown
+    assert found.open_to_all == {
+        "the model": ["/invocations"],
+        "control": ["/scale_elastic_ep"],
+        "information": ["/metrics"],
+    }
+
+
+@pytest.mark.parametrize("engine", list(open_paths.PATHS))
+def test_requests_of_clients_change_nothing(engine: str) -> None:
+    """A path of control is requested as clients do only where an empty object is refused."""
+    server = Router()
+    found = look(server, engine)
+    controls = {path for path, what in open_paths.known((engine,)).items() if what == open_paths.CONTROL}
+    sent = {path for method, path, _key in server.sent if method != open_paths.PROBE}
+    assert sent & controls <= open_paths.TAKE_A_BODY
+    assert found.left_out == len(controls - open_paths.TAKE_A_BODY)
+
+
+def test_a_server_that_answers_the_first_probe_proves_nothing() -> None:
+    server = Server()
+    server.status["/v1/chat/completions"] = 200
+    found = look(server)
+    assert found.open_to_all == {} and "answered by HTTP 200" in found.unknown
     assert len(server.sent) == 1
 
 
