@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks, completion, metrics, open_paths
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-of-this-test"
@@ -160,6 +161,18 @@ def test_the_engine_is_known_by_its_own_certificate_alone(engine: Engine) -> Non
         answer = completion.ask(engine.url, "tiny", KEY, 30, trust)
         assert not answer["ready"] and "CERTIFICATE_VERIFY_FAILED" in answer["error"]
     assert "cannot be read" in completion.ask(engine.url, "tiny", KEY, 30, http_client.Trust("/nonexistent"))["error"]
+
+
+def test_its_supervisor_sees_it_ready(engine: Engine) -> None:
+    """By completions and counters, as long as it lives."""
+    probe = agent.EndpointProbe(engine.url, "tiny", KEY, trust=engine.trust, limit=120, now=0.0)
+    try:
+        deadline = time.monotonic() + 60
+        while not probe.health(1.0).answers:
+            assert time.monotonic() < deadline, probe.health(1.0)
+            time.sleep(0.2)
+    finally:
+        probe.end()
 
 
 def test_plain_http_at_its_port_gets_no_answer(engine: Engine) -> None:
