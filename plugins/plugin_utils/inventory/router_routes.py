@@ -205,7 +205,10 @@ def _without_tls(
     message = "the engine serves https, which a router does not speak to it"
     return [
         failed(
-            "https-behind-router", f"engine_args of {name}", message, "take ssl_certfile out: TLS ends at the router (router_tls)"
+            "https-behind-router",
+            f"engine_args of {name}",
+            message,
+            "take ssl_certfile out: TLS ends at the router (router_tls)",
         )
     ]
 
