@@ -171,8 +171,7 @@ def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
                 "endpoint-answers",
                 endpoint.name,
                 f"{endpoint.url}: {models.error}",
-                "ask playbooks/status.yml whether it runs; if it does, a firewall stands between it and who asks: "
-                "engine_ask_from: node asks from the node itself",
+                _UNKNOWN_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in models.error else _UNREACHED,
             )
         ]
     if models.status in REFUSED:
@@ -304,6 +303,14 @@ def _seen(answer: Answer) -> str:
     return answer.error or f"HTTP {answer.status}: {answer.text.strip()[:200] or 'an answer without choices'}"
 
 
+_UNREACHED = (
+    "ask playbooks/status.yml whether it runs; if it does, a firewall stands between it and who asks: "
+    "engine_ask_from: node asks from the node itself"
+)
+_UNKNOWN_CERTIFICATE = (
+    "name the file of the authority that signed its certificate in engine_ca_file, on the host that asks; one that is signed by "
+    "itself is its own authority, and must be made for the name or address in the URL"
+)
 _PUT_A_ROUTER_BEFORE = (
     "put a router before it, which lets through a list of paths and only with the key: engine_router_on_head: true, or a host "
     "in the group router; or let a firewall admit clients that may do this"
