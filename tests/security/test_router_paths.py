@@ -28,6 +28,6 @@ def test_no_path_of_a_router_answers_without_the_key(tmp_path: Path, engine: str
 
 
 def test_a_router_without_a_key_before_an_engine_with_one_is_named(tmp_path: Path) -> None:
-    """What its configuration lets through in spite of what the inventory says."""
+    """What its configuration lets through in spite of the inventory."""
     with running(tmp_path, replicas=1, key=False) as router:
         assert look(router, "vllm")["key-required"]["severity"] == "fail"
