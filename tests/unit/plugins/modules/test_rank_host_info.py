@@ -88,6 +88,16 @@ def test_shards_that_no_engine_could_load(node: Path) -> None:
     assert call(rank_host_info, peers=[])["incomplete"] == []
 
 
+def test_an_address_that_is_not_of_this_node() -> None:
+    """An engine could not listen there: 192.0.2.0/24 is for documents (RFC 5737)."""
+    here = {
+        address: call(rank_host_info, peers=[], serves_at=address)["serves_here"]
+        for address in ("", "127.0.0.1", "0.0.0.0")
+    }
+    assert here == {"": True, "127.0.0.1": True, "0.0.0.0": True}
+    assert call(rank_host_info, peers=[], serves_at="192.0.2.77")["serves_here"] is False
+
+
 @pytest.mark.parametrize("text", [None, "{", "{}"])
 def test_without_a_key_of_the_group_there_is_no_digest(node: Path, text: str | None) -> None:
     if text is not None:

@@ -85,7 +85,8 @@ def test_a_machine_holds_one_rank_of_a_deployment() -> None:
 
 def facts(address: str = "10.0.0.1", interface: str = "eth0", **more: Any) -> dict[str, Any]:
     ways = [{"interface": interface, "address": address}] if address else []
-    return {"candidates": ways, "without_route": [], "listeners": [], "missing": [], "incomplete": [], **more}
+    clean = {"without_route": [], "listeners": [], "missing": [], "incomplete": [], "serves_here": True}
+    return {"candidates": ways, **clean, **more}
 
 
 @pytest.mark.parametrize("name", ["a b", "-a", "x" * 201, "webui", "router", "localhost", "all", "gpu_nodes", "a.key"])

@@ -102,7 +102,10 @@ def test_without_model_or_gpus_nothing_is_claimed_about_memory(missing: str) -> 
 def results(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the role registers on each host, by the same functions."""
     facts = [
-        {**node, "candidates": [], "listeners": [], "missing": [], "incomplete": []} if node else {} for node in seen
+        {**node, "candidates": [], "listeners": [], "missing": [], "incomplete": [], "serves_here": True}
+        if node
+        else {}
+        for node in seen
     ]
     places = [
         rendezvous.Place(h, r, **(n.get("rendezvous") or {})) for r, (h, n) in enumerate(zip(HOSTS, seen, strict=True))
