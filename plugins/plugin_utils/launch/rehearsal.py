@@ -25,6 +25,8 @@ OF_THE_NODE = (
     "head_address",
     "rank_addresses",
     "secret_file",
+    "behind_router",
+    "starlette",
     "rdma",
 )
 """Options that the chain computes."""
