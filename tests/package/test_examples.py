@@ -61,6 +61,6 @@ def test_an_example_inventory_plans_the_ranks_it_describes(
     assert plan["endpoint"] == "http://127.0.0.1:30000/v1"
     assert "--host 127.0.0.1 --port 30000" in plan["ranks"][0]["command"]
     for rank in plan["ranks"]:
-        assert f"--nnodes {nodes} --node-rank {rank['rank']} " in rank["command"]
+        assert f"--nnodes {nodes} --node-rank {rank['rank']} " in f"{rank['command']} "
         assert f"--dist-init-addr 127.0.0.{first_address}:25000" in rank["command"]
     assert "tokens that fit" in page
