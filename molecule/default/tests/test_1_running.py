@@ -85,7 +85,15 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
         "model": "tiny",
         "engine": "vllm 0.32.0",
         "ranks": ["n1", "n2"],
-        "replicas": [{"name": "n1", "url": ENDPOINT, "ready": f"http://{HEAD}:29600/ready"}],
+        "replicas": [
+            {
+                "name": "n1",
+                "url": ENDPOINT,
+                "host": "0.0.0.0",
+                "ready": f"http://{HEAD}:29600/ready",
+                "certificate": "",
+            }
+        ],
         "key": None,
     }
     # its last step checked every endpoint
