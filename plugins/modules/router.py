@@ -154,7 +154,7 @@ class Routers:
         for name, text in texts.items():
             path, secret = Path(name), name.endswith(files.SECRETS)
             before = path.read_text() if path.exists() else None
-            if before == text:
+            if before == text and (not secret or self.readable(path)):
                 continue
             differed.add(name)
             self.changed = True
@@ -166,6 +166,15 @@ class Routers:
                 owner = (os.getuid(), grp.getgrnam(files.GROUP).gr_gid) if secret else None
                 common_files.write(path, text, 0o640 if secret else 0o644, owner)
         return differed
+
+    def readable(self, path: Path) -> bool:
+        """Whether routers may read a file with keys, and no other may: its group can have gone and come back."""
+        try:
+            group = grp.getgrnam(files.GROUP).gr_gid
+        except KeyError:
+            return False
+        found = path.stat()
+        return found.st_gid == group and found.st_mode & 0o777 == 0o640
 
     def present(self) -> None:
         gone = [name for name in self.written() if name not in self.routes]

@@ -33,10 +33,10 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-ExecStartPre={haproxy} -c -q -f {config}
+ExecStartPre={haproxy} -c -f {config}
 ExecStart={haproxy} -Ws -f {config}
 # those that are being answered are answered by the process that is replaced
-ExecReload={haproxy} -c -q -f {config}
+ExecReload={haproxy} -c -f {config}
 ExecReload=/bin/kill -USR2 $MAINPID
 SyslogIdentifier=fullrank-router@{name}
 Restart=always

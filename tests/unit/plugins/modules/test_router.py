@@ -146,6 +146,14 @@ def test_keys_are_written_for_the_routers_alone_and_never_shown(node: Node) -> N
     assert not [path for path in node.texts() if path.endswith((".keys", ".engine"))]
 
 
+def test_a_file_with_keys_that_others_may_read_or_routers_may_not_is_written_again(node: Node) -> None:
+    keys = [key("engine", "the-engines-own-key")]
+    have(node, route(), keys=keys)
+    (node.root / "etc/tiny.engine").chmod(0o644)
+    assert have(node, route(), keys=keys)["changed"] and node.calls == [f"reload {UNIT}"]
+    assert (node.root / "etc/tiny.engine").stat().st_mode & 0o777 == 0o640
+
+
 def test_a_certificate_and_its_key_become_one_file_and_a_new_one_is_taken_over(node: Node, tmp_path: Path) -> None:
     mine = {"tls": True, "tls_own": False, "tls_certificate": str(tmp_path / "c"), "tls_key": str(tmp_path / "k")}
     (tmp_path / "c").write_text("certificate\n")
