@@ -320,7 +320,7 @@ def restarts(seed: int, loss: float, hours: float, ranks: int = 32, before: bool
     """How often a group without a fault was restarted while a share of its datagrams was lost."""
     world = World(ranks, random.Random(seed), frozenset(range(ranks)) if before else frozenset())
     world.bring_up(60 + 4 * ranks)
-    world.network = Network(loss, delay=STEP_S)  # words that come at regular moments would be too good
+    world.network = Network(loss, delay=2 * STEP_S)  # words that come at regular moments would be too good
     ended, epoch = 0, world.head.epoch
     for _ in range(int(hours * 3600 / STEP_S)):
         world.step(STEP_S)
