@@ -36,7 +36,7 @@ _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _AT_ONCE = 16  # connections accepted before those that are there are read again
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
-Report = Callable[[], "tuple[bool, Mapping[str, Any]]"]
+Report = Callable[[], tuple[bool, Mapping[str, Any]]]
 """Gives whether the deployment is ready, and the status."""
 
 
@@ -140,7 +140,7 @@ class ReadyServer:
 
     def _accept(self, listener: socket.socket) -> bool:
         """Whether there was all that it needs."""
-        for _ in range(_AT_ONCE):
+        for _unused in range(_AT_ONCE):
             try:
                 connection, sender = listener.accept()
             except BlockingIOError:
