@@ -46,7 +46,7 @@ def test_wrong_variables_are_refused_together_before_any_node_is_reached(play: C
     run = play("site.yml", engine_port="eighty", engine_name="vlm", engine_args=[1])
     assert run.rc != 0
     assert "engine_port" in run.text and "eighty" in run.text
-    assert "engine_name (-e): vlm is none of them; write vllm, sglang or lmdeploy" in run.text
+    assert "vlm is none of them; write vllm, sglang or lmdeploy" in run.text
     assert "engine_args" in run.text
     assert "n1" not in run.stats["ok"]
 
