@@ -141,6 +141,10 @@ def test_requests_wait_for_the_only_replica_up_to_a_number(tmp_path: Path) -> No
         assert {(one.status, one.headers["retry-after"]) for one in answers} == {(503, "5")}
         assert "no replica of tiny is ready" in answers[0].json["error"]["message"]
         assert "fullrank_router_requests_waiting 5" in router.metrics()
+        state = router.ask("GET", "/fullrank/ready", key=None)
+        assert (state.status, state.json["ready"]) == (503, False)
+        time.sleep(replicas.ROUNDS + 3)  # longer than if they went round and round
+        assert "fullrank_router_requests_waiting 5" in router.metrics() and len(answers) == 3
         one.mode, one.ready = "answer", True
         one.start()
         for thread in threads:
@@ -259,7 +263,10 @@ def test_a_named_key_has_so_many_requests_at_a_time_and_is_counted(router: Route
     for thread in threads:
         thread.join()
     assert router.ask(key=TEAM_KEY, body=json.dumps({"stream": True}).encode()).body.endswith(b"[DONE]\n\n")
+    assert router.ask(key="wrong").status == 401
     shown = router.metrics()
+    assert 'fullrank_router_requests_total{key="none",code="401"} 1' in shown
+    assert 'fullrank_router_requests_total{key="team-a",code="429"} 1' in shown
     assert 'fullrank_router_requests_total{key="team-a",code="200"} 3' in shown
     assert 'fullrank_router_requests_running{key="team-a"} 0' in shown
     # two answers of 3 and 4 tokens, and a stream that reported 30 and 100 in its last event

@@ -181,7 +181,10 @@ def _state(route: Mapping[str, Any]) -> list[str]:
     return [
         f"http-request return status {status} content-type application/json"
         f" lf-string {quoted(text.replace('READY', ready))} if METH_GET {{ path -m str /fullrank/ready }} {condition}"
-        for status, ready, condition in ((200, "true", "{ nbsrv(live) gt 0 }"), (503, "false", "{ nbsrv(live) eq 0 }"))
+        for status, ready, condition in (
+            (200, "true", "{ nbsrv(ready) gt 0 }"),
+            (503, "false", "{ nbsrv(ready) eq 0 }"),
+        )
     ]
 
 
@@ -244,6 +247,7 @@ def _key(route: Mapping[str, Any], maps: str) -> list[str]:
         f"http-request set-var(txn.team) var(txn.token),sha2(256),hex,lower,map_str({maps}.keys)"
         " if { var(txn.token) -m found }",
         "http-request unset-var(txn.token)",
+        "http-request lua.refused 401 unless { var(txn.team) -m found }",
         "http-request "
         + answer(401, "the key is missing or wrong", "invalid_request_error", "WWW-Authenticate Bearer")
         + " unless { var(txn.team) -m found }",
@@ -255,12 +259,17 @@ def _key(route: Mapping[str, Any], maps: str) -> list[str]:
         if one["concurrency"]:
             message = f"the key {one['name']} has {one['concurrency']} requests at a time"
             refusal = answer(429, message, "rate_limit_error", "Retry-After 1")
-            lines.append(f"http-request {refusal} if {of_team} {{ sc1_conn_cur gt {one['concurrency']} }}")
+            lines += _refused(refusal, f"{of_team} {{ sc1_conn_cur gt {one['concurrency']} }}")
         if one["rate"]:
             message = f"the key {one['name']} has {one['rate']} requests a minute"
             refusal = answer(429, message, "rate_limit_error", "Retry-After 10")
-            lines.append(f"http-request {refusal} if {of_team} {{ sc1_http_req_rate gt {one['rate']} }}")
+            lines += _refused(refusal, f"{of_team} {{ sc1_http_req_rate gt {one['rate']} }}")
     return lines
+
+
+def _refused(refusal: str, condition: str) -> list[str]:
+    """A request that is refused because of its key's limits, and counted."""
+    return [f"http-request lua.refused 429 if {condition}", f"http-request {refusal} if {condition}"]
 
 
 def _headers(maps: str, key: bool) -> list[str]:

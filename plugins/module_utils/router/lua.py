@@ -102,6 +102,13 @@ local function reported(text, one, other)
     return last
 end
 
+-- A request that goes no further, which filters do not see. Argument: the status.
+core.register_action("refused", { "http-req" }, function(txn, code)
+    local count = counts[txn:get_var("txn.team") or "none"]
+    count.codes[code] = (count.codes[code] or 0) + 1
+    publish(txn, count)
+end, 1)
+
 if core.register_filter then
     local Account = {}
     Account.__index = Account
@@ -149,17 +156,12 @@ if core.register_filter then
     end
 
     function Account.end_analyze(self, txn, channel)
-        if not channel:is_resp() or self.ended then
+        local count = self.count
+        if not channel:is_resp() or not count then
             return
         end
-        self.ended = true
-        local count = self.count or counts[txn:get_var("txn.team") or "none"]
-        if not count then
-            return
-        end
-        if self.count then
-            count.running = count.running - 1
-        end
+        self.count = nil
+        count.running = count.running - 1
         local code = tostring(txn:get_var("txn.code") or 0)
         count.codes[code] = (count.codes[code] or 0) + 1
         count.seconds = count.seconds + clock() - self.began

@@ -40,6 +40,7 @@ def sections(route: Mapping[str, Any], run: str, maps: str, body_s: int) -> list
     return [
         *(_check(one) for one in route["servers"]),
         *(_balancer(route, run, maps, body_s) if route["balancer"] else [_replicas(route, run)]),
+        _ready(route),
         _live(route, run),
         *([_waiting(route, run)] if route["queue"] else ()),
     ]
@@ -91,6 +92,12 @@ def _balanced(route: Mapping[str, Any], first: str = "") -> list[str]:
     return [*lines, *([f"use-server {first} if {{ srv_is_up(check_{first}/{first}) }}"] if first else [])]
 
 
+def _ready(route: Mapping[str, Any]) -> list[str]:
+    """Those that are ready, to be counted: where requests go there are backup servers, which count too."""
+    servers = [_server(one, f"track check_{one['name']}/{one['name']}") for one in route["servers"]]
+    return ["backend ready", *servers]
+
+
 def _live(route: Mapping[str, Any], run: str) -> list[str]:
     """The replicas for requests that have waited: what one of them has taken is not sent again."""
     return [
@@ -108,7 +115,7 @@ def _waiting(route: Mapping[str, Any], run: str) -> list[str]:
         # it comes here again where a replica was ready for a moment only
         f"http-request return status 503 hdr Retry-After 5 if {{ req.fhdr_cnt(x-fullrank-waited) ge {ROUNDS} }}",
         "http-request add-header x-fullrank-waited 1",
-        f"http-request lua.wait live {route['queue']} {route['queue_timeout']}",
+        f"http-request lua.wait ready {route['queue']} {route['queue_timeout']}",
         "http-request "
         + answer(503, f"no replica of {route['name']} is ready", "unavailable", "Retry-After 5")
         + " unless { var(txn.waited) -m str yes }",

@@ -38,7 +38,7 @@ def test_the_engine_gets_its_key_from_a_file_and_always_the_same_host() -> None:
 
 def test_limits_of_a_key_are_rules_of_their_own() -> None:
     teams = [{"name": "a", "concurrency": 4, "rate": 0}, {"name": "b", "concurrency": 0, "rate": 60}]
-    found = [line for line in lines(teams=teams) if "var(txn.team) -m str" in line]
+    found = [one for one in lines(teams=teams) if "var(txn.team) -m str" in one and "return status 429" in one]
     assert ["sc1_conn_cur gt 4" in found[0], "sc1_http_req_rate gt 60" in found[1], len(found)] == [True, True, 2]
     assert haproxy.keys({**WITH_KEYS, "teams": teams}) == ["none", "engine", "a", "b"]
     assert haproxy.keys({**WITH_KEYS, "key": False}) == ["none", "open"]

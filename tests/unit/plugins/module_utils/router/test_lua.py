@@ -15,6 +15,6 @@ def test_the_program_has_what_the_configuration_calls() -> None:
         {**WITH_KEYS, "servers": [SERVER]}, run="/run/x", maps="/etc/x", program="/x.lua", digest="d", threads=2
     )
     called = set(re.findall(r"lua\.(\w+)", text))
-    assert called == {"wait", "keys", "account"}
+    assert called == {"wait", "keys", "account", "refused"}
     assert set(re.findall(r'core\.register_\w+\("(\w+)"', lua.PROGRAM)) == called
     assert replicas.ROUNDS > 1
