@@ -181,6 +181,4 @@ def _resend(route: Mapping[str, Any]) -> list[str]:
 
 def _server(one: Mapping[str, str], *more: str) -> str:
     host, port, _unused = place(one["url"])
-    # there is no authority to know the engine's certificate by: encrypted, and not verified
-    secure = ["ssl verify none"] if one["url"].startswith("https:") else []
-    return " ".join([f"server {one['name']} {listen(host, port)}", *secure, *more])
+    return " ".join([f"server {one['name']} {listen(host, port)}", *more])

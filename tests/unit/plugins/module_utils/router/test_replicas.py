@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.router import replicas
 from router_samples import SERVER, SMG, WITH_KEYS
 
-TWO = [SERVER, {"name": "n2", "url": "https://[fd00::2]:8000", "ready": "http://[fd00::2]:29600/ready"}]
+TWO = [SERVER, {"name": "n2", "url": "http://[fd00::2]:8000", "ready": "http://[fd00::2]:29600/ready"}]
 
 
 def sections(**changes: Any) -> dict[str, list[str]]:
@@ -22,7 +22,7 @@ def test_each_replica_is_asked_on_its_own_and_the_others_follow() -> None:
     assert "tcp-check connect addr fd00::2 port 8000" in found["backend check_n2"]
     assert "server n2 [fd00::2]:29600 check" in found["backend check_n2"]
     (server,) = [line for line in found["backend live"] if line.startswith("server n2")]
-    assert server.startswith("server n2 [fd00::2]:8000 ssl verify none track check_n2/n2")
+    assert server.startswith("server n2 [fd00::2]:8000 track check_n2/n2")
 
 
 def test_requests_wait_behind_the_replicas_where_there_is_a_queue() -> None:
