@@ -275,6 +275,11 @@ launch:
     rendezvous_port:
       description: Port on which rank 0 waits for the others.
       type: int
+    start_order:
+      description: >-
+        C(together), whether all other ranks start as soon as the process of rank 0 runs, or one after the other; and C(port), on
+        which rank 0 listens before the endpoint answers, 0 where that is not known.
+      type: dict
     lines:
       description: The command as one shell line for people, by runtime.
       type: dict

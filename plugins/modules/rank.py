@@ -14,7 +14,7 @@ description:
   - Writes the launch of a rank, as M(fullrank.serving.engine_command) renders it, into C(fullrank-rank@DEPLOYMENT.service). The
     command of this unit is the engine in the foreground; logs are in the journal.
   - Writes the rank's supervisor, C(fullrank-supervisor@DEPLOYMENT.service), and starts, stops or removes it. The supervisors of
-    all ranks start the engines together, in rank order, and again when one of them is lost.
+    all ranks start the engines together, the head first, and again when one of them is lost.
   - C(fullrank-check DEPLOYMENT) on the node tells by its exit status whether the deployment is ready.
   - Tells whether what runs is what was written, so that callers restart a group only when they must.
 options:
@@ -84,7 +84,9 @@ options:
         elements: path
         default: []
       meet_timeout:
-        description: Seconds until the head must listen on the port of the rendezvous.
+        description: >-
+          Seconds until the head must listen on the port of RV(fullrank.serving.engine_command#module:launch.start_order), where
+          it has one and the endpoint does not answer yet.
         type: int
         default: 600
       ready_timeout:

@@ -27,12 +27,16 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
     Engine,
     Health,
     Limits,
+    StartOrder,
 )
 
 STEP_S = 0.25
 TICK = int(decisions.TICK_S / STEP_S)
 AGAIN = int(decisions.AGAIN_S / STEP_S)
 LIMITS = Limits(meet=600, ready=3600)
+IN_ORDER, TOGETHER, BLIND = StartOrder(), StartOrder(together=True), StartOrder(together=True, port=0)
+"""Over Ray, and of a configuration of the version before; of other engines; of one whose head opens no port that is known."""
+
 RECORDED = 400
 """Datagrams that the attacker keeps: every one has the same chance to be among them, however old."""
 
@@ -67,12 +71,20 @@ class Node:
         self.wires = {peer: made.Wire(b"k", self.rank, peer, nonce) for peer in peers}
         now = self.world.now
         names = [f"n{i}" for i in range(self.world.ranks)]
-        self.core: Any = rules.Head(names, "s", LIMITS, now) if self.rank == 0 else rules.Follower(self.rank, "s", now)
+        if self.rank:
+            self.core: Any = rules.Follower(self.rank, "s", now)
+        else:
+            self.core = rules.Head(names, "s", LIMITS, now, *(() if self.before else (self.world.order,)))
         self.ready = False
         self.waiting: list[tuple[int, bytes]] = []
         self.requested = False  # whether the start in progress is of this supervisor
         tried, known = self.saved
         self.engine = replace(self.engine, tried=tried, epoch=known if known == self.runs else 0)
+
+    @property
+    def state(self) -> tuple[str, int, bool]:
+        """Of which `World.check` thinks."""
+        return self.engine.state, self.runs, self.ready
 
     def upgrade(self) -> None:
         """What a rolling run does: the supervisor reads program and configuration again. It does so between two ticks."""
@@ -104,7 +116,7 @@ class Node:
             self.start_at = None
             self.runs = self.start_epoch
             known = self.start_epoch if self.requested else 0
-            self.engine = Engine(RUNNING, known, self.start_epoch, listens=True)
+            self.engine = Engine(RUNNING, known, self.start_epoch, listens=not self.rank and self.world.listens())
             self.save(known)
         if self.off:
             self.off -= 1
@@ -125,12 +137,13 @@ class Node:
             self.saved = (self.engine.tried, known)
 
     def tick(self) -> None:
+        if self.rank == 0 and self.is_up:
+            self.engine = replace(self.engine, listens=self.world.listens())
         now, engine = self.world.now, self.look()
         if not self.disk_full and engine is self.engine and engine.epoch:
             self.saved = (engine.tried, engine.epoch)
         if self.rank == 0:
-            whole = {node.runs for node in self.world.nodes if node.is_up} == {self.core.epoch}
-            whole = whole and all(node.is_up for node in self.world.nodes)
+            whole = all(node.is_up and node.runs == self.core.epoch for node in self.world.nodes)
             decision = self.core.tick(now, engine, Health(answers=whole or self.ready))
             self.ready = decision.view["ready"]
         else:
@@ -148,7 +161,8 @@ class Node:
                 self.engine = replace(self.engine, state=STOPPED, fault="its start was cancelled")
             self.die("killed")
         for peer, wire in self.wires.items():
-            self.world.send(self, peer, wire.pack(decision.body, now))
+            words = decision.body if self.before or self.rank else decision.words_for(peer)
+            self.world.send(self, peer, wire.pack(words, now))
 
     def hear(self, sender: int, data: bytes) -> None:
         now = self.world.now
@@ -174,10 +188,21 @@ class Network:
 
 
 class World:
-    """All nodes, their time and their network. dice: what chance decides; without them nothing is left to it."""
+    """All nodes, their time and their network. dice: what chance decides; without them nothing is left to it.
 
-    def __init__(self, ranks: int = 3, dice: random.Random | None = None, before: frozenset[int] = frozenset()) -> None:
+    order: of the start. opens: when the head of an epoch opens its port: ``alone``, after the ``others`` run, or ``never``.
+    """
+
+    def __init__(
+        self,
+        ranks: int = 3,
+        dice: random.Random | None = None,
+        before: frozenset[int] = frozenset(),
+        order: StartOrder = IN_ORDER,
+        opens: str = "alone",
+    ) -> None:
         self.ranks, self.random = ranks, dice
+        self.order, self.opens = order, opens
         self.now = 1000.0
         self.count = 0
         self.nonces = (f"n{i}" for i in itertools.count())
@@ -189,6 +214,10 @@ class World:
         self.whole_at = -1000.0
         self.nodes: list[Node] = []
         self.nodes = [Node(self, rank, rank in before) for rank in range(ranks)]
+
+    def listens(self) -> bool:
+        """Whether the head's port is open."""
+        return self.opens == "alone" or (self.opens == "others" and all(node.is_up for node in self.nodes))
 
     def start_s(self) -> float:
         return self.random.uniform(0, self.slow_start) if self.random else self.slow_start
@@ -235,8 +264,11 @@ class World:
                 self.deliver(sender, to, data)
             self._repeat()
             for node in self.nodes:
+                was = node.state
                 node.step(self.count)
-                self.check()
+                if node.state != was:
+                    self.check()
+            self.check()
 
     def deliver(self, sender: int, to: int, data: bytes) -> None:
         node = self.nodes[to]
@@ -274,9 +306,10 @@ NODE_EVENTS = ("die", "behead", "boot", "supervise", "upgrade", "cut", "heal", "
 def play(seed: int) -> World:
     """A story of faults, made from the seed; then the faults end, the attacker goes on, and the group must come back."""
     dice = random.Random(seed)
+    order = random.Random(f"order {seed}").choice((IN_ORDER, TOGETHER, BLIND))
     ranks = dice.choice((1, 2, 3, 3, 4))
     before = frozenset(r for r in range(ranks) if dice.random() < 0.5) if dice.random() < 0.3 else frozenset()
-    world = World(ranks, dice, before)
+    world = World(ranks, dice, before, order)
     network = world.network = Network(
         dice.choice((0, 0, 0.05, 0.2, 0.6)), dice.choice((0, 0, 0.5, 1, 3, 7)), dice.choice((0, 0, 1, 10, 40))
     )
@@ -314,6 +347,16 @@ def happen(world: World, event: str, node: Node) -> None:
             "supervise": node.supervise,
             "upgrade": node.upgrade,
         }[event]()
+
+
+def start(seed: int, ranks: int, loss: float, order: StartOrder = TOGETHER, opens: str = "others") -> float:
+    """Seconds from when every node was there until a group is ready whose engines take up to 8 s to start."""
+    world = World(ranks, random.Random(seed), order=order, opens=opens)
+    world.network = Network(loss, delay=2 * STEP_S)
+    world.slow_start = 8
+    began = world.now
+    world.bring_up(60 + 12 * ranks)
+    return world.now - began
 
 
 def restarts(seed: int, loss: float, hours: float, ranks: int = 32, before: bool = False) -> int:

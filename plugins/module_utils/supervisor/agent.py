@@ -53,6 +53,11 @@ ASK_S = 10.0
 ASK_EVERY_S = 5.0
 METRICS_EVERY_S = 3.0
 GOODBYES = 3
+RECEIVED_BYTES = 4 << 20
+"""Of datagrams that wait to be read."""
+
+SEND_WAIT_S = 0.05
+"""For how long room for a datagram is waited for: words for a thousand ranks are more than a socket may hold."""
 
 
 class EndpointProbe:
@@ -108,16 +113,20 @@ class Agent:
         self.addresses: list[str] = config["addresses"]
         # Its own time, which stands still while this process is kept from running: others are not blamed for that.
         self.now = self._clock = time.clock_gettime(time.CLOCK_BOOTTIME)
-        port = config["rendezvous_port"] if self.rank == 0 and len(self.addresses) > 1 else 0
+        order = decisions.start_order(config)
+        port = order.port if self.rank == 0 and len(self.addresses) > 1 else 0
         memory = RUN / f"{self.deployment}.epoch"
         self.engine = EngineWorker(LocalEngine(self.deployment, memory, config["requires"], config["probe"], port))
         peers = range(1, len(self.addresses)) if self.rank == 0 else [0]
         key = str(secret["group_key"]).encode()
         self.wires = {peer: Wire(key, self.rank, peer, lambda: secrets.token_hex(8)) for peer in peers}
+        self.peers_at: dict[str, list[int]] = {}
+        for peer in peers:
+            self.peers_at.setdefault(self.addresses[peer], []).append(peer)
         self.core: Head | Follower
         if self.rank == 0:
             limits = Limits(config["meet_timeout"], config["ready_timeout"])
-            self.core = Head(config["names"], config["spec"], limits, self.now)
+            self.core = Head(config["names"], config["spec"], limits, self.now, order)
         else:
             self.core = Follower(self.rank, config["spec"], self.now)
         self.probe: EndpointProbe | None = None
@@ -127,6 +136,8 @@ class Agent:
         self.last_line = self.last_troubles = ""
         self.datagrams = socket.socket(family(self._own_address), socket.SOCK_DGRAM)
         self.datagrams.setblocking(False)
+        with contextlib.suppress(OSError):  # a thousand ranks may speak in one moment; the system gives what it allows
+            self.datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
         self.datagrams.bind((self._own_address, config["port"]))
         self.ready_server = ReadyServer(
             config["listen"] or self._own_address, config["port"], lambda: (self.is_ready(), self.status)
@@ -157,8 +168,7 @@ class Agent:
             wait = max(0.0, min(next_tick, next_again) - time.monotonic())
             readable, _unused, _unused = select.select([self.datagrams, wake], [], [], wait)
             if self.datagrams in readable:
-                with contextlib.suppress(OSError):  # it was damaged, say
-                    self._hear(*self.datagrams.recvfrom(BIGGEST))
+                self._hear_waiting()
             if wake in readable:
                 wake.recv(64)
             if signal.SIGHUP in signals and not self.engine.is_starting:
@@ -186,9 +196,14 @@ class Agent:
         with contextlib.suppress(OSError):
             self._status_file.unlink()
 
+    def _hear_waiting(self) -> None:
+        """What waits to be read, as many as one word of each rank: a tick must not wait for more."""
+        with contextlib.suppress(OSError):  # no more of them; or one was damaged
+            for _ in range(len(self.wires) + 1):
+                self._hear(*self.datagrams.recvfrom(BIGGEST))
+
     def _hear(self, data: bytes, sender: tuple[Any, ...]) -> None:
-        peers = [peer for peer in self.wires if self.addresses[peer] == sender[0]]
-        for peer in peers:
+        for peer in self.peers_at.get(sender[0], ()):
             message = self.wires[peer].unpack(data, self.now)
             if message is None:
                 continue
@@ -200,16 +215,20 @@ class Agent:
                 self.core.hear(message.body, self.now)
 
     def _send(self, peer: int, data: bytes) -> None:
+        place = (self.addresses[peer], self.config["port"])
         with contextlib.suppress(OSError):  # no route while the link is down, say; its peer notices the silence
-            self.datagrams.sendto(data, (self.addresses[peer], self.config["port"]))
+            try:
+                self.datagrams.sendto(data, place)
+            except BlockingIOError:
+                select.select([], [self.datagrams], [], SEND_WAIT_S)
+                self.datagrams.sendto(data, place)
 
     def _tick(self) -> Engine | None:
         """One look and what follows from it; None, and no word to the others, before the engine could be looked at once."""
         clock = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.now += min(clock - self._clock, 2 * decisions.TICK_S)
         self._clock = clock
-        starting = isinstance(self.core, Head) and bool(self.core.epoch) and not self.core.complete
-        engine = self.engine.look(self.now, starting)
+        engine = self.engine.look(self.now, isinstance(self.core, Head) and self.core.awaits_port)
         if engine is None:
             return None
         if isinstance(self.core, Head):
@@ -221,7 +240,7 @@ class Agent:
         elif decision.act == "kill":
             self.engine.kill()
         for peer, wire in self.wires.items():
-            self._send(peer, wire.pack(decision.body, self.now))
+            self._send(peer, wire.pack(decision.words_for(peer), self.now))
         self._show(dict(decision.view), engine, decision.act, clock)
         return engine
 

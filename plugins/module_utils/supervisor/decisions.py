@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a group of ranks lives and dies together: what each supervisor decides in one look. Pure; private to this collection.
 
-The head counts *epochs*. In an epoch every rank is started once, in rank order; when any of them ends, hangs or falls
-silent, the epoch is over, all engines are killed, and the next epoch begins when every rank has been heard to have
-stopped. The other ranks run their engine only as long as they hear the head say so. Hence no rank ever joins a group
-that is not its own, and what is left of a group kills itself within SILENCE_S.
+The head counts *epochs*. In an epoch every rank is started once, the head first and the others together or one after the
+other (`StartOrder`); when any of them ends, hangs or falls silent, the epoch is over, all engines are killed, and the next
+epoch begins when every rank has been heard to have stopped. The other ranks run their engine only as long as they hear the
+head say so. Hence no rank ever joins a group that is not its own, and what is left of a group kills itself within SILENCE_S.
 
 Times are seconds since the node started; the two ends of a conversation never compare theirs.
 """
@@ -50,7 +50,7 @@ class Engine:
 
     state: stopped, starting, running or stopping. epoch: in which this supervisor (or the one before it) started it; 0 for
     somebody else. tried: the last epoch in which a start was made since the node booted. fault: why it has ended or
-    cannot stay; empty. lacks: what is missing for a start; empty. listens: whether the head's rendezvous port is open.
+    cannot stay; empty. lacks: what is missing for a start; empty. listens: whether the head's port of `StartOrder` is open.
     """
 
     state: str
@@ -82,20 +82,47 @@ class Report:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do now (``start``, ``kill`` or nothing), the words for the other ranks, and for people."""
+    """What to do now (``start``, ``kill`` or nothing), the words for the other ranks, and for people.
+
+    begin: ranks that have the order to start.
+    """
 
     act: str
     epoch: int
     body: Mapping[str, Any]
     view: Mapping[str, Any]
+    begin: frozenset[int] = frozenset()
+
+    def words_for(self, peer: int) -> dict[str, Any]:
+        """The words for one rank. Each hears of its own order only, as from a head that starts one rank at a time: followers of
+        the version before need not know that others start at the same moment."""
+        return {**self.body, "begin": peer} if peer in self.begin else dict(self.body)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: until the head's rendezvous port is open, and from the last rank's start until a completion."""
+    """Seconds: until the head's port of `StartOrder` is open, and from the last rank's start until a completion."""
 
     meet: float
     ready: float
+
+
+@dataclass(frozen=True)
+class StartOrder:
+    """The order in which the ranks of an epoch start, which the launch knows (plugin_utils/launch/start_order.py).
+
+    together: all others as soon as the head's process runs; otherwise rank 1 when the head listens, and so on. port: at which
+    the head listens within Limits.meet; 0 where it is not known to.
+    """
+
+    together: bool = False
+    port: int = 1
+
+
+def start_order(config: Mapping[str, Any]) -> StartOrder:
+    """That of a supervisor's configuration. One of the version before has none: in order, by the port of the rendezvous."""
+    known = config.get("start_order") or {"together": False, "port": config["rendezvous_port"]}
+    return StartOrder(bool(known["together"]), int(known["port"] or 0))
 
 
 def pause(failures: int) -> float:
@@ -173,13 +200,14 @@ class Follower:
 class Head:
     """Rank 0, which decides for all; alone, it is the whole group.
 
-    names: of all ranks, for people. born: now. limits: see Limits.
+    names: of all ranks, for people. born: now. limits: see Limits. order: see StartOrder.
     """
 
     names: Sequence[str]
     spec: str
     limits: Limits
     born: float
+    order: StartOrder = StartOrder()
     leaving: bool = False
     epoch: int = 0
     run: int = 0
@@ -191,6 +219,8 @@ class Head:
     _ended: float = 0
     _not_before: float = 0
     _stage: float = 0
+    _began: float = 0
+    _listened: bool = False
     _ready_since: float | None = None
     _fresh: bool = True
     _phase: str = "waiting"
@@ -224,22 +254,31 @@ class Head:
             if not self._summary:
                 self._begin(now)
                 act = "start"
-        begin = self.run - 1 if self.epoch and self.run - 1 not in self._running else None
         shown = view(self._phase, self._summary, self.epoch, self.failures, self.failure)
-        body = {"epoch": self.epoch, "run": self.run, "begin": begin, "spec": self.spec, "view": shown}
-        return Decision(act, self.epoch, body, shown)
+        body = {"epoch": self.epoch, "run": self.run, "begin": None, "spec": self.spec, "view": shown}
+        return Decision(act, self.epoch, body, shown, frozenset(self._missing()) - {0})
 
     @property
     def complete(self) -> bool:
         """Whether every rank runs: then, and only then, a completion is worth asking for."""
         return bool(self.epoch) and len(self._running) == len(self.names)
 
+    @property
+    def awaits_port(self) -> bool:
+        """Whether the head's port of `StartOrder` must be looked for."""
+        return bool(self.epoch and self.order.port) and len(self.names) > 1 and not self._listened
+
+    def _missing(self) -> list[int]:
+        """The ranks that have the order to start and do not run yet."""
+        return [rank for rank in range(self.run) if rank not in self._running]
+
     def _adopt(self, now: float, engine: Engine) -> None:
         """The engine runs already: this supervisor follows one that ended. The others must be heard as ever."""
         self.epoch = engine.epoch
         self.run = len(self.names)
         self._running = set(range(self.run))
-        self._stage = now
+        self._stage = self._began = now
+        self._listened = True  # or it did, and has closed it since
         self._phase, self._summary = "loading", "waiting for a completion"
         silent = {"tried": 0, "state": RUNNING, "epoch": self.epoch, "fault": "", "lacks": "", "leaving": False}
         self._reports = {rank: Report(silent, now, now) for rank in range(1, self.run)}
@@ -275,7 +314,8 @@ class Head:
         self._tried += 1
         self.epoch, self.run = self._tried, 1
         self._running = set()
-        self._stage = now
+        self._stage = self._began = now
+        self._listened = False
         self._ready_since = None
         self._phase, self._summary = "starting", f"starting {self._name(0)}"
 
@@ -289,8 +329,8 @@ class Head:
             found = self._fault_of(rank, report, now)
             if found:
                 return rank, *found
-        why = self._too_long(now - self._stage, engine, health)
-        return (0 if self.complete else self.run - 1, why, True) if why else None
+        why = self._too_long(now, engine, health)
+        return (next(iter(self._missing()), 0), why, True) if why else None
 
     def _fault_of(self, rank: int, report: Report, now: float) -> tuple[str, bool] | None:
         body = report.body
@@ -304,41 +344,48 @@ class Head:
             return "its engine no longer runs", True
         return None
 
-    def _too_long(self, waited: float, engine: Engine, health: Health) -> str:
+    def _too_long(self, now: float, engine: Engine, health: Health) -> str:
+        waited, deaf = now - self._stage, f"does not listen on port {self.order.port} after {self.limits.meet:.0f} s"
         if not self.complete:
-            limit, what = self.limits.meet if self.run == 1 else START_S, "did not start"
-            if self.run == 1 and engine.state == RUNNING:
-                what = "does not listen on the rendezvous port"
-            return f"{what} after {limit:.0f} s" if waited > limit else ""
+            limit = self.limits.meet if self.run == 1 else START_S
+            why = deaf if self.run == 1 and engine.state == RUNNING else f"did not start after {limit:.0f} s"
+            return why if waited > limit else ""
         if health.hung:
             return health.summary
+        if not health.answers and self.awaits_port and now - self._began > self.limits.meet:
+            return deaf
         if not health.answers and waited > self.limits.ready:
             return f"not ready after {self.limits.ready:.0f} s; the endpoint answers: {health.summary}"
         return ""
 
     def _advance(self, now: float, engine: Engine, health: Health) -> None:
-        """The next rank, when the one before it is there; ready, when a completion came from all of them."""
-        rank = self.run - 1
-        if rank not in self._running and self._is_there(rank, engine):
-            self._running.add(rank)
+        """The next ranks, when those before them are there; ready, when a completion came from all of them."""
+        self._listened = self._listened or engine.listens
+        ordered = self._missing()
+        self._running.update(rank for rank in ordered if self._is_there(rank, engine))
+        missing = self._missing()
+        if ordered and not missing:
             self._stage = now
             if self.run < len(self.names):
-                self.run += 1
-                self._summary = f"starting {self._name(self.run - 1)}"
+                self.run = len(self.names) if self.order.together else self.run + 1
+                missing = self._missing()
         if self.leaving:
             self._phase, self._summary = "stopping", BY_OPERATOR
-        elif self.complete:
-            if health.stalled:
-                self._phase, self._summary = "stalled", health.summary
-            elif health.answers:
-                self._phase, self._summary = "ready", "ready"
-                self._ready_since = now if self._ready_since is None else self._ready_since
-            else:
-                self._phase, self._summary = "loading", f"waiting for a completion: {health.summary}"
+        elif missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            self._summary = f"starting {self._name(missing[0])}{more}"
+        elif health.stalled:
+            self._phase, self._summary = "stalled", health.summary
+        elif health.answers:
+            self._phase, self._summary = "ready", "ready"
+            self._ready_since = now if self._ready_since is None else self._ready_since
+        else:
+            self._phase, self._summary = "loading", f"waiting for a completion: {health.summary}"
 
     def _is_there(self, rank: int, engine: Engine) -> bool:
         if rank == 0:
-            return engine.state == RUNNING and (engine.listens or len(self.names) == 1)
+            waits = self.awaits_port and not self.order.together
+            return engine.state == RUNNING and not waits
         body = self._reports[rank].body
         return bool(body["state"] == RUNNING and body["epoch"] == self.epoch)
 

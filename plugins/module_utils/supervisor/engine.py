@@ -47,7 +47,7 @@ class LocalEngine:
     cannot be written, it lives as long as the supervisor: the next one would kill the engine as that of somebody else.
     requires: paths that must exist before a start; a ``READY`` of weights must belong to their manifest.
     probe: a command that succeeds when the image is there; empty for none.
-    port: of the rendezvous, to look for on the head; 0 for none.
+    port: of the start order, to look for on the head; 0 for none.
     """
 
     def __init__(self, deployment: str, memory: Path, requires: Sequence[str], probe: Sequence[str], port: int) -> None:
@@ -66,17 +66,17 @@ class LocalEngine:
         """What it runs as: its former name as long as it has not ended under that."""
         return systemd_state.rank_unit(self._deployment)
 
-    def look(self, now: float, starting: bool) -> Engine | None:
+    def look(self, now: float, port_matters: bool) -> Engine | None:
         """What is to be seen now; None where systemd does not answer, while it reads its units again say. Raises OSError.
 
-        starting: whether the rendezvous port matters.
+        port_matters: whether it is to be seen whether the head listens.
         """
         if self._unsaved:
             self._remember(*self._unsaved)
         shown = unit_text.parse_show(self._systemctl("show", f"--property={_PROPERTIES}", self.unit).stdout)
-        return self._judge(shown, now, starting) if "ActiveState" in shown else None
+        return self._judge(shown, now, port_matters) if "ActiveState" in shown else None
 
-    def _judge(self, shown: Mapping[str, Any], now: float, starting: bool) -> Engine:
+    def _judge(self, shown: Mapping[str, Any], now: float, port_matters: bool) -> Engine:
         state = _STATES.get(shown["ActiveState"], decisions.STOPPED)
         tried, invocation = self._remembered()
         if state == decisions.STOPPED and shown.get("Job", "0").strip("0"):
@@ -88,7 +88,7 @@ class LocalEngine:
         if state == decisions.STOPPING:  # its main process has ended, others have not
             return Engine(state, epoch, tried, self._why(shown) if epoch else "")
         fault = self._stopped_process(shown.get("ControlGroup", ""), now)
-        return Engine(state, epoch, tried, fault, "", starting and self._listens())
+        return Engine(state, epoch, tried, fault, "", port_matters and self._listens())
 
     def note_ready(self) -> bool:
         """Note that the deployment was ready with the launch that runs, as a rollback target; False where its process is gone.

@@ -82,10 +82,10 @@ class EngineWorker:
         """What could not be written, for people."""
         return [one for one in (self._engine.trouble, self._note_trouble) if one]
 
-    def look(self, now: float, starting: bool) -> Engine | None:
-        """What was seen last; None before the first look. starting: whether the rendezvous port matters."""
+    def look(self, now: float, port_matters: bool) -> Engine | None:
+        """What was seen last; None before the first look. port_matters: whether it is to be seen whether the head listens."""
         if not self._look_hand.is_busy:
-            self._question = (now, starting)
+            self._question = (now, port_matters)
             self._looked.clear()
             self._look_hand.ask()
         self._looked.wait(LOOK_WAIT_S)
@@ -126,11 +126,11 @@ class EngineWorker:
         self._note_hand.ask()
 
     def _look(self) -> None:
-        now, starting = self._question
+        now, port_matters = self._question
         with self._lock:
             starts = self._starts
         try:
-            seen = self._engine.look(now, starting)
+            seen = self._engine.look(now, port_matters)
         except OSError:  # no descriptor or memory to look with: what was seen last holds, for a while
             seen = None
         with self._lock:

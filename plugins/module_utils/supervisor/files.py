@@ -81,6 +81,7 @@ def supervisor_files(options: Mapping[str, Any], key: str) -> Files:
         **group,
         "files": [str(path) for path in engine_files(options, key)],
         "rendezvous_port": launch["rendezvous_port"],
+        "start_order": launch["start_order"],
         "probe": [launch["argv"][0], "image", "inspect", "--format", "ok", container["image"]] if container else [],
     }
     secret = {"group_key": key, "api_key": options["api_key"] or ""}

@@ -29,6 +29,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.re
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret, credential
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.options import engine_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.quoting import shell_line
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.start_order import start_order
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a systemd service."""
@@ -70,7 +71,10 @@ def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
         *engine.rules(request, options, settings.values),
     ]
     arguments, origins = (to_argv(settings.pairs), settings.origins) if call.is_engine else ([], {})
-    return _launch(request, call, arguments, origins, findings)
+    # the order is no part of what runs, and of no hash: a rank that runs is current whichever came first
+    return _launch(request, call, arguments, origins, findings) | {
+        "start_order": start_order(request, call, settings.values)
+    }
 
 
 def mistakes(launch: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ def params(**launch: Any) -> dict[str, Any]:
         "files": [],
         "secret_file": {},
         "rendezvous_port": 29500,
+        "start_order": {"together": True, "port": 29500},
     }
     return {
         "deployment": "tiny",

@@ -16,8 +16,9 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
     Head,
     Health,
     Limits,
+    StartOrder,
 )
-from supervisor_world import LIMITS, World, notice, play, restarts
+from supervisor_world import BLIND, IN_ORDER, LIMITS, TOGETHER, World, notice, play, restarts, start
 
 RANKS = 3
 
@@ -121,14 +122,82 @@ def test_a_memory_that_cannot_be_written_ends_nothing_and_starts_nothing_twice()
     assert world.bring_up().head.epoch == 2
 
 
-def test_ranks_start_in_order() -> None:
-    world = World()
+def test_ranks_start_in_order_where_the_launch_wants_it() -> None:
+    world = World(order=IN_ORDER)
     seen: list[int] = []
     for _ in range(120):
         world.step(0.25)
         seen += [n.rank for n in world.nodes if n.engine.state == RUNNING and n.rank not in seen]
     assert seen == [0, 1, 2]
     assert world.is_up
+
+
+@pytest.mark.parametrize(
+    ("order", "opens"), [(TOGETHER, "alone"), (TOGETHER, "others"), (BLIND, "never"), (BLIND, "others")]
+)
+def test_others_start_together_behind_the_head_whenever_it_listens(order: StartOrder, opens: str) -> None:
+    world = World(ranks=6, order=order, opens=opens)
+    began: dict[int, float] = {}
+    for _ in range(120):
+        world.step(0.25)
+        for node in world.nodes:
+            if node.is_up:
+                began.setdefault(node.rank, world.now)
+    assert began.pop(0) < min(began.values())
+    assert max(began.values()) - min(began.values()) <= 2 * decisions.TICK_S
+    assert world.is_up and not world.head.failures
+
+
+def test_a_group_whose_head_listens_after_the_others_never_started_in_order() -> None:
+    world = World(order=IN_ORDER, opens="others")
+    world.step(LIMITS.meet + 30)
+    assert world.head.failure["why"] == "does not listen on port 1 after 600 s"
+
+
+def test_a_head_that_never_listens_where_it_should_ends_the_epoch_unless_it_answers() -> None:
+    def group(answers: bool) -> Head:
+        head = Head(["n0", "n1"], "s", Limits(meet=10, ready=3600), 0.0, TOGETHER)
+        other = {"state": STOPPED, "tried": 0, "epoch": 0, "fault": "", "lacks": "", "spec": "s", "leaving": False}
+        for now in range(1, 20):
+            head.hear(1, decisions.Report(other, now, now))
+            decision = head.tick(now, Engine(RUNNING, 1, 1) if head.epoch else Engine(STOPPED), Health(answers=answers))
+            if decision.begin:
+                other |= {"state": RUNNING, "tried": 1, "epoch": 1}
+        return head
+
+    assert group(answers=True).failure is None
+    assert group(answers=False).failure["why"] == "does not listen on port 1 after 10 s"
+
+
+def test_hundreds_of_ranks_start_as_soon_as_a_few() -> None:
+    """A thousand: make soak-sim."""
+    few, many = (start(seed=1, ranks=ranks, loss=0.05) for ranks in (3, 200))
+    assert many <= few + 10
+    assert start(seed=1, ranks=30, loss=0.05, order=IN_ORDER, opens="alone") > 4 * few
+
+
+@pytest.mark.parametrize("before", [{0}, {1}, {0, 2}, {1, 2}])
+def test_a_rank_of_the_version_before_starts_with_the_others(before: set[int]) -> None:
+    """Its words are the same: it hears of its own order only."""
+    world = World(RANKS, random.Random(1), before=frozenset(before), order=TOGETHER).bring_up()
+    world.nodes[1].die()
+    world.step(6)
+    assert world.bring_up().head.epoch == 2
+
+
+def test_an_upgrade_to_another_order_keeps_the_group() -> None:
+    """The head reads its new configuration, which has an order, while the group runs."""
+    world = World(RANKS, random.Random(0), before=frozenset(range(RANKS)), order=TOGETHER, opens="others")
+    world.opens = "alone"
+    world.bring_up()
+    world.opens = "others"
+    for node in world.nodes:
+        node.upgrade()
+        world.step(20)
+    assert world.is_up and world.head.epoch == 1
+    world.nodes[2].die()
+    world.step(4)
+    assert world.bring_up().head.epoch == 2
 
 
 @pytest.mark.parametrize("rank", range(RANKS))
