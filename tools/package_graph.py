@@ -30,6 +30,7 @@ ORDER = {
             "common",
             "values",
             "catalog",
+            "parallelism",
             "inventory",
             "memory",
             "nccl",

@@ -280,6 +280,15 @@ launch:
         C(together), whether all other ranks start as soon as the process of rank 0 runs, or one after the other; and C(port), on
         which rank 0 listens before the endpoint answers, 0 where that is not known.
       type: dict
+    serves:
+      description: Whether this rank has an HTTP server.
+      type: bool
+    parallel:
+      description: >-
+        The parallel sizes that the options mean for this engine and version: what multiplies the GPUs (C(tp), C(pp), C(dp),
+        C(pcp)), what lies inside (C(attention_dp), C(attention_cp), C(ep)), how many GPUs share what, C(gpus) of the replica and
+        C(schedulers), the groups that take requests.
+      type: dict
     lines:
       description: The command as one shell line for people, by runtime.
       type: dict

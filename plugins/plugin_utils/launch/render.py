@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +31,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.se
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.options import engine_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.quoting import shell_line
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.start_order import start_order
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a systemd service."""
@@ -62,18 +64,21 @@ def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     request = Request.from_options(params)
     options = _at(catalog, request.engine_version)
     engine = ENGINES[request.engine]
-    call = engine.call(request, options)
+    sizes = planned(options, request.sizes, request.engine_args, request.nnodes)
+    call = engine.call(request, options, sizes)
     settings = engine_options(request, call, options)
     findings = [
         *(one | {"where": request.variable("engine_version")} for one in options.findings),
         *settings.findings,
-        *rules.check(request, call, settings.values),
-        *engine.rules(request, options, settings.values),
+        *rules.check(request, call, settings.values, sizes),
+        *engine.rules(request, options, settings.values, sizes),
     ]
     arguments, origins = (to_argv(settings.pairs), settings.origins) if call.is_engine else ([], {})
-    # the order is no part of what runs, and of no hash: a rank that runs is current whichever came first
+    # neither is part of what runs, nor of a hash: a rank that runs is current whichever came first
     return _launch(request, call, arguments, origins, findings) | {
-        "start_order": start_order(request, call, settings.values)
+        "start_order": start_order(request, call, settings.values),
+        "serves": sizes.serves(request.rank),
+        "parallel": {**asdict(sizes), "gpus": sizes.gpus, "schedulers": sizes.schedulers},
     }
 
 

@@ -19,6 +19,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import con
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What may stand after ``Authorization: Bearer`` (RFC 6750 section 2.1, b64token)."""
@@ -30,11 +31,11 @@ ROUTERS = ("sglang_router", "smg")
 EVERYWHERE = ("0.0.0.0", "::")
 
 
-def check(request: Request, call: Call, values: Mapping[str, Any]) -> list[Finding]:
+def check(request: Request, call: Call, values: Mapping[str, Any], sizes: Parallel) -> list[Finding]:
     """All findings about the launch as a whole. values: what stands on the command line, by canonical name."""
     rules = (_names, _ranks, _addresses, _gpus, _endpoint, _model, _image, _environment)
     more = (
-        _sizes(request, values),
+        _sizes(request, sizes),
         _ports(request, call),
         _key(request, call.secret),
         _host_header(request),
@@ -93,52 +94,46 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
-def _sizes(request: Request, values: Mapping[str, Any]) -> Iterator[Finding]:
+def _sizes(request: Request, sizes: Parallel) -> Iterator[Finding]:
     """vllm/engine/arg_utils.py and sglang check_server_args: the product of the sizes is divided evenly over the
     nodes.
     """
     where = request.variable("tensor_parallel_size")
-    sizes = {
-        name: getattr(request, name)
-        for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
-    }
-    for name, value in sizes.items():
+    for name, value in request.sizes.items():
         if value < 1:
             yield failed("size-too-small", request.variable(name), f"{value} is not a size", "write 1 or more")
-    if min(sizes.values()) < 1 or request.nnodes < 1 or request.engine in ("ray", *ROUTERS):
+    if min(request.sizes.values()) < 1 or request.nnodes < 1 or request.engine in ("ray", *ROUTERS):
         return
-    tp, pp, dp = sizes.values()
-    if request.engine == "sglang" and values.get("enable_dp_attention"):
-        dp = 1  # attention DP splits the tensor parallel group, it does not multiply it
-    world = tp * pp * dp
-    product = f"tensor {tp} x pipeline {pp} x data parallel {dp} = {world} processes"
     over_ray = request.engine == "lmdeploy" or request.executor == "ray"
-    if world % request.nnodes and not over_ray:
-        message = f"{product} cannot be divided evenly over {request.nnodes} nodes"
-        yield failed("sizes-against-nodes", where, message, _sizes_remedy(request))
+    if sizes.gpus % request.nnodes and not over_ray:
+        message = f"{sizes.product} cannot be divided evenly over {request.nnodes} nodes"
+        yield failed("sizes-against-nodes", where, message, _sizes_remedy(request, sizes))
         return
-    each, replica = world / request.nnodes, tp * pp
-    if dp > 1 and not over_ray and max(each, replica) % min(each, replica):
-        message = f"{product}: a replica of {replica} does not fill whole nodes of {each:g}"
+    each, copy = sizes.gpus_per_node, sizes.copy_gpus
+    if sizes.dp > 1 and not over_ray and max(each, copy) % min(each, copy):
+        message = f"{sizes.product}: a copy of {copy} does not fill whole nodes of {each:g}"
         yield failed("replica-against-nodes", where, message, "choose sizes so that one divides the other")
     if request.device == "cuda" and request.usable_gpus is not None:
-        yield from _against_gpus(request, each, product)
+        yield from _against_gpus(request, sizes)
 
 
-def _against_gpus(request: Request, each: float, product: str) -> Iterator[Finding]:
-    where, usable = request.variable("tensor_parallel_size"), request.usable_gpus or 0
+def _against_gpus(request: Request, sizes: Parallel) -> Iterator[Finding]:
+    where, usable, each = request.variable("tensor_parallel_size"), request.usable_gpus or 0, sizes.gpus_per_node
     have = f"{request.nnodes} node(s) x {usable} GPUs"
     if each > usable:
-        yield failed("sizes-against-gpus", where, f"{product} on {have}", _sizes_remedy(request))
+        yield failed("sizes-against-gpus", where, f"{sizes.product} on {have}", _sizes_remedy(request, sizes))
     elif each < usable:
-        message = f"{product} on {have}: {round((usable - each) * request.nnodes)} GPUs stay idle"
-        yield warned("idle-gpus", where, message, _sizes_remedy(request))
+        idle = round((usable - each) * request.nnodes)
+        message = f"{sizes.product} on {have}: {idle} GPUs stay idle"
+        yield warned("idle-gpus", where, message, _sizes_remedy(request, sizes))
 
 
-def _sizes_remedy(request: Request) -> str:
+def _sizes_remedy(request: Request, sizes: Parallel) -> str:
+    """Attention groups and expert parallel take no GPUs of their own, so they are no part of the product."""
+    inside = "; attention data parallel takes none of its own" if sizes.attention_dp > 1 else ""
     if request.usable_gpus is None:
-        return f"choose sizes whose product is a multiple of {request.nnodes}"
-    return f"choose sizes whose product is {request.nnodes * request.usable_gpus}"
+        return f"choose sizes whose product is a multiple of {request.nnodes}{inside}"
+    return f"choose sizes whose product is {request.nnodes * request.usable_gpus}{inside}"
 
 
 def _gpus(request: Request) -> Iterator[Finding]:

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
     GIB,
     MIB,
@@ -31,6 +32,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values imp
     number,
     whole,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import resolved
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 FRACTION = {
     "sglang": "mem_fraction_static",
@@ -54,8 +57,15 @@ class Engine:
     """An engine with what was set for it, in its own words."""
 
     name: str
-    version: tuple[int, ...]
+    release: str
+    """As it was given; empty when it was not."""
     args: Mapping[str, Any]
+    """Canonical name of this version → value, where the engine is known."""
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The numbers of the release."""
+        return numbers(self.release)
 
     @property
     def fraction(self) -> float:
@@ -108,10 +118,15 @@ class Budget:
     arithmetic: list[Line] = field(default_factory=list)
 
 
-def engine(name: Any, number_of_release: Any = None, args: Any = None) -> Engine:
-    """Read an engine; option names with dashes are the same as with underscores."""
-    options = {str(key).lstrip("-").replace("-", "_"): value for key, value in mapping(args).items()}
-    return Engine(str(name or "").lower(), numbers(number_of_release), options)
+def engine(name: Any, release: Any = None, args: Any = None) -> Engine:
+    """Read an engine with options in any spelling that its version takes; without a version those of the newest count."""
+    known, written = str(name or "").lower(), {str(key): value for key, value in mapping(args).items()}
+    if known in FRACTION:
+        catalog = read_catalog(known)
+        options = resolved(catalog.at(str(release or catalog.versions[-1])), written)
+    else:
+        options = {snake(key): value for key, value in written.items()}
+    return Engine(known, str(release or ""), options)
 
 
 def budget(which: Engine, load: Load, fraction: float = 0.0) -> Budget:
@@ -154,7 +169,7 @@ def sglang_reserved(which: Engine, memory_mib: int, sizes: Parallel) -> tuple[fl
     if which.version and which.version < (0, 5, 3):
         steps = ((35, 2.8, 0.1), (90, 9.5, 0.5), (160, 12.0, 0.5))
         flat, each = next(((f, e) for below, f, e in steps if memory_mib < below * 1024), (32.0, 0.0))
-        reserved = (flat + group * each) * 1024 + draft + (4096 if sizes.dp_attention else 0)
+        reserved = (flat + group * each) * 1024 + draft + (4096 if sizes.attention_dp > 1 else 0)
         return reserved, f"({flat:g} + {group} x {each:g}) x 1024" + (f" + {draft}" if draft else "")
     chunk, graphs = _sglang_defaults(memory_mib, sizes.tp)
     chunk = whole(which.args.get("chunked_prefill_size")) or (
@@ -163,10 +178,10 @@ def sglang_reserved(which: Engine, memory_mib: int, sizes: Parallel) -> tuple[fl
     graphs = whole(which.args.get("cuda_graph_max_bs")) or graphs
     reserved = 512 + 1.5 * max(chunk, 2048) + 2 * graphs + 1024 * group / 8
     formula = f"512 + 1.5 x {max(chunk, 2048)} + 2 x {graphs} + 1024 x {group} / 8"
-    if sizes.dp_attention:
+    if sizes.attention_dp > 1:
         each = 3 + (1.5 if graphs > 300 else 0)
-        reserved += each * graphs * sizes.dp
-        formula += f" + {each:g} x {graphs} x {sizes.dp}"
+        reserved += each * graphs * sizes.attention_dp
+        formula += f" + {each:g} x {graphs} x {sizes.attention_dp}"
     if memory_mib > 60 * 1024 and reserved < 10 * 1024:
         reserved, formula = 10 * 1024, f"{formula}, at least 10240"
     return reserved + draft, formula + (f" + {draft}" if draft else "")
@@ -193,7 +208,7 @@ def _vllm(which: Engine, load: Load, fraction: float) -> Budget:
     sequences = whole(which.args.get("max_num_seqs")) or 256
     wide = 2 * max(shape.intermediate // sizes.tp, 1)
     if shape.experts:  # each token visits several experts; their inputs, inner and outer activations lie side by side
-        inner = shape.moe_intermediate if sizes.ep > 1 else shape.moe_intermediate // sizes.tp
+        inner = shape.moe_intermediate // sizes.expert_tp
         wide = max(wide, shape.experts_per_token * (2 * inner + shape.hidden))
     activations = 2 * tokens * (4 * shape.hidden + wide) + 8 * sequences * shape.vocab
     graphs = VLLM_GRAPHS if which.version >= (0, 21) and not which.args.get("enforce_eager") else 0

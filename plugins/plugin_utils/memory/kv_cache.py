@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, parts
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 ELEMENT_BYTES = {
     **dict.fromkeys(("auto", "", "bfloat16", "bf16", "float16", "fp16", "half"), 2.0),
@@ -59,6 +59,8 @@ def kv_per_token_per_gpu(shape: Architecture, sizes: Parallel, width: float) -> 
         heads = parts(shape.kv_heads, sizes.attention_tp)
         size = int(layers * heads * (shape.head_dim + shape.v_head_dim) * width)
         formula = f"{layers} layers x {heads} KV heads x ({shape.head_dim} + {shape.v_head_dim}) x {width:g}"
+    if sizes.kv_shards > 1:
+        size, formula = parts(size, sizes.kv_shards), f"({formula}) / {sizes.kv_shards} of context parallel"
     return size, [line("KV per token on one GPU", formula, size, "bytes")]
 
 

@@ -111,6 +111,16 @@ class Architecture:
         return self.moe_layers * self.experts * 3 * self.hidden * self.moe_intermediate
 
     @property
+    def dense_parameters(self) -> int:
+        """Parameters of all dense feed-forward layers."""
+        return (self.dense_layers if self.experts else self.layers) * 3 * self.hidden * self.intermediate
+
+    @property
+    def shared_parameters(self) -> int:
+        """Parameters of all shared experts."""
+        return self.moe_layers * 3 * self.hidden * self.shared_intermediate
+
+    @property
     def router_parameters(self) -> int:
         """Parameters of all routers; they are neither quantized nor sharded."""
         return self.moe_layers * self.experts * self.hidden
@@ -125,9 +135,8 @@ class Architecture:
     def parameters(self) -> int:
         """Estimate of all parameters (norms and biases left out: below 0.1 %)."""
         everywhere = (self.layers + self.mtp_layers) * self.attention_parameters
-        dense = (self.dense_layers if self.experts else self.layers) * 3 * self.hidden * self.intermediate
-        shared = self.moe_layers * 3 * self.hidden * self.shared_intermediate
-        return self.embedding_parameters + everywhere + dense + shared + self.expert_parameters + self.router_parameters
+        ours = self.dense_parameters + self.shared_parameters + self.expert_parameters + self.router_parameters
+        return self.embedding_parameters + everywhere + ours
 
 
 def architecture(config: Any) -> tuple[Architecture, list[Finding]]:

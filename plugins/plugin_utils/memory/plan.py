@@ -14,7 +14,6 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Question
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import (
     as_dict,
     cost_of_16_bit,
@@ -32,6 +31,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search imp
     tried,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import mapping, whole
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import options_of
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 SAME = ("gpu", "memory_mib", "compute_capability", "gpus")
 
@@ -98,18 +99,8 @@ def parallel_plan(
 
 def arguments(engine: str, sizes: Parallel) -> dict[str, Any]:
     """The sizes as ``engine_args``, in the engine's own words; what is 1 is left out."""
-    if engine == "lmdeploy":
-        named: dict[str, Any] = {"tp": sizes.tp, "dp": sizes.dp, "ep": sizes.ep}
-    else:
-        named = {
-            "tensor_parallel_size": sizes.tp,
-            "pipeline_parallel_size": sizes.pp,
-            "data_parallel_size": sizes.dp,
-            "expert_parallel_size": sizes.ep,
-        }
-    if engine == "vllm" and named.pop("expert_parallel_size") > 1:
-        named["enable_expert_parallel"] = True
-    return {name: value for name, value in named.items() if value != 1 or value is True}
+    written = options_of(engine, _sizes(sizes))
+    return {name: value for name, value in written.items() if value is True or value != 1}
 
 
 def _declared(hardware: Any) -> tuple[dict[str, Any], list[Finding]]:
@@ -132,7 +123,9 @@ def _declared(hardware: Any) -> tuple[dict[str, Any], list[Finding]]:
 
 
 def _sizes(sizes: Parallel | None) -> dict[str, int | None]:
-    return {name: getattr(sizes, name) if sizes else None for name in ("tp", "pp", "dp", "ep")}
+    if not sizes:
+        return dict.fromkeys(("tp", "pp", "dp", "ep"))
+    return {"tp": sizes.tp, "pp": sizes.pp, "dp": sizes.schedulers, "ep": sizes.ep}
 
 
 def _refusal(
@@ -171,7 +164,7 @@ def _refusal(
 def _reasons(query: Question, there: Nodes, chosen: Choice, replicas: int, fewest: int) -> list[str]:
     """Why these sizes, in sentences."""
     sizes, shape = chosen.sizes, query.loaded.shape
-    group = sizes.tp * sizes.pp
+    group = sizes.copy_gpus
     reasons = [
         f"{human.binary(query.loaded.total)} of weights and {query.wish.concurrency} x {query.context} tokens of KV want"
         f" {group} x {query.gpu.name} per replica"
@@ -191,6 +184,8 @@ def _reasons(query: Question, there: Nodes, chosen: Choice, replicas: int, fewes
         reasons.append(
             f"expert parallel {sizes.ep} keeps experts whole, because tensor parallel would cut them too small"
         )
+    if sizes.attention_dp > 1:
+        reasons.append(f"attention data parallel {sizes.attention_dp}, as it was asked for")
     if sizes.dp > 1:
         reasons.append(f"data parallel {sizes.dp} uses the other GPUs of the node")
     if chosen.nodes > fewest:

@@ -9,11 +9,10 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import FRACTION, engine
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import FRACTION, Engine, engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, Wish, fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel, parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import fp8_refused
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search import Nodes, smallest_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
@@ -23,6 +22,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values imp
     whole,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import weights
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import declared
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 
 def question(
@@ -76,8 +77,13 @@ def cost_of_16_bit(model: Any, query: Question, hardware: Any) -> str:
     smallest = smallest_nodes(converted, nodes(hardware)) if converted.answerable else None
     if not smallest:
         return text
-    used = smallest.sizes.tp * smallest.sizes.pp
+    used = smallest.sizes.copy_gpus
     return f"{text}, at least {used} of these GPUs per replica"
+
+
+def sizes_of(which: Engine, given: Any) -> Parallel:
+    """Parallel sizes: read already, or as the filter takes them, beside the options that are set for the engine."""
+    return given if isinstance(given, Parallel) else declared(which.name, which.release, mapping(given), which.args)
 
 
 def memory_fit(
@@ -104,7 +110,7 @@ def memory_fit(
         args=engine_args,
         wish=wish(context_length, max_concurrency, kv_dtype),
     )
-    sizes = parallel(parallel_sizes, query.engine.name)
+    sizes = sizes_of(query.engine, parallel_sizes)
     refused = fp8_refused(query.loaded.shape, query.gpu, query.engine)
     answer = fit(query, sizes, cost_of_16_bit(model, query, hardware) if refused else "")
     present = mapping(hardware).get("nodes") and nodes(hardware)
@@ -134,7 +140,7 @@ def as_dict(query: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
         "overhead_bytes": answer.budget.overhead,
         "context_length": answer.context,
         "tokens_that_fit": answer.tokens,
-        "tokens_that_fit_in_all": answer.tokens * sizes.dp,
+        "tokens_that_fit_in_all": answer.tokens * sizes.schedulers,
         "max_full_length_sequences": answer.tokens // answer.context if answer.context else 0,
         "arithmetic": list(answer.arithmetic),
         "findings": list(answer.findings),

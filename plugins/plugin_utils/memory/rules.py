@@ -15,12 +15,14 @@ Sources of the rules
 
 from __future__ import annotations
 
+from math import gcd
+
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import Engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import Gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import parts
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 MARLIN = "marlin"
 """Weight-only kernels that compute FP8 weights in 16 bit; they run on compute capability 8.0."""
@@ -33,12 +35,12 @@ def divisibility(shape: Architecture, sizes: Parallel) -> list[Finding]:
 
 def shard_widths(shape: Architecture, sizes: Parallel) -> list[tuple[str, int, int]]:
     """What tensor parallel cuts: name, width, number of shards. Routed experts stay whole under expert parallel."""
-    tp, attention = sizes.tp, sizes.attention_tp
-    expert = shape.moe_intermediate if shape.experts and sizes.ep == 1 else 0
+    attention = sizes.attention_tp
+    expert = shape.moe_intermediate if shape.experts else 0
     cuts = [
-        ("intermediate_size", shape.intermediate if shape.dense_layers or not shape.experts else 0, tp),
-        ("moe_intermediate_size", expert, sizes.expert_shards),
-        ("shared experts", shape.shared_intermediate, tp),
+        ("intermediate_size", shape.intermediate if shape.dense_layers or not shape.experts else 0, sizes.dense_tp),
+        ("moe_intermediate_size", expert, sizes.expert_tp),
+        ("shared experts", shape.shared_intermediate, sizes.shared_tp),
         ("queries", shape.heads * shape.head_dim, attention),
         ("attention output", shape.heads * shape.v_head_dim, attention),
     ]
@@ -52,9 +54,12 @@ def shard_widths(shape: Architecture, sizes: Parallel) -> list[tuple[str, int, i
 def _heads(shape: Architecture, sizes: Parallel) -> list[Finding]:
     found = []
     attention = sizes.attention_tp
-    if sizes.dp_attention and sizes.tp % sizes.dp:
-        message = f"{sizes.tp} tensor parallel ranks do not divide into {sizes.dp} attention groups"
-        found.append(finding("fail", "dp-attention-indivisible", "parallel.dp", message, "a dp that divides tp"))
+    if sizes.tp % (sizes.attention_dp * sizes.attention_cp):
+        groups = f"{sizes.attention_dp} attention groups"
+        groups += f" of {sizes.attention_cp} context parallel ranks" if sizes.attention_cp > 1 else ""
+        message = f"{sizes.tp} tensor parallel ranks do not divide into {groups}"
+        remedy = f"{gcd(sizes.tp, sizes.attention_dp)} divides"
+        found.append(finding("fail", "dp-attention-indivisible", "parallel.dp", message, remedy))
     if shape.heads and shape.heads % attention:
         message = f"{shape.heads} attention heads do not divide by tensor parallel {attention}"
         found.append(finding("fail", "heads-indivisible", "parallel.tp", message, _smaller(shape.heads, attention)))
@@ -98,10 +103,20 @@ def _layers_and_experts(shape: Architecture, sizes: Parallel) -> list[Finding]:
     if sizes.ep > 1 and not shape.experts:
         message = "expert parallel for a model without experts"
         found.append(finding("fail", "no-experts", "parallel.ep", message, "leave ep at 1"))
-    elif sizes.ep > 1 and shape.experts % sizes.ep:
-        message = f"{shape.experts} experts do not divide by expert parallel {sizes.ep}"
-        found.append(finding("fail", "experts-indivisible", "parallel.ep", message, _smaller(shape.experts, sizes.ep)))
+    elif sizes.ep > 1 and (shape.experts + sizes.redundant_experts) % sizes.ep:
+        found.append(_experts_indivisible(shape, sizes))
     return found
+
+
+def _experts_indivisible(shape: Architecture, sizes: Parallel) -> Finding:
+    physical = shape.experts + sizes.redundant_experts
+    count = f"{shape.experts} experts" + (
+        f" and {sizes.redundant_experts} redundant" if sizes.redundant_experts else ""
+    )
+    message = f"{count} do not divide by expert parallel {sizes.ep}"
+    more = -physical % sizes.ep + sizes.redundant_experts
+    remedy = f"{_smaller(physical, sizes.ep)}, or {more} redundant experts"
+    return finding("fail", "experts-indivisible", "parallel.ep", message, remedy)
 
 
 def fp8_refused(shape: Architecture, gpu: Gpu, engine: Engine) -> bool:

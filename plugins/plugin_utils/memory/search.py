@@ -15,10 +15,21 @@ Order of preference, and why:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import gcd
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, fit
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import declared
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+
+PROPOSED = frozenset(
+    (
+        *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "expert_parallel_size"),
+        *("enable_expert_parallel", "tp", "dp", "ep"),
+    )
+)
+"""Options that a proposal sets, whatever was set before."""
 
 CUT_TOO_SMALL = ("fp8-block-indivisible", "group-indivisible")
 MOST_NODES = 64
@@ -51,8 +62,25 @@ class Choice:
         return self.fit.verdict == "fits" and not self.fit.refused
 
 
-def shapes(question: Question, nodes: Nodes, gpus: int) -> Iterator[Parallel]:
-    """Sizes for one replica of ``gpus`` GPUs, best first."""
+def sized(question: Question, **sizes: int) -> Parallel:
+    """The sizes of a proposal: its own, beside what else was set for the engine.
+
+    Where attention data parallel is on, it has as many groups as were asked for, or as its tensor parallel size allows.
+    """
+    engine = question.engine
+    kept = {name: value for name, value in engine.args.items() if name not in PROPOSED}
+    if engine.args.get("enable_dp_attention"):
+        groups = parallel(engine.name, engine.release, engine.args).attention_dp
+        sizes = {**sizes, "dp": gcd(max(groups, 1), sizes["tp"])}
+    return declared(engine.name, engine.release, sizes, kept)
+
+
+def shapes(question: Question, nodes: Nodes, gpus: int) -> Iterator[dict[str, int]]:
+    """``tp`` and ``pp`` for one replica of ``gpus`` GPUs, best first."""
+    groups = sized(question, tp=1).pcp  # prefill context parallel that was set takes GPUs of its own
+    if gpus % groups:
+        return
+    gpus //= groups
     domain = min(nodes.nvlink, gpus)
     wide = nodes.rdma and question.engine.name != "vllm"
     divisors = [tp for tp in range(gpus, 0, -1) if gpus % tp == 0]
@@ -61,23 +89,24 @@ def shapes(question: Question, nodes: Nodes, gpus: int) -> Iterator[Parallel]:
     for tp in outside[:1] + inside + outside[1:] if wide else inside + outside:
         stages = gpus // tp
         if stages == 1 or (stages <= question.loaded.shape.layers and question.engine.name != "lmdeploy"):
-            yield Parallel(tp=tp, pp=stages)  # LMDeploy has no pipeline parallel
+            yield {"tp": tp, "pp": stages}  # LMDeploy has no pipeline parallel
 
 
 def tried(question: Question, nodes: Nodes, count: int) -> list[Choice]:
     """Choices for a replica of ``count`` nodes up to the first good one; parts of a node before the whole."""
     amounts = [count * nodes.gpus]
-    if count == 1 and question.engine.name != "lmdeploy":
+    if count == 1 and question.engine.name != "lmdeploy" and not question.engine.args.get("enable_dp_attention"):
         amounts = [gpus for gpus in range(1, nodes.gpus + 1) if nodes.gpus % gpus == 0]
     choices: list[Choice] = []
     for gpus in amounts:
-        for sizes in shapes(question, nodes, gpus):
-            choices.append(Choice(count, sizes, fit(question, sizes)))
+        for plain in shapes(question, nodes, gpus):
+            sizes = plain
+            choices.append(_choice(question, count, sizes))
             if any(one["code"] in CUT_TOO_SMALL for one in choices[-1].fit.findings) and question.loaded.shape.experts:
-                whole = replace(sizes, ep=sizes.tp)
-                choices.append(Choice(count, whole, fit(question, whole)))
+                sizes = {**plain, "ep": plain["tp"]}
+                choices.append(_choice(question, count, sizes))
             if choices[-1].good and gpus < nodes.gpus:
-                choices[-1] = _copied(question, choices[-1].sizes, nodes.gpus // gpus)
+                choices[-1] = _copied(question, sizes, nodes.gpus // gpus)
             if choices[-1].good:
                 return choices
             if choices[-1].fit.verdict == "does not fit":
@@ -85,12 +114,17 @@ def tried(question: Question, nodes: Nodes, count: int) -> list[Choice]:
     return choices
 
 
-def _copied(question: Question, sizes: Parallel, copies: int) -> Choice:
+def _choice(question: Question, nodes: int, sizes: dict[str, int]) -> Choice:
+    taken = sized(question, **sizes)
+    return Choice(nodes, taken, fit(question, taken))
+
+
+def _copied(question: Question, sizes: dict[str, int], copies: int) -> Choice:
     """A replica that needs a part of a node, as often as the node holds it."""
-    filled = replace(sizes, dp=copies)
+    filled = {**sizes, "dp": copies}
     if question.engine.name == "vllm" and question.loaded.shape.experts:
-        filled = replace(filled, ep=sizes.tp * copies, experts_over_dp=True)
-    return Choice(1, filled, fit(question, filled))
+        filled["ep"] = sizes["tp"] * copies
+    return _choice(question, 1, filled)
 
 
 def smallest_nodes(question: Question, nodes: Nodes, start: int = 1) -> Choice | None:

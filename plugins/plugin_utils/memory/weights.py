@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture, Quantization
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, mapping, parts, whole
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 DTYPE_BYTES: Mapping[str, float] = {
     # safetensors' own dtype names: https://huggingface.co/docs/safetensors/index
@@ -147,7 +147,8 @@ def replicated(shape: Architecture, sizes: Parallel) -> int:
     """Bytes that one GPU holds beyond its even share, over all layers.
 
     Routers and the down-projections of MLA are whole on every tensor parallel rank; KV projections with fewer heads
-    than ranks are held once per rank; with attention data parallelism each group holds all attention.
+    than ranks are held once per rank; with attention data parallelism each group holds all attention; dense layers and shared
+    experts may be spread over fewer GPUs than the rest.
     """
     spare = 1 - 1 / sizes.tp
     width = 1 if shape.quantization.bits == 8 else 2
@@ -158,8 +159,10 @@ def replicated(shape: Architecture, sizes: Parallel) -> int:
     elif shape.kv_heads < sizes.attention_tp:
         missing = 1 - shape.kv_heads / sizes.attention_tp
         total += layers * 2 * shape.hidden * shape.head_dim * width * missing
-    if sizes.dp_attention:
-        total += layers * shape.attention_parameters * width * (1 / sizes.attention_tp - 1 / sizes.tp)
+    held_more = 1 / sizes.attention_tp - 1 / sizes.tp
+    total += layers * shape.attention_parameters * width * held_more
+    total += shape.dense_parameters * width * max(0.0, 1 / sizes.dense_tp - 1 / sizes.tp)
+    total += shape.shared_parameters * width * max(0.0, 1 / sizes.shared_tp - 1 / sizes.tp)
     return int(total)
 
 
@@ -168,12 +171,16 @@ def per_gpu(loaded: Weights, sizes: Parallel) -> tuple[int, int, list[Line]]:
     shape = loaded.shape
     stage = parts(shape.layers, sizes.pp) / shape.layers if shape.layers else 1 / sizes.pp
     share = min(1.0, shape.expert_parameters / shape.parameters) if shape.parameters else 0.0
-    experts = int(loaded.total * share) if sizes.expert_shards > sizes.tp else 0
-    even = int(stage * ((loaded.total - experts) / sizes.tp + experts / sizes.expert_shards))
+    apart = sizes.expert_shards != sizes.tp or sizes.redundant_experts
+    experts = int(loaded.total * share) if apart else 0
+    copies = 1 + sizes.redundant_experts / shape.experts if shape.experts else 1
+    even = int(stage * ((loaded.total - experts) / sizes.tp + experts * copies / sizes.expert_shards))
     extra = int(stage * replicated(shape, sizes))
     formula = f"{loaded.total} / {sizes.tp}"
     if experts:
         formula = f"{loaded.total - experts} / {sizes.tp} + {experts} of experts / {sizes.expert_shards}"
+    if experts and sizes.redundant_experts:
+        formula += f" x {shape.experts + sizes.redundant_experts} / {shape.experts} with redundant experts"
     if sizes.pp > 1:
         formula = f"({formula}) x {parts(shape.layers, sizes.pp)} of {shape.layers} layers"
     return (

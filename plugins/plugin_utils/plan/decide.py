@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, WARN, Finding, unique
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.env import nccl_env
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import resolved, sizes_as_options
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 Facts = Mapping[str, Any]
 
@@ -65,17 +69,24 @@ def _memory(deployed: Deployed) -> tuple[dict[str, Any], dict[str, Any]]:
     nodes: list[dict[str, Any]] = [hardware(deployed, facts) for facts in deployed.gpu_facts]
     if not deployed.model_info.get("config") or not all(node.get("gpu") for node in nodes):
         return {}, {}
-    same = {"engine_version": deployed.engine_version, "engine_args": dict(deployed.engine_args)}
-    sizes = {
-        "tp": deployed.tensor_parallel_size,
-        "pp": deployed.pipeline_parallel_size,
-        "dp": deployed.data_parallel_size,
-    }
-    sizes["ep"] = int(deployed.engine_args.get("expert_parallel_size") or deployed.engine_args.get("ep_size") or 1)
+    sizes, values = _sizes(deployed)
+    same = {"engine_version": deployed.engine_version, "engine_args": values}
     smallest: dict[str, Any] = min(nodes, key=_memory_mib)
     smallest = {**smallest, "nodes": len(nodes)}
     fit = memory_fit(deployed.model_info, smallest, sizes, deployed.engine, **same)
     return fit, parallel_plan(deployed.model_info, nodes, deployed.engine, **same)
+
+
+def _sizes(deployed: Deployed) -> tuple[Parallel, dict[str, Any]]:
+    """The parallel sizes as the launch has them, and all options by which they came about."""
+    first_class = {
+        "tensor_parallel_size": deployed.tensor_parallel_size,
+        "pipeline_parallel_size": deployed.pipeline_parallel_size,
+        "data_parallel_size": deployed.data_parallel_size,
+    }
+    options = read_catalog(deployed.engine).at(deployed.engine_version)
+    values = resolved(options, deployed.engine_args) | sizes_as_options(deployed.engine, first_class)
+    return parallel(deployed.engine, options.version, values, len(deployed.hosts)), values
 
 
 def _memory_mib(node: Mapping[str, Any]) -> int:

@@ -33,10 +33,9 @@ plugin_utils/diagnosis: status tables waiting
 plugin_utils/inventory: endpoints rendezvous shape
 plugin_utils/launch: containers options
 plugin_utils/launch/engines: call conflicts lmdeploy ray request router secret sglang_conflicts vllm vllm_conflicts
-plugin_utils/memory: engines gpus kv_cache model parallel report rules search values weights
+plugin_utils/memory: engines gpus kv_cache model report rules search values weights
 plugin_utils/nccl: bootstrap distance draft fabric facts gid lint_names lint_values lists policy profile rails select
 plugin_utils/nccl: values variables version
-plugin_utils/plan: decide
 plugin_utils/report: benchmark_plot clock comm_text endpoint_report table
 """
 """Folder: files in it whose tests lie with what uses them. Nothing is added here; what gets a test of its own is taken out."""

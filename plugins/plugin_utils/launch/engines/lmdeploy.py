@@ -24,6 +24,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 OWNED = {
     "model_path": "model",
@@ -38,7 +39,7 @@ OWNED = {
 }
 
 
-def call(request: Request, options: VersionCatalog) -> Call:
+def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of the server."""
     args = set_options(request, model_path="model", model_name="served_model_name", server_name="host")
     args |= set_options(request, server_port="port")
@@ -53,10 +54,10 @@ def call(request: Request, options: VersionCatalog) -> Call:
         args |= present(backend=("pytorch", "only this backend runs over Ray"))
     secret = Secret("module", "FULLRANK_API_KEY", "--api-keys", module="lmdeploy")  # lmdeploy/__main__.py
     call = Call(("lmdeploy", "serve", "api_server"), args, OWNED, env, secret)
-    return ray.over(call, request) if request.executor == "ray" else call
+    return ray.over(call, request, sizes) if request.executor == "ray" else call
 
 
-def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """lmdeploy/cli/utils.py: tensor parallelism "should be 2^n"."""
     tp = request.tensor_parallel_size
     if tp > 0 and tp & (tp - 1):

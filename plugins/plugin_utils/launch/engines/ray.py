@@ -29,6 +29,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
     rendezvous_env,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 RENDEZVOUS_PORT = 6379
 """Ray's own default of --port."""
@@ -46,34 +47,34 @@ SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "VLLM_API_KEY")
 """What must not travel from the head to the workers even where somebody else set it."""
 
 
-def call(request: Request, options: VersionCatalog) -> Call:
+def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The bare Ray node of one rank; rank 0 is the head."""
-    args = _arguments(request) | present(block=(True, "systemd watches the process"))
+    args = _arguments(request, sizes) | present(block=(True, "systemd watches the process"))
     env = rendezvous_env(request)
     if request.rank_address:
         env |= present(VLLM_HOST_IP=(request.rank_address, "rank_address"))
     return Call(("ray", "start"), args, OWNED, env, rendezvous_port=_port(request))
 
 
-def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """Nothing beyond what holds for every engine."""
     yield from ()
 
 
-def over(call: Call, request: Request) -> Call:
+def over(call: Call, request: Request, sizes: Parallel) -> Call:
     """An engine's launch over Ray, made of its launch on one node."""
     env = {**call.env, **present(RAY_ADDRESS=(_address(request), "head_address"))}
     call = replace(call, env=env, rendezvous_port=_port(request))
     if request.nnodes > 1:
         why = "else whoever reaches Ray's ports runs programs there; from Ray 2.52 on"
         call = replace(call, env={**env, **present(RAY_AUTH_MODE=("token", why))}, token="RAY_AUTH_TOKEN_PATH")
-    node = ("ray", "start", *_words(_arguments(request)))
+    node = ("ray", "start", *_words(_arguments(request, sizes)))
     if not request.is_head:
         return replace(call, program=(*node, "--block"), is_engine=False)
     sign = _port(request) + 1
     path = f"/etc/fullrank/{request.deployment}.ray.py"
     addresses = request.rank_addresses if request.nnodes > 1 else (_own_address(request),)
-    gate = (PYTHON, path, str(processes(request)), str(sign), *addresses)
+    gate = (PYTHON, path, str(sizes.gpus), str(sign), *addresses)
     file = {"path": path, "content": payload.text(ray_gate)}
     return replace(call, before=(node, gate), files=(*call.files, file), rendezvous_port=sign)
 
@@ -94,12 +95,7 @@ def over_rules(request: Request) -> Iterator[Finding]:
         yield failed("no-rank-addresses", request.variable("rank_addresses"), message, remedy)
 
 
-def processes(request: Request) -> int:
-    """One process of the engine per GPU."""
-    return request.tensor_parallel_size * request.pipeline_parallel_size * request.data_parallel_size
-
-
-def _arguments(request: Request) -> dict[str, Setting]:
+def _arguments(request: Request, sizes: Parallel) -> dict[str, Setting]:
     port = _port(request)
     if request.is_head:
         args = present(
@@ -113,7 +109,7 @@ def _arguments(request: Request) -> dict[str, Setting]:
         args = present(address=(_address(request), "head_address"))
     return args | present(
         node_ip_address=(_own_address(request), "rank_address"),
-        num_gpus=(_gpus(request), "gpus"),
+        num_gpus=(_gpus(request, sizes), "gpus"),
         disable_usage_stats=(True, "no outside address is contacted by default"),
     )
 
@@ -141,8 +137,8 @@ def _address(request: Request) -> str:
     return host_port(request.head_address or _own_address(request), _port(request))
 
 
-def _gpus(request: Request) -> int | None:
+def _gpus(request: Request, sizes: Parallel) -> int | None:
     """Ray counts GPUs itself; the number is passed where the rank may not use all, or where there are none to find."""
     if request.device == "cpu":
-        return -(-processes(request) // max(request.nnodes, 1))  # logical ones: executors ask Ray for one per process
+        return -(-sizes.gpus // sizes.nnodes)  # logical ones: executors ask Ray for one per process
     return len(request.gpus) if request.gpus is not None else None

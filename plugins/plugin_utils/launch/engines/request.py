@@ -131,6 +131,12 @@ class Request:
         return self.variable(origin) if origin in OPTIONS else origin
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """The first-class parallel sizes."""
+        names = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def is_container(self) -> bool:
         """Whether the rank runs in a container."""
         return self.runtime in CONTAINER_RUNTIMES

@@ -15,20 +15,21 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import PYTHON, Call, set_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 PROGRAMS = {"sglang_router": (PYTHON, "-m", "sglang_router.launch_router"), "smg": ("smg", "launch")}
 OWNED = {"host": "host", "port": "port", "api_key": "api_key"}
 IGNORED = ("model", "served_model_name", "dtype", "quantization")
 
 
-def call(request: Request, options: VersionCatalog) -> Call:
+def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of the router; its servers stand in ``engine_args.worker_urls``."""
     args = set_options(request, host="host", port="port")
     secret = Secret("argument", "FULLRANK_API_KEY", "--api-key")
     return Call(PROGRAMS[request.engine], args, OWNED, secret=secret)
 
 
-def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """A router has one process, and servers of its own to send to."""
     if request.nnodes != 1:
         where = request.variable("nnodes")

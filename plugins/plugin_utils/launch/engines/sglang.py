@@ -32,6 +32,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.sglang_conflicts import CONFLICTS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 LOGGING = "SGLANG_LOGGING_CONFIG_PATH"
 LOGGING_SINCE = "0.4.4.post2"
@@ -58,7 +59,7 @@ OWNED = {
 }
 
 
-def call(request: Request, options: VersionCatalog) -> Call:
+def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of one rank."""
     port = request.rendezvous_port or RENDEZVOUS_PORT
     args = set_options(request, model_path="model", served_model_name="served_model_name", host="host", port="port")
@@ -113,6 +114,6 @@ def _logging_file(request: Request) -> dict[str, Any]:
     return {"path": f"/etc/fullrank/{request.deployment}.logging.json", "content": json.dumps(config, indent=1) + "\n"}
 
 
-def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """What this engine checks after parsing."""
-    yield from conflicts.found(CONFLICTS, request, options.version, values)
+    yield from conflicts.found(CONFLICTS, request, options.version, values, sizes)

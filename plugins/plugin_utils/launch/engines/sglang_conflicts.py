@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.conflicts import Conflict
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 CHECK = "sglang/srt/server_args.py: check_server_args"
 HOOK = "sglang/srt/arg_groups/validation_hook.py: check_server_args"
@@ -21,19 +22,18 @@ def _not_multiple(values: Mapping[str, Any], number: str, divisor: str) -> bool:
     return bool(values.get(number, 0) > 0 and values.get(divisor) and values[number] % values[divisor])
 
 
-def _replicas_over_nodes(request: Request, values: Mapping[str, Any]) -> bool:
-    return request.data_parallel_size > 1 and request.nnodes > 1 and not values.get("enable_dp_attention")
+def _replicas_over_nodes(request: Request, values: Mapping[str, Any], sizes: Parallel) -> bool:
+    return sizes.dp > 1 and sizes.nnodes > 1
 
 
-def _dp_attention(request: Request, values: Mapping[str, Any]) -> bool:
-    tp, dp = request.tensor_parallel_size, request.data_parallel_size
-    return bool(values.get("enable_dp_attention")) and dp > 0 and tp % dp != 0
+def _dp_attention(request: Request, values: Mapping[str, Any], sizes: Parallel) -> bool:
+    return sizes.tp % sizes.attention_dp != 0
 
 
-def _beyond_the_last_gpu(request: Request, values: Mapping[str, Any]) -> bool:
+def _beyond_the_last_gpu(request: Request, values: Mapping[str, Any], sizes: Parallel) -> bool:
     if request.usable_gpus is None or request.nnodes < 1:
         return False
-    each = request.tensor_parallel_size * request.pipeline_parallel_size // request.nnodes
+    each = int(sizes.gpus_per_node)
     return values.get("base_gpu_id", 0) > 0 and values["base_gpu_id"] + each > request.usable_gpus
 
 
@@ -64,7 +64,7 @@ CONFLICTS = (
     ),
     Conflict(
         "chunk-not-multiple-of-page",
-        lambda request, values: _not_multiple(values, "chunked_prefill_size", "page_size"),
+        lambda request, values, sizes: _not_multiple(values, "chunked_prefill_size", "page_size"),
         "chunked_prefill_size",
         "chunked_prefill_size must be a multiple of page_size",
         "round one of them",
@@ -73,7 +73,7 @@ CONFLICTS = (
     ),
     Conflict(
         "speculation-with-mixed-chunk",
-        lambda request, values: values.get("speculative_algorithm") and values.get("enable_mixed_chunk"),
+        lambda request, values, sizes: values.get("speculative_algorithm") and values.get("enable_mixed_chunk"),
         "enable_mixed_chunk",
         "mixed chunks and speculative decoding exclude each other",
         "leave one of them out",
@@ -83,7 +83,7 @@ CONFLICTS = (
     ),
     Conflict(
         "pipeline-with-speculation",
-        lambda request, values: request.pipeline_parallel_size > 1 and values.get("speculative_algorithm"),
+        lambda request, values, sizes: request.pipeline_parallel_size > 1 and values.get("speculative_algorithm"),
         "speculative_algorithm",
         "pipeline parallelism and speculative decoding exclude each other",
         "leave one of them out",
@@ -93,7 +93,7 @@ CONFLICTS = (
     ),
     Conflict(
         "pipeline-with-mixed-chunk",
-        lambda request, values: request.pipeline_parallel_size > 1 and values.get("enable_mixed_chunk"),
+        lambda request, values, sizes: request.pipeline_parallel_size > 1 and values.get("enable_mixed_chunk"),
         "enable_mixed_chunk",
         "pipeline parallelism and mixed chunks exclude each other",
         "leave one of them out",
@@ -103,7 +103,7 @@ CONFLICTS = (
     ),
     Conflict(
         "lora-with-cuda-graph",
-        lambda request, values: values.get("lora_paths") and not values.get("disable_cuda_graph"),
+        lambda request, values, sizes: values.get("lora_paths") and not values.get("disable_cuda_graph"),
         "lora_paths",
         "LoRA adapters do not work with CUDA graphs",
         "add disable_cuda_graph: true",
@@ -112,7 +112,7 @@ CONFLICTS = (
     ),
     Conflict(
         "lora-with-radix-cache",
-        lambda request, values: values.get("lora_paths") and not values.get("disable_radix_cache"),
+        lambda request, values, sizes: values.get("lora_paths") and not values.get("disable_radix_cache"),
         "lora_paths",
         "LoRA adapters do not work with the radix cache",
         "add disable_radix_cache: true",
@@ -121,7 +121,7 @@ CONFLICTS = (
     ),
     Conflict(
         "compile-without-padding",
-        lambda request, values: values.get("enable_torch_compile") and values.get("disable_cuda_graph_padding"),
+        lambda request, values, sizes: values.get("enable_torch_compile") and values.get("disable_cuda_graph_padding"),
         "disable_cuda_graph_padding",
         "without padding torch.compile would compile every batch size, for many minutes",
         "leave one of them out",
@@ -130,7 +130,7 @@ CONFLICTS = (
     ),
     Conflict(
         "colon-in-served-name",
-        lambda request, values: ":" in str(request.served_model_name or ""),
+        lambda request, values, sizes: ":" in str(request.served_model_name or ""),
         "served_model_name",
         "a colon separates model and LoRA adapter in what clients ask for",
         "write another character",
@@ -139,7 +139,7 @@ CONFLICTS = (
     ),
     Conflict(
         "priority-policy",
-        lambda request, values: (
+        lambda request, values, sizes: (
             values.get("enable_priority_scheduling") and values.get("schedule_policy", "fcfs") not in ("fcfs", "lof")
         ),
         "schedule_policy",

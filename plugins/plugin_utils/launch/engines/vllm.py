@@ -27,6 +27,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.vllm_conflicts import CONFLICTS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 RENDEZVOUS_PORT = 29501
 """vLLM's own default of --master-port."""
@@ -55,7 +56,7 @@ OWNED = {
 }
 
 
-def call(request: Request, options: VersionCatalog) -> Call:
+def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of one rank."""
     args = set_options(request, model_tag="model") if options.lookup("model_tag") else {}
     args |= set_options(request, served_model_name="served_model_name")
@@ -74,18 +75,18 @@ def call(request: Request, options: VersionCatalog) -> Call:
     if request.executor == "ray":
         args |= present(distributed_executor_backend=("ray", "executor"))
         if not request.is_head:
-            return ray.over(Call(program, args, OWNED, env, secret), request)
+            return ray.over(Call(program, args, OWNED, env, secret), request, sizes)
         folder = f"/etc/fullrank/{request.deployment}.vllm"
         env |= _ray_env(options, folder)
         files = (ray.per_host_file(request, env, folder),)
-        return ray.over(Call(program, args, OWNED, env, secret, files=files), request)
+        return ray.over(Call(program, args, OWNED, env, secret, files=files), request, sizes)
     port = request.rendezvous_port or RENDEZVOUS_PORT
     return Call(program, args | _native_args(request, options, port), OWNED, env, secret, port, head_only=HEAD_ONLY)
 
 
-def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any]) -> Iterator[Finding]:
+def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """What this engine checks after parsing."""
-    yield from conflicts.found(CONFLICTS, request, options.version, values)
+    yield from conflicts.found(CONFLICTS, request, options.version, values, sizes)
     if request.executor == "ray":
         yield from ray.over_rules(request)
     elif request.nnodes > 1 and not options.lookup("nnodes"):

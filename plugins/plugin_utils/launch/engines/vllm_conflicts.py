@@ -23,7 +23,7 @@ def _over_nodes(request: Request) -> bool:
 CONFLICTS = (
     Conflict(
         "batch-smaller-than-sequences",
-        lambda request, values: _fewer(values, "max_num_batched_tokens", "max_num_seqs"),
+        lambda request, values, sizes: _fewer(values, "max_num_batched_tokens", "max_num_seqs"),
         "max_num_batched_tokens",
         "max_num_batched_tokens is smaller than max_num_seqs",
         "each running sequence needs at least one token of the batch",
@@ -31,7 +31,7 @@ CONFLICTS = (
     ),
     Conflict(
         "batch-smaller-than-context",
-        lambda request, values: (
+        lambda request, values, sizes: (
             values.get("enable_chunked_prefill") is False and _fewer(values, "max_num_batched_tokens", "max_model_len")
         ),
         "max_num_batched_tokens",
@@ -41,7 +41,7 @@ CONFLICTS = (
     ),
     Conflict(
         "memory-fraction",
-        lambda request, values: not 0 < values.get("gpu_memory_utilization", 0.9) <= 1,
+        lambda request, values, sizes: not 0 < values.get("gpu_memory_utilization", 0.9) <= 1,
         "gpu_memory_utilization",
         "gpu_memory_utilization is a fraction of the GPU's memory",
         "write a number above 0 and up to 1",
@@ -49,7 +49,7 @@ CONFLICTS = (
     ),
     Conflict(
         "ray-data-parallel-over-nodes",
-        lambda request, values: _over_nodes(request) and values.get("data_parallel_backend") == "ray",
+        lambda request, values, sizes: _over_nodes(request) and values.get("data_parallel_backend") == "ray",
         "data_parallel_backend",
         "native multi-node needs the data parallel backend mp",
         "leave it out",
@@ -57,7 +57,7 @@ CONFLICTS = (
     ),
     Conflict(
         "hybrid-balancing-headless",
-        lambda request, values: _over_nodes(request) and values.get("data_parallel_hybrid_lb"),
+        lambda request, values, sizes: _over_nodes(request) and values.get("data_parallel_hybrid_lb"),
         "data_parallel_hybrid_lb",
         "ranks without HTTP exclude hybrid load balancing",
         "leave it out",
@@ -65,7 +65,9 @@ CONFLICTS = (
     ),
     Conflict(
         "ray-with-pipeline",
-        lambda request, values: request.executor == "ray" and request.nnodes > 1 and request.pipeline_parallel_size > 1,
+        lambda request, values, sizes: (
+            request.executor == "ray" and request.nnodes > 1 and request.pipeline_parallel_size > 1
+        ),
         "pipeline_parallel_size",
         "pipeline parallelism over Ray on several nodes dies of an assertion under load (ray#57587, SkyRL#1590)",
         "use the native executor (from 0.11.1 on) or vLLM 0.20 or newer",

@@ -15,6 +15,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import ENGINES, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from option_samples import Sampler
@@ -63,7 +64,7 @@ def options_of(engine: str, version: str, launch: dict[str, Any], seed: int) -> 
         "api_key": KEY,
     } | launch
     request = Request.from_options(arguments)
-    call = ENGINES[engine].call(request, known)
+    call = ENGINES[engine].call(request, known, planned(known, request.sizes, {}, request.nnodes))
     names = (*call.args, *call.owned, *call.head_only)
     taken = {option.key for name in names if (option := known.lookup(name))}
     return arguments | {"engine_args": Sampler(Random(seed)).option_set(known, taken)}, known, len(call.program)

@@ -11,6 +11,9 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rul
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import sizes_as_options
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 SOUND: dict[str, Any] = {
     "engine": "sglang",
@@ -34,7 +37,13 @@ def codes(changes: dict[str, Any], secret: Secret | None = None, values: Any = N
     """code → where, of all findings."""
     request = Request.from_options(SOUND | changes)
     call = Call(("engine",), {}, {}, secret=secret, rendezvous_port=request.rendezvous_port or 25000)
-    return {found["code"]: found["where"] for found in rules.check(request, call, values or {})}
+    return {found["code"]: found["where"] for found in rules.check(request, call, values or {}, sizes(request, values))}
+
+
+def sizes(request: Request, values: Any = None) -> Parallel:
+    """The parallel sizes of a request beside options that are resolved already."""
+    given = sizes_as_options(request.engine, request.sizes)
+    return parallel(request.engine, request.engine_version, given | (values or {}), request.nnodes)
 
 
 def test_a_sound_launch_has_no_finding() -> None:
@@ -134,7 +143,9 @@ NEW = {"engine_version": "0.5.23", "runtime": "docker", "image": "lmsysorg/sglan
 def test_a_version_whose_key_a_host_header_skips(changes: dict[str, Any], expected: tuple[str, str] | None) -> None:
     """CVE-2026-48710."""
     request = Request.from_options(SOUND | HEAD | changes)
-    found = rules.check(request, Call(("engine",), {}, {}, rendezvous_port=25000, secret=Secret("file", "api-key")), {})
+    found = rules.check(
+        request, Call(("engine",), {}, {}, rendezvous_port=25000, secret=Secret("file", "api-key")), {}, sizes(request)
+    )
     about = [(one["severity"], one["code"]) for one in found if one["code"].startswith("host-header")]
     assert about == ([expected] if expected else [])
 

@@ -11,10 +11,10 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.kv_cache import kv_per_token
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallel import parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import divisibility
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import per_gpu, weights
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import declared
 from memory_models import GIB, R1_BY_DTYPE, VECTORS, codes, config_of, label, model_of
 
 
@@ -52,7 +52,7 @@ def test_published_fits(vector: dict[str, Any]) -> None:
 def test_divisibility(vector: dict[str, Any]) -> None:
     model = model_of(vector["model"], dtype=vector.get("dtype"))
     shape = weights(model, architecture(model["config"])[0]).shape
-    found = [one for one in divisibility(shape, parallel(vector)) if one["severity"] == "fail"]
+    found = [one for one in divisibility(shape, declared("sglang", None, vector)) if one["severity"] == "fail"]
     assert (not found) == vector["ok"], found
     messages = " ".join(one["message"] for one in found)
     assert all(shard in messages for shard in vector.get("shards", []))
@@ -61,7 +61,7 @@ def test_divisibility(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["sglang_fractions"], ids=lambda v: f"{v['release']}-{v['mib']}-tp{v['tp']}")
 def test_sglang_fraction_when_unset(vector: dict[str, Any]) -> None:
-    sizes = parallel({"tp": vector["tp"], "dp": vector.get("dp"), "dp_attention": "dp" in vector})
+    sizes = declared("sglang", None, {"tp": vector["tp"], "dp": vector.get("dp"), "dp_attention": "dp" in vector})
     which = engine("sglang", vector["release"], vector.get("args"))
     reserved, _ = sglang_reserved(which, vector["mib"], sizes)
     assert 1 - reserved / vector["mib"] == pytest.approx(vector["fraction"], abs=0.0006)
@@ -74,7 +74,7 @@ def test_measured(vector: dict[str, Any]) -> None:
     if vector["what"] == "kv pool":
         assert vector["gib"] * GIB / vector["tokens"] == pytest.approx(kv_per_token(shape, 2.0), rel=1e-3)
         return
-    held, _, _ = per_gpu(weights(model, shape), parallel(vector))
+    held, _, _ = per_gpu(weights(model, shape), declared("sglang", None, vector))
     if vector["what"] == "weights":  # without the multi token prediction layer, which vLLM leaves on disk
         assert held / GIB == pytest.approx(vector["gib"], rel=0.02)
     else:
