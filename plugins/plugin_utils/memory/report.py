@@ -81,9 +81,9 @@ def cost_of_16_bit(model: Any, query: Question, hardware: Any) -> str:
     return f"{text}, at least {used} of these GPUs per replica"
 
 
-def sizes_of(which: Engine, given: Any) -> Parallel:
+def sizes_of(which: Engine, wanted: Any) -> Parallel:
     """Parallel sizes: read already, or as the filter takes them, beside the options that are set for the engine."""
-    return given if isinstance(given, Parallel) else declared(which.name, which.release, mapping(given), which.args)
+    return wanted if isinstance(wanted, Parallel) else declared(which.name, which.release, mapping(wanted), which.args)
 
 
 def memory_fit(

@@ -68,11 +68,11 @@ def sized(question: Question, **sizes: int) -> Parallel:
     Where attention data parallel is on, it has as many groups as were asked for, or as its tensor parallel size allows.
     """
     engine = question.engine
-    kept = {name: value for name, value in engine.args.items() if name not in PROPOSED}
+    others = {name: value for name, value in engine.args.items() if name not in PROPOSED}
     if engine.args.get("enable_dp_attention"):
         groups = parallel(engine.name, engine.release, engine.args).attention_dp
         sizes = {**sizes, "dp": gcd(max(groups, 1), sizes["tp"])}
-    return declared(engine.name, engine.release, sizes, kept)
+    return declared(engine.name, engine.release, sizes, others)
 
 
 def shapes(question: Question, nodes: Nodes, gpus: int) -> Iterator[dict[str, int]]:

@@ -16,7 +16,7 @@ before the servers, each of which has one copy (vLLM, docs/serving/data_parallel
 
 @dataclass(frozen=True)
 class Parallel:
-    """Sizes in GPUs, unless it says otherwise. All are 1 or more.
+    """Sizes in GPUs. All are 1 or more.
 
     tp, pp, dp, pcp: tensor, pipeline, data and prefill context parallel size; their product is the number of GPUs. Attention
     groups (``attention_dp``), context parallel ranks inside an attention group (``attention_cp``) and expert groups lie inside

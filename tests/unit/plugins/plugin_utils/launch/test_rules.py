@@ -42,8 +42,8 @@ def codes(changes: dict[str, Any], secret: Secret | None = None, values: Any = N
 
 def sizes(request: Request, values: Any = None) -> Parallel:
     """The parallel sizes of a request beside options that are resolved already."""
-    given = sizes_as_options(request.engine, request.sizes)
-    return parallel(request.engine, request.engine_version, given | (values or {}), request.nnodes)
+    first_class = sizes_as_options(request.engine, request.sizes)
+    return parallel(request.engine, request.engine_version, first_class | (values or {}), request.nnodes)
 
 
 def test_a_sound_launch_has_no_finding() -> None:

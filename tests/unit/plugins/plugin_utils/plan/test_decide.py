@@ -36,13 +36,13 @@ ATTENTION = {"tensor_parallel_size": 16, "data_parallel_size": 16}
 
 
 def test_attention_data_parallel_takes_no_gpus_of_its_own_however_it_is_written() -> None:
-    ways = [
+    spellings = [
         ATTENTION | {"engine_args": {"enable_dp_attention": True}},
         ATTENTION | {"engine_args": {"enable-dp-attention": True}},
         {"tensor_parallel_size": 16, "engine_args": {"attn_dp_size": 16}},
         {"tensor_parallel_size": 16, "engine_args": {"attention-data-parallel-size": 16}},
     ]
-    fits = [decided("sglang", "0.5.23", 2, **way)["fit"] for way in ways]
+    fits = [decided("sglang", "0.5.23", 2, **variables)["fit"] for variables in spellings]
     assert [fit["gpus"] for fit in fits] == [16] * 4
     assert {round(fit["weights_per_gpu_bytes"] / GIB, 1) for fit in fits} == {51.0}
     plain = decided("sglang", "0.5.23", 2, tensor_parallel_size=16)["fit"]
