@@ -94,7 +94,7 @@ options:
         type: int
         default: 3600
       hang_timeout:
-        description: Seconds without a completion and without a token after which the group is started again. 0 is never.
+        description: Seconds without a completion and without a sign of work after which the group is started again. 0 is never.
         type: int
         default: 120
   group_key:

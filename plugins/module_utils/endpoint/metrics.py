@@ -9,6 +9,7 @@ vLLM always serves ``/metrics``, SGLang with ``--enable-metrics``. Names changed
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from typing import Any
@@ -22,6 +23,25 @@ _SUMS = {
     "generated": ("vllm:generation_tokens_total", "sglang:generation_tokens_total"),
 }
 _SHARES = {"kv_usage": ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage")}
+
+# What only an engine at work moves. Counters of tokens: of what was computed. Gauges that an engine's scheduler sets in its own
+# loop, with each step (vllm/v1/metrics/loggers.py, 0.32.0) or each so many batches (sglang/srt/metrics/collector.py up to 0.5.7,
+# sglang/srt/observability/metrics_collector.py, 0.5.23): up to 0.5.6 SGLang counts tokens only when a request ends. What requests
+# and their ends move is not among them, nor time and idleness: these move while an engine hangs (tests/unit/data/metrics).
+_TOKENS = re.compile(r"[a-z_A-Z]*tokens[a-zA-Z_]*_(?:total|sum|count)")
+_GAUGES = {
+    "vllm_num_requests_running",
+    "vllm_num_requests_waiting",
+    "vllm_kv_cache_usage_perc",
+    "vllm_gpu_cache_usage_perc",
+    "sglang_num_running_reqs",
+    "sglang_num_queue_reqs",
+    "sglang_num_used_tokens",
+    "sglang_token_usage",
+    "sglang_gen_throughput",
+    "sglang_cache_hit_rate",
+    "sglang_decode_sum_seq_lens",
+}
 
 # name{labels} value [timestamp], of Prometheus' text format
 _SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{.*\})?\s+(\S+)(?:\s+-?\d+)?$")
@@ -49,6 +69,13 @@ def summary(values: dict[str, list[float]]) -> dict[str, float | None]:
             there = next((values[name] for name in names if name in values), None)
             found[ours] = float(combine(there)) if there else None
     return found
+
+
+def work(values: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Of what `parse` returned, that which moves only while the engine works: two that differ are a sign of work. Empty where an
+    engine shows no such thing."""
+    signs = {name: one for name, one in values.items() if name in _GAUGES or _TOKENS.fullmatch(name)}
+    return {name: sorted(value for value in one if not math.isnan(value)) for name, one in signs.items()}
 
 
 def busy(first: dict[str, float | None], second: dict[str, float | None], seconds: float) -> dict[str, float | None]:

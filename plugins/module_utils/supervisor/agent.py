@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine import LocalEngine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine_worker import EngineWorker
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import HealthProbe
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import OWN_CHECK, HealthProbe
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import BIGGEST, Unproven, Wire
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.ready_server import ReadyServer, family
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
@@ -52,6 +53,10 @@ ASK_S = 10.0
 
 ASK_EVERY_S = 5.0
 METRICS_EVERY_S = 3.0
+CLOSER_EVERY_S, OWN_CHECK_S = 5.0, 25.0
+"""Between two looks for signs of work that metrics do not show; how long the engine's own check may take, of which SGLang's
+takes up to 20."""
+
 GOODBYES = 3
 RECEIVED_BYTES = 4 << 20
 """Of datagrams that wait to be read."""
@@ -61,18 +66,29 @@ SEND_WAIT_S = 0.05
 
 
 class EndpointProbe:
-    """Asks the endpoint for completions and counters, in threads of its own, from when all ranks run until the epoch ends."""
+    """Asks the endpoint for completions and counters, in threads of its own, from when all ranks run until the epoch ends.
+
+    log: what the engine has logged in the last so many seconds.
+    """
 
     def __init__(
-        self, url: str, model: str, api_key: str | None, *, trust: http_client.Trust, limit: float, now: float
+        self,
+        url: str,
+        model: str,
+        api_key: str | None,
+        *,
+        trust: http_client.Trust,
+        log: Callable[[float], str],
+        limit: float,
+        now: float,
     ) -> None:
-        self._url, self._model, self._key, self._trust = url, model, api_key, trust
+        self._url, self._model, self._key, self._trust, self._log = url, model, api_key, trust, log
         self._probe = HealthProbe(limit, now)
         self._lock = threading.Lock()
         self._over = threading.Event()
         self.now = now
         try:
-            for task in (self._completions, self._metrics):
+            for task in (self._completions, self._metrics, self._closer):
                 threading.Thread(target=task, daemon=True).start()
         except RuntimeError:  # the node has no thread for it now
             self.end()
@@ -102,6 +118,21 @@ class EndpointProbe:
                 continue
             with self._lock:
                 self._probe.metrics(answer.text, self.now)
+
+    def _closer(self) -> None:
+        while not self._over.wait(CLOSER_EVERY_S):
+            with self._lock:
+                quiet = self._probe.is_quiet(self.now)
+            if not quiet:
+                continue
+            lines = self._log(2 * CLOSER_EVERY_S)
+            with self._lock:
+                self._probe.logged(lines, self.now)
+                if not self._probe.is_quiet(self.now):
+                    continue
+            answer = http_client.request(f"{self._url}{OWN_CHECK}", timeout=OWN_CHECK_S, trust=self._trust)
+            with self._lock:
+                self._probe.own_check(answer.status, self.now)
 
 
 class Agent:
@@ -256,7 +287,8 @@ class Agent:
             trust = http_client.Trust(certificate=config.get("certificate", ""))
             url, model, key = config["url"], config["model"], self.secret.get("api_key")
             try:
-                self.probe = EndpointProbe(url, model, key, trust=trust, limit=config["hang_timeout"], now=self.now)
+                limit, log = config["hang_timeout"], self.engine.log
+                self.probe = EndpointProbe(url, model, key, trust=trust, log=log, limit=limit, now=self.now)
             except RuntimeError as error:
                 return Health(summary=str(error))
         return self.probe.health(self.now)

@@ -94,8 +94,7 @@ class Decision:
     begin: frozenset[int] = frozenset()
 
     def words_for(self, peer: int) -> dict[str, Any]:
-        """The words for one rank. Each hears of its own order only, as from a head that starts one rank at a time: followers of
-        the version before need not know that others start at the same moment."""
+        """The words for one rank, which hears of its own order only: followers of the version before know no other."""
         return {**self.body, "begin": peer} if peer in self.begin else dict(self.body)
 
 

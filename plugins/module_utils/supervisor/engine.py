@@ -101,6 +101,11 @@ class LocalEngine:
             common_files.write(self.ready_mark, f"{spec_hash}\n", 0o644)
         return bool(spec_hash)
 
+    def log(self, seconds: float) -> str:
+        """The lines that it has written in the last so many seconds; empty where they cannot be read."""
+        words = [f"--unit={self.unit}", f"--since=-{seconds:.0f}s", "--output=cat", "--no-pager", "--quiet"]
+        return self._run(["journalctl", *words], COMMAND_S).stdout
+
     def start(self, epoch: int) -> None:
         """Start it in ``epoch``; whether that worked is to be seen in the next look."""
         self._remember(epoch, "-")
@@ -141,9 +146,13 @@ class LocalEngine:
         self._systemctl("stop", "--no-block", self.unit)
 
     def _systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command, limit = ["systemctl", *words], START_S if words[0] == "start" else COMMAND_S
+        return self._run(["systemctl", *words], START_S if words[0] == "start" else COMMAND_S)
+
+    def _run(self, command: list[str], limit: float) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+            return subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=limit, errors="backslashreplace"
+            )
         except (OSError, subprocess.TimeoutExpired) as error:  # no descriptor, no memory, no answer
             return subprocess.CompletedProcess(command, -1, "", str(error))
 

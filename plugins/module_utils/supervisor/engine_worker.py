@@ -116,6 +116,10 @@ class EngineWorker:
         """Ask it to end."""
         self._stop_hand.ask()
 
+    def log(self, seconds: float) -> str:
+        """What it has logged in the last so many seconds. For another thread than that of the supervisor: this may take long."""
+        return self._engine.log(seconds)
+
     def note_ready(self, epoch: int, now: float) -> None:
         """Have it noted, once in an epoch, that it was ready; what fails is tried again later."""
         if epoch == self._noted_epoch or self._note_hand.is_busy:

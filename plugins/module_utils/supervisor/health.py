@@ -3,30 +3,30 @@
 """Whether an endpoint that does not answer a small completion is busy or hangs. Pure; private to this collection.
 
 A completion can wait long behind others, and a long prompt can hold an engine for a minute: silence alone proves nothing.
-What proves work is a completion, or any movement of the engine's own counters of tokens. Only an endpoint whose counters
-could be read, and that shows neither, hangs. An engine without counters (SGLang without --enable-metrics) is never
-judged by slowness, only by errors; its own watchdog is left to do that.
+What proves work (decisions/137) is a completion; any movement of what only an engine at work moves in its metrics
+(`metrics.work`); a batch in its log (`work_log`); and SGLang's own answer that something came from its scheduler a moment ago,
+which costs a busy engine nothing (/health_generate in sglang/srt/entrypoints/http_server.py, 0.4.6.post5 to 0.5.23). Only an
+endpoint whose metrics could be read, and that shows none of these, hangs. An engine without metrics (SGLang without
+--enable-metrics) is never judged by slowness, only by errors; its own watchdog is left to do that.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import metrics
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import work_log
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import Health
-
-# "vllm:generation_tokens_total{…} 42.0", "sglang:prompt_tokens_total …", "vllm:iteration_tokens_total_sum …"
-_TOKENS = re.compile(r"^[A-Za-z_:]*tokens[A-Za-z_]*_(?:total|sum|count)(?:\{.*\})? ([0-9.eE+]+)", re.MULTILINE)
 
 STALLED_PART = 4
 """After the limit divided by this, a deployment without a sign of work is not ready any more; it is not yet killed."""
 
+QUIET_PART = 8
+"""After the limit divided by this, signs are looked for that cost more than metrics."""
 
-def tokens(metrics: str) -> float | None:
-    """The sum of all counters of tokens in a Prometheus text; None when there is none."""
-    found = _TOKENS.findall(metrics)
-    return sum(float(value) for value in found) if found else None
+OWN_CHECK = "/health_generate"
+"""SGLang's: 200 when anything came from its scheduler within its own time-out of 20 s."""
 
 
 class HealthProbe:
@@ -35,7 +35,7 @@ class HealthProbe:
     def __init__(self, limit: float, now: float) -> None:
         self._limit = limit
         self._sign_at = now
-        self._tokens: float | None = None
+        self._work: Mapping[str, list[float]] = {}
         self._answered = False
         self._summary = "no request yet"
         self._slow = False
@@ -51,18 +51,32 @@ class HealthProbe:
 
     def metrics(self, text: str, now: float) -> None:
         """The metrics were read; empty when they could not be."""
-        count = tokens(text)
-        if count is None:
-            return
-        if self._tokens is not None and count != self._tokens:
+        work = metrics.work(metrics.parse(text))
+        if work and self._work and work != self._work:
             self._sign_at = now
-        self._tokens = count
+        self._work = work or self._work
+
+    def logged(self, lines: str, now: float) -> None:
+        """What the engine has logged a moment ago."""
+        if work_log.works(lines):
+            self._sign_at = now
+
+    def own_check(self, status: int, now: float) -> None:
+        """OWN_CHECK was asked."""
+        if status == 200:
+            self._sign_at = now
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether it is time to look for every sign. Not where it answers errors: an engine can work on without an answer."""
+        return bool(self._limit and self._answered and self._slow) and now - self._sign_at > self._limit / QUIET_PART
 
     def health(self, now: float) -> Health:
         """What that means."""
         silent = now - self._sign_at
-        judged = self._answered and self._limit and (self._tokens is not None or not self._slow)
+        judged = self._answered and self._limit and (self._work or not self._slow)
         if not judged or silent <= self._limit / STALLED_PART:
             return Health(answers=self._answered, summary=self._summary)
-        summary = f"no completion and no token for {silent:.0f} s" + (f": {self._summary}" if self._summary else "")
+        summary = f"no completion and no sign of work for {silent:.0f} s" + (
+            f": {self._summary}" if self._summary else ""
+        )
         return Health(answers=True, stalled=True, hung=silent > self._limit, summary=summary)

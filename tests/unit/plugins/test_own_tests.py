@@ -21,7 +21,7 @@ module_utils/node: managed_files pci reader
 module_utils/nvidia: findings installed wanted
 module_utils/packages: dkms
 module_utils/rdma: node stack
-module_utils/supervisor: agent check files
+module_utils/supervisor: check files
 module_utils/systemd: notify service
 module_utils/webui: backup
 module_utils/weights/fetch: sources

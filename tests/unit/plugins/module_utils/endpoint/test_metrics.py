@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,37 @@ sglang:num_queue_reqs{engine_type="unified",model_name="m",tp_rank="0"} 1.0
 sglang:token_usage{engine_type="unified",model_name="m",tp_rank="0"} 0.5
 sglang:generation_tokens_total{model_name="m"} 7.0
 """
+
+
+def work(text: str) -> dict[str, list[float]]:
+    return metrics.work(metrics.parse(text))
+
+
+@pytest.mark.parametrize("engine", ["vllm-0.32.0", "sglang-0.5.23"])
+def test_what_a_real_engine_moves_only_while_it_works(engine: str) -> None:
+    """Idle, busy and hung, as recorded: counters of requests and of time move in all three."""
+    recorded = json.loads((DATA / f"metrics/{engine}.json").read_text())
+    seen = {state: [work("\n".join(lines)) for lines in texts] for state, texts in recorded.items()}
+    for state, texts in recorded.items():
+        assert all(first != second for first, second in itertools.pairwise(texts)), state
+        same = [first == second for first, second in itertools.pairwise(seen[state])]
+        assert (not any(same)) if state == "busy" else all(same), state
+    assert all(seen["busy"])
+
+
+def test_two_engines_that_move_in_opposite_ways_move() -> None:
+    first, second = (
+        f'vllm:num_requests_running{{engine="0"}} {a}\nvllm:num_requests_running{{engine="1"}} {b}\n'
+        for a, b in ((1, 3), (2, 2))
+    )
+    assert work(first) != work(second)
+
+
+def test_what_is_no_number_does_not_move() -> None:
+    text = "sglang:cache_hit_rate NaN\nsglang:num_running_reqs 1\n"
+    assert work(text) == work(text)
+    assert not work("http_requests_total 9\nvllm:request_success_total 4\nsglang:num_aborted_requests_total 3\n")
+    assert work("sglang_prompt_tokens_total 5\n") == {"sglang_prompt_tokens_total": [5]}  # as some write the colon
 
 
 @pytest.mark.parametrize(

@@ -147,3 +147,15 @@ def test_an_engine_that_runs_by_its_former_name_is_seen_and_starts_by_todays(
     assert not former.exists() and calls[0] == ("daemon-reload",)
     assert calls[1] == ("reset-failed", "fullrank-tiny.service")
     assert {words[-1] for words in calls[2:]} == {"fullrank-rank@tiny.service"}
+
+
+def test_the_log_is_that_of_the_unit_and_recent(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def journal(command: list[str], _limit: float) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, "[x] Decode batch\n", "")
+
+    monkeypatch.setattr(engine, "_run", journal)
+    assert engine.log(10.0) == "[x] Decode batch\n"
+    assert commands[0][:3] == ["journalctl", "--unit=fullrank-rank@tiny.service", "--since=-10s"]

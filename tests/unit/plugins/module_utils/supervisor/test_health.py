@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import (
-    STALLED_PART,
-    HealthProbe,
-    tokens,
-)
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import STALLED_PART, HealthProbe
+from engine_at_work import PROFILES, EngineAtWork, Profile, story, watch
 
 VLLM = """\
 # HELP vllm:generation_tokens_total Number of generation tokens processed.
@@ -28,12 +26,6 @@ OK = {"ready": True, "status": 200, "error": ""}
 SLOW = {"ready": False, "status": 0, "error": "timed out"}
 REFUSED = {"ready": False, "status": 0, "error": "[Errno 111] Connection refused"}
 DEAD = {"ready": False, "status": 500, "error": "HTTP 500: EngineDeadError"}
-
-
-def test_only_tokens_count_as_work() -> None:
-    assert tokens(VLLM) == 42
-    assert tokens("sglang_prompt_tokens_total 5\n") == 5  # as some exporters escape the colon
-    assert tokens("http_requests_total 9\n") is None
 
 
 def probed(answer: dict[str, Any], metrics: str = "") -> HealthProbe:
@@ -59,7 +51,7 @@ def test_no_answer_and_no_token_is_a_stall_and_then_a_hang() -> None:
     assert one.health(LIMIT / STALLED_PART + 1).stalled
     assert not one.health(LIMIT).hung
     assert one.health(LIMIT + 1).hung
-    assert "no completion and no token for 121 s" in one.health(LIMIT + 1).summary
+    assert "no completion and no sign of work for 121 s" in one.health(LIMIT + 1).summary
 
 
 def test_a_busy_engine_is_left_alone_for_ever() -> None:
@@ -97,3 +89,50 @@ def test_a_limit_of_nothing_switches_it_off() -> None:
     one.completion(OK, 0)
     one.completion(DEAD, 5)
     assert not one.health(10000).stalled
+
+
+@pytest.mark.parametrize("limit", [60, 120, 600])
+def test_an_engine_that_would_answer_is_never_killed_and_one_that_hangs_is_noticed(limit: float) -> None:
+    for seed in range(60):
+        engine = story(seed, limit)
+        until = min(engine.hangs_at, 4000) + 2 * limit
+        stalled, hung = watch(engine, limit, until)
+        if engine.hangs_at > until:
+            assert hung is None, (seed, engine.profile)
+        else:
+            last_sign = engine.hangs_at + 10 + 25  # of the log, of its own check
+            assert hung is not None and hung - last_sign <= limit + 11, (seed, engine.profile)
+            assert hung >= engine.hangs_at and stalled is not None and stalled < hung
+
+
+def test_a_full_queue_of_long_answers_was_killed() -> None:
+    """SGLang 0.5.6, 0.2 s a step, answers of 32k tokens: its counters of tokens stand for an hour and a half."""
+    engine = EngineAtWork(PROFILES["sglang 0.5.6"], step_s=0.2, length=32768, hangs_at=1e9)
+    assert watch(engine, LIMIT, 7000) == (None, None)
+    only_ends = Profile(each_end=PROFILES["sglang 0.5.6"].each_end)
+    stalled, hung = watch(EngineAtWork(only_ends, step_s=0.2, length=32768, hangs_at=1e9), LIMIT, 7000)
+    assert stalled is not None and hung is not None and stalled < 40 and hung < 130
+
+
+@pytest.mark.parametrize("version", ["sglang 0.5.6", "vllm 0.32.0"])
+def test_each_sign_alone_is_enough(version: str) -> None:
+    whole = PROFILES[version]
+    alone = [Profile(each_step=whole.each_step, each_interval=whole.each_interval), Profile(log=whole.log)]
+    alone += [Profile(check=True)] if whole.check else []
+    for one in alone:
+        shown = replace(one, each_end=whole.each_end)
+        assert watch(EngineAtWork(shown, step_s=0.2, length=32768, hangs_at=1e9), LIMIT, 3000) == (None, None)
+        assert watch(EngineAtWork(shown, step_s=0.2, length=32768, hangs_at=500), LIMIT, 3000)[1] is not None
+
+
+def test_more_signs_are_looked_for_only_while_nothing_is_answered_and_nothing_moves() -> None:
+    one = HealthProbe(LIMIT, 0)
+    one.completion(OK, 0)
+    assert not one.is_quiet(LIMIT)
+    one.completion(DEAD, LIMIT)  # it answers, so its own check may be fine for ever
+    assert not one.is_quiet(LIMIT)
+    one.completion(SLOW, LIMIT)
+    assert one.is_quiet(LIMIT)
+    one.logged("[2026-12-01 10:00:00] Prefill batch, #new-seq: 1", LIMIT)
+    assert not one.is_quiet(LIMIT + 1)
+    assert not HealthProbe(0, 0).is_quiet(1000)
