@@ -49,7 +49,7 @@ test: lint test-sanity test-unit test-security test-rules test-package test-cata
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-core test-nodes test-weights test-sglang test-containers test-ray test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
+test-all: test test-core test-nodes test-weights test-sglang test-data-parallel test-containers test-ray test-diagnose test-upgrade test-group test-router test-webui test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -186,6 +186,10 @@ test-diagnose: setup host-packages engines ## why a start failed, what ranks do 
 test-sglang: setup host-packages engines ## SGLang on two nodes of the test ground: the chain, its key, killed ranks (molecule)
 	@python tests/engines/build.py sglang
 	molecule test -s sglang
+
+.PHONY: test-data-parallel
+test-data-parallel: setup host-packages engines ## vLLM data parallel over two nodes: a start together, answers of both, killed ranks (molecule)
+	molecule test -s data_parallel
 
 .PHONY: test-containers
 test-containers: setup host-packages engines ## the chain in containers of a real docker, image by its digest from a registry (molecule)
