@@ -76,7 +76,7 @@ def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     arguments, origins = (to_argv(settings.pairs), settings.origins) if call.is_engine else ([], {})
     # neither is part of what runs, nor of a hash: a rank that runs is current whichever came first
     return _launch(request, call, arguments, origins, findings) | {
-        "start_order": start_order(request, call, settings.values),
+        "start_order": start_order(request, call, sizes, settings.values),
         "serves": sizes.serves(request.rank),
         "parallel": {**asdict(sizes), "gpus": sizes.gpus, "schedulers": sizes.schedulers},
     }

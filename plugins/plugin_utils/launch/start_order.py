@@ -27,12 +27,13 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 VLLM_DATA_PARALLEL_PORT = 29550
 """Default of vLLM's --data-parallel-rpc-port (vllm/config/parallel.py, 0.32.0)."""
 
 
-def start_order(request: Request, call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+def start_order(request: Request, call: Call, sizes: Parallel, values: Mapping[str, Any]) -> dict[str, Any]:
     """``together``: whether all other ranks start as soon as the head's process runs; otherwise one after the other, the first
     when the head listens. ``port``: at which it listens before the endpoint answers; 0 where it is not known to.
 
@@ -41,6 +42,6 @@ def start_order(request: Request, call: Call, values: Mapping[str, Any]) -> dict
     if request.executor == "ray" or request.engine == "ray":
         return {"together": False, "port": call.rendezvous_port or 0}
     port = call.rendezvous_port or 0
-    if request.engine == "vllm" and request.data_parallel_size > 1:
+    if request.engine == "vllm" and sizes.splits_copies:
         port = int(values.get("data_parallel_rpc_port") or VLLM_DATA_PARALLEL_PORT)
     return {"together": True, "port": port}
