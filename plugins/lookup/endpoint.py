@@ -37,7 +37,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - Of each deployment url (for clients, ends with C(/v1)), routers (the url of each router that serves it) and replicas, each
+    - Of each deployment url (for clients, ends with C(/v1)), task (what the model is served for), task_why (what that follows
+      from), question (what the endpoint is asked for, O(fullrank.serving.rank_info#module:task)), routers (the url of each router
+      that serves it) and replicas, each
       with name (the head's host), host (the address on which it serves), url, ready (answers 200 while the replica is ready, and
       the state of its group as JSON) and certificate (the file on the head with the certificate that its engine serves by
       C(https); empty for plain HTTP).

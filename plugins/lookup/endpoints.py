@@ -25,17 +25,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: For each deployment a dictionary of C(name), C(url) with its C(/v1), and C(key), empty where none is wanted.
+  description:
+    - For each deployment a dictionary of C(name), C(url) with its C(/v1), C(key), empty where none is wanted, C(model), its name
+      for clients, C(engine) and C(task).
   type: list
   elements: dict
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import served_model_name
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import (
+    deployments,
+    replicas_of,
+    variables_of,
+)
 
 
 class LookupModule(LookupBase):
@@ -48,14 +56,26 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError("fullrank.serving.endpoints takes no arguments")
         names = [one.name for one in deployments(variables) or [] if one.hosts]
         places = self._ask("endpoint", names, variables)
+        heads = [self._head(name, variables) for name in names]
         keys = [key for name in names for key in self._ask("engine_key", [name], variables)]
         # one term that is a list: a lookup of several terms is joined by commas
         return [
             [
-                {"name": name, "url": place["url"], "key": key}
-                for name, place, key in zip(names, places, keys, strict=True)
+                {
+                    "name": name,
+                    "url": place["url"],
+                    "key": key,
+                    "model": served_model_name(head),
+                    "engine": str(head.get("engine_name") or ""),
+                    "task": place["question"],
+                }
+                for name, place, key, head in zip(names, places, keys, heads, strict=True)
             ]
         ]
+
+    def _head(self, name: str, variables: dict[str, Any]) -> Mapping[str, Any]:
+        head = replicas_of(variables, name)[0][0]
+        return variables_of(variables, [head], ("engine_name", "engine_model", "engine_served_model_name"))[head]
 
     def _ask(self, lookup: str, terms: list[str], variables: dict[str, Any]) -> list[Any]:
         plugin = lookup_loader.get(f"fullrank.serving.{lookup}", loader=self._loader, templar=self._templar)

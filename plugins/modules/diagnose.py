@@ -38,11 +38,22 @@ options:
     type: path
     default: ""
   url:
-    description: Endpoint that is asked for one token, as the node itself reaches it, without C(/v1). No request when not set.
+    description:
+      - Endpoint that is asked for the smallest answer of its O(task), as the node itself reaches it, without C(/v1). No request
+        when not set.
     type: str
   model:
     description: Name of the model as the endpoint serves it. Required with O(url).
     type: str
+  task:
+    description: What the model is served for, as M(fullrank.serving.rank_info) documents it.
+    type: str
+    choices: [generate, embed, score, classify, transcribe, pool, half]
+    default: generate
+  engine:
+    description: Name of the engine, by which some paths differ.
+    type: str
+    default: ""
   api_key:
     description: Key of the endpoint.
     type: str
@@ -77,7 +88,7 @@ rank_state:
   description: As M(fullrank.serving.rank_info) returns it.
   returned: always
   type: dict
-completion:
+answer:
   description: As M(fullrank.serving.rank_info) returns it.
   returned: O(url) is set
   type: dict
@@ -98,7 +109,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common.http_client import Trust
 from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact, snapshot
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
@@ -121,6 +132,7 @@ def main() -> None:
             "venv": {"type": "path", "default": ""},
             "url": {"type": "str"},
             "model": {"type": "str"},
+            **answer.OPTIONS,
             "api_key": {"type": "str", "no_log": True},
             "certificate": {"type": "path", "default": ""},
             "timeout": {"type": "float", "default": 20},
@@ -148,8 +160,14 @@ def main() -> None:
     }
     if params["url"]:
         trust = Trust(certificate=params["certificate"])
-        result["completion"] = completion.ask(
-            params["url"], params["model"], params["api_key"], params["timeout"], trust
+        result["answer"] = answer.ask(
+            params["url"],
+            params["model"],
+            params["api_key"],
+            params["timeout"],
+            trust,
+            task=params["task"],
+            engine=params["engine"],
         )
     module.exit_json(changed=False, **result)
 

@@ -70,6 +70,20 @@ options:
   served_model_name:
     description: The name by which clients call the model.
     type: str
+  task:
+    description:
+      - What the model is served for. It adds the option by which the engine does it, where O(engine_args) has none, and a task
+        that does not go with engine, version, options or O(model_info) is refused.
+    type: str
+    choices: [generate, embed, score, classify, transcribe, pool]
+  expected_task:
+    description:
+      - The task that the inventory alone gives (P(fullrank.serving.endpoint#lookup)). Another one by O(model_info) is refused.
+    type: str
+  model_info:
+    description: The model's C(config) (C(config.json)) and C(pooling), as M(fullrank.serving.model_info) returns them.
+    type: dict
+    default: {}
   host:
     description: Address on which rank 0 serves HTTP.
     type: str

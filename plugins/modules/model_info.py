@@ -55,6 +55,10 @@ config:
   description: Content of C(config.json); empty when there is none, or when it is no JSON object.
   returned: always
   type: dict
+pooling:
+  description: Whether C(modules.json) has a pooling layer, as Sentence Transformers writes it for a model that embeds.
+  returned: always
+  type: bool
 files:
   description: The C(*.safetensors) files in the folder, each with C(path) (relative to it) and C(size) in bytes.
   returned: always
@@ -130,6 +134,16 @@ def read_config(root: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
+def pools(root: Path) -> bool:
+    """By the types of its modules, such as ``sentence_transformers.models.Pooling``."""
+    try:
+        modules = json.loads((root / "modules.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    types = [str(one.get("type")) for one in modules if isinstance(one, dict)] if isinstance(modules, list) else []
+    return any(one.rpartition(".")[2].endswith("Pooling") for one in types)
+
+
 def shards(root: Path) -> list[dict[str, Any]]:
     return [{"path": file.name, "size": file.stat().st_size} for file in sorted(root.glob("*.safetensors"))]
 
@@ -172,6 +186,7 @@ def main() -> None:
     why_not = folder.why_not_ready(copy, manifest.wrong_sizes(listed["files"], found))
     result: dict[str, Any] = {
         "config": read_config(root),
+        "pooling": pools(root),
         "files": shards(root),
         "ready": not why_not,
         "why_not": why_not,

@@ -78,6 +78,15 @@ options:
         description: Name of the model as the endpoint serves it.
         type: str
         required: true
+      task:
+        description: What the model is served for, as M(fullrank.serving.rank_info) documents it.
+        type: str
+        choices: [generate, embed, score, classify, transcribe, pool, half]
+        default: generate
+      engine:
+        description: Name of the engine, by which some paths differ.
+        type: str
+        default: ""
       requires:
         description: Paths without which the engine is not started, e.g. the weights.
         type: list
@@ -90,11 +99,11 @@ options:
         type: int
         default: 600
       ready_timeout:
-        description: Seconds from the start of the last rank until a completion must be answered.
+        description: Seconds from the start of the last rank until the model must answer.
         type: int
         default: 3600
       hang_timeout:
-        description: Seconds without a completion and without a sign of work after which the group is started again. 0 is never.
+        description: Seconds without an answer and without a sign of work after which the group is started again. 0 is never.
         type: int
         default: 120
   group_key:

@@ -13,8 +13,8 @@ short_description: How one rank of a deployment is doing
 description:
   - Reports the systemd unit of a rank, the last lines of its journal, and the state of the group as the rank's supervisor
     knows it.
-  - Asks the endpoint for one token, when O(url) is given. This is the health of the whole group; a C(/health) of the
-    engine is not, it answers while other ranks are dead.
+  - Asks the endpoint for the smallest answer of its O(task), when O(url) is given. This is the health of the whole group; a
+    C(/health) of the engine is not, it answers while other ranks are dead.
 options:
   deployment:
     description: Name of the deployment.
@@ -32,6 +32,17 @@ options:
   certificate:
     description: PEM file on the node with the very certificate that O(url) must show for C(https). Its names do not matter.
     type: path
+    default: ""
+  task:
+    description:
+      - What the model is served for, C(engine_task); it decides which request is sent. V(half) is an SGLang group for prefill or
+        decode alone.
+    type: str
+    choices: [generate, embed, score, classify, transcribe, pool, half]
+    default: generate
+  engine:
+    description: Name of the engine, by which some paths differ.
+    type: str
     default: ""
   timeout:
     description: Seconds that the endpoint is given to answer.
@@ -83,7 +94,7 @@ group:
     moves.
   returned: always
   type: dict
-completion:
+answer:
   description: The answer of the endpoint - ready, status (HTTP, 0 for none), error and seconds.
   returned: O(url) is set
   type: dict
@@ -114,7 +125,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common.http_client import Trust
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion, metrics
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer, metrics
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import smi
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check
@@ -147,6 +158,7 @@ def main() -> None:
             "model": {"type": "str"},
             "api_key": {"type": "str", "no_log": True},
             "certificate": {"type": "path", "default": ""},
+            **answer.OPTIONS,
             "timeout": {"type": "float", "default": 10},
             "metrics": {"type": "bool", "default": False},
             "gpus": {"type": "bool", "default": False},
@@ -172,8 +184,14 @@ def main() -> None:
     if params["url"] and params["metrics"]:
         result["metrics"] = metrics.ask(params["url"], params["api_key"], params["timeout"], trust)
     if params["url"]:
-        result["completion"] = completion.ask(
-            params["url"], params["model"], params["api_key"], params["timeout"], trust
+        result["answer"] = answer.ask(
+            params["url"],
+            params["model"],
+            params["api_key"],
+            params["timeout"],
+            trust,
+            task=params["task"],
+            engine=params["engine"],
         )
     module.exit_json(changed=False, **result)
 

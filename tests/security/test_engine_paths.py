@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks, completion, metrics, open_paths
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer, checks, metrics, open_paths
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +88,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     running = Engine(f"https://127.0.0.1:{port}", own, other)
     try:
         deadline = time.monotonic() + READY_S
-        while not completion.ask(running.url, "tiny", KEY, 30, running.trust)["ready"]:
+        while not answer.ask(running.url, "tiny", KEY, 30, running.trust)["ready"]:
             assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-4000:]
             time.sleep(1)
         yield running
@@ -133,7 +133,7 @@ def test_a_probe_runs_no_handler(engine: Engine) -> None:
     }
     answered = {path for path, status in statuses.items() if status not in (401, 404, 405)}
     assert answered <= {"/metrics"}, "a reading by whatever method"
-    assert completion.ask(engine.url, "tiny", KEY, 30, engine.trust)["ready"]
+    assert answer.ask(engine.url, "tiny", KEY, 30, engine.trust)["ready"]
     assert engine.request("/metrics").text.count("\n") >= before
 
 
@@ -151,21 +151,22 @@ def test_a_host_header_opens_nothing_of_this_version(engine: Engine) -> None:
 
 def test_the_engine_is_known_by_its_own_certificate_alone(engine: Engine) -> None:
     """As its supervisor asks: by an address that the certificate does not name, and by no other certificate."""
-    assert completion.ask(engine.url, "tiny", KEY, 30, engine.trust)["ready"]
+    assert answer.ask(engine.url, "tiny", KEY, 30, engine.trust)["ready"]
     assert metrics.ask(engine.url, KEY, 30, engine.trust, apart=0.1)["error"] == ""
     for trust in (
         http_client.MACHINE,
         http_client.Trust(certificate=str(engine.other)),
         http_client.Trust(str(engine.other)),
     ):
-        answer = completion.ask(engine.url, "tiny", KEY, 30, trust)
-        assert not answer["ready"] and "CERTIFICATE_VERIFY_FAILED" in answer["error"]
-    assert "cannot be read" in completion.ask(engine.url, "tiny", KEY, 30, http_client.Trust("/nonexistent"))["error"]
+        seen = answer.ask(engine.url, "tiny", KEY, 30, trust)
+        assert not seen["ready"] and "CERTIFICATE_VERIFY_FAILED" in seen["error"]
+    assert "cannot be read" in answer.ask(engine.url, "tiny", KEY, 30, http_client.Trust("/nonexistent"))["error"]
 
 
 def test_its_supervisor_sees_it_ready(engine: Engine) -> None:
     """By completions and counters, as long as it lives."""
-    probe = agent.EndpointProbe(engine.url, "tiny", KEY, trust=engine.trust, limit=120, now=0.0)
+    config = {"url": engine.url, "model": "tiny"}
+    probe = agent.EndpointProbe(config, KEY, trust=engine.trust, log=lambda _seconds: "", limit=120, now=0.0)
     try:
         deadline = time.monotonic() + 60
         while not probe.health(1.0).answers:

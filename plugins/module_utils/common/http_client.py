@@ -54,6 +54,11 @@ class Answer:
         return json.loads(self.body)
 
 
+def parsed(text: str | bytes) -> Any:
+    """Any JSON. Raises ValueError."""
+    return json.loads(text)
+
+
 def json_object(text: str | bytes) -> dict[str, Any]:
     """A JSON object; empty when the text is anything else."""
     try:
@@ -121,6 +126,7 @@ def request(
     method: str | None = None,
     headers: Mapping[str, str] | None = None,
     body: Any = None,
+    content: bytes | None = None,
     most_bytes: int = MOST_BYTES,
     until: Callable[[bytes], bool] | None = None,
     proxies: bool = False,
@@ -130,16 +136,16 @@ def request(
 
     url: ``http`` or ``https``. timeout: seconds for everything from connecting to the last byte of the answer; the look-up of a
     name has the resolver's own limit. method: POST with a body and GET without one, unless given. body: sent as JSON; None for
-    none. most_bytes: the rest of a larger body is not read. until: called with each line of a successful answer as it arrives,
-    without its end; after the first for which it is true, the rest is not read. proxies: use those of the environment. trust: for
-    ``https``.
+    none. content: sent as it is, instead of a body; its type is a header. most_bytes: the rest of a larger body is not read.
+    until: called with each line of a successful answer as it arrives, without its end; after the first for which it is true,
+    the rest is not read. proxies: use those of the environment. trust: for ``https``.
     """
     sent = dict(headers or {})
     # http.client would repeat the value, which may be a key, in its error
     wrong = [name for name, value in sent.items() if not value.isprintable() or any(ord(one) > 255 for one in value)]
     if wrong:
         return Answer(0, error=f"a character that HTTP does not allow in the value of {', '.join(wrong)}")
-    data = None if body is None else json.dumps(body).encode()
+    data = json.dumps(body).encode() if body is not None else content
     if data is not None:
         sent.setdefault("Content-Type", "application/json")
     limit = _Limit(timeout)

@@ -25,7 +25,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
     skipped,
     warned,
 )
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import open_paths
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import open_paths, tasks
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.answer import wrong
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.open_paths import Ask
 
 ALONE, BEHIND, ROUTER = "alone", "behind_router", "router"
@@ -43,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "model": {"type": "str", "default": ""},
             "api_key": {"type": "str", "no_log": True},
             "engine": {"type": "str", "default": ""},
+            "task": {"type": "str", "choices": list(tasks.ASKED), "default": tasks.GENERATE},
             "place": {"type": "str", "choices": [ALONE, BEHIND, ROUTER], "default": ALONE},
             "ca_file": {"type": "str", "default": ""},
             "certificate": {"type": "str", "default": ""},
@@ -62,7 +64,8 @@ WRONG_KEY = "sk-this-key-is-wrong"
 class Endpoint:
     """name: for people, ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send.
 
-    engine: what serves there or behind it. place: ``alone``, ``behind_router`` or ``router``. trust: for ``https``.
+    engine: what serves there or behind it. task: what for. place: ``alone``, ``behind_router`` or ``router``.
+    trust: for ``https``.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Endpoint:
     engine: str = ""
     place: str = ALONE
     trust: http_client.Trust = http_client.MACHINE
+    task: str = tasks.GENERATE
 
 
 @dataclass(frozen=True)
@@ -97,13 +101,23 @@ def asker(timeout: float, trust: http_client.Trust = http_client.MACHINE, most_e
     trust: for ``https``. most_events: hang up after so many events of a stream.
     """
 
-    def ask(url: str, body: dict[str, Any] | None, key: str | None, *, method: str = "", host: str = "") -> Answer:
+    def ask(
+        url: str,
+        body: dict[str, Any] | None,
+        key: str | None,
+        *,
+        method: str = "",
+        host: str = "",
+        content: tuple[bytes, str] | None = None,
+    ) -> Answer:
         stream = _Stream(most_events) if body and body.get("stream") else None
+        kind = {"Content-Type": content[1]} if content else {}
         answer = http_client.request(
             url,
             method=method or None,
-            headers={**http_client.bearer(key), **({"Host": host} if host else {})},
+            headers={**http_client.bearer(key), **({"Host": host} if host else {}), **kind},
             body=body,
+            content=content[0] if content else None,
             timeout=timeout,
             until=stream.line if stream else None,
             trust=trust,
@@ -161,7 +175,7 @@ def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[
 
 
 def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
-    """The checks of one endpoint: one where nothing answers, seven where something does."""
+    """The checks of one endpoint: one where nothing answers, up to seven where something does."""
     if not endpoint.serves:
         return [_silent(endpoint, ask)]
     models = ask(f"{endpoint.url}/v1/models", None, endpoint.api_key)
@@ -187,31 +201,37 @@ def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
         _model(endpoint, models),
         *_keys(endpoint, ask),
         *_paths(endpoint, ask),
-        _completion(endpoint, ask),
-        _streaming(endpoint, ask),
+        _answered(endpoint, ask),
+        *([_streaming(endpoint, ask)] if endpoint.task == tasks.GENERATE else []),
     ]
 
 
-def _body(endpoint: Endpoint, **more: Any) -> dict[str, Any]:
-    return {
-        "model": endpoint.model,
-        "messages": [{"role": "user", "content": "ping"}],
-        "max_tokens": 4,
-        "temperature": 0,
-    } | more
+def _question(endpoint: Endpoint) -> tasks.Question:
+    return tasks.clients(endpoint.task, endpoint.engine)
+
+
+def _request(endpoint: Endpoint, ask: Ask, key: str | None) -> Answer:
+    """A request as clients of its task send it."""
+    question = _question(endpoint)
+    url, answer = f"{endpoint.url}{question.path}", Answer(0)
+    if question.recording:
+        answer = ask(url, None, key, content=question.content(endpoint.model))
+    else:
+        answer = ask(url, {"model": endpoint.model, **question.body}, key)
+    return answer
 
 
 def _silent(endpoint: Endpoint, ask: Ask) -> Finding:
-    """No client may get a completion there. A ``/health`` of 200 is allowed: SGLang's other ranks serve a dummy."""
-    answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
-    if answer.status == 200 and answer.json.get("choices"):
+    """No client may get an answer there. A ``/health`` of 200 is allowed: SGLang's other ranks serve a dummy."""
+    answer = _request(endpoint, ask, endpoint.api_key)
+    if answer.status == 200 and not wrong(_question(endpoint), answer.text):
         return failed(
             "endpoint-silent",
             endpoint.name,
-            f"{endpoint.url} answers completions, and no client should be there",
+            f"{endpoint.url} answers with {_question(endpoint).noun}, and no client should be there",
             "something else uses this port, or the rank was started as a head: look at its unit, and run playbooks/engines.yml",
         )
-    return passed("endpoint-silent", endpoint.name, answer.error or f"no completions (HTTP {answer.status})")
+    return passed("endpoint-silent", endpoint.name, answer.error or f"no answer of a model (HTTP {answer.status})")
 
 
 def _model(endpoint: Endpoint, models: Answer) -> Finding:
@@ -239,7 +259,7 @@ def _keys(endpoint: Endpoint, ask: Ask) -> list[Finding]:
         ]
     found = []
     for what, key in (("without a key", None), ("with a wrong key", WRONG_KEY)):
-        answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), key)
+        answer = _request(endpoint, ask, key)
         if answer.status in REFUSED:
             found.append(passed("key-required", endpoint.name, f"HTTP {answer.status} {what}"))
         else:
@@ -259,7 +279,8 @@ def _paths(endpoint: Endpoint, ask: Ask) -> list[Finding]:
     if endpoint.api_key is None:
         return []
     behind_it = ("smg",) if endpoint.place == ROUTER else ()
-    found = open_paths.look(endpoint.url, (endpoint.engine, *behind_it), endpoint.api_key, WRONG_KEY, ask)
+    engines, guarded = (endpoint.engine, *behind_it), _question(endpoint).path
+    found = open_paths.look(endpoint.url, engines, endpoint.api_key, WRONG_KEY, ask, guarded=guarded)
     severity, remedy = _OPEN[endpoint.place]
     if found.open_to_all:
         what = f"answers everybody, whatever their key - {found.text}"
@@ -285,15 +306,33 @@ def _host_header(endpoint: Endpoint, ask: Ask) -> Finding:
     return skipped("host-header", endpoint.name, f"not known: {seen}")
 
 
-def _completion(endpoint: Endpoint, ask: Ask) -> Finding:
-    answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint), endpoint.api_key)
-    if answer.status == 200 and answer.json.get("choices"):
-        return passed("completion", endpoint.name, "answered")
-    return failed("completion", endpoint.name, _seen(answer), _LOOK)
+def _answered(endpoint: Endpoint, ask: Ask) -> Finding:
+    """The code of the check is what is asked for: completion, embedding, score …"""
+    question = _question(endpoint)
+    code, answer = CODES[endpoint.task], _request(endpoint, ask, endpoint.api_key)
+    why = wrong(question, answer.text) if answer.status == 200 and not answer.error else _seen(answer)
+    return (
+        failed(code, endpoint.name, why, _LOOK)
+        if why
+        else passed(code, endpoint.name, f"answered with {question.noun}")
+    )
+
+
+CODES = {
+    tasks.GENERATE: "completion",
+    tasks.EMBED: "embedding",
+    tasks.SCORE: "score",
+    tasks.CLASSIFY: "class",
+    tasks.TRANSCRIBE: "transcription",
+    tasks.POOL: "pooling",
+    tasks.HALF: "half",
+}
+"""What is asked for → the code of the check that it is answered."""
 
 
 def _streaming(endpoint: Endpoint, ask: Ask) -> Finding:
-    answer = ask(f"{endpoint.url}/v1/chat/completions", _body(endpoint, stream=True), endpoint.api_key)
+    body = {**_question(endpoint).body, "model": endpoint.model, "stream": True}
+    answer = ask(f"{endpoint.url}{_question(endpoint).path}", body, endpoint.api_key)
     if answer.status == 200 and answer.ended and answer.chunks:
         return passed("streaming", endpoint.name, f"{len(answer.chunks)} events")
     return failed("streaming", endpoint.name, _seen(answer), _LOOK + "; a proxy before it must not buffer")

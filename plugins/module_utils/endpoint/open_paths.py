@@ -26,7 +26,7 @@ PROBE = "PATCH"
 
 REFUSED = (401, 403)
 GUARDED = "/v1/chat/completions"
-"""What every engine and router guards, when it guards anything."""
+"""What every engine and router of a model that generates guards, when it guards anything."""
 
 HEALTHY = ("/health", "/ping", "/ready", "/readyz", "/liveness", "/readiness")
 """Pages of health, which may answer everybody."""
@@ -105,7 +105,14 @@ class Ask(Protocol):
     """Sends a request. Of its answer ``status`` counts here (0 without one), ``error`` and ``json``."""
 
     def __call__(
-        self, url: str, body: dict[str, Any] | None, key: str | None, *, method: str = "", host: str = ""
+        self,
+        url: str,
+        body: dict[str, Any] | None,
+        key: str | None,
+        *,
+        method: str = "",
+        host: str = "",
+        content: tuple[bytes, str] | None = None,
     ) -> Any: ...
 
 
@@ -127,14 +134,16 @@ class Paths:
         return "; ".join(f"{what}: {', '.join(paths)}" for what, paths in self.open_to_all.items())
 
 
-def look(url: str, engines: tuple[str, ...], key: str, wrong_key: str, ask: Ask) -> Paths:
-    """Probe the paths of an endpoint that wants a key. engines: whose paths; those that it lists itself are added.
+def look(url: str, engines: tuple[str, ...], key: str, wrong_key: str, ask: Ask, *, guarded: str = GUARDED) -> Paths:
+    """Probe the paths of an endpoint that wants a key.
+
+    engines: whose paths; those that it lists itself are added. guarded: a path that certainly wants the key, that of its task.
 
     An answer that does not come ends it: the rest would not come either.
     """
-    first = ask(f"{url}{GUARDED}", None, None, method=PROBE)
+    first = ask(f"{url}{guarded}", None, None, method=PROBE)
     if first.status not in (*REFUSED, 404, 405):
-        return Paths({}, unknown=str(first.error) or f"{GUARDED} without a key was answered by HTTP {first.status}")
+        return Paths({}, unknown=str(first.error) or f"{guarded} without a key was answered by HTTP {first.status}")
     key_first = first.status in REFUSED
     paths = known(engines)
     if key_first:

@@ -24,7 +24,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer, tasks
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import (
     Engine,
@@ -49,7 +49,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify im
 
 RUN = Path("/run/fullrank")
 ASK_S = 10.0
-"""How long a completion may take before it is requested again; the health of the engine does not depend on it."""
+"""How long an answer may take before it is requested again; the health of the engine does not depend on it."""
 
 ASK_EVERY_S = 5.0
 METRICS_EVERY_S = 3.0
@@ -66,15 +66,14 @@ SEND_WAIT_S = 0.05
 
 
 class EndpointProbe:
-    """Asks the endpoint for completions and counters, in threads of its own, from when all ranks run until the epoch ends.
+    """Asks the endpoint for answers and counters, in threads of its own, from when all ranks run until the epoch ends.
 
-    log: what the engine has logged in the last so many seconds.
+    config: the configuration. log: what the engine has logged in the last so many seconds.
     """
 
     def __init__(
         self,
-        url: str,
-        model: str,
+        config: dict[str, Any],
         api_key: str | None,
         *,
         trust: http_client.Trust,
@@ -82,14 +81,17 @@ class EndpointProbe:
         limit: float,
         now: float,
     ) -> None:
-        self._url, self._model, self._key, self._trust, self._log = url, model, api_key, trust, log
+        self._url, self._model, self._key, self._trust = config["url"], config["model"], api_key, trust
+        # a configuration of before there were tasks has none
+        self._served = {"task": config.get("task", tasks.GENERATE), "engine": config.get("engine", "")}
+        self._log = log
         self._probe = HealthProbe(limit, now)
         self._lock = threading.Lock()
         self._over = threading.Event()
         self.now = now
         try:
-            for task in (self._completions, self._metrics, self._closer):
-                threading.Thread(target=task, daemon=True).start()
+            for watch in (self._answers, self._metrics, self._closer):
+                threading.Thread(target=watch, daemon=True).start()
         except RuntimeError:  # the node has no thread for it now
             self.end()
             raise
@@ -104,20 +106,20 @@ class EndpointProbe:
         """Ask no more."""
         self._over.set()
 
-    def _completions(self) -> None:
+    def _answers(self) -> None:
         while not self._over.is_set():
-            answer = completion.ask(self._url, self._model, self._key, ASK_S, self._trust)
+            seen = answer.ask(self._url, self._model, self._key, ASK_S, self._trust, **self._served)
             with self._lock:
-                self._probe.completion(answer, self.now)
-            self._over.wait(ASK_EVERY_S if answer["ready"] else 1)
+                self._probe.completion(seen, self.now)
+            self._over.wait(ASK_EVERY_S if seen["ready"] else 1)
 
     def _metrics(self) -> None:
         while not self._over.wait(METRICS_EVERY_S):
-            answer = http_client.request(f"{self._url}/metrics", timeout=METRICS_EVERY_S, trust=self._trust)
-            if answer.status != 200 or answer.error:
+            page = http_client.request(f"{self._url}/metrics", timeout=METRICS_EVERY_S, trust=self._trust)
+            if page.status != 200 or page.error:
                 continue
             with self._lock:
-                self._probe.metrics(answer.text, self.now)
+                self._probe.metrics(page.text, self.now)
 
     def _closer(self) -> None:
         while not self._over.wait(CLOSER_EVERY_S):
@@ -285,10 +287,10 @@ class Agent:
             config = self.config
             self.probe_epoch = head.epoch
             trust = http_client.Trust(certificate=config.get("certificate", ""))
-            url, model, key = config["url"], config["model"], self.secret.get("api_key")
+            key = self.secret.get("api_key")
             try:
                 limit, log = config["hang_timeout"], self.engine.log
-                self.probe = EndpointProbe(url, model, key, trust=trust, log=log, limit=limit, now=self.now)
+                self.probe = EndpointProbe(config, key, trust=trust, log=log, limit=limit, now=self.now)
             except RuntimeError as error:
                 return Health(summary=str(error))
         return self.probe.health(self.now)

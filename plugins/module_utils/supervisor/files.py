@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import changes, payload
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import units
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import agent, check
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names, unit_text
@@ -35,6 +36,7 @@ GROUP_OPTIONS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "certificate": {"type": "str", "default": ""},
     "model": {"type": "str", "required": True},
+    **answer.OPTIONS,
     "requires": {"type": "list", "elements": "path", "default": []},
     "meet_timeout": {"type": "int", "default": 600},
     "ready_timeout": {"type": "int", "default": 3600},

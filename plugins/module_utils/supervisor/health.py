@@ -41,7 +41,7 @@ class HealthProbe:
         self._slow = False
 
     def completion(self, answer: Mapping[str, Any], now: float) -> None:
-        """A completion was asked for: what ``completion.ask`` returned."""
+        """A completion was asked for: what ``answer.ask`` returned."""
         self._summary = str(answer["error"])
         if answer["ready"]:
             self._answered = True

@@ -20,7 +20,7 @@ def diagnose(
     hosts: in rank order. results: of M(fullrank.serving.diagnose) on each; without ``rank_state`` where the node did not answer.
     ``{"state": healthy or failing, "ranks": one line of each, "causes": likeliest first, "lines": for people}``
     """
-    answer: Mapping[str, Any] = next((one["completion"] for one in results if "completion" in one), {})
+    answer: Mapping[str, Any] = next((one["answer"] for one in results if "answer" in one), {})
     ranks = [_rank(rank, host, result) for rank, (host, result) in enumerate(zip(hosts, results, strict=True))]
     healthy = bool(answer.get("ready")) and all(one["active"] for one in ranks)
     sightings = {rank: result.get("sightings", []) for rank, result in enumerate(results)}
@@ -68,9 +68,7 @@ def _first_failed(results: Sequence[Mapping[str, Any]]) -> int | None:
 
 def _headline(healthy: bool, ranks: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> str:
     if healthy:
-        return (
-            f"healthy: all {len(ranks)} ranks run and the endpoint has answered a completion in {answer['seconds']} s"
-        )
+        return f"healthy: all {len(ranks)} ranks run and the endpoint has answered in {answer['seconds']} s"
     down = [f"rank {one['rank']} ({one['host']}): {one['state']}" for one in ranks if not one["active"]]
     endpoint = f"the endpoint answers: {answer['error']}" if answer.get("error") else ""
     return "not healthy: " + "; ".join([*down, *([endpoint] if endpoint else [])] or ["the endpoint was not checked"])

@@ -48,7 +48,7 @@ def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
         return {"unit": "unreachable", "since": None, "pid": 0, "health": "unknown"}
     runs = state["active"] == "active"
     unit = state["active"] if state["exists"] else "not installed"
-    supervisor, group, answer = info["supervisor"], info["group"], info.get("completion")
+    supervisor, group, answer = info["supervisor"], info["group"], info.get("answer")
     if supervisor["active"] != "active":
         health = "down" if supervisor["enabled"] else "stopped" if supervisor["exists"] else "not installed"
     elif not group:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from posixpath import basename
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default, group_port_offset
 
@@ -149,6 +150,7 @@ def endpoint(
     heads = servers(replicas, variables)
     first = replicas[0][0]
     own = variables[first]
+    served = tasks.of(own)
     scheme, port = "https" if switched_on(value(own, "router_tls")) else "http", int(value(own, "router_port"))
     routed = [
         url(address(host, variables[host], str(value(variables[host], "router_host"))), port, scheme)
@@ -156,6 +158,9 @@ def endpoint(
     ]
     return {
         "url": f"{(routed or [heads[0]['url']])[0]}/v1",
+        "task": served.name,
+        "task_why": served.why,
+        "question": served.question,
         "routers": [f"{one}/v1" for one in routed],
         "replicas": [
             {

@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import certificates
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import certificates, tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import PARENT, Deployment
 
 ADDRESSES = (
     *certificates.VARIABLES,
+    *tasks.VARIABLES,
     "ansible_host",
     "engine_group_port",
     "engine_host",
@@ -25,7 +26,7 @@ ADDRESSES = (
     "router_port",
     "router_tls",
 )
-"""The variables that tell where something answers."""
+"""The variables that tell where something answers, and what."""
 
 
 def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:

@@ -10,10 +10,12 @@ LMDeploy 0.18 ``serve/openai``). What changes an engine, describes it, or is ano
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.tasks import GENERATE, TRANSCRIBE
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import tasks
 
 _SEGMENT = "[A-Za-z0-9_:-][A-Za-z0-9._:-]*"
 MODELS = ("/v1/models", f"^/v1/models/{_SEGMENT}(/{_SEGMENT})*$")
@@ -47,33 +49,27 @@ _OTHER = {"generate": _GENERATE, "pool": ("/v1/embeddings",)}
 _WRITTEN = re.compile(r"(GET|POST) (/[A-Za-z0-9._~/-]*)")
 
 
-def tasks(engine: str, args: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the model is for: ``generate``, ``pool`` (embeddings, scores, classes), or both where only the engine knows."""
-    if engine == "vllm":
-        runner = str(args.get("runner") or "auto")
-        if runner == "auto" and args.get("task"):  # older versions
-            runner = "generate" if args["task"] in ("generate", "transcription") else "pooling"
-        known = {"generate": ("generate",), "pooling": ("pool",)}
-        return known.get(runner, ("generate", "pool"))
-    if engine == "sglang":
-        return ("pool",) if args.get("is_embedding") else ("generate", "pool")
-    return ("generate", "pool")
-
-
-def paths(engine: str, args: Mapping[str, Any], more: Iterable[str] = ()) -> dict[str, list[str]]:
+def paths(engine: str, served: tasks.Task, more: Iterable[str] = ()) -> dict[str, list[str]]:
     """``get`` and ``post`` → paths, those that begin with ``^`` as regular expressions.
 
-    args: the engine's options, by their names in Python. more: further ones, each ``METHOD /path``, as `wrong` lets them be.
+    served: what for. more: further ones, each ``METHOD /path``, as `wrong` lets them be.
     """
-    known = tasks(engine, args)
+    kinds = _kinds(served)
     found = {
-        "get": [*MODELS, *(path for task in known for path in GET.get(engine, {}).get(task, ()))],
-        "post": [path for task in known for path in POST.get(engine, _OTHER)[task]],
+        "get": [*MODELS, *(path for kind in kinds for path in GET.get(engine, {}).get(kind, ()))],
+        "post": [path for kind in kinds for path in POST.get(engine, _OTHER)[kind]],
     }
     for one in more:
         method, _unused, path = str(one).partition(" ")
         found[method.lower()].append(path)
     return {method: list(dict.fromkeys(words)) for method, words in found.items()}
+
+
+def _kinds(served: tasks.Task) -> tuple[str, ...]:
+    """``generate`` or ``pool``, and both where nothing but the engine's default tells: a model that embeds may be behind it."""
+    if served.source == tasks.DEFAULT:
+        return ("generate", "pool")
+    return ("generate",) if served.name in (GENERATE, TRANSCRIBE) else ("pool",)
 
 
 def wrong(more: Iterable[Any], where: str) -> list[Finding]:

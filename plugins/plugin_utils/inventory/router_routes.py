@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.module_utils.router import files
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import router_keys, router_paths
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import router_keys, router_paths, tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
     address,
@@ -43,9 +43,8 @@ NUMBERS = {
 
 OWN_VARIABLES = (
     "engine_api_key_required",
-    "engine_args",
+    *tasks.VARIABLES,
     "engine_model",
-    "engine_name",
     "engine_served_model_name",
     "router_cors_origins",
     "router_keys",
@@ -152,7 +151,7 @@ def _route(
         **{part: int(value(own, variable)) for part, variable in NUMBERS.items()},
         "resend": switched_on(value(own, "router_resend")),
         "origins": [str(one) for one in value(own, "router_cors_origins") or []],
-        **router_paths.paths(engine, own.get("engine_args") or {}, [] if findings else more),
+        **router_paths.paths(engine, tasks.of(own), [] if findings else more),
         "key_required": switched_on(value(own, "engine_api_key_required")),
         "teams": [] if findings else router_keys.limits(named),
         "metrics_host": str(value(host, "router_metrics_host")),

@@ -18,6 +18,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render imp
 PREFIX = "engine_"
 OF_THE_NODE = (
     "deployment",
+    "expected_task",
     "rank",
     "nnodes",
     "rank_address",

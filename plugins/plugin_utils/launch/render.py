@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failures, lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import Catalog, VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import to_argv
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import container_args, containers, rules
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import container_args, containers, rules, tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import lmdeploy, ray, router, sglang, vllm
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,
@@ -65,13 +65,14 @@ def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     options = _at(catalog, request.engine_version)
     engine = ENGINES[request.engine]
     sizes = planned(options, request.sizes, request.engine_args, request.nnodes)
-    call = engine.call(request, options, sizes)
+    call = tasks.with_options(request, engine.call(request, options, sizes), options)
     settings = engine_options(request, call, options)
     findings = [
         *(one | {"where": request.variable("engine_version")} for one in options.findings),
         *settings.findings,
         *rules.check(request, call, settings.values, sizes),
         *engine.rules(request, options, settings.values, sizes),
+        *tasks.check(request, options, settings.values),
     ]
     arguments, origins = (to_argv(settings.pairs), settings.origins) if call.is_engine else ([], {})
     # neither is part of what runs, nor of a hash: a rank that runs is current whichever came first

@@ -60,6 +60,7 @@ def plan_page(plan: Mapping[str, Any]) -> list[str]:
     page = [
         f"{plan['deployment']}: {plan['model']} by {plan['engine']} {plan['engine_version']} at {plan['endpoint']}",
         sizes,
+        *([f"task: {plan['task']} ({plan['task_why']})"] if plan.get("task") else []),
     ]
     for severity, heading in (("fail", "Keeps it from starting"), ("warn", "Warnings"), ("info", "Notes")):
         if found := lines(plan["findings"], severity):

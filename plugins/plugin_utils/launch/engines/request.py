@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.tasks import TASKS
+
 ENGINES = ("vllm", "sglang", "lmdeploy", "ray", "sglang_router", "smg")
 CONTAINER_RUNTIMES = ("docker", "podman", "nerdctl")
 
@@ -25,6 +27,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rendezvous_port": {"type": "int"},
     "model": {"type": "str"},
     "served_model_name": {"type": "str"},
+    "task": {"type": "str", "choices": list(TASKS)},
+    "expected_task": {"type": "str"},
+    "model_info": {"type": "dict", "default": {}},
     "host": {"type": "str", "default": "0.0.0.0"},
     "port": {"type": "int", "default": 8000},
     "tensor_parallel_size": {"type": "int", "default": 1},
@@ -83,6 +88,9 @@ class Request:
     rendezvous_port: int | None = None
     model: str | None = None
     served_model_name: str | None = None
+    task: str | None = None
+    expected_task: str | None = None
+    model_info: Mapping[str, Any] = field(default_factory=dict)
     host: str = "0.0.0.0"
     port: int = 8000
     tensor_parallel_size: int = 1

@@ -21,7 +21,7 @@ RUNS = {
     "sightings": [],
     "last_error": "",
 }
-HEAD = {**RUNS, "completion": {"ready": True, "error": "", "seconds": 0.2}}
+HEAD = {**RUNS, "answer": {"ready": True, "error": "", "seconds": 0.2}}
 GONE = {"unreachable": True, "msg": "no route to host"}
 
 

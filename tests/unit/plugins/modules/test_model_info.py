@@ -73,3 +73,22 @@ def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
     found = call(model_info, path=str(tmp_path), listing=True, address="192.0.2.1")
     assert found["failed"]
     assert found["msg"] == "address 192.0.2.1: no interface of this node has it"
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling"),
+    [
+        (
+            '[{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.Pooling"}]',
+            True,
+        ),
+        ('[{"type": "sentence_transformers.models.Transformer"}]', False),
+        ('{"type": "Pooling"}', False),
+        ("no JSON", False),
+        (None, False),
+    ],
+)
+def test_a_model_of_sentence_transformers_pools(tmp_path: Path, modules: str | None, pooling: bool) -> None:
+    if modules is not None:
+        (tmp_path / "modules.json").write_text(modules)
+    assert model_info.pools(tmp_path) is pooling

@@ -47,7 +47,7 @@ def test_a_rank_that_runs(systemd: Systemd, monkeypatch: pytest.MonkeyPatch, che
     }
     assert (found["supervisor"]["unit"], found["supervisor"]["active"]) == (SUPERVISOR, "active")
     assert (found["engine"], found["group"], found["log"]) == ("vllm 0.32.0", GROUP, ["the last line of its log"])
-    assert not {"completion", "metrics", "gpus"} & set(found), "these only where they were asked for"
+    assert not {"answer", "metrics", "gpus"} & set(found), "these only where they were asked for"
 
 
 def test_a_node_without_the_rank_is_no_error(systemd: Systemd) -> None:
@@ -62,8 +62,8 @@ def test_an_endpoint_that_does_not_answer_is_a_result(systemd: Systemd) -> None:
     params = {"url": "http://127.0.0.1:9", "model": "tiny", "api_key": "sk-planted", "metrics": True, "timeout": 2}
     found = call(rank_info, deployment="tiny", **params)
     assert "failed" not in found
-    assert (found["completion"]["ready"], found["completion"]["status"]) == (False, 0)
-    assert "refused" in found["completion"]["error"] and "refused" in found["metrics"]["error"]
+    assert (found["answer"]["ready"], found["answer"]["status"]) == (False, 0)
+    assert "refused" in found["answer"]["error"] and "refused" in found["metrics"]["error"]
     assert "sk-planted" not in str(found)
 
 

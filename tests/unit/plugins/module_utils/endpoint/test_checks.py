@@ -21,7 +21,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.model, self.key, self.streams, self.broken = "tiny", KEY, True, False
-        self.unguarded, self.believes_host = ("/health",), False
+        self.unguarded, self.believes_host, self.embeds = ("/health",), False, False
 
     def ask(
         self, url: str, body: dict[str, Any] | None, key: str | None, *, method: str = "", host: str = ""
@@ -40,7 +40,9 @@ class Engine:
             return checks.Answer(500, "EngineDeadError")
         if body.get("stream"):
             return checks.Answer(200, chunks=("{}", "{}"), ended=self.streams, error="" if self.streams else "cut")
-        return checks.Answer(200, json.dumps({"choices": [{}]}))
+        if self.embeds and path != "/v1/embeddings":
+            return checks.Answer(404, '{"detail":"Not Found"}')
+        return checks.Answer(200, json.dumps({"data": [{"embedding": [0.1]}]} if self.embeds else {"choices": [{}]}))
 
 
 def found(engine: Engine, **endpoint: Any) -> list[tuple[str, str]]:
@@ -61,6 +63,19 @@ WELL = [
 
 def test_an_endpoint_that_is_as_it_should_be() -> None:
     assert found(Engine()) == WELL
+
+
+def test_an_endpoint_that_embeds() -> None:
+    engine = Engine()
+    engine.embeds = True
+    assert found(engine, task="embed") == [*WELL[:5], ("embedding", "pass")]
+    assert found(engine)[-2:] == [("completion", "fail"), ("streaming", "pass")], "asked for what it does not do"
+
+
+def test_an_endpoint_that_embeds_and_does_not_ask_for_its_key() -> None:
+    engine = Engine()
+    engine.embeds, engine.key = True, ""
+    assert found(engine, task="embed")[1:3] == [("key-required", "fail")] * 2
 
 
 def test_another_model() -> None:

@@ -25,9 +25,8 @@ class Looked:
         monkeypatch.setattr(agent.http_client, "request", self._request)
         self._log, self._check = log, check
         trust = http_client.Trust()
-        self.probe = agent.EndpointProbe(
-            "http://127.0.0.1:8000", "m", None, trust=trust, log=self._lines, limit=LIMIT, now=0
-        )
+        config = {"url": "http://127.0.0.1:8000", "model": "m"}
+        self.probe = agent.EndpointProbe(config, None, trust=trust, log=self._lines, limit=LIMIT, now=0)
         self.probe._probe.completion({"ready": True, "status": 200, "error": ""}, 0)
         self.probe._probe.metrics("sglang:num_running_reqs 2\n", 0)
 
@@ -67,3 +66,22 @@ def test_the_engines_own_check_is_asked_last(monkeypatch: pytest.MonkeyPatch, ch
     looked = Looked(monkeypatch, "", check)
     assert looked.look(60) is stalled
     assert looked.urls == ["http://127.0.0.1:8000/health_generate"]
+
+
+def test_the_request_follows_the_task_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls: list[str] = []
+    body = b'{"data": [{"embedding": [0.1]}]}'
+
+    def request(url: str, **_unused: Any) -> http_client.Answer:
+        urls.append(url)
+        return http_client.Answer(200, body=body)
+
+    monkeypatch.setattr(agent.threading, "Thread", lambda **_unused: SimpleNamespace(start=lambda: None))
+    monkeypatch.setattr(agent.http_client, "request", request)
+    config = {"url": "http://x", "model": "m", "task": "embed", "engine": "vllm"}
+    probe = agent.EndpointProbe(config, None, trust=http_client.Trust(), log=lambda _s: "", limit=LIMIT, now=0)
+    rounds = iter((False, True))
+    probe._over.is_set = lambda: next(rounds)  # type: ignore[method-assign]
+    probe._over.wait = lambda _seconds: True  # type: ignore[method-assign, assignment, misc]
+    probe._answers()
+    assert urls == ["http://x/v1/embeddings"] and probe.health(1).answers

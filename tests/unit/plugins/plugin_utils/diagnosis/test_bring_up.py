@@ -219,11 +219,11 @@ def test_who_waits_gives_up_at_the_first_failure_and_without_a_supervisor() -> N
 
 def test_status_rows_and_their_table() -> None:
     infos = {
-        "n1": info(completion={"ready": True, "error": ""}),
+        "n1": info(answer={"ready": True, "error": ""}),
         "n2": info(group={"ready": False, "summary": "backoff 40 s"}),
         "n3": info("inactive", supervisor={"active": "inactive"}),
         "n4": {"unreachable": True},
-        "n5": info(completion={"ready": False, "error": "timed out"}),
+        "n5": info(answer={"ready": False, "error": "timed out"}),
         "n6": info("inactive", supervisor={"active": "inactive", "enabled": False}),
         "n7": info("inactive", supervisor={"active": "inactive", "enabled": False, "exists": False}),
         "n8": {**info(), "group": {}},

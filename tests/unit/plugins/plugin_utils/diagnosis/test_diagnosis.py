@@ -28,20 +28,20 @@ NOT_READY = {"ready": False, "error": "Connection refused", "seconds": 0.0}
 
 
 def test_a_healthy_deployment_is_reported_without_the_past() -> None:
-    found = diagnosis.diagnose(SIGNATURES, ["n1", "n2"], [result(LOST, OOM, completion=READY), result()])
+    found = diagnosis.diagnose(SIGNATURES, ["n1", "n2"], [result(LOST, OOM, answer=READY), result()])
     assert found["state"] == "healthy" and found["causes"] == []
-    assert found["lines"] == ["healthy: all 2 ranks run and the endpoint has answered a completion in 0.2 s"]
+    assert found["lines"] == ["healthy: all 2 ranks run and the endpoint has answered in 0.2 s"]
 
 
 def test_a_healthy_deployment_is_shown_what_could_be_better() -> None:
     slow = "NCCL INFO Failed to open libibverbs.so[.1]"
-    found = diagnosis.diagnose(SIGNATURES, ["n1"], [result(slow, completion=READY)])
+    found = diagnosis.diagnose(SIGNATURES, ["n1"], [result(slow, answer=READY)])
     assert found["state"] == "healthy" and [one["id"] for one in found["causes"]] == ["rdma-library-missing"]
 
 
 def test_the_cause_comes_first_and_a_lost_node_is_named() -> None:
     results = [
-        result(LOST, completion=NOT_READY),
+        result(LOST, answer=NOT_READY),
         result(OOM, active="failed"),
         {"unreachable": True, "msg": "no route"},
     ]
@@ -57,9 +57,9 @@ def test_the_cause_comes_first_and_a_lost_node_is_named() -> None:
 
 
 def test_what_is_not_known_is_shown_as_it_is() -> None:
-    found = diagnosis.diagnose(SIGNATURES, ["n1"], [result("ValueError: the moon is full", completion=NOT_READY)])
+    found = diagnosis.diagnose(SIGNATURES, ["n1"], [result("ValueError: the moon is full", answer=NOT_READY)])
     assert found["lines"][-1] == "   rank 0 (n1): ValueError: the moon is full"
-    silent = diagnosis.diagnose(SIGNATURES, ["n1"], [result(completion=NOT_READY)])
+    silent = diagnosis.diagnose(SIGNATURES, ["n1"], [result(answer=NOT_READY)])
     assert "no line of a log" in silent["lines"][-1]
     absent = {"rank_state": {"active": "inactive", "exists": False}}
     assert "rank 0 (n1): is not installed" in diagnosis.diagnose(SIGNATURES, ["n1"], [absent])["lines"][0]

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import router_paths
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import router_paths, tasks
 
 CONTROL = (
     "/invocations /tokenize /detokenize /metrics /health /ping /version /docs /openapi.json /scale_elastic_ep /flush_cache "
@@ -21,7 +21,7 @@ CONTROL = (
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "lmdeploy", ""])
 def test_what_controls_an_engine_or_is_another_address_is_not_passed_on(engine: str) -> None:
-    found = router_paths.paths(engine, {})
+    found = router_paths.paths(engine, tasks.task(engine, {}))
     for path in CONTROL:
         for words in found.values():
             assert not [word for word in words if word == path or (word[0] == "^" and re.match(word, path))]
@@ -41,7 +41,7 @@ def test_what_controls_an_engine_or_is_another_address_is_not_passed_on(engine: 
 def test_paths_follow_from_what_the_model_is_for(
     engine: str, args: dict[str, Any], generates: bool, pools: bool
 ) -> None:
-    post = router_paths.paths(engine, args)["post"]
+    post = router_paths.paths(engine, tasks.task(engine, args))["post"]
     assert ("/v1/completions" in post, "/v1/embeddings" in post) == (generates, pools)
 
 
@@ -61,7 +61,7 @@ def test_names_of_models_in_paths(path: str, passed: bool) -> None:
 
 
 def test_further_paths() -> None:
-    found = router_paths.paths("vllm", {}, ["POST /tokenize", "GET /version", "POST /tokenize"])
+    found = router_paths.paths("vllm", tasks.task("vllm", {}), ["POST /tokenize", "GET /version", "POST /tokenize"])
     assert found["post"].count("/tokenize") == 1 and "/version" in found["get"]
     assert router_paths.wrong(["POST /tokenize", "GET /a/b-c_d.e~f"], "here") == []
     wrong = ["/tokenize", "PUT /x", "POST x", "POST /a//b", "POST /../x", "POST /a b", "POST /a?b", 7, "POST /.x"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import completion
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer
 
 GOOD = json.dumps({"choices": [{"text": "x"}]})
 ANSWERS = {
@@ -33,7 +33,9 @@ class Endpoint(BaseHTTPRequestHandler):
         status, body = ANSWERS.get(request["model"], (200, GOOD))
         if request["model"] == "guarded" and self.headers.get("Authorization") != "Bearer right":
             status, body = 401, '{"error": "Unauthorized"}'
-        if request["max_tokens"] != 1 or self.path != "/v1/completions":
+        if self.path == "/v1/embeddings":
+            status, body = 200, json.dumps({"data": [{"embedding": [0.5] if request["input"] == "ping" else []}]})
+        elif request["max_tokens"] != 1 or self.path != "/v1/completions":
             status, body = 400, "one token, please"
         self.send_response(status)
         self.end_headers()
@@ -66,19 +68,24 @@ def url() -> Iterator[str]:
     ],
 )
 def test_ready_is_a_completion_and_nothing_less(url: str, model: str, key: str | None, status: int, error: str) -> None:
-    answer = completion.ask(url, model, key, timeout=5)
-    assert answer["status"] == status
-    assert answer["ready"] is (error == "")
-    assert answer["error"].startswith(error)
-    assert bool(answer["error"]) is not answer["ready"]
+    found = answer.ask(url, model, key, timeout=5)
+    assert found["status"] == status
+    assert found["ready"] is (error == "")
+    assert found["error"].startswith(error)
+    assert bool(found["error"]) is not found["ready"]
+
+
+def test_an_embedding_model_is_ready_by_an_embedding(url: str) -> None:
+    assert answer.ask(url, "minilm", None, timeout=5, task="embed", engine="vllm")["ready"]
+    assert "without an embedding" in answer.wrong(answer.tasks.smallest("embed"), '{"data": [{"embedding": []}]}')
 
 
 def test_an_endpoint_that_hangs_is_not_ready(url: str) -> None:
-    answer = completion.ask(url, "slow", None, timeout=0.2)
-    assert (answer["ready"], answer["error"]) == (False, "timed out")
+    found = answer.ask(url, "slow", None, timeout=0.2)
+    assert (found["ready"], found["error"]) == (False, "timed out")
 
 
 def test_no_process_listens() -> None:
-    answer = completion.ask("http://127.0.0.1:1", "good", None, timeout=1)
-    assert (answer["ready"], answer["status"]) == (False, 0)
-    assert "refused" in answer["error"]
+    found = answer.ask("http://127.0.0.1:1", "good", None, timeout=1)
+    assert (found["ready"], found["status"]) == (False, 0)
+    assert "refused" in found["error"]
