@@ -274,6 +274,20 @@ def test_a_named_key_has_so_many_requests_at_a_time_and_is_counted(router: Route
     assert 'fullrank_router_tokens_total{key="team-a",kind="completion"} 108' in shown
 
 
+def test_numbers_that_an_answer_repeats_do_not_break_the_counts(tmp_path: Path) -> None:
+    """As FastAPI's 422 repeats what was sent."""
+    with running(tmp_path, replicas=1) as router:
+        engine = router.engines[0]
+        engine.mode = "repeat"
+        for number in ("99999999999999999999999999", "9999999999", "1e999", "-5"):
+            assert router.ask(key=TEAM_KEY, body=b'{"prompt_tokens": %s, "x": 1}' % number.encode()).status == 422
+        engine.mode = "answer"
+        assert router.ask(key=TEAM_KEY).status == 200
+        shown = router.metrics()
+        assert 'fullrank_router_requests_total{key="team-a",code="422"} 4' in shown
+        assert 'fullrank_router_tokens_total{key="team-a",kind="prompt"} 3' in shown
+
+
 def test_a_key_is_revoked_and_no_engine_hears_of_it(router: Router) -> None:
     assert router.ask(key=TEAM_KEY).status == 200
     keys = router.folder / "tiny.keys"

@@ -41,6 +41,9 @@ STALL_S = 30
 RESERVE = 8192
 """Bytes of a buffer that hold the head of a request; so much less of a body can be kept to be sent again."""
 
+MINUTE_S = 60
+"""What rates are counted over."""
+
 THREADS = 8
 """The most that it runs on: beside engines their cores are their own."""
 
@@ -49,11 +52,21 @@ METRICS_CONNECTIONS = 16
 
 _CLEANED = (
     "api-key", "connection-token", "cookie", "forwarded", "http2-settings", "keep-alive", "proxy", "proxy-authorization",
-    "proxy-connection", "te", "trailer", "upgrade", "via", "x-api-key", "x-forwarded-for", "x-forwarded-host",
-    "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-server", "x-http-method-override",
-    "x-original-url", "x-real-ip", "x-rewrite-url", "x-fullrank-waited",
+    "proxy-connection", "te", "trailer", "upgrade", "via",
+    # who asks, another method or path, and what engines take orders from: the rank (X-data-parallel-rank), the priority
+    # (X-Vllm-Priority, X-Override-Priority), another host (X-Override-Bootstrap-Host). Read in vLLM 0.32.0
+    # (entrypoints/generate/base/serving.py) and SGLang 0.5.23 (srt/entrypoints/request_headers.py)
+    "x- -m beg",
+    # some servers read X_Y as X-Y
+    "_ -m sub",
 )  # fmt: skip
-"""Headers of a client that go no further: they tell a server who asks or what is asked for, or are of one hop."""
+"""Headers of a client that go no further: they tell a server who asks or what is asked for, or are of one hop. As the action
+``del-header`` takes them."""
+
+_REQUEST_ID = "^[A-Za-z0-9._-]{1,64}$"
+"""A client's X-Request-Id that goes on. vLLM writes it to its log and, as the answer's id, into each event of a stream; before
+0.14 it is the name of the request in the engine, where two with one name disturb each other (vLLM 27987, 34415). So each gets
+an end of its own."""
 
 _SINGLE = ("authorization", "api-key", "content-length", "content-type", "host", "transfer-encoding", "x-api-key")
 """Headers of which a request has one at most: of two, two programs may each believe another."""
@@ -79,7 +92,7 @@ def configuration(route: Mapping[str, Any], *, run: str, maps: str, program: str
         _clients(route, maps),
         *replicas.sections(route, run, maps, BODY_S),
         _metrics(route),
-        *_tables(),
+        *_tables(route),
     ]
     return f"# {HEADER}\n" + "\n\n".join("\n    ".join(lines) for lines in parts) + "\n"
 
@@ -115,6 +128,8 @@ def _defaults(route: Mapping[str, Any]) -> list[str]:
         "mode http",
         # a connection of its own for each request: answers cannot be mixed up, and none is closed while it is taken
         "option http-server-close",
+        # one request at a time on a connection: HTTP/2 would carry 100, past the limits of connections
+        "option disable-h2-upgrade",
         "http-reuse never",
         # a client that hangs up ends its request
         "option abortonclose",
@@ -156,8 +171,10 @@ def _clients(route: Mapping[str, Any], maps: str) -> list[str]:
         *_cross_origin(route),
         *_what_is_asked(route),
         "http-request "
-        + answer(429, "this address sends too many requests", "rate_limit_error", "Retry-After 10")
-        + f" if {{ sc0_http_req_rate gt {route['address_rate']} }}",
+        + answer(429, "this address sends too many requests", "rate_limit_error", _again(route["address_rate"]))
+        + f" if {{ sc0_gpc0_rate ge {route['address_rate']} }}",
+        # those that were refused do not count: who sends more than it may still gets what it may
+        "http-request sc-inc-gpc0(0)",
         "http-request "
         + answer(413, f"the request is larger than {route['max_body_mib']} MiB", "invalid_request_error")
         + f" if {{ req.hdr_val(content-length) gt {most} }}",
@@ -237,13 +254,13 @@ def _key(route: Mapping[str, Any], maps: str) -> list[str]:
     if not route["key"]:
         return [f"http-request set-var(txn.team) str({OPEN})"]
     lines = [
-        "http-request set-var(txn.token) req.fhdr(authorization),field(2,' ')"
+        # the first of the three that is there is meant
+        "http-request set-var(txn.token) req.fhdr(authorization),word(2,' ')"
         " if { req.fhdr(authorization) -m reg -i '^bearer +[^ ]+$' }",
-        *(
-            f"http-request set-var(txn.token) req.fhdr({header})"
-            f" if !{{ req.fhdr(authorization) -m found }} {{ req.fhdr({header}) -m found }}"
-            for header in ("x-api-key", "api-key")
-        ),
+        "http-request set-var(txn.token) req.fhdr(x-api-key)"
+        " if !{ req.fhdr(authorization) -m found } { req.fhdr(x-api-key) -m found }",
+        "http-request set-var(txn.token) req.fhdr(api-key) if !{ req.fhdr(authorization) -m found }"
+        " !{ req.fhdr(x-api-key) -m found } { req.fhdr(api-key) -m found }",
         f"http-request set-var(txn.team) var(txn.token),sha2(256),hex,lower,map_str({maps}.keys)"
         " if { var(txn.token) -m found }",
         "http-request unset-var(txn.token)",
@@ -252,8 +269,10 @@ def _key(route: Mapping[str, Any], maps: str) -> list[str]:
         + answer(401, "the key is missing or wrong", "invalid_request_error", "WWW-Authenticate Bearer")
         + " unless { var(txn.team) -m found }",
     ]
-    if any(one["concurrency"] or one["rate"] for one in route["teams"]):
-        lines.append("http-request track-sc1 var(txn.team) table teams")
+    lines += [
+        f"http-request track-sc1 var(txn.team) table {table} if {{ var(txn.team) -m str {' '.join(names)} }}"
+        for table, (_unused, names) in _limited(route).items()
+    ]
     for one in route["teams"]:
         of_team = f"{{ var(txn.team) -m str {one['name']} }}"
         if one["concurrency"]:
@@ -262,9 +281,35 @@ def _key(route: Mapping[str, Any], maps: str) -> list[str]:
             lines += _refused(refusal, f"{of_team} {{ sc1_conn_cur gt {one['concurrency']} }}")
         if one["rate"]:
             message = f"the key {one['name']} has {one['rate']} requests a minute"
-            refusal = answer(429, message, "rate_limit_error", "Retry-After 10")
-            lines += _refused(refusal, f"{of_team} {{ sc1_http_req_rate gt {one['rate']} }}")
+            refusal = answer(429, message, "rate_limit_error", _again(one["rate"]))
+            lines += _refused(refusal, f"{of_team} {{ sc1_gpc0_rate ge {one['rate']} }}")
+    if _limited(route):
+        lines.append("http-request sc-inc-gpc0(1)")
     return lines
+
+
+def _again(rate: int) -> str:
+    """When the next request of so many a minute may come."""
+    return f"Retry-After {-(-MINUTE_S // rate)}"
+
+
+def _period(rate: int) -> str:
+    """Over which HAProxy counts so many requests a minute. It takes one event of the period before for one of now until the
+    present period is over (``freq_ctr_total``, against flapping), so a rate of one comes to one in two periods.
+    """
+    return f"{MINUTE_S // 2 if rate == 1 else MINUTE_S}s"
+
+
+def _limited(route: Mapping[str, Any]) -> dict[str, tuple[str, list[str]]]:
+    """Name of a table → its period and the teams that are counted in it."""
+    if not route["key"]:
+        return {}
+    found: dict[str, tuple[str, list[str]]] = {}
+    for one in route["teams"]:
+        if one["concurrency"] or one["rate"]:
+            table = "teams_of_one" if one["rate"] == 1 else "teams"
+            found.setdefault(table, (_period(one["rate"]), []))[1].append(one["name"])
+    return found
 
 
 def _refused(refusal: str, condition: str) -> list[str]:
@@ -275,7 +320,10 @@ def _refused(refusal: str, condition: str) -> list[str]:
 def _headers(maps: str, key: bool) -> list[str]:
     """What goes on to an engine: its own key, a Host that is always the same, and who asked."""
     return [
+        "http-request set-var(txn.request_id) req.fhdr(x-request-id)",
         *(f"http-request del-header {header}" for header in _CLEANED),
+        "http-request set-header X-Request-Id %[var(txn.request_id)]-%[uuid()]"
+        f" if {{ var(txn.request_id) -m reg {quoted(_REQUEST_ID)} }}",
         "http-request set-header Host localhost",
         f'http-request set-header Authorization "Bearer %[str(key),map_str({maps}.engine)]"'
         if key
@@ -296,9 +344,13 @@ def _metrics(route: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _tables() -> list[list[str]]:
-    """Of what is counted to keep limits: a minute, by address and by key."""
+def _tables(route: Mapping[str, Any]) -> list[list[str]]:
+    """Of what is counted to keep limits, by address and by key."""
+    stored = f"expire {2 * MINUTE_S}s store conn_cur,gpc0_rate"
     return [
-        ["backend addresses", "stick-table type ipv6 size 100k expire 2m store conn_cur,http_req_rate(1m)"],
-        ["backend teams", "stick-table type string len 64 size 1k expire 2m store conn_cur,http_req_rate(1m)"],
+        ["backend addresses", f"stick-table type ipv6 size 100k {stored}({_period(route['address_rate'])})"],
+        *(
+            [f"backend {table}", f"stick-table type string len 64 size 1k {stored}({period})"]
+            for table, (period, _unused) in _limited(route).items()
+        ),
     ]

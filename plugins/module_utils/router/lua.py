@@ -31,39 +31,64 @@ local function each_thread(get, what, show)
     end
 end
 
+local function clock()
+    local now = core.now()
+    return now.sec + now.usec / 1000000
+end
+
+-- Requests of this thread that wait, and when each was last seen to. HAProxy ends the action of a client that leaves at its next
+-- sleep, and nothing of it runs after that: a place that was not seen for so long is free.
+local GONE = 2
+local places, looked = {}, 0
+
+local function publish_places(txn)
+    local now, number = clock(), 0
+    looked = now
+    for place, seen in pairs(places) do
+        if now - seen > GONE then
+            places[place] = nil
+        else
+            number = number + 1
+        end
+    end
+    txn:set_var("proc.waiting_" .. thread, ("%d %.3f"):format(number, now))
+end
+
+-- Of all threads; one on which all have left tells nothing new.
 local function waiting(context)
-    local sum = 0
+    local sum, now = 0, clock()
     each_thread(function(name) return context:get_var(name) end, "waiting", function(value)
-        sum = sum + tonumber(value)
+        local number, at = value:match("^(%S+) (%S+)$")
+        if now - tonumber(at) <= GONE then
+            sum = sum + tonumber(number)
+        end
     end)
     return sum
 end
 
 -- A request waits here while no replica is ready. Arguments: backend, most waiting requests, most seconds. At least a second: a
 -- replica that has just failed is known to have by then. It sets txn.waited to "no" (too many wait already), "late" or "yes".
-local mine = 0
-local function wait_more(txn, change)
-    mine = mine + change
-    txn:set_var("proc.waiting_" .. thread, mine)
-end
-
 core.register_action("wait", { "http-req" }, function(txn, backend, most, seconds)
     if waiting(txn) >= tonumber(most) then
         txn:set_var("txn.waited", "no")
         return
     end
-    wait_more(txn, 1)
-    local late = core.now().sec + tonumber(seconds)
-    local waited = "yes"
-    core.msleep(1000)
-    while txn.f:nbsrv(backend) == 0 do
-        if core.now().sec >= late then
-            waited = "late"
-            break
-        end
+    local place, waited, began = {}, "yes", clock()
+    places[place] = began
+    publish_places(txn)
+    repeat
         core.msleep(100)
-    end
-    wait_more(txn, -1)
+        local now = clock()
+        places[place] = now
+        if now - looked > GONE / 4 then
+            publish_places(txn)
+        end
+        if now - began >= tonumber(seconds) and txn.f:nbsrv(backend) == 0 then
+            waited = "late"
+        end
+    until waited == "late" or now - began >= 1 and txn.f:nbsrv(backend) > 0
+    places[place] = nil
+    publish_places(txn)
     txn:set_var("txn.waited", waited)
 end, 3)
 
@@ -84,19 +109,14 @@ local function publish(txn, count)
     txn:set_var("proc.count" .. count.number .. "_" .. thread, text)
 end
 
-local function clock()
-    local now = core.now()
-    return now.sec + now.usec / 1000000
-end
-
 -- An answer tells its tokens near its end, in its JSON or in the last event of a stream; Anthropic's API tells those of the
--- prompt in the first event. So much of both ends is kept.
-local KEPT = 4096
+-- prompt in the first event. So much of both ends is kept. A longer number is none of tokens.
+local KEPT, DIGITS = 4096, 9
 local function reported(text, one, other)
     local last
     for _, name in ipairs({ one, other }) do
         for number in text:gmatch('"' .. name .. '"%s*:%s*(%d+)') do
-            last = tonumber(number)
+            last = #number <= DIGITS and tonumber(number) or last
         end
     end
     return last
@@ -115,6 +135,16 @@ if core.register_filter then
     Account.id = "fullrank account"
     Account.flags = filter.FLT_CFG_FL_HTX
 
+    -- Seconds so far without a ready replica, asked once a second.
+    local sampled, downtime = 0, 0
+    local function outage()
+        local now = core.now().sec
+        if now ~= sampled then
+            sampled, downtime = now, core.backends.ready:get_stats().downtime or 0
+        end
+        return downtime
+    end
+
     function Account.new(class)
         local own = { size = 0, tail = {}, kept = 0, bytes = class.bytes, patience = class.patience, began = clock() }
         return setmetatable(own, Account)
@@ -132,10 +162,16 @@ if core.register_filter then
     end
 
     -- A body whose size was not announced, or that comes slower than it may, ends the request. HAProxy up to 3.0 takes
-    -- filter.ERROR here for "forward all" (it compares -1 with an unsigned number), but an error for what it is.
+    -- filter.ERROR here for "forward all" (it compares -1 with an unsigned number), but an error for what it is. While a request
+    -- waits for a replica, what is larger than the buffers is not taken from its client: that time is not the client's.
     local function request(self, arrived)
+        if arrived <= 0 then
+            return
+        end
         self.size = self.size + arrived
-        if arrived > 0 and (self.size > self.bytes or clock() - self.began > self.patience) then
+        self.outage = self.outage or outage()
+        local late = clock() - self.began > self.patience
+        if self.size > self.bytes or late and clock() - self.began - (outage() - self.outage) > self.patience then
             error("a request was ended: its body is too large, or comes too slowly", 0)
         end
     end
@@ -165,7 +201,7 @@ if core.register_filter then
         local code = tostring(txn:get_var("txn.code") or 0)
         count.codes[code] = (count.codes[code] or 0) + 1
         count.seconds = count.seconds + clock() - self.began
-        if self.head then
+        if self.head and code:match("^2") then
             local tail = table.concat(self.tail):sub(-KEPT)
             local function tokens(one, other)
                 return reported(tail, one, other) or reported(self.head, one, other) or 0

@@ -20,6 +20,7 @@ SHORTEST = 16
 MOST = 1_000_000
 _KEY = re.compile(rf"[!-~]{{{SHORTEST},512}}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[0-9]{1,7}")
 _KNOWN = ("concurrency", "key", "rate", "sha256")
 
 
@@ -41,14 +42,19 @@ def hashes(named: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {str(name): str(one.get("sha256") or digest(str(one["key"]))) for name, one in sorted(named.items())}
 
 
-def wrong(named: Any, where: str) -> list[Finding]:
-    """What is wrong with them; no message quotes a key."""
+def _shown(name: Any, number: int) -> str:
+    """A name in a message. What is as long as a key may be one, in the wrong place."""
+    return str(name) if len(str(name)) < SHORTEST else f"name {number}"
+
+
+def wrong(named: Any, where: str, engine_key: str = "") -> list[Finding]:
+    """What is wrong with them; no message quotes a key. engine_key: the engine's own, where it is known."""
     if not isinstance(named, Mapping):
         return [failed("router-keys", where, "it is no dict", "write name: {key: ...} for each team")]
     findings: list[Finding] = []
     seen: dict[str, str] = {}
-    for name, one in named.items():
-        own = f"{where}, {name}"
+    for number, (name, one) in enumerate(named.items(), 1):
+        own = f"{where}, {_shown(name, number)}"
         if not NAME.fullmatch(str(name)) or name in (ENGINE, OPEN, NONE):
             message = "a key cannot have this name" if name in (ENGINE, OPEN, NONE) else "metrics cannot have this name"
             findings.append(
@@ -63,16 +69,22 @@ def wrong(named: Any, where: str) -> list[Finding]:
             findings.append(
                 failed("router-keys", own, f"{seen[known]} has the same key", "give each team a key of its own")
             )
+        if known and engine_key and known == digest(engine_key):
+            message = "it has the engine's own key, which has no limits and is counted as engine"
+            findings.append(failed("router-keys", own, message, "give each team a key of its own"))
     return findings
 
 
 def _wrong_parts(one: Mapping[str, Any], where: str) -> list[Finding]:
     findings = [
-        failed("router-keys", where, f"nothing reads {part}", f"write one of {', '.join(_KNOWN)}")
-        for part in sorted(set(map(str, one)) - set(_KNOWN))
+        failed("router-keys", where, f"nothing reads {_shown(part, number)}", f"write one of {', '.join(_KNOWN)}")
+        for number, part in enumerate(map(str, one), 1)
+        if part not in _KNOWN
     ]
     if bool(one.get("key")) == bool(one.get("sha256")):
         findings.append(failed("router-keys", where, "it has no key, or two", "write key, or sha256 of it"))
+    elif isinstance(one.get("key") or one.get("sha256"), (bool, dict, float, int, list, tuple)):
+        findings.append(failed("router-keys", where, "its key is no text", "write it in quotes"))
     elif one.get("key") and not _KEY.fullmatch(str(one["key"])):
         message = f"its key is shorter than {SHORTEST} characters, longer than 512, or has some that no header can have"
         findings.append(failed("router-keys", where, message, "take openssl rand -base64 32"))
@@ -81,7 +93,7 @@ def _wrong_parts(one: Mapping[str, Any], where: str) -> list[Finding]:
         findings.append(failed("router-keys", where, message, "take printf %s KEY | sha256sum"))
     for part in ("concurrency", "rate"):
         number = one.get(part, 0)
-        if isinstance(number, bool) or not str(number).isdigit() or int(number) > MOST:
+        if isinstance(number, bool) or not _NUMBER.fullmatch(str(number)) or int(number) > MOST:
             message = f"{part} is not a number from 0 (no limit) to {MOST}"
             findings.append(failed("router-keys", where, message, "correct it"))
     return findings

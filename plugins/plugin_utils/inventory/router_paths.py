@@ -46,7 +46,7 @@ GET: dict[str, dict[str, tuple[str, ...]]] = {
 _OTHER = {"generate": _GENERATE, "pool": ("/v1/embeddings",)}
 """Of an engine that is not known: what all of them have."""
 
-_WRITTEN = re.compile(r"(GET|POST) (/[A-Za-z0-9._~/-]*)")
+_WRITTEN = re.compile(r"(GET|POST) (/[A-Za-z0-9._~:/-]*)")
 
 
 def paths(engine: str, served: tasks.Task, more: Iterable[str] = ()) -> dict[str, list[str]]:

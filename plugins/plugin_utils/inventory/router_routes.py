@@ -17,6 +17,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certifi
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
     address,
     group_port,
+    machine,
     served_model_name,
     servers,
     switched_on,
@@ -42,6 +43,7 @@ NUMBERS = {
 """Part of a route → the variable of the deployment that sets it."""
 
 OWN_VARIABLES = (
+    "engine_api_key",
     "engine_api_key_required",
     *tasks.VARIABLES,
     "engine_model",
@@ -68,7 +70,8 @@ OWN_VARIABLES = (
 METRICS_OFFSET, SMG_OFFSET = 20000, 10000
 """What is added to ``router_port`` where a port has no variable of its own."""
 
-_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?")
+"""As browsers send it: apps have schemes of their own (``capacitor://localhost``)."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,11 @@ def routes(
         scheme = "https" if route["tls"] else "http"
         where = url(address(router.name, variables[router.name], router.listens), route["port"], scheme)
         found.append({**route, "url": where, "servers": servers(replicas, variables)})
-        findings += [*wrong, *_without_tls(name, replicas, variables)]
+        findings += [
+            *wrong,
+            *_without_tls(name, replicas, variables),
+            *_out_of_reach(router, name, replicas, variables),
+        ]
     return found, [*findings, *_ports(router, found, deployments, variables)]
 
 
@@ -126,7 +133,8 @@ def _route(
     port = int(value(own, "router_port"))
     named, more = value(own, "router_keys") or {}, list(value(own, "router_paths") or [])
     findings = [
-        *router_keys.wrong(named, f"router_keys of {name}"),
+        *router_keys.wrong(named, f"router_keys of {name}", str(own.get("engine_api_key") or "")),
+        *_keys_of_nothing(named, own, f"router_keys of {name}"),
         *router_paths.wrong(more, f"router_paths of {name}"),
         *_origins(value(own, "router_cors_origins") or [], f"router_cors_origins of {name}"),
     ]
@@ -180,8 +188,15 @@ def _origins(origins: Sequence[Any], where: str) -> list[Finding]:
     return [
         failed("router-origin", where, f"{one!r} is not an origin", "write for example https://chat.example.com, or *")
         for one in origins
-        if not _ORIGIN.fullmatch(str(one))
+        if not (match := _ORIGIN.fullmatch(str(one))) or int(match["port"] or 1) > 65535
     ]
+
+
+def _keys_of_nothing(named: Any, own: Mapping[str, Any], where: str) -> list[Finding]:
+    if not named or switched_on(value(own, "engine_api_key_required")):
+        return []
+    message = "the router would ask for them, and with engine_api_key_required: false no key is needed"
+    return [failed("router-keys", where, message, "take engine_api_key_required out, or the keys")]
 
 
 def _sources(sources: Sequence[Any], where: str) -> tuple[list[str], list[Finding]]:
@@ -212,6 +227,30 @@ def _without_tls(
     ]
 
 
+def _out_of_reach(
+    router: Router, name: str, replicas: Sequence[Sequence[str]], variables: Mapping[str, Mapping[str, Any]]
+) -> list[Finding]:
+    """An engine that listens on the loopback address of another machine."""
+    return [
+        failed(
+            "engine-out-of-reach",
+            f"engine_host of {name}",
+            f"{hosts[0]} listens on {value(variables[hosts[0]], 'engine_host')}, where {router.name} does not reach it",
+            "take engine_host out: it then listens where its router is",
+        )
+        for hosts in replicas
+        if machine(hosts[0], variables) != machine(router.name, variables)
+        and _loopback(str(value(variables[hosts[0]], "engine_host")))
+    ]
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def ports(route: Mapping[str, Any]) -> dict[str, int]:
     """Variable → port of a route; behind smg's own there are that of its metrics, and one for each replica."""
     found = {"router_port": route["port"], "router_metrics_port": route["metrics_port"]}
@@ -230,11 +269,10 @@ def _ports(
 ) -> list[Finding]:
     """Each route needs ports of its own, also beside engines that run on the same machine."""
     taken: dict[int, str] = {}
-    machine = variables[router.name].get("ansible_host", router.name)
     for name, replicas in deployments.items():
         for cut in replicas:
             host_vars = variables[cut[0]]
-            if host_vars.get("ansible_host", cut[0]) == machine:
+            if machine(cut[0], variables) == machine(router.name, variables):
                 taken[int(value(host_vars, "engine_port"))] = f"engine_port of {name}"
                 taken[int(value(host_vars, "engine_rendezvous_port"))] = f"engine_rendezvous_port of {name}"
                 taken[group_port(host_vars)] = f"engine_group_port of {name}"

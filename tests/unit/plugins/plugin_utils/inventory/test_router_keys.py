@@ -38,6 +38,12 @@ def test_a_router_gets_hashes_and_limits() -> None:
         ({"a": {"key": "with a space in the middle"}}, "no header can have"),
         ({"a": {"sha256": HASH.upper()}}, "64 hexadecimal digits"),
         ({"a": {"key": KEY, "rate": -1}}, "rate is not a number"),
+        ({"a": {"key": KEY, "rate": "²"}}, "rate is not a number"),
+        ({"a": {"key": [KEY]}}, "no text"),
+        ({"a": {"key": 1234567890123456}}, "no text"),
+        ({KEY: "team-a"}, "no dict"),
+        ({KEY: {"key": "team-a"}}, "shorter than 16"),
+        ({"a": {"key": KEY, KEY: 1}}, "nothing reads name 2"),
         ({"a": {"key": KEY, "concurrency": True}}, "concurrency is not a number"),
         ({"a": {"key": KEY, "limit": 7}}, "nothing reads limit"),
         ({"a": {"key": KEY}, "b": {"sha256": HASH}}, "a has the same key"),
@@ -47,3 +53,10 @@ def test_what_is_wrong_is_reported_without_the_key(named: Any, part: str) -> Non
     (one,) = router_keys.wrong(named, "here")
     assert part in one["message"]
     assert KEY not in str(one)
+
+
+def test_the_engines_own_key_is_no_teams() -> None:
+    named = {"a": {"sha256": HASH, "rate": 1}}
+    assert router_keys.wrong(named, "here", "another-key-of-the-tests") == []
+    (one,) = router_keys.wrong(named, "here", KEY)
+    assert "the engine's own key" in one["message"] and KEY not in str(one)

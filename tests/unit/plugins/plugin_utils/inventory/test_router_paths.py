@@ -63,6 +63,9 @@ def test_names_of_models_in_paths(path: str, passed: bool) -> None:
 def test_further_paths() -> None:
     found = router_paths.paths("vllm", tasks.task("vllm", {}), ["POST /tokenize", "GET /version", "POST /tokenize"])
     assert found["post"].count("/tokenize") == 1 and "/version" in found["get"]
-    assert router_paths.wrong(["POST /tokenize", "GET /a/b-c_d.e~f"], "here") == []
+    assert (
+        router_paths.wrong(["POST /tokenize", "GET /a/b-c_d.e~f", "POST /v1beta/models/x:generateContent"], "here")
+        == []
+    )
     wrong = ["/tokenize", "PUT /x", "POST x", "POST /a//b", "POST /../x", "POST /a b", "POST /a?b", 7, "POST /.x"]
     assert len(router_paths.wrong(wrong, "here")) == len(wrong)

@@ -76,8 +76,27 @@ def test_https_at_the_router() -> None:
         ({"n1": {"router_keys": {"a": {}}}}, {}, "router-keys"),
         ({"n1": {"router_paths": ["/tokenize"]}}, {}, "router-path"),
         ({"n1": {"router_cors_origins": ["chat.example.com"]}}, {}, "router-origin"),
+        ({"n1": {"router_cors_origins": ["https://chat.example.com:99999"]}}, {}, "router-origin"),
+        ({"n1": {"router_cors_origins": ["https://chat.example.com/"]}}, {}, "router-origin"),
+        ({"n1": {"router_keys": {"a": {"key": "k" * 20}}, "engine_api_key_required": "no"}}, {}, "router-keys"),
+        ({"n1": {"router_keys": {"a": {"key": "k" * 20}}, "engine_api_key": "k" * 20}}, {}, "router-keys"),
+        ({"n2": {"engine_host": "127.0.0.1"}}, {}, "engine-out-of-reach"),
+        ({"n2": {"engine_host": "::1"}}, {}, "engine-out-of-reach"),
         ({"r1": {"router_metrics_from": ["everybody"]}}, {}, "router-metrics-from"),
     ],
 )
 def test_what_is_wrong_with_a_router(changes: dict[str, Any], router: dict[str, Any], code: str) -> None:
     assert set(found(changes, **router)[1]) == {code}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n1": {"router_cors_origins": ["http://[::1]:3000", "capacitor://localhost", "https://a.example:65535"]}},
+        {"n1": {"router_paths": ["POST /v1beta/models/x:generateContent"]}},
+        {"n1": {"engine_api_key_required": False}},
+        {"n1": {"ansible_host": "192.0.2.9", "engine_host": "127.0.0.1"}},
+    ],
+)
+def test_what_is_unusual_and_right(changes: dict[str, Any]) -> None:
+    assert found(changes)[1] == []
