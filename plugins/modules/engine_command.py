@@ -81,7 +81,9 @@ options:
       - The task that the inventory alone gives (P(fullrank.serving.endpoint#lookup)). Another one by O(model_info) is refused.
     type: str
   model_info:
-    description: The model's C(config) (C(config.json)) and C(pooling), as M(fullrank.serving.model_info) returns them.
+    description:
+      - The model's C(config) (C(config.json)) and C(pooling), as M(fullrank.serving.model_info) returns them. Combinations that
+        fail for some models only are found with it.
     type: dict
     default: {}
   host:
@@ -198,6 +200,12 @@ options:
     description: Version of Starlette in O(venv), for the same; not known when empty.
     type: str
     default: ""
+  hardware:
+    description:
+      - The node's GPUs - C(gpu), its name, and C(compute_capability), for combinations that fail on some GPUs only;
+        C(imex_channels), names of channels that a container gets; C(ibgda), as M(fullrank.serving.gpu_info) returns it.
+    type: dict
+    default: {}
   variable_prefix:
     description: Prefix of the variables in which the user set these options, for the messages.
     type: str
@@ -289,6 +297,10 @@ launch:
     rendezvous_port:
       description: Port on which rank 0 waits for the others.
       type: int
+    reads:
+      description: Files and folders of the node that options name, each with C(path) and C(where). A container can read them.
+      type: list
+      elements: dict
     start_order:
       description: >-
         C(together), whether all other ranks start as soon as the process of rank 0 runs, or one after the other; and C(port), on

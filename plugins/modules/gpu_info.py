@@ -219,6 +219,25 @@ virtual_machine:
   returned: always
   type: bool
   sample: false
+imex_channels:
+  description: Channels by which GPUs of an NVL72 rack reach the memory of other nodes, in C(/dev/nvidia-caps-imex-channels).
+  returned: always
+  type: list
+  elements: str
+  sample: [channel0]
+ibgda:
+  description: What lets GPUs ring the doorbells of NICs, which DeepEP uses between nodes.
+  returned: always
+  type: dict
+  contains:
+    gdrdrv:
+      description: Whether GDRCopy's module is loaded (C(/dev/gdrdrv)).
+      type: bool
+      sample: false
+    driver_options:
+      description: Whether the driver was loaded with C(EnableStreamMemOPs) and C(PeerMappingOverride).
+      type: bool
+      sample: false
 """
 
 from ansible.module_utils.basic import AnsibleModule

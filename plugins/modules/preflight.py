@@ -105,6 +105,20 @@ options:
         description: What it is for.
         type: str
         required: true
+  files:
+    description: Files and folders that must be there, such as a chat template that an option of the engine names.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Path.
+        type: str
+        required: true
+      where:
+        description: Where it was named, for messages.
+        type: str
+        required: true
   shm_bytes:
     description: Free space wanted in C(/dev/shm), in bytes; V(0) for none.
     type: int
@@ -278,6 +292,7 @@ PATH = {
     "copies": {"type": "int", "default": 1},
     "reuse": {"type": "bool", "default": False},
 }
+FILE = {"path": {"type": "str", "required": True}, "where": {"type": "str", "required": True}}
 OPTIONS = {
     "deployment": {"type": "str"},
     "address": {"type": "str"},
@@ -288,6 +303,7 @@ OPTIONS = {
     "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT},
     "own": {"type": "list", "elements": "str", "default": []},
     "paths": {"type": "list", "elements": "dict", "default": [], "options": PATH},
+    "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
     "shm_bytes": {"type": "int", "default": 0},
     "memlock_bytes": {"type": "int", "default": 0},
     "gpu_count": {"type": "int", "default": 0},

@@ -254,6 +254,12 @@ class Rank:
 
     def present(self) -> None:
         launch = self.params["launch"]
+        if gone := [
+            f"{one['path']} ({one['where']})" for one in launch.get("reads", []) if not Path(one["path"]).exists()
+        ]:
+            self.module.fail_json(
+                msg=f"the engine's options name what is not on this node, and nothing was written: {', '.join(gone)}"
+            )
         taken_over = self.former.there
         before, _unused = changes.read(supervisor_files.UNITS / (self.former.unit if taken_over else self.unit))
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.params["group"]["spec"]}

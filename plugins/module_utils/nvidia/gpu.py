@@ -7,6 +7,7 @@ PRIVATE to this collection.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.node import pci
@@ -50,7 +51,20 @@ def collect(host: Host) -> dict[str, Any]:
         "pci_gpus": pci.find(host, VENDOR_NVIDIA, CLASS_DISPLAY),
         "pci_nvswitches": pci.find(host, VENDOR_NVIDIA, CLASS_BRIDGE),
         "virtual_machine": is_virtual_machine(host),
+        "imex_channels": host.entries("/dev/nvidia-caps-imex-channels"),
+        "ibgda": ibgda(host),
     }
+
+
+def ibgda(host: Host) -> dict[str, bool]:
+    """What lets a GPU ring the doorbell of a NIC (NVSHMEM's IBGDA): GDRCopy's device, or both options of the driver.
+
+    ``/proc/driver/nvidia/params`` has a line ``EnableStreamMemOPs: 1`` and ``RegistryDwords: "PeerMappingOverride=1;"``.
+    """
+    params = host.read("/proc/driver/nvidia/params") or ""
+    streams = re.search(r"^EnableStreamMemOPs:\s*1\s*$", params, re.MULTILINE)
+    peers = re.search(r"^RegistryDwords:.*\bPeerMappingOverride=(?:1|0x1)\b", params, re.MULTILINE)
+    return {"gdrdrv": host.exists("/dev/gdrdrv"), "driver_options": bool(streams and peers)}
 
 
 def _status(query: CommandResult | None) -> dict[str, Any]:

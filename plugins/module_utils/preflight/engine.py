@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Preflight: what of the engine is installed - its virtual environment, its image.
+"""Preflight: what of the engine is there - its virtual environment, its image, files that its options name.
 
 PRIVATE to this collection.
 """
@@ -61,6 +61,19 @@ def check_engine(host: Host, wanted: dict[str, Any]) -> list[Finding]:
         )
         return [failed(code, venv, f"{engine} {found} is installed, {version} is wanted", remedy, version=found)]
     return [passed(code, venv, f"{engine} {found}", version=found)]
+
+
+def check_files(host: Host, wanted: dict[str, Any]) -> list[Finding]:
+    """What options of the engine name: it stops on a rank that lacks it, and docker makes an empty folder of the name."""
+    code = "named-file"
+    found: list[Finding] = []
+    for one in wanted["files"]:
+        if host.exists(one["path"]):
+            found.append(passed(code, one["path"], f"named in {one['where']}"))
+        else:
+            remedy = "copy it to this node, to the same path on every node of the deployment, or correct the path"
+            found.append(failed(code, one["path"], f"is not there, and {one['where']} names it", remedy))
+    return found
 
 
 def check_image(host: Host, wanted: dict[str, Any]) -> list[Finding]:

@@ -42,7 +42,7 @@ NETWORK = (
     preflight_network.check_peers,
     preflight_network.check_rdma,
 )
-ENGINE = (engine.check_engine, engine.check_image)
+ENGINE = (engine.check_engine, engine.check_image, engine.check_files)
 
 
 def run(host: Host, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import option as catalog_option
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.combinations import Combination
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import (
     Option,
     kebab,
@@ -93,9 +94,11 @@ class Catalog:
     migrations: Mapping[str, Migration]
     abbreviations: bool = True
     """Whether the engine's parser takes unique prefixes for the whole name (argparse does, click does not)."""
+    combinations: tuple[Combination, ...] = ()
+    """What each version refuses after parsing, or is known to fail with."""
 
     @classmethod
-    def from_data(cls, engine: str, data: Mapping[str, Any]) -> Catalog:
+    def from_data(cls, engine: str, data: Mapping[str, Any], combinations: tuple[Combination, ...] = ()) -> Catalog:
         """Read the content of a catalog file.
 
         Keys: ``versions`` (ascending), ``options`` (records of `Option` fields plus since/until; `_expand` describes what
@@ -108,7 +111,7 @@ class Catalog:
             for row in data["options"]
         )
         migrations = {spelling: Migration(**row) for spelling, row in data.get("migrations", {}).items()}
-        return cls(engine, versions, runs, migrations, data.get("abbreviations", True))
+        return cls(engine, versions, runs, migrations, data.get("abbreviations", True), combinations)
 
     @cached_property
     def spans(self) -> dict[str, tuple[int, int]]:

@@ -17,6 +17,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.quoting import compose_word, yaml_lines
 
+IMEX_CHANNELS = "/dev/nvidia-caps-imex-channels"
 STACK_BYTES = 67108864
 """64 MiB, as NVIDIA's framework containers ask for in their start message (``--ulimit stack=67108864``)."""
 
@@ -66,7 +67,17 @@ def _capabilities(request: Request) -> list[str]:
 
 def _devices(request: Request) -> list[str]:
     gpus = ["all"] if request.gpus is None else [str(index) for index in request.gpus]
-    return [f"nvidia.com/gpu={gpu}" for gpu in gpus] + (["/dev/infiniband"] if request.rdma else [])
+    return [f"nvidia.com/gpu={gpu}" for gpu in gpus] + (["/dev/infiniband"] if request.rdma else []) + _extra(request)
+
+
+def _extra(request: Request) -> list[str]:
+    """Devices that the node has and that no CDI name of a GPU brings: channels by which GPUs of one NVL72 rack reach each other's
+    memory (IMEX User's Guide, "IMEX Channels"; nvidia-container-toolkit pkg/nvcdi/lib-imex.go passes the same device nodes), and
+    GDRCopy's, where RDMA is used.
+    """
+    ibgda = request.hardware.get("ibgda") or {}
+    channels = [f"{IMEX_CHANNELS}/{name}" for name in request.hardware.get("imex_channels") or []]
+    return channels + (["/dev/gdrdrv"] if request.rdma and ibgda.get("gdrdrv") else [])
 
 
 def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,22 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failures, lines
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import Catalog, VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import to_argv
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import container_args, containers, rules, tasks
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import (
+    combinations,
+    container_args,
+    containers,
+    deepep,
+    named_files,
+    rules,
+    tasks,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import lmdeploy, ray, router, sglang, vllm
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,
@@ -30,6 +38,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.re
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret, credential
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.options import engine_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.quoting import shell_line
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.rank_env import rank_env
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.start_order import start_order
 from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned
 
@@ -67,19 +76,27 @@ def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     sizes = planned(options, request.sizes, request.engine_args, request.nnodes)
     call = tasks.with_options(request, engine.call(request, options, sizes), options)
     settings = engine_options(request, call, options)
+    call = replace(call, env={**call.env, **rank_env(request, settings.values)})
+    serves = sizes.serves(request.rank)
+    reads = named_files.named(request, settings.values, _text(_environment(request, call)), serves=serves)
+    call = replace(call, mounts=tuple(named_files.to_mount(request, reads)))
     findings = [
         *(one | {"where": request.variable("engine_version")} for one in options.findings),
         *settings.findings,
         *rules.check(request, call, settings.values, sizes),
         *engine.rules(request, options, settings.values, sizes),
         *tasks.check(request, options, settings.values),
+        *named_files.check(request, reads),
+        *deepep.check(request, settings.values),
+        *combinations.found(request, options, settings.values, _text(_environment(request, call)), sizes),
     ]
     arguments, origins = (to_argv(settings.pairs), settings.origins) if call.is_engine else ([], {})
-    # neither is part of what runs, nor of a hash: a rank that runs is current whichever came first
+    # nothing of this is part of what runs, nor of a hash: a rank that runs is current whichever came first
     return _launch(request, call, arguments, origins, findings) | {
         "start_order": start_order(request, call, sizes, settings.values),
-        "serves": sizes.serves(request.rank),
+        "serves": serves,
         "parallel": {**asdict(sizes), "gpus": sizes.gpus, "schedulers": sizes.schedulers},
+        "reads": [{"path": one.path, "where": one.where} for one in reads],
     }
 
 
@@ -96,7 +113,7 @@ def _launch(
     token = f"/etc/fullrank/{request.deployment}.group.token" if call.token else ""
     if token:
         env |= {call.token: Setting(token, "the supervisors' module writes it on each node")}
-    variables = {name: str(setting.value) for name, setting in env.items()}
+    variables = _text(env)
     origins |= {f"env.{name}": setting.origin for name, setting in env.items()}
     engine_argv = [*_found(request, call.program), *arguments]
     extra, notes = container_args.check(request)
@@ -190,10 +207,15 @@ def _environment(request: Request, call: Call) -> dict[str, Setting]:
     return {name: Setting(setting.value, request.origin(setting.origin)) for name, setting in used.items()}
 
 
+def _text(env: Mapping[str, Setting]) -> dict[str, str]:
+    return {name: str(setting.value) for name, setting in env.items()}
+
+
 def _mounts(request: Request, call: Call, secret: Secret | None, token: str) -> list[Mapping[str, Any]]:
     mounts: list[Mapping[str, Any]] = list(request.mounts)
     if request.model and request.model.startswith("/") and not containers.covers(mounts, request.model):
         mounts.append({"source": request.model, "read_only": True})
+    mounts += call.mounts
     paths = [file["path"] for file in call.files] + ([secret.path(request)] if secret else [])
     paths += [token] if token else []
     mounts += [{"source": path, "read_only": True} for path in paths]

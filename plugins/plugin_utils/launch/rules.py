@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import containers, host_header
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import host_header
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
@@ -33,7 +33,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 def check(request: Request, call: Call, values: Mapping[str, Any], sizes: Parallel) -> list[Finding]:
     """All findings about the launch as a whole. values: what stands on the command line, by canonical name."""
-    rules = (_names, _ranks, _addresses, _gpus, _endpoint, _model, _image, _environment)
+    rules = (_names, _ranks, _addresses, _gpus, _imex, _endpoint, _model, _image, _environment)
     more = (
         _sizes(request, sizes),
         _ports(request, call),
@@ -191,16 +191,11 @@ def _host_header(request: Request) -> Iterator[Finding]:
 
 def _tls(request: Request, values: Mapping[str, Any]) -> Iterator[Finding]:
     """An endpoint of https: its supervisor, on the same node, reads the certificate and shows none of its own."""
-    where = f"{request.variable('engine_args')}.ssl_certfile"
     path = str(values.get("ssl_certfile") or "")
-    if path and request.is_head and request.is_container and not containers.covers(request.mounts, path):
-        remedy = f"add it, or its folder, to {request.variable('mounts')}"
-        yield failed(
-            "certificate-not-mounted", where, f"{path} is a file of the node, and not in the container", remedy
-        )
     if path and str(values.get("ssl_cert_reqs") or "0") != "0":
         message = "clients must show certificates, and the supervisor that asks whether it is ready has none"
-        yield failed("client-certificates", where.replace("certfile", "cert_reqs"), message, "write 0, or leave it out")
+        where = f"{request.variable('engine_args')}.ssl_cert_reqs"
+        yield failed("client-certificates", where, message, "write 0, or leave it out")
 
 
 def _ports(request: Request, call: Call) -> Iterator[Finding]:
@@ -211,6 +206,19 @@ def _ports(request: Request, call: Call) -> Iterator[Finding]:
     for option, port in (("port", request.port), ("rendezvous_port", call.rendezvous_port or 1)):
         if not 1 <= port <= 65535:
             yield failed("port-out-of-range", request.variable(option), f"{port} is not a port", "write 1 to 65535")
+
+
+def _imex(request: Request) -> Iterator[Finding]:
+    """Ranks on compute trays of one NVL72 rack exchange memory over NVLink by a channel only, which NVreg_CreateImexChannel0=1
+    makes (IMEX User's Guide, "IMEX Channels").
+    """
+    rack = str(request.hardware.get("gpu", "")).upper().removeprefix("NVIDIA ").startswith(("GB200", "GB300"))
+    channels = request.hardware.get("imex_channels")
+    if rack and request.nnodes > 1 and channels is not None and not channels:
+        message = "the node has no IMEX channel: GPUs of other nodes are reached by the network, not by NVLink"
+        yield warned(
+            "no-imex-channel", request.variable("hardware"), message, "run the role nvidia_driver, which makes one"
+        )
 
 
 def _model(request: Request) -> Iterator[Finding]:

@@ -44,6 +44,8 @@ class Call:
     rendezvous_port: int | None = None
     files: tuple[Mapping[str, Any], ...] = ()
     """Files without secrets that must lie on the node: path and content."""
+    mounts: tuple[Mapping[str, Any], ...] = ()
+    """What its options name of the node, for a container."""
     head_only: tuple[str, ...] = ()
     """Options of ``engine_args`` that only rank 0 takes and that are left out on the others."""
     before: tuple[tuple[str, ...], ...] = ()

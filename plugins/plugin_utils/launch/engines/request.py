@@ -62,6 +62,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "secret_file": {"type": "str"},
     "behind_router": {"type": "bool"},
     "starlette": {"type": "str", "default": ""},
+    "hardware": {"type": "dict", "default": {}},
     "variable_prefix": {"type": "str", "default": "engine_"},
 }
 """Ansible's argument specification. The module's documentation explains each option; a test holds the two together."""
@@ -114,6 +115,7 @@ class Request:
     secret_file: str | None = None
     behind_router: bool | None = None
     starlette: str = ""
+    hardware: Mapping[str, Any] = field(default_factory=dict)
     variable_prefix: str = "engine_"
 
     @classmethod

@@ -14,11 +14,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import conflicts
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,
     Call,
@@ -31,7 +30,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.sglang_conflicts import CONFLICTS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 LOGGING = "SGLANG_LOGGING_CONFIG_PATH"
@@ -115,5 +113,12 @@ def _logging_file(request: Request) -> dict[str, Any]:
 
 
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
-    """What this engine checks after parsing."""
-    yield from conflicts.found(CONFLICTS, request, options.version, values, sizes)
+    """sglang/srt/managers/scheduler.py: gpu_id = base_gpu_id + rank on the node. Other checks: the table of combinations."""
+    first = values.get("base_gpu_id") or 0
+    if first <= 0 or request.usable_gpus is None:
+        return
+    if first + int(sizes.gpus_per_node) > request.usable_gpus:
+        where = f"{request.variable('engine_args')}.base_gpu_id"
+        message = f"{request.engine} {options.requested}: counted from base_gpu_id on, the node has too few GPUs"
+        remedy = "leave it out and name the GPUs of the engine instead"
+        yield failed("base-gpu-beyond-the-last", where, message, remedy)

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import conflicts, ray
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     Call,
     Setting,
@@ -26,7 +26,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.vllm_conflicts import CONFLICTS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 RENDEZVOUS_PORT = 29501
@@ -86,7 +85,6 @@ def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
 
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """What this engine checks after parsing."""
-    yield from conflicts.found(CONFLICTS, request, options.version, values, sizes)
     if request.executor == "ray":
         yield from ray.over_rules(request)
     elif request.nnodes > 1 and not options.lookup("nnodes"):

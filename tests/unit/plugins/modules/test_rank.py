@@ -332,3 +332,19 @@ def test_a_rank_under_its_former_names_keeps_its_key(node: Node) -> None:
     files = node.files()
     assert json.loads(files["etc/tiny.supervisor.secret.json"])["group_key"] == "of-all-ranks"
     assert not [name for name in files if ".group." in name]
+
+
+def test_nothing_is_written_where_a_file_that_options_name_is_not_there(node: Node) -> None:
+    here, gone = node.folder / "chat.jinja", node.folder / "lora"
+    here.write_text("{{ messages }}")
+    reads = [
+        {"path": str(here), "where": "engine_args.chat_template"},
+        {"path": str(gone), "where": "engine_args.lora_modules"},
+    ]
+    before = node.files()
+    with pytest.raises(SystemExit, match=r"lora \(engine_args.lora_modules\)") as stopped:
+        node.present("one", reads=reads)
+    assert "chat.jinja" not in str(stopped.value)
+    assert node.files() == before
+    gone.mkdir()
+    assert node.present("one", reads=reads).files.changed

@@ -86,3 +86,31 @@ def test_virtual_machine(files: dict[str, str], expected: bool, tmp_path: Path) 
     for path, content in files.items():
         recorded.write(tmp_path, path, content)
     assert gpu.is_virtual_machine(Host(str(tmp_path))) is expected
+
+
+PARAMS = 'ResmanDebugLevel: 4294967295\nEnableStreamMemOPs: {streams}\nRegistryDwords: "{words}"\n'
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        (PARAMS.format(streams=1, words="PeerMappingOverride=1;"), True),
+        (PARAMS.format(streams=1, words="Other=1;PeerMappingOverride=0x1"), True),
+        (PARAMS.format(streams=0, words="PeerMappingOverride=1;"), False),
+        (PARAMS.format(streams=1, words=""), False),
+        (PARAMS.format(streams=1, words="PeerMappingOverride=10;"), False),
+        ("", False),
+    ],
+)
+def test_what_lets_gpus_ring_nics(params: str, expected: bool, tmp_path: Path) -> None:
+    recorded.write(tmp_path, "proc/driver/nvidia/params", params)
+    assert gpu.ibgda(Host(str(tmp_path))) == {"gdrdrv": False, "driver_options": expected}
+    recorded.write(tmp_path, "dev/gdrdrv", "")
+    assert gpu.ibgda(Host(str(tmp_path)))["gdrdrv"] is True
+
+
+def test_channels_of_a_rack(tmp_path: Path) -> None:
+    assert gpu.collect(Host(str(tmp_path)))["imex_channels"] == []
+    for name in ("channel10", "channel2"):
+        recorded.write(tmp_path, f"dev/nvidia-caps-imex-channels/{name}", "")
+    assert gpu.collect(Host(str(tmp_path)))["imex_channels"] == ["channel2", "channel10"]

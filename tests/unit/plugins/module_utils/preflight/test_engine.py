@@ -18,3 +18,13 @@ def test_over_ray_the_python_of_the_environment_is_compared_too(root: Path) -> N
 
 def test_a_build_for_a_cuda_version_is_the_version(root: Path) -> None:
     assert node.trouble(node.ask(root, engine_version="0.9.0+cu124")) == []
+
+
+def test_files_that_options_name_must_be_there(root: Path) -> None:
+    recorded.write(root, "srv/templates/chat.jinja", "{{ messages }}")
+    here = {"path": "/srv/templates/chat.jinja", "where": "engine_args.chat_template"}
+    gone = {"path": "/srv/lora/a", "where": "engine_args.lora_modules"}
+    assert node.trouble(node.ask(root, files=[here])) == []
+    (found,) = [one for one in node.ask(root, files=[here, gone])["checks"] if one["severity"] == "fail"]
+    assert (found["code"], found["where"]) == ("named-file", "/srv/lora/a")
+    assert "engine_args.lora_modules" in found["message"]

@@ -135,7 +135,7 @@ REFUSED = [
     (
         "vllm",
         "0.11.2",
-        DATA_PARALLEL | args(data_parallel_hybrid_lb=True),
+        DATA_PARALLEL | RANK_1 | args(data_parallel_hybrid_lb=True),
         "hybrid-balancing-headless",
         "engine_args.data_parallel_hybrid_lb",
     ),

@@ -110,8 +110,7 @@ CERTIFICATE = {"ssl_certfile": "/etc/tls/own.crt"}
     ("changes", "values", "expected"),
     [
         ({}, CERTIFICATE, set()),
-        (IN_DOCKER, CERTIFICATE, {"certificate-not-mounted"}),
-        (IN_DOCKER | {"mounts": [{"source": "/srv/tls", "target": "/etc/tls"}]}, CERTIFICATE, set()),
+        (IN_DOCKER, CERTIFICATE, set()),
         ({}, CERTIFICATE | {"ssl_cert_reqs": 2}, {"client-certificates"}),
         ({}, CERTIFICATE | {"ssl_cert_reqs": 0}, set()),
     ],
