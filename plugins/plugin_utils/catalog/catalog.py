@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import dotted
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog import option as catalog_option
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.combinations import Combination
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import (
@@ -44,6 +45,8 @@ class Migration:
     becomes: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     source: str = ""
+    effect: bool = True
+    """False where the option did nothing any more before it went: it can be left out for whoever wrote it."""
 
     def __str__(self) -> str:
         parts = [
@@ -244,12 +247,13 @@ class VersionCatalog:
         """Check options in the engine's own words and bring them into canonical form, in the order of ``args``.
 
         args: name in any spelling → value; true gives a flag, false leaves it out (a switch is written ``--no-x``),
-        null leaves any option out, whatever its name. where: the variable they were set in, for the findings.
+        null leaves any option out, whatever its name; a name with dots is a part of an option
+        (`dotted`). where: the variable they were set in, for the findings.
         """
         options: list[tuple[Option, Any]] = []
-        findings: list[Finding] = []
+        whole, findings = dotted.merged(args, self.lookup, where)
         set_by: dict[str, str] = {}
-        for written, value in args.items():
+        for written, value in whole.items():
             if value is None:
                 continue
             wanted, notes = self._resolve(str(written), value, f"{where}.{written}")
@@ -274,6 +278,8 @@ class VersionCatalog:
         """What was written → the options of this version with the same meaning, and the findings about it."""
         option = self.lookup(written)
         name = kebab(written)
+        if notes := self._without_effect(name, option, where):
+            return [], notes
         if option and option.deprecated != "fatal":
             if name in option.off:
                 value = catalog_option.negated(value)
@@ -293,6 +299,16 @@ class VersionCatalog:
             notes = [finding("warn", "option-abbreviated", where, message, remedy)]
             return [(found, catalog_option.negated(value) if off else value)], notes
         return [], [self._refusal(name, option, migration, list(prefixed), where)]
+
+    def _without_effect(self, name: str, option: Option | None, where: str) -> list[Finding]:
+        """A warning about an option that did something once, and nothing in this version."""
+        name = option.name if option else name
+        migration = self.catalog.migrations.get(name)
+        first, _last = self.catalog.spans.get(name, (self.position + 1, 0))
+        if not migration or migration.effect or first > self.position or (option and not option.deprecated):
+            return []
+        message = f"{name} has no effect in {self.catalog.engine} {self.version}: it is left out"
+        return [finding("warn", "option-without-effect", where, message, migration.note)]
 
     def _translate(self, migration: Migration, value: Any) -> list[tuple[Option, Any]]:
         """The successors with their values, over several renamings; empty if one does not end in this version."""

@@ -15,6 +15,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 
+OF_THE_GROUP = {
+    "rank": "the order of the hosts",
+    "nnodes": "the number of hosts",
+    "head_address": "the address of the first host",
+}
+"""Options of `engine_command` that no variable sets → what they follow from."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -72,6 +79,9 @@ def _written(option: Option, request: Request, options: VersionCatalog) -> str:
 
 
 def _owned(option: Option, request: Request, owner: str, where: str) -> Finding:
+    if owner in OF_THE_GROUP:
+        message = f"{option.name} is written for each rank ({owner}: {OF_THE_GROUP[owner]})"
+        return failed("option-owned", where, message, "leave it out here")
     variable = request.variable(owner) if owner else "the variables of this launch"
     message = f"{option.name} is written from {variable}"
     return failed("option-owned", where, message, f"set {variable} and leave it out here")

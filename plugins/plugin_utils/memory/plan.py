@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import human
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import Engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Question
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import (
     as_dict,
@@ -34,6 +35,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import options_of
 from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
+SHORT = ("tp", "pp", "dp", "ep")
 SAME = ("gpu", "memory_mib", "compute_capability", "gpus")
 
 
@@ -82,24 +84,24 @@ def parallel_plan(
         found.append(finding("info", "nodes-idle", "hardware.nodes", message, "give them to another deployment"))
     return {
         "ok": not any(one["severity"] == "fail" for one in found),
-        **_sizes(chosen.sizes),
+        **_sizes(query.engine, chosen.sizes),
         "replicas": replicas,
         "nodes_per_replica": chosen.nodes,
         "gpus_per_replica": chosen.sizes.gpus,
         "idle_nodes": idle,
         "smallest_nodes": min(good),
         "dtype": dtype,
-        "engine_args": arguments(query.engine.name, chosen.sizes),
+        "engine_args": arguments(query.engine, chosen.sizes),
         "why": _reasons(query, there, chosen, replicas, min(good)),
-        "considered": _considered(by_count, up_to=chosen),
+        "considered": _considered(query.engine, by_count, up_to=chosen),
         "fit": as_dict(query, chosen.sizes, chosen.fit),
         "findings": [*found, *chosen.fit.findings],
     }
 
 
-def arguments(engine: str, sizes: Parallel) -> dict[str, Any]:
+def arguments(which: Engine, sizes: Parallel) -> dict[str, Any]:
     """The sizes as ``engine_args``, in the engine's own words; what is 1 is left out."""
-    written = options_of(engine, _sizes(sizes))
+    written = options_of(which.name, _sizes(which, sizes))
     return {name: value for name, value in written.items() if value is True or value != 1}
 
 
@@ -122,10 +124,10 @@ def _declared(hardware: Any) -> tuple[dict[str, Any], list[Finding]]:
     return {**first, "nodes": len(listed)}, found
 
 
-def _sizes(sizes: Parallel | None) -> dict[str, int | None]:
-    if not sizes:
-        return dict.fromkeys(("tp", "pp", "dp", "ep"))
-    return {"tp": sizes.tp, "pp": sizes.pp, "dp": sizes.schedulers, "ep": sizes.ep}
+def _sizes(which: Engine, sizes: Parallel) -> dict[str, int]:
+    """SGLang's ``attn_dp_size`` is no size of the proposal: it stays as it was set, beside ``dp``."""
+    own = bool(which.args.get("attention_data_parallel_size"))
+    return {"tp": sizes.tp, "pp": sizes.pp, "dp": sizes.dp if own else sizes.schedulers, "ep": sizes.ep}
 
 
 def _refusal(
@@ -146,7 +148,7 @@ def _refusal(
         found = [*found, finding("fail", "no-plan", "hardware.nodes", message, remedy)]
     return {
         "ok": False,
-        **_sizes(None),
+        **dict.fromkeys(SHORT),
         "replicas": 0,
         "nodes_per_replica": None,
         "gpus_per_replica": None,
@@ -155,7 +157,7 @@ def _refusal(
         "dtype": dtype,
         "engine_args": {},
         "why": [],
-        "considered": _considered(by_count),
+        "considered": _considered(query.engine, by_count),
         "fit": as_dict(query, nearest.sizes, nearest.fit) if nearest else None,
         "findings": found,
     }
@@ -195,13 +197,13 @@ def _reasons(query: Question, there: Nodes, chosen: Choice, replicas: int, fewes
     return reasons
 
 
-def _considered(by_count: dict[int, list[Choice]], up_to: Choice | None = None) -> list[dict[str, Any]]:
+def _considered(which: Engine, by_count: dict[int, list[Choice]], up_to: Choice | None = None) -> list[dict[str, Any]]:
     """What was tried, in order, with the first reason against it."""
     rows = []
     for choice in [choice for choices in by_count.values() for choice in choices]:
         against = sorted(choice.fit.findings, key=lambda one: one["severity"] != "fail")
         reason = "" if choice.good or not against else against[0]["message"]
-        sizes = {"nodes": choice.nodes, **_sizes(choice.sizes)}
+        sizes = {"nodes": choice.nodes, **_sizes(which, choice.sizes)}
         rows.append({**sizes, "verdict": choice.fit.verdict, "reason": reason})
         if choice is up_to:
             break

@@ -31,6 +31,9 @@ PROPOSED = frozenset(
 )
 """Options that a proposal sets, whatever was set before."""
 
+ATTENTION = ("enable_dp_attention", "attention_data_parallel_size")
+"""Options with which a replica is not copied: SGLang has attention groups or copies, not both."""
+
 CUT_TOO_SMALL = ("fp8-block-indivisible", "group-indivisible")
 MOST_NODES = 64
 """How far to look for a number of nodes that would do."""
@@ -84,6 +87,8 @@ def shapes(question: Question, nodes: Nodes, gpus: int) -> Iterator[dict[str, in
     domain = min(nodes.nvlink, gpus)
     wide = nodes.rdma and question.engine.name != "vllm"
     divisors = [tp for tp in range(gpus, 0, -1) if gpus % tp == 0]
+    if question.engine.name == "lmdeploy":
+        divisors = [tp for tp in divisors if tp & (tp - 1) == 0]  # lmdeploy/cli/utils.py: "should be 2^n"
     inside = [tp for tp in divisors if tp <= domain]
     outside = [tp for tp in divisors if tp > domain]
     for tp in outside[:1] + inside + outside[1:] if wide else inside + outside:
@@ -95,7 +100,7 @@ def shapes(question: Question, nodes: Nodes, gpus: int) -> Iterator[dict[str, in
 def tried(question: Question, nodes: Nodes, count: int) -> list[Choice]:
     """Choices for a replica of ``count`` nodes up to the first good one; parts of a node before the whole."""
     amounts = [count * nodes.gpus]
-    if count == 1 and question.engine.name != "lmdeploy" and not question.engine.args.get("enable_dp_attention"):
+    if count == 1 and question.engine.name != "lmdeploy" and not any(map(question.engine.args.get, ATTENTION)):
         amounts = [gpus for gpus in range(1, nodes.gpus + 1) if nodes.gpus % gpus == 0]
     choices: list[Choice] = []
     for gpus in amounts:

@@ -124,7 +124,7 @@ def _sglang(version: tuple[int, ...], values: Values, nnodes: int) -> Parallel:
         attention_dp=attention_dp,
         attention_cp=_size(values, "attention_context_parallel_size"),
         ep=ep,
-        expert_shards=max(ep, tp // _size(values, "moe_data_parallel_size")),
+        expert_shards=max(1, tp // _size(values, "moe_data_parallel_size")),
         redundant_experts=_number(values.get("ep_num_redundant_experts")),
         dense_tp=_number(dense) or tp,
         shared_tp=_number(values.get("shared_experts_tp_size")) or (1 if all_to_all else tp),

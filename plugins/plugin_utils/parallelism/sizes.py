@@ -58,6 +58,16 @@ class Parallel:
         return self.tp * self.pp * self.pcp
 
     @property
+    def stage_gpus(self) -> int:
+        """GPUs of one pipeline stage of one copy."""
+        return self.tp * self.pcp
+
+    @property
+    def attention_groups(self) -> int:
+        """Parts of the tensor parallel group that each hold the whole attention of a layer."""
+        return self.attention_dp * self.attention_cp
+
+    @property
     def schedulers(self) -> int:
         """Groups that take requests, each with a KV cache of its own: data parallel copies and attention groups."""
         return self.dp * self.attention_dp
@@ -65,7 +75,7 @@ class Parallel:
     @property
     def attention_tp(self) -> int:
         """GPUs that share one attention block."""
-        return max(1, self.tp // (self.attention_dp * self.attention_cp))
+        return max(1, self.tp // self.attention_groups)
 
     @property
     def expert_tp(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     Call,
@@ -25,6 +26,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
 from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+
+IN_ONE_PROCESS = "0.12.0"
 
 OWNED = {
     "model_path": "model",
@@ -63,6 +66,14 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], 
     if tp > 0 and tp & (tp - 1):
         where = request.variable("tensor_parallel_size")
         yield failed("size-not-power-of-two", where, f"LMDeploy takes powers of two, not {tp}", "write 1, 2, 4, 8 …")
+    if request.data_parallel_size > 1 and not _in_one_process(options, values):
+        yield failed(
+            "server-for-every-copy",
+            request.variable("data_parallel_size"),
+            "LMDeploy starts a server for every copy, on ports of its own choice, and wants its own proxy before them "
+            "(lmdeploy/serve/openai/launch_server.py); here the head serves one endpoint",
+            "write 1 and use tensor or expert parallel (engine_args.ep), or engine_replicas with the router",
+        )
     if request.executor == "ray":
         yield from ray.over_rules(request)
     elif request.nnodes > 1:
@@ -73,3 +84,9 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], 
             "LMDeploy is started on several nodes over Ray only",
             remedy,
         )
+
+
+def _in_one_process(options: VersionCatalog, values: Mapping[str, Any]) -> bool:
+    """From IN_ONE_PROCESS on TurboMind runs its copies itself (lmdeploy/cli/serve.py: api_server)."""
+    turbomind = values.get("backend", "turbomind") == "turbomind" and not values.get("ep")
+    return turbomind and Version(options.version) >= Version(IN_ONE_PROCESS)

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""vLLM: native multi-node tensor and pipeline parallel, or the server on the head of a Ray group.
+"""vLLM: over several nodes by itself (`vllm_nodes`), or the server on the head of a Ray group.
 
 Sources: vllm/engine/arg_utils.py and vllm/config/parallel.py (0.11.1, 0.33.0), vllm/envs.py (0.8.5.post1 to 0.33.0:
 VLLM_API_KEY counts without --api-key), and two-node runs of 0.32.0.
@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray, vllm_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     Call,
     Setting,
@@ -43,6 +43,9 @@ OWNED = {
     "tensor_parallel_size": "tensor_parallel_size",
     "pipeline_parallel_size": "pipeline_parallel_size",
     "data_parallel_size": "data_parallel_size",
+    "data_parallel_rank": "rank",
+    "data_parallel_start_rank": "rank",
+    "data_parallel_address": "head_address",
     "nnodes": "nnodes",
     "node_rank": "rank",
     "master_addr": "head_address",
@@ -80,36 +83,28 @@ def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
         files = (ray.per_host_file(request, env, folder),)
         return ray.over(Call(program, args, OWNED, env, secret, files=files), request, sizes)
     port = request.rendezvous_port or RENDEZVOUS_PORT
-    return Call(program, args | _native_args(request, options, port), OWNED, env, secret, port, head_only=HEAD_ONLY)
+    return Call(
+        program,
+        args | vllm_nodes.arguments(request, options, sizes, port),
+        OWNED,
+        env,
+        secret,
+        port,
+        head_only=HEAD_ONLY,
+    )
 
 
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """What this engine checks after parsing."""
+    yield from vllm_nodes.rules(request, options, values, sizes)
     if request.executor == "ray":
         yield from ray.over_rules(request)
-    elif request.nnodes > 1 and not options.lookup("nnodes"):
-        since = options.catalog.history("nnodes").since
-        message = f"vLLM {options.requested} starts ranks on several nodes by Ray only (--nnodes came with {since})"
-        remedy = f"set {request.variable('executor')}: ray or a version from {since} on"
-        yield failed("no-native-multi-node", request.variable("version"), message, remedy)
 
 
 def _program(request: Request, options: VersionCatalog) -> tuple[str, ...]:
     """Before 0.10 the positional model belongs to ``vllm serve`` itself, not to the parser behind it."""
     own = () if options.lookup("model_tag") or not request.model else (request.model,)
     return ("vllm", "serve", *own)
-
-
-def _native_args(request: Request, options: VersionCatalog, port: int) -> dict[str, Setting]:
-    if request.nnodes == 1 or not options.lookup("nnodes"):
-        return {}
-    args = present(
-        nnodes=(request.nnodes, "nnodes"),
-        node_rank=(request.rank, "rank"),
-        master_addr=(request.head_address, "head_address"),
-        master_port=(port, "rendezvous_port"),
-    )
-    return args if request.is_head else args | present(headless=(True, "rank above 0 serves no HTTP"))
 
 
 def _ray_env(options: VersionCatalog, folder: str) -> dict[str, Setting]:

@@ -212,3 +212,24 @@ def test_defaults_are_values_that_the_option_takes() -> None:
             except ValueError:
                 refused.add((engine, option.name))
     assert refused == sentinels
+
+
+WITHOUT_EFFECT = [
+    ("sglang", "0.5.20", "prefill-round-robin-balance"),  # gone
+    ("sglang", "0.5.12", "prefill_round_robin_balance"),  # still taken
+    ("vllm", "0.11.0", "enable_reasoning"),
+    ("vllm", "0.10.2", "use-v2-block-manager"),
+]
+
+
+@pytest.mark.parametrize(("engine", "version", "name"), WITHOUT_EFFECT)
+def test_what_has_no_effect_is_left_out_with_a_warning(engine: str, version: str, name: str) -> None:
+    checked = read_catalog(engine).at(version).check({name: True}, "engine_args")
+    assert [(one["severity"], one["code"]) for one in checked.findings] == [("warn", "option-without-effect")]
+    assert checked.options == []
+
+
+def test_what_had_an_effect_is_written_and_what_did_not_exist_is_refused() -> None:
+    catalog, name = read_catalog("sglang"), "prefill_round_robin_balance"
+    assert to_argv(catalog.at("0.5.2").check({name: True}, "").options) == ["--prefill-round-robin-balance"]
+    assert [one["code"] for one in catalog.at("0.4.6").check({name: True}, "").findings] == ["option-too-new"]

@@ -48,6 +48,8 @@ def args(**options: Any) -> dict[str, Any]:
 
 PIPELINE = {"tensor_parallel_size": 8, "pipeline_parallel_size": 2}
 DATA_PARALLEL = {"tensor_parallel_size": 8, "data_parallel_size": 2}
+ALONE = {"nnodes": 1, "tensor_parallel_size": 4}
+COPIES = {"tensor_parallel_size": 1, "data_parallel_size": 16}
 REFUSED = [
     ("sglang", "0.5.5", DATA_PARALLEL, "replicas-over-nodes", "engine_data_parallel_size"),
     (
@@ -145,6 +147,22 @@ REFUSED = [
     ("lmdeploy", "0.10.0", {"executor": "ray"}, "no-rank-addresses", "rank_addresses"),
     ("lmdeploy", "0.10.0", {"tensor_parallel_size": 6}, "size-not-power-of-two", "engine_tensor_parallel_size"),
     ("lmdeploy", "0.10.0", PIPELINE, "option-unknown", "engine_pipeline_parallel_size"),
+    ("lmdeploy", "0.10.2", OVER_RAY | COPIES | args(ep=16), "server-for-every-copy", "engine_data_parallel_size"),
+    ("lmdeploy", "0.10.2", ALONE | {"data_parallel_size": 2}, "server-for-every-copy", "engine_data_parallel_size"),
+    ("sglang", "0.5.23", DATA_PARALLEL, "replicas-over-nodes", "engine_data_parallel_size"),
+    (
+        "sglang",
+        "0.5.23",
+        ALONE | {"data_parallel_size": 2} | args(attn_dp_size=4),
+        "two-kinds-of-data-parallel",
+        "engine_data_parallel_size",
+    ),
+    ("sglang", "0.5.23", args(attn_dp_size=3), "dp-attention-sizes", "engine_data_parallel_size"),
+    ("sglang", "0.5.23", args(attn_cp_size=8, attn_dp_size=4), "attention-context-sizes", "engine_args.attn_cp_size"),
+    ("sglang", "0.5.12", args(ep=3), "expert-parallel-sizes", "engine_args.ep_size"),
+    ("sglang", "0.5.12", args(ep=8, moe_dp_size=4), "expert-parallel-sizes", "engine_args.ep_size"),
+    ("sglang", "0.5.12", args(moe_dense_tp_size=4), "dense-layers-sizes", "engine_args.moe_dense_tp_size"),
+    ("sglang", "0.5.23", args(dcp_size=3), "decode-context-sizes-sglang", "engine_args.dcp_size"),
     ("smg", "1.13.0", {}, "router-on-one-node", "engine_nnodes"),
 ]
 
@@ -172,6 +190,24 @@ ACCEPTED = [
     ("vllm", "0.10.2", OVER_RAY | RANK_1),
     ("vllm", "0.10.2", {"executor": "ray", "nnodes": 1, "tensor_parallel_size": 8}),
     ("lmdeploy", "0.10.0", OVER_RAY),
+    ("lmdeploy", "0.10.2", OVER_RAY | {"tensor_parallel_size": 1} | args(ep=16)),  # what is written instead of copies
+    ("lmdeploy", "0.10.2", {"nnodes": 1, "tensor_parallel_size": 8}),
+    ("lmdeploy", "0.18.0", ALONE | {"data_parallel_size": 2}),
+    (
+        "sglang",
+        "0.5.23",
+        {"nnodes": 4, "tensor_parallel_size": 32, "data_parallel_size": 4}
+        | args(enable_dp_attention=True, moe_a2a_backend="deepep", ep_size=32),
+    ),
+    ("sglang", "0.5.23", args(attn_dp_size=16, moe_a2a_backend="deepep")),
+    (
+        "sglang",
+        "0.5.12",
+        {"data_parallel_size": 16}
+        | args(**{"enable-dp-attention": True, "moe-dense-tp-size": 1, "ep_num_redundant_experts": 32, "--ep": 16}),
+    ),
+    ("sglang", "0.5.23", args(dcp_size=8)),
+    ("vllm", "0.20.2", {"tensor_parallel_size": 1, "data_parallel_size": 16} | args(enable_expert_parallel=True)),
     ("lmdeploy", "0.10.0", OVER_RAY | RANK_1),
     ("lmdeploy", "0.10.0", {"nnodes": 1, "tensor_parallel_size": 8}),
     ("ray", "2.49.2", {}),

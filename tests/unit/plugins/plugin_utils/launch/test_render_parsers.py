@@ -10,9 +10,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import ENGINES, render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned
 from option_samples import Sampler
 
 SETS = 50
@@ -25,6 +28,11 @@ READ_FURTHER = {
 }
 """Options whose text the parser itself reads further: the name of a file that must exist, JSON of a fixed form, names that
 only a function of the engine or its compiled code knows; and one whose choices depend on the machine."""
+
+
+def part_of(request: Request, known: VersionCatalog) -> Call:
+    """The engine's own part of a launch without options of the user."""
+    return ENGINES[request.engine].call(request, known, planned(known, request.sizes, {}, request.nnodes))
 
 
 def launches(engine: str, version: str) -> list[dict[str, Any]]:
@@ -50,7 +58,7 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
             "device": random.choice(["cuda", "cpu"]),
             "api_key": random.choice([None, "sk-0123456789"]),
         }
-        call = ENGINES[engine].call(Request.from_options(arguments), known)
+        call = part_of(Request.from_options(arguments), known)
         taken = {option.key for name in (*call.args, *call.owned, *call.head_only) if (option := known.lookup(name))}
         found.append(arguments | {"engine_args": sampler.option_set(known, taken | READ_FURTHER.get(engine, set()))})
     return found
@@ -63,9 +71,7 @@ def test_the_engine_accepts_what_we_render(engine: str, installed: Callable[[str
     rendered = [render(options, read_catalog(engine)) for options in launches(engine, parser.version)]
     unwanted = {f["code"] for launch in rendered for f in launch["findings"] if f["code"].startswith("option-")}
     assert unwanted == set()
-    program = len(
-        ENGINES[engine].call(Request(engine, parser.version), read_catalog(engine).at(parser.version)).program
-    )
+    program = len(part_of(Request(engine, parser.version), read_catalog(engine).at(parser.version)).program)
     arguments = [launch["engine_argv"][program:] for launch in rendered]
     objections = parser.objections(arguments)
     refused = [

@@ -4,33 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.plan.decide import Deployed, decide
-from memory_models import GIB, model_of
-
-
-def decided(
-    engine: str, version: str, nodes: int, gpu: str = "H200", model: str = "deepseek-r1", **more: Any
-) -> dict[str, Any]:
-    hosts = [f"n{number}" for number in range(nodes)]
-    nothing: list[dict[str, Any]] = [{}] * nodes
-    hardware = {"gpu": gpu, "gpus_per_node": 8}
-    return decide(
-        Deployed(
-            hosts,
-            nothing,
-            nothing,
-            nothing,
-            engine,
-            engine_version=version,
-            model_info=model_of(model),
-            hardware=hardware,
-            **more,
-        )
-    )
-
+from deployed_models import decided
+from memory_models import GIB
 
 ATTENTION = {"tensor_parallel_size": 16, "data_parallel_size": 16}
 

@@ -1,0 +1,168 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data parallel over nodes as each version of vLLM wants it, and what belongs to no user there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
+
+WIDE: dict[str, Any] = {
+    "engine": "vllm",
+    "nnodes": 2,
+    "head_address": "192.0.2.10",
+    "interface": "eth0",
+    "model": "/srv/models/moe",
+    "served_model_name": "moe",
+    "data_parallel_size": 16,
+    "gpus_per_node": 8,
+    "engine_args": {"enable_expert_parallel": True},
+    "api_key": "sk-0123456789",
+}
+
+
+def launch(version: str, rank: int = 0, more: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    args = WIDE["engine_args"] | (more or {})
+    own = {"rank": rank, "rank_address": f"192.0.2.{10 + rank}", "engine_version": version, "engine_args": args}
+    return render(WIDE | own | changes, read_catalog("vllm"))
+
+
+def options(rendered: dict[str, Any], *names: str) -> dict[str, str | None]:
+    """Those of the options that are written, with the word behind each."""
+    argv = rendered["engine_argv"]
+    return {name: argv[argv.index(name) + 1] if name != "--headless" else "" for name in names if name in argv}
+
+
+def failed(rendered: dict[str, Any]) -> dict[str, str]:
+    return {one["code"]: one["remedy"] for one in rendered["findings"] if one["severity"] == "fail"}
+
+
+PER_RANK = (
+    *("--headless", "--nnodes", "--node-rank", "--master-addr", "--master-port", "--data-parallel-size-local"),
+    *("--data-parallel-address", "--data-parallel-rpc-port", "--data-parallel-start-rank"),
+)
+
+
+@pytest.mark.parametrize("version", ["0.11.1", "0.20.2", "0.33.0"])
+def test_a_version_that_knows_nodes_needs_their_numbers_only(version: str) -> None:
+    head, other = launch(version), launch(version, 1)
+    assert failed(head) == failed(other) == {}
+    shared = {"--nnodes": "2", "--master-addr": "192.0.2.10", "--master-port": "29501"}
+    assert options(head, *PER_RANK) == shared | {"--node-rank": "0"}
+    assert options(other, *PER_RANK) == shared | {"--node-rank": "1", "--headless": ""}
+
+
+@pytest.mark.parametrize("version", ["0.10.0", "0.10.2", "0.11.0"])
+def test_an_older_one_is_given_its_copies(version: str) -> None:
+    head, other = launch(version, rendezvous_port=29600), launch(version, 1, rendezvous_port=29600)
+    assert failed(head) == failed(other) == {}
+    shared = {
+        "--data-parallel-size-local": "8",
+        "--data-parallel-address": "192.0.2.10",
+        "--data-parallel-rpc-port": "29600",
+    }
+    assert options(head, *PER_RANK) == shared
+    assert options(other, *PER_RANK) == shared | {"--data-parallel-start-rank": "8", "--headless": ""}
+    assert (head["start_order"], head["serves"], other["serves"]) == ({"together": True, "port": 29600}, True, False)
+
+
+@pytest.mark.parametrize(
+    ("version", "changes", "words"),
+    [
+        ("0.8.5", {}, "from 0.10.0 on"),
+        ("0.9.2", {}, "from 0.10.0 on"),
+        ("0.10.2", {"tensor_parallel_size": 16, "data_parallel_size": 1}, "executor: ray or a version from 0.11.1 on"),
+        ("0.10.2", {"nnodes": 4, "tensor_parallel_size": 16, "data_parallel_size": 2}, "a version from 0.11.1 on"),
+    ],
+)
+def test_what_a_version_cannot_do_is_refused_with_one_that_can(
+    version: str, changes: dict[str, Any], words: str
+) -> None:
+    found = failed(launch(version, **changes))
+    assert words in found["no-native-multi-node"]
+    assert failed(launch("0.11.1", **changes)) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["data_parallel_rank", "data-parallel-start-rank", "-dpr", "data_parallel_address", "-dpa"]
+)
+def test_what_differs_by_rank_is_no_ones_to_write(name: str) -> None:
+    for rank in (0, 1):
+        rendered = launch("0.20.2", rank, {name: 8})
+        assert failed(rendered) == {"option-owned": "leave it out here"}
+    assert failed(launch("0.20.2", nnodes=1, data_parallel_size=8, more={name: 0})) == {
+        "option-owned": "leave it out here"
+    }
+
+
+def test_what_is_the_same_on_every_rank_may_be_written() -> None:
+    for rank in (0, 1):
+        more = {"data_parallel_size_local": 8, "data_parallel_rpc_port": 13345}
+        rendered = launch("0.20.2", rank, more)
+        assert failed(rendered) == {}
+        assert options(rendered, "--data-parallel-rpc-port") == {"--data-parallel-rpc-port": "13345"}
+        assert "copies-on-a-node" in failed(launch("0.20.2", rank, more | {"data_parallel_size_local": 4}))
+
+
+SERVERS_APART = [
+    ("0.20.2", {"data_parallel_hybrid_lb": True, "data_parallel_size_local": 8}, {}, "hybrid-balancing-headless"),
+    ("0.10.2", {"data-parallel-hybrid-lb": True}, {}, "hybrid-balancing-headless"),
+    (
+        "0.28.0",
+        {"data_parallel_external_lb": True},
+        {"tensor_parallel_size": 8, "data_parallel_size": 2},
+        "external-balancing-headless",
+    ),
+    ("0.28.0", {"-dpe": True}, {"nnodes": 1, "data_parallel_size": 8}, "external-balancing-on-one-node"),
+    ("0.28.0", {"-dpm": True}, {"nnodes": 1, "data_parallel_size": 8}, "servers-on-many-ports"),
+]
+
+
+@pytest.mark.parametrize(("version", "balancing", "changes", "code"), SERVERS_APART)
+def test_servers_on_every_node_are_refused_and_the_remedies_are_not(
+    version: str, balancing: dict[str, Any], changes: dict[str, Any], code: str
+) -> None:
+    for rank in range(min(2, changes.get("nnodes", 2))):
+        found = failed(launch(version, rank, more=balancing, **changes))
+        assert set(found) == {code}
+        assert "leave it out" in found[code] and "engine_replicas" in found[code]
+    assert failed(launch(version, **changes)) == {}
+    replica = {"nnodes": 1, "data_parallel_size": changes.get("data_parallel_size", 16) // 2}
+    if changes.get("nnodes") != 1:
+        assert failed(launch(version, **(changes | replica))) == {}
+
+
+def test_on_one_node_hybrid_balancing_is_the_heads() -> None:
+    args = {"data_parallel_hybrid_lb": True, "data_parallel_size_local": 8}
+    assert failed(launch("0.28.0", nnodes=1, data_parallel_size=8, more=args)) == {}
+
+
+CONTEXT: list[tuple[str, int, dict[str, Any], set[str]]] = [
+    # version, tensor parallel size over two nodes of eight, options, what is refused
+    ("0.28.0", 1, {"prefill_context_parallel_size": 16}, set()),
+    ("0.33.0", 1, {"-pcp": 16}, set()),
+    ("0.28.0", 16, {"prefill_context_parallel_size": 2}, {"sizes-against-gpus"}),
+    ("0.28.0", 8, {"-pcp": 2, "-dcp": 16}, set()),
+    ("0.28.0", 8, {"-pcp": 2, "-dcp": 2}, set()),
+    ("0.28.0", 8, {"-pcp": 2, "-dcp": 8}, {"decode-context-beside-prefill-context"}),
+    ("0.20.2", 8, {"-pcp": 2, "-dcp": 8}, set()),
+    ("0.20.2", 16, {"-dcp": 3}, {"decode-context-sizes"}),
+    ("0.12.0", 8, {"-pcp": 2}, {"prefill-context-unfinished"}),
+]
+
+
+@pytest.mark.parametrize(("version", "tp", "args", "expected"), CONTEXT)
+def test_context_parallel(version: str, tp: int, args: dict[str, Any], expected: set[str]) -> None:
+    rendered = launch(version, tensor_parallel_size=tp, data_parallel_size=1, more=args)
+    assert set(failed(rendered)) == expected
+    if "-pcp" in args or "prefill_context_parallel_size" in args:
+        assert rendered["parallel"]["gpus"] == tp * (args.get("-pcp") or args["prefill_context_parallel_size"])
+
+
+def test_before_0_30_nodes_are_counted_without_prefill_context_parallel() -> None:
+    for version, expected in (("0.28.0", True), ("0.33.0", False)):
+        rendered = launch(version, data_parallel_size=1, more={"prefill_context_parallel_size": 16})
+        assert ("context-parallel-over-nodes" in {one["code"] for one in rendered["findings"]}) == expected
