@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import vllm_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 WIDE: dict[str, Any] = {
     "engine": "vllm",
@@ -166,3 +168,13 @@ def test_before_0_30_nodes_are_counted_without_prefill_context_parallel() -> Non
     for version, expected in (("0.28.0", True), ("0.33.0", False)):
         rendered = launch(version, data_parallel_size=1, more={"prefill_context_parallel_size": 16})
         assert ("context-parallel-over-nodes" in {one["code"] for one in rendered["findings"]}) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "by_number", "by_copies"), [("0.9.2", False, False), ("0.11.0", False, True), ("0.11.1", True, True)]
+)
+def test_which_form_a_version_has(version: str, by_number: bool, by_copies: bool) -> None:
+    options = read_catalog("vllm").at(version)
+    assert vllm_nodes.by_number(options) == by_number
+    assert vllm_nodes.by_copies(options, Parallel(dp=16, nnodes=2)) == by_copies
+    assert not vllm_nodes.by_copies(options, Parallel(tp=16, dp=2, nnodes=4))
