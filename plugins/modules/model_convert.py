@@ -224,6 +224,10 @@ class Conversion:
         if not todo and copy.ready and copy.manifest and copy.manifest["conversion"] == work.conversion:
             return {**result, "digest": copy.digest}
         if own and self.params["start"]:
+            try:
+                worker_user.refuse_foreign(self.target)
+            except worker_user.NotOurs as error:
+                raise CannotConvert(error.why, error.remedy) from None
             self._precheck(todo)
             if self.module.check_mode:
                 return result

@@ -176,6 +176,11 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer 
 START_LIMIT_S = 20
 
 
+def listed(part: dict[str, Any]) -> set[str]:
+    """The paths of the files of a transfer."""
+    return {one["path"] for one in part["manifest"]["files"]}
+
+
 class Transfer:
     """The node's part in the transfer into one folder."""
 
@@ -188,6 +193,11 @@ class Transfer:
 
     def started(self) -> dict[str, Any]:
         part = self.params["part"]
+        if part["upstreams"]:
+            try:
+                worker_user.refuse_foreign(self.root, listed(part))
+            except worker_user.NotOurs as refused:
+                self.module.fail_json(msg=str(refused))
         if part["rsh"] and part["upstreams"]:
             self._reach(part["rsh"], part["upstreams"][0])
         self._replace(part["deployment"])
@@ -214,10 +224,11 @@ class Transfer:
         if part["rsh"]:
             return worker_user.Worker(0, 0, "rsync logs in with the keys of root")
         if part["upstreams"]:
-            found = worker_user.hand_over(self.root, [sys.executable])
+            found = worker_user.hand_over(self.root, [sys.executable], listed(part))
         else:
-            listed = [str(self.root / one["path"]) for one in part["manifest"]["files"]]
-            found = worker_user.hand_over(None, [sys.executable, *listed])
+            found = worker_user.hand_over(
+                None, [sys.executable, *(str(self.root / path) for path in sorted(listed(part)))]
+            )
         if found.why_root:
             self.module.warn(f"the transfer into {self.root} runs as root: {found.why_root}")
         return found

@@ -18,7 +18,9 @@ description:
     it. What arrived is kept; a run after any interruption requests what is missing only.
   - While it runs a line every few seconds shows how far it is, how fast, and how long it will take.
   - Changes nothing, and sends the hub no request, when O(path) holds a verified copy of what is wanted.
-  - A folder that holds another revision is refused, because an engine may be reading it.
+  - A folder that holds another revision is refused, because an engine may be reading it; and so is a folder of the system, and
+    one with files that has no C(.fullrank), unless it is O(repo) of O(hub=path) itself. Make C(.fullrank) in it where all that is
+    in it belongs to the model.
   - Proxies and certificates (C(https_proxy), C(no_proxy), C(SSL_CERT_FILE), C(REQUESTS_CA_BUNDLE) and the like) come from the
     environment of the task.
 options:
@@ -295,6 +297,11 @@ def main() -> None:
     fetch = Fetch(module)
     changed = False
     found = fetch.look()
+    if found["state"] in ("needed", "failed"):
+        try:
+            worker_user.refuse_foreign(Path(fetch.path), as_it_is=area(fetch.request) != Path(fetch.path))
+        except worker_user.NotOurs as error:
+            module.fail_json(msg=str(error), fetch=found)
     if module.params["hub"] == "controller" and found["state"] in ("needed", "failed"):
         found["lacking_space"] = fetch.lacking_space()
     if module.params["start"] and found["state"] in ("needed", "failed"):

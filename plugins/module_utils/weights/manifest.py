@@ -20,6 +20,8 @@ MANIFEST = f"{FOLDER}/manifest.json"
 READY = f"{FOLDER}/READY"
 PARTIAL = f"{FOLDER}/partial"
 """Unfinished files of any step; on the same file system as the folder, so that a finished one is renamed into place."""
+JOURNAL = f"{PARTIAL}/verified.jsonl"
+"""Which finished files a fetch has verified."""
 
 HUBS = ("modelscope", "huggingface", "git-lfs", "path", "controller")
 # what git and the hubs' own clients leave in a folder they downloaded to

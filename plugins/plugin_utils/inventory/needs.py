@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ansible_collections.fullrank.serving.plugins.module_utils.host_tuning.plan import check_wishes
+from ansible_collections.fullrank.serving.plugins.module_utils.node import system_paths
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import is_commit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import brings_file, default
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values.check import nearest, shown
@@ -58,6 +59,8 @@ def weights(values: Values, context: Context) -> Iterator[Need]:
         if host and host not in context.hosts:
             near = nearest(str(host), list(context.hosts)) or context.hosts[0]
             yield Need("host-of-another-group", name, f"{shown(host)} is no host of {context.group}", f"write {near}")
+    if hub:
+        yield from _folders(values)
     if not hub or "model_repo" not in values or "model_revision" not in values:
         return
     repo, revision = str(values["model_repo"]), str(values["model_revision"])
@@ -68,7 +71,7 @@ def weights(values: Values, context: Context) -> Iterator[Need]:
             f"is empty, and model_hub is {hub}",
             f"write model_repo: {_EXAMPLES[hub]}, for example",
         )
-    elif hub in ("modelscope", "huggingface") and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+    elif hub in ("modelscope", "huggingface") and not _HUB_NAME.fullmatch(repo):
         yield Need(
             "model-repo",
             "model_repo",
@@ -94,6 +97,25 @@ def weights(values: Values, context: Context) -> Iterator[Need]:
         )
 
 
+def _folders(values: Values) -> Iterator[Need]:
+    """Where weights are written to: whole folders of their own, which are given to the account that fetches."""
+    own = "model_path" if values.get("model_path") else "engine_model"
+    found = {name: str(values[name]) for name in (own, "model_fetch_path") if values.get(name)}
+    for name, path in found.items():
+        if why := system_paths.reserved(path):
+            yield Need("model-folder", name, f"{shown(path)} {why}", "write one of its own, such as /data/models/NAME")
+    places = [system_paths.normal(path) for path in found.values()]
+    for inner, outer in (places, places[::-1]) if len(places) == 2 and places[0] != places[1] else ():
+        if system_paths.within(inner, outer):
+            message = f"{shown(found['model_fetch_path'])} and {own} {shown(found[own])} lie one in the other"
+            yield Need("model-folder", "model_fetch_path", message, "write two folders beside each other")
+    if "*" in (values.get("model_exclude") or []):
+        yield Need(
+            "model-exclude", "model_exclude", "excludes every file", "name what is not wanted, such as original/*"
+        )
+
+
+_HUB_NAME = re.compile(r"(?!\.+/)[\w.-]+/(?!\.+$)[\w.-]+")
 _EXAMPLES = {
     "modelscope": "deepseek-ai/DeepSeek-R1",
     "huggingface": "deepseek-ai/DeepSeek-R1",

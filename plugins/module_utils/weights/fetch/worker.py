@@ -94,7 +94,7 @@ class Journal:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.file = root / manifest.PARTIAL / "verified.jsonl"
+        self.file = root / manifest.JOURNAL
         self.known: dict[str, list[Any]] = {}
         self._lock = threading.Lock()
         with contextlib.suppress(OSError):

@@ -135,3 +135,12 @@ def test_a_source_that_is_not_ready_is_refused(node: Node) -> None:
 @pytest.mark.parametrize("options", [{"device": "tpu"}, {"runtime": "lxc"}, {"program": "x"}])
 def test_options_that_it_does_not_know_are_refused(node: Node, options: dict[str, Any]) -> None:
     assert node.call(**options)["failed"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_folder_of_others_is_refused_before_anything_is_made(node: Node, check: bool) -> None:
+    node.target.mkdir()
+    (node.target / "secret.conf").touch()
+    found = node.call(_ansible_check_mode=check)
+    assert found["failed"] and "holds secret.conf and has no .fullrank" in found["msg"]
+    assert [one.name for one in node.target.iterdir()] == ["secret.conf"]

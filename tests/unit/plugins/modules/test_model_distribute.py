@@ -115,3 +115,12 @@ def test_check_mode_does_nothing(node: Node, state: str) -> None:
 @pytest.mark.parametrize("state", ["inspected", "awaited", "running"])
 def test_states_that_are_no_states_are_refused(node: Node, state: str) -> None:
     assert node.call(state)["failed"]
+
+
+def test_a_folder_of_others_receives_nothing(node: Node) -> None:
+    folder = Path(node.path)
+    folder.mkdir()
+    (folder / "secret.conf").touch()
+    found = node.start(upstreams=[{"name": "n1", "address": "192.0.2.1", "port": 1}])
+    assert found["failed"] and "holds secret.conf and has no .fullrank" in found["msg"]
+    assert [one.name for one in folder.iterdir()] == ["secret.conf"] and not node.part_folder.exists()

@@ -135,3 +135,21 @@ def test_files_of_the_controller_need_room(node: Node) -> None:
 @pytest.mark.parametrize("options", [{"hub": "ftp"}, {"workers": "many"}, {"state": "started"}])
 def test_options_that_it_does_not_know_are_refused(node: Node, options: dict[str, Any]) -> None:
     assert node.call(**options)["failed"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_folder_of_others_is_refused_before_anything_is_made(node: Node, check: bool) -> None:
+    node.target.mkdir()
+    (node.target / "secret.conf").write_text("others'")
+    found = node.call(_ansible_check_mode=check)
+    assert found["failed"] and "holds secret.conf and has no .fullrank" in found["msg"]
+    assert [one.name for one in node.target.iterdir()] == ["secret.conf"]
+    assert not node.run_folder.exists()
+    (node.target / ".fullrank").mkdir()
+    assert not node.call(_ansible_check_mode=True).get("failed")
+
+
+@pytest.mark.parametrize("repo", ["/data/m", "/usr"])
+def test_a_folder_of_the_system_is_refused(node: Node, repo: str) -> None:
+    found = node.call(path="/usr", repo=repo, _ansible_check_mode=True)
+    assert found["failed"] and "/usr is a folder of the system" in found["msg"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import transient
-from ansible_collections.fullrank.serving.plugins.module_utils.weights import worker_user
-from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import UID, Worker
+from ansible_collections.fullrank.serving.plugins.module_utils.weights import manifest, worker_user
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import UID, NotOurs, Worker
 
 REAL = worker_user.account, worker_user.has_name
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -43,7 +44,11 @@ def model(place: Path) -> Path:
     root = place / "m"
     (root / ".fullrank/partial/huggingface-1").mkdir(parents=True)
     (root / ".fullrank/partial/huggingface-1/b.safetensors").write_text("half")
-    (root / "a.safetensors").write_text("whole")
+    (root / "original").mkdir()
+    for path in ("a.safetensors", "original/c.safetensors"):
+        (root / path).write_text("whole")
+    lines = [json.dumps([path, 5, 1, "0" * 64]) for path in ("a.safetensors", "original/c.safetensors")]
+    (root / ".fullrank/partial/verified.jsonl").write_text("\n".join([*lines, '["cut']))
     return root
 
 
@@ -57,6 +62,120 @@ def test_what_root_left_belongs_to_the_worker_who_goes_on_with_it(model: Path) -
     assert found == Worker(UID, UID)
     assert set(owners(model).values()) == {UID}
     assert found.privileges == {"user": (UID, UID)}
+
+
+@root_only
+def test_a_ready_copy_of_root_belongs_to_the_worker_by_its_manifest(model: Path) -> None:
+    shutil.rmtree(model / ".fullrank/partial")
+    files = [{"path": path, "size": 5, "sha256": "0" * 64} for path in ("a.safetensors", "original/c.safetensors")]
+    source = {"hub": "huggingface", "repo": "a/b", "revision": "1" * 40}
+    (model / ".fullrank/manifest.json").write_bytes(manifest.render(manifest.build(source, files)))
+    assert worker_user.hand_over(model, []) == Worker(UID, UID)
+    assert set(owners(model).values()) == {UID}
+
+
+@root_only
+def test_what_others_have_in_a_folder_of_ours_stays_theirs(model: Path) -> None:
+    program = model / "vendor/helper"
+    program.parent.mkdir()
+    program.touch()
+    program.chmod(0o4755)
+    (model / "secret.conf").touch(mode=0o600)
+    os.mkfifo(model / ".fullrank/pipe")
+    worker_user.hand_over(model, [])
+    found = owners(model)
+    assert [found[name] for name in ("vendor", "vendor/helper", "secret.conf", ".fullrank/pipe", ".")] == [
+        0,
+        0,
+        0,
+        0,
+        UID,
+    ]
+    assert program.stat().st_mode & 0o7777 == 0o4755
+
+
+@root_only
+def test_a_folder_of_others_is_refused_and_nothing_is_changed(place: Path) -> None:
+    root = place / "opt"
+    (root / "vendor").mkdir(parents=True)
+    (root / "vendor/helper").touch(mode=0o4755)
+    with pytest.raises(NotOurs, match=r"holds vendor and has no \.fullrank.*make .*/opt/\.fullrank"):
+        worker_user.hand_over(root, [])
+    assert owners(root) == {".": 0, "vendor": 0, "vendor/helper": 0}
+
+
+@root_only
+@pytest.mark.parametrize("name", ["", "lost+found"])
+def test_a_new_folder_belongs_to_the_worker_and_the_file_systems_own_to_root(place: Path, name: str) -> None:
+    root = place / "new"
+    (root / name).mkdir(parents=True, mode=0o700)
+    assert worker_user.hand_over(root, []) == Worker(UID, UID)
+    assert owners(root) == {".": UID, **({name: 0} if name else {})}
+
+
+@root_only
+def test_files_that_were_brought_by_hand_and_are_all_listed_belong_to_the_model(place: Path) -> None:
+    root = place / "copied"
+    (root / "original").mkdir(parents=True)
+    (root / ".cache").mkdir()
+    for path in ("a.safetensors", "original/c.safetensors"):
+        (root / path).touch()
+    listed = {"a.safetensors", "original/c.safetensors", "b.safetensors"}
+    with pytest.raises(NotOurs, match=r"holds original/c\.safetensors"):
+        worker_user.hand_over(root, [], listed - {"original/c.safetensors"})
+    assert set(owners(root).values()) == {0}
+    worker_user.hand_over(root, [], listed)
+    handed = {".": UID, "original": UID, "a.safetensors": UID, "original/c.safetensors": UID}
+    assert owners(root) == {**handed, ".cache": 0}
+
+
+@root_only
+def test_the_files_of_a_folder_that_is_taken_as_it_is_stay_theirs(place: Path) -> None:
+    root = place / "hand"
+    (root / ".fullrank").mkdir(parents=True)
+    (root / "a.safetensors").touch()
+    assert worker_user.hand_over(root / ".fullrank", []) == Worker(UID, UID)
+    assert owners(root) == {".": 0, "a.safetensors": 0, ".fullrank": UID}
+
+
+@root_only
+def test_a_mark_that_is_a_link_is_none(place: Path) -> None:
+    root = place / "m"
+    (root / "files").mkdir(parents=True)
+    (root / ".fullrank").symlink_to(root / "files")
+    for folder in (root, root / ".fullrank"):
+        with pytest.raises(NotOurs, match="is a link"):
+            worker_user.hand_over(folder, [])
+    assert set(owners(root).values()) == {0}
+
+
+@root_only
+def test_a_link_to_a_disk_is_followed_and_one_to_the_system_is_refused(place: Path) -> None:
+    (place / "disk").mkdir()
+    (place / "m").symlink_to(place / "disk")
+    assert worker_user.hand_over(place / "m", []) == Worker(UID, UID)
+    assert owners(place / "disk") == {".": UID}
+    (place / "n").symlink_to("/etc")
+    with pytest.raises(NotOurs, match="which is /etc, is a folder of the system"):
+        worker_user.hand_over(place / "n", [])
+
+
+@root_only
+def test_what_is_mounted_inside_stays_as_it_is(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another number of device, as a mount has, stands in for one: a mount needs rights that a container may lack."""
+    mounted = model / ".fullrank/mounted"
+    mounted.mkdir()
+    (mounted / "file").touch()
+    real, there = os.fstat, mounted.stat().st_ino
+
+    def fstat(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        return found if found.st_ino != there else os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_user.os, "fstat", fstat)
+        worker_user.hand_over(model, [])
+    assert [owners(model)[f".fullrank/mounted{end}"] for end in ("", "/file")] == [0, 0]
 
 
 @root_only
