@@ -39,10 +39,9 @@ _raw:
   description:
     - Of each deployment url (for clients, ends with C(/v1)), task (what the model is served for), task_why (what that follows
       from), question (what the endpoint is asked for, O(fullrank.serving.rank_info#module:task)), routers (the url of each router
-      that serves it) and replicas, each
-      with name (the head's host), host (the address on which it serves), url, ready (answers 200 while the replica is ready, and
-      the state of its group as JSON) and certificate (the file on the head with the certificate that its engine serves by
-      C(https); empty for plain HTTP).
+      that serves it), router_hosts (their hosts, in the same order) and replicas, each with name (the head's host), host (the
+      address on which it serves), url, ready (answers 200 while the replica is ready, and the state of its group as JSON) and
+      certificate (the file on the head with the certificate that its engine serves by C(https); empty for plain HTTP).
   type: list
   elements: dict
 """

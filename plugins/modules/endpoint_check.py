@@ -56,6 +56,10 @@ options:
         description: PEM file, on the host that asks, with authorities that count for C(https) besides those of that host.
         type: str
         default: ""
+      ca_data:
+        description: Such authorities as PEM text, for a host that has no file of them.
+        type: str
+        default: ""
       certificate:
         description:
           - PEM file, on the host that asks, with the very certificate that the endpoint must show. No other counts then, and its
@@ -63,7 +67,7 @@ options:
         type: str
         default: ""
       ask_from:
-        description: The same as O(ask_from), for this endpoint.
+        description: The same as O(ask_from), for this endpoint; that of the task when not set.
         type: str
         choices: [controller, node]
   ask_from:

@@ -130,3 +130,13 @@ def test_status_shows_replicas_and_routers(play: Callable[..., Any]) -> None:
     assert {row["health"] for row in rows.values()} == {"ready"}
     assert "DEPLOYMENT  REPLICA  RANK" in run.text
     assert f"pair is found at {PAIR}/v1 (n1 ready, n2 ready)" in run.text
+
+
+def test_the_endpoints_are_as_they_should_be(play: Callable[..., Any]) -> None:
+    """Also a router with a certificate of its own, and a replica of two ranks whose router is elsewhere."""
+    checks = play("playbooks/verify.yml", "--limit", "localhost,wide").outcome["verify"]["checks"]
+    silent = [one for one in checks if one["code"] == "endpoint-silent"]
+    assert [one["severity"] for one in silent] == ["pass"] and "n2_wide" in silent[0]["where"]
+    routers = [one for one in checks if " by the router at " in one["where"]]
+    assert {one["code"] for one in routers} > {"completion", "streaming", "key-required"}
+    assert not [one for one in checks if one["severity"] == "fail"]

@@ -80,13 +80,15 @@ _PARTIAL_CHAIN = 0x80000  # ssl.VERIFY_X509_PARTIAL_CHAIN has a name from Python
 class Trust:
     """Which certificates count for ``https``: those that the machine trusts, for the name in the URL, and what is added here.
 
-    ca_file: PEM file with authorities that count as well. certificate: PEM file whose first certificate the server must show,
+    ca_file: PEM file with authorities that count as well. ca_data: such authorities as text, from who has the file to who asks.
+    certificate: PEM file whose first certificate the server must show,
     whatever names are in it; nothing else counts then. That is how a server on the same machine is known, which is asked by an
     address that no certificate names.
     """
 
     ca_file: str = ""
     certificate: str = ""
+    ca_data: str = ""
 
     def context(self) -> ssl.SSLContext:
         """For one request: the files are read each time, since certificates are renewed. Raises ValueError."""
@@ -96,6 +98,8 @@ class Trust:
                 context = ssl.create_default_context()
                 if file:
                     context.load_verify_locations(cafile=file)
+                if self.ca_data:
+                    context.load_verify_locations(cadata=self.ca_data)
                 return context
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False  # it is this very certificate or none
@@ -104,7 +108,7 @@ class Trust:
             context.load_verify_locations(cadata=_first_certificate(text))
             return context
         except (ssl.SSLError, ValueError) as error:
-            raise ValueError(f"{file} holds no certificate: {error}") from None
+            raise ValueError(f"{file or 'ca_data'} holds no certificate: {error}") from None
         except OSError as error:
             raise ValueError(f"{file} cannot be read: {error.strerror or error}") from None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
@@ -47,6 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "task": {"type": "str", "choices": list(tasks.ASKED), "default": tasks.GENERATE},
             "place": {"type": "str", "choices": [ALONE, BEHIND, ROUTER], "default": ALONE},
             "ca_file": {"type": "str", "default": ""},
+            "ca_data": {"type": "str", "default": ""},
             "certificate": {"type": "str", "default": ""},
             "ask_from": {"type": "str", "choices": ["controller", "node"]},
         },
@@ -166,8 +167,9 @@ def look_at_all(endpoints: Sequence[Mapping[str, Any]], timeout: float) -> list[
     """The checks of all endpoints, made at the same time. endpoints: as in ``OPTIONS``. timeout: seconds for each answer."""
 
     def one(options: Mapping[str, Any]) -> list[Finding]:
-        trust = http_client.Trust(options.get("ca_file") or "", options.get("certificate") or "")
-        rest = {name: value for name, value in options.items() if name not in ("ca_file", "certificate", "ask_from")}
+        trust = http_client.Trust(**{name: options.get(name) or "" for name in ("ca_file", "certificate", "ca_data")})
+        known = {one.name for one in fields(Endpoint)}
+        rest = {name: value for name, value in options.items() if name in known}
         return look(Endpoint(**rest, trust=trust), asker(timeout, trust))
 
     with ThreadPoolExecutor(max_workers=32) as pool:

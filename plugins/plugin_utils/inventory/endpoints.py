@@ -152,9 +152,9 @@ def endpoint(
     own = variables[first]
     served = tasks.of(own)
     scheme, port = "https" if switched_on(value(own, "router_tls")) else "http", int(value(own, "router_port"))
+    hosts = routers(deployment, first, router_hosts, variables)
     routed = [
-        url(address(host, variables[host], str(value(variables[host], "router_host"))), port, scheme)
-        for host in routers(deployment, first, router_hosts, variables)
+        url(address(host, variables[host], str(value(variables[host], "router_host"))), port, scheme) for host in hosts
     ]
     return {
         "url": f"{(routed or [heads[0]['url']])[0]}/v1",
@@ -162,6 +162,7 @@ def endpoint(
         "task_why": served.why,
         "question": served.question,
         "routers": [f"{one}/v1" for one in routed],
+        "router_hosts": hosts,
         "replicas": [
             {
                 **one,

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from action_runner import run_action
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.fullrank.serving.plugins.action.endpoint_check import ActionModule
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks
 
 # nothing listens on the discard port
 CLOSED = {"name": "tiny rank 0", "url": "http://127.0.0.1:9", "model": "tiny", "api_key": "sk-planted"}
@@ -30,8 +32,16 @@ def test_from_the_controller_without_the_node(monkeypatch: pytest.MonkeyPatch, c
 @pytest.mark.parametrize("more", [{}, {"ask_from": "node"}])
 def test_from_the_node_the_module_answers(monkeypatch: pytest.MonkeyPatch, more: dict[str, str]) -> None:
     answer = {"changed": False, "checks": [{"code": "of the node"}]}
-    result, _ = run_action(monkeypatch, ActionModule, {"endpoints": [CLOSED], **more}, lambda *_: answer)
+    seen: list[Any] = []
+
+    def module(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        seen.append(arguments)
+        return answer
+
+    result, _ = run_action(monkeypatch, ActionModule, {"endpoints": [CLOSED], **more}, module)
     assert result["checks"] == [{"code": "of the node"}]
+    accepted = ArgumentSpecValidator(checks.OPTIONS).validate(seen[0])
+    assert not accepted.error_messages, "the module takes what the action gives it"
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,10 @@ def test_tls(serve: Callable[..., Server], certificate: Path) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in get(server, "whole").error
     known = http_client.Trust(ca_file=str(certificate))
     assert get(server, "whole", trust=known).json() == {"here": "é"}
+    by_text = http_client.Trust(ca_data=(certificate.parent / "cert.pem").read_text())
+    assert get(server, "whole", trust=by_text).status == 200
+    wrong = get(server, "whole", trust=http_client.Trust(ca_data="nothing"))
+    assert wrong.status == 0 and wrong.error.startswith("ca_data holds no certificate")
     assert get(server, "big", trust=known).text == "x" * BIG
     slow = get(server, "dripbody", trust=known, timeout=0.5)
     assert (slow.status, slow.error) == (200, http_client.TIMED_OUT)
