@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         found = checks.look_at_all(by_controller, params["timeout"])
         if by_node:
             # an option that was left out is None here, and no choice there
-            given = [{name: value for name, value in one.items() if value is not None} for one in by_node]
-            arguments = {**self._task.args, "endpoints": given}
+            options = [{name: value for name, value in one.items() if value is not None} for one in by_node]
+            arguments = {**self._task.args, "endpoints": options}
             result |= self._execute_module(module_args=arguments, task_vars=task_vars)
         return result | {"changed": False, "checks": found + list(result.get("checks", []))}
