@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The roles' ``meta/argument_specs.yml`` as a page per role and as a JSON schema for group_vars.
 
-    python -m tools.role_options          writes docs/roles/*.md and docs/group_vars.schema.json
+    python -m tools.role_options          writes docs/roles/*.md, the list of them in docs/roles/README.md, docs/group_vars.schema.json
 
 An editor that knows YAML schemas completes and checks group_vars with the schema; docs/roles/README.md explains it. A test
 compares what is written with what is committed. Ranges of numbers and formats of texts come from ``meta/values.yml``.
@@ -28,6 +28,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.values import for
 
 SCHEMA = "group_vars.schema.json"
 DEPLOYMENT = "role: fullrank.serving.deployment"
+BEGIN = "<!-- the list is made by python -m tools.role_options -->"
+END = "<!-- end of the list -->"
 SHARED = ["It reads the variables of the role [deployment](deployment.md) too.", ""]
 
 # ansible-doc's markup (docs.ansible.com, "Ansible markup"): semantic and formatting macros that show as code
@@ -179,10 +181,20 @@ def _value(value: Any) -> str:
     return f"`{json.dumps(value) if not isinstance(value, str) else value}`" if value != "" else "empty"
 
 
+def index(readme: str, roles: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text of README.md with the list of the pages between its marks."""
+    rows = [f"- [{role}]({role}.md): {text(next(iter(one.values()))['short_description'])}" for role, one in roles.items()]
+    before, begin, rest = readme.partition(BEGIN)
+    _former, end, after = rest.partition(END)
+    return "".join([before, begin, "\n", "\n".join(rows), "\n", end, after])
+
+
 def files() -> dict[Path, str]:
     """Path → text of everything that is made here."""
     roles = specifications()
+    readme = ROOT / "docs/roles/README.md"
     pages = {ROOT / "docs/roles" / f"{role}.md": page(role, one) for role, one in roles.items()}
+    pages[readme] = index(readme.read_text(), roles)
     return pages | {ROOT / "docs" / SCHEMA: json.dumps(schema(roles), indent=1) + "\n"}
 
 

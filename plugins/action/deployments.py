@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -21,9 +21,14 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import 
     ports,
     router_routes,
     shape,
+    unread,
     variables,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import ROUTERS, routers_on_heads
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
+    ROUTERS,
+    routers_on_heads,
+    value,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import deployments, variables_of
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import (
     PLAYBOOKS,
@@ -82,6 +87,8 @@ class Inventory:
             host: HostVariables(loader, task_vars["hostvars"], host)
             for host in dict.fromkeys([*(host for one in found for host in one.hosts), *self._around_hosts()])
         }
+        self._ranks = {host for one in found for host in one.hosts}
+        self._uses: dict[str, bool] = {}
         self.values: dict[str, dict[str, Any]] = {}
         self._wrong: dict[str, set[str]] = {}
 
@@ -118,10 +125,9 @@ class Inventory:
         every = {name: option for options in self._specs.values() for name, option in options.items()}
         # a deployment must set what its role requires; other roles' required options are set by plays or by other hosts
         voluntary = {name: {**option, "required": False} for name, option in every.items()}
-        ranks = {host for one in self._found for host in one.hosts}
         for one in self._found:
             yield one.name, one.hosts, {**voluntary, **self._specs["deployment"]}, ""
-        yield MACHINES, [host for host in self._groups.get(MACHINES, ()) if host not in ranks], voluntary, ""
+        yield MACHINES, [host for host in self._groups.get(MACHINES, ()) if host not in self._ranks], voluntary, ""
         for name in AROUND:
             yield name, self._groups.get(name, ()), {**self._specs[PLAYBOOKS], **self._specs[name]}, f"{name}_"
 
@@ -139,7 +145,24 @@ class Inventory:
         if not self._checks_variables:
             return []
         names = {name for name in known.raw if name.startswith((prefix, "mir", "node"))}
-        return [*checked.findings, *shape.misspelt(names, self._specs, known.written, known.uses)]
+        misspelt = shape.misspelt(names, self._specs, known.written, known.uses)
+        names -= {one["data"]["variable"] for one in misspelt}
+        belongs = partial(self._belongs, host, group) if host in self._ranks else lambda _name: ""
+        return [*checked.findings, *misspelt, *unread.unread(names, self._specs, known.written, self._used, belongs)]
+
+    def _used(self, variable: str) -> bool:
+        """Whether a variable of any host is made of it: a router's may be made of a deployment's."""
+        if variable not in self._uses:
+            self._uses[variable] = any(one.uses(variable) for one in self._hosts.values())
+        return self._uses[variable]
+
+    def _belongs(self, host: str, group: str, name: str) -> str:
+        """What to write instead of a variable that is an option of the deployment's engine."""
+        own = self._launch_values(host)
+        setting = self._hosts[host].read([name]).values.get(name)
+        if not own or setting is None:
+            return ""
+        return rehearsal.belongs(name, setting, group, own, read_catalog(own["engine_name"]))
 
     def _needs(self) -> Iterator[Finding]:
         """What variables need of each other."""
@@ -172,39 +195,44 @@ class Inventory:
                     yield from self._launch(one.name, host, len(cut))
 
     def _launch(self, group: str, host: str, nnodes: int) -> Iterator[Finding]:
-        known, wrong = self._hosts[host], self._wrong.get(host, set())
-        values = {name: value for name, value in self.values[host].items() if name in rehearsal.VARIABLES}
-        if not {"engine_name", "engine_version", "engine_model"} <= set(values):
+        wrong = self._wrong.get(host, set())
+        if not (values := self._launch_values(host)):
             return
-        for name in ("engine_executor", "engine_runtime", "engine_served_model_name"):
-            try:
-                values.setdefault(name, known.of_roles(name))
-            except AnsibleError:
-                return
         for one in rehearsal.refused(group, nnodes, values, read_catalog(values["engine_name"])):
             if one.variable not in wrong:
                 there = self._place(host, group, one.variable, one.steps)
                 yield {**one.finding, "where": there, "data": _data(host, one)}
+
+    def _launch_values(self, host: str) -> dict[str, Any]:
+        """What a launch is rendered from; empty where too little of it is known here."""
+        values = {name: value for name, value in self.values[host].items() if name in rehearsal.VARIABLES}
+        if not {"engine_name", "engine_version", "engine_model"} <= set(values):
+            return {}
+        for name in ("engine_executor", "engine_runtime", "engine_served_model_name"):
+            try:
+                values.setdefault(name, self._hosts[host].of_roles(name))
+            except AnsibleError:
+                return {}
+        return values
 
     def _routes(self) -> Iterator[Finding]:
         """What the routers would refuse."""
         cut = {one.name: shape.replicas(one, self.values) for one in self._found if one.hosts}
         heads = [replicas[0][0] for replicas in cut.values()]
         for host in self._groups.get(ROUTERS, ()):
-            if any(self._wrong.get(one) for one in (host, *heads)):
-                continue
+            wrong = {name for one in (host, *heads) for name in self._wrong.get(one, ())}
             own = self.values[host]
             chosen = [name for name in own.get("router_deployments") or [] if name in cut]
-            if own.get("router_deployments") and not chosen:
+            if "router_deployments" in wrong or (own.get("router_deployments") and not chosen):
                 continue
-            found, findings = router_routes.routes(
-                router_routes.Router(host, str(own["router_host"]), chosen), cut, self.values
-            )
-            program = {"smg_version": own["router_smg_version"], "smg_venv": own["router_smg_venv"]}
+            router = router_routes.Router(host, str(value(own, "router_host")), chosen)
+            found, findings = router_routes.routes(router, cut, self.values)
+            program = {name: value(own, f"router_{name}") for name in ("smg_version", "smg_venv")}
             for route in found:
                 findings += balancer(route, program)["findings"] if route["balancer"] else []
             for one in findings:
-                if one["severity"] == common_findings.FAIL and not router_routes.known_elsewhere(one):
+                known = router_routes.known_elsewhere(one) or router_routes.unfounded(one, wrong)
+                if one["severity"] == common_findings.FAIL and not known:
                     yield self._at_its_place(one, [host, *heads])
 
     def _at_its_place(self, one: Finding, hosts: Sequence[str]) -> Finding:

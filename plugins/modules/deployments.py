@@ -15,7 +15,8 @@ description:
     GPU used twice on one machine, replicas of equal size.
   - Checks the variables of every host - types, choices, ranges and formats as the roles of this collection declare them, what
     they need of each other, and the launches that they give against the options of the engine's version. A variable that is
-    almost an option of a role is refused as misspelt. What only a node can tell is left out.
+    almost an option of a role is refused as misspelt; one that only begins like those of a role, or that is an option of the
+    engine, is a warning. What only a node can tell is left out.
   - Each finding names the variable, the file and line where it was set, and what to write.
   - Fails once, with all findings.
   - Runs on the controller without a connection and changes nothing.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,9 @@ OWN_VARIABLES = (
 METRICS_OFFSET, SMG_OFFSET = 20000, 10000
 """What is added to ``router_port`` where a port has no variable of its own."""
 
+_MADE_OF = {"balancer-for-engine": ("engine_name",), "router-tls": ("router_tls_certificate", "router_tls_key")}
+"""Code of a finding → the variables that it is made of besides the one that it is about."""
+
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?")
 """As browsers send it: apps have schemes of their own (``capacitor://localhost``)."""
 
@@ -87,6 +90,16 @@ def known_elsewhere(one: Finding) -> bool:
     """Whether another check of the inventory has a finding already: of the shape, of the needs, of the ports."""
     own_port = one["code"] == "port-used-twice" and str(one["where"]).startswith("router_port of")
     return own_port or one["code"] in ("unknown-deployment", "name-of-deployment")
+
+
+def unfounded(one: Finding, wrong: Collection[str]) -> bool:
+    """Whether a finding may come from the default that stands for a variable which has a finding of its own. wrong: those."""
+    if one["code"] in ("port-used-twice", "no-port"):
+        return any(name.endswith("_port") or name == "ansible_host" for name in wrong)
+    read = {*re.findall(r"\w+", one["where"]), *_MADE_OF.get(one["code"], ())}
+    if "router_smg_args" in read:
+        read.add("router_smg_version")
+    return bool(read & set(wrong))
 
 
 def routes(

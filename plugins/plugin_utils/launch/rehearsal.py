@@ -14,6 +14,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import Catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import OPTIONS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values.check import nearest
 
 PREFIX = "engine_"
 OF_THE_NODE = (
@@ -69,6 +70,35 @@ def refused(deployment: str, nnodes: int, values: Mapping[str, Any], catalog: Ca
     if hopeless := [one for one in found if one["severity"] == FAIL and _about_version(one)]:
         found = hopeless  # what another version would refuse is no news
     return [Refused(*_place(one["where"]), one) for one in unique(found) if one["code"] not in ELSEWHERE]
+
+
+def belongs(name: str, value: Any, deployment: str, values: Mapping[str, Any], catalog: Catalog) -> str:
+    """Where a variable belongs that no role reads and that has the name of an option of the engine: what to write instead.
+
+    ``engine_`` may stand before the option's name; then an option that is almost that is named, too. Empty where the engine has
+    no such option, or would refuse this value; a name of one word (``seed``) tells nothing and counts only with ``engine_``.
+    values: as `refused` takes them.
+    """
+    option = name.removeprefix(PREFIX)
+    version = catalog.at(str(values.get("engine_version", "")))
+    if not version.lookup(option) or (option == name and "_" not in name):
+        others = [one.key for one in version.options if PREFIX + one.key not in VARIABLES]
+        near = nearest(option, others) if option != name else ""
+        return f"did you mean {near}, in engine_args?" if near else ""
+    if PREFIX + option in VARIABLES and PREFIX + option != name:
+        return f"write {PREFIX}{option}"
+    args = {**(values.get("engine_args") or {}), option: value}
+    new = [
+        one.finding
+        for one in refused(deployment, 1, {**values, "engine_args": args}, catalog)
+        if (one.variable, one.steps) == ("engine_args", (option,))
+    ]
+    owner = next(
+        (one["remedy"].partition(" ")[2].partition(" ")[0] for one in new if one["code"] == "option-owned"), ""
+    )
+    if owner in VARIABLES:
+        return f"write {owner}"
+    return "" if new else f"the engine has such an option: write it into engine_args, as {option}"
 
 
 def _about_version(one: Finding) -> bool:

@@ -11,7 +11,9 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.fullrank.serving.plugins.action.deployments import ActionModule
-from inventory_vars import task_vars
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import line
+from inventory_vars import first_step, task_vars
+from places import CHECKOUT
 
 TINY: dict[str, Any] = {
     "engine_name": "vllm",
@@ -84,3 +86,83 @@ def test_what_the_web_chat_requires_is_required_of_its_hosts(check: Any) -> None
 def test_the_shape_alone_can_be_checked(check: Any) -> None:
     assert check({"engine_drain_timeout": "soon"}, check_variables=False)["findings"] == []
     assert codes(check({"engine_replicas": 3}, check_variables=False))[0][0] == "replicas-uneven"
+
+
+@pytest.mark.parametrize(
+    ("variables", "remedy"),
+    [
+        ({"engine_expert_parallel": True}, "did you mean enable_expert_parallel, in engine_args?"),
+        ({"engine_parallel_size": 2}, "did you mean engine_data_parallel_size or "),
+        ({"enable_expert_parallel": True}, "write it into engine_args, as enable_expert_parallel"),
+        ({"engine_max_model_len": 1024}, "write it into engine_args, as max_model_len"),
+        ({"tensor_parallel_size": 8}, "write engine_tensor_parallel_size"),
+        ({"served_model_name": "tiny"}, "write engine_served_model_name"),
+        ({"monitoring_zzz": 1}, "take it out"),
+        ({"router_rack": "r1"}, "does not begin with router_"),
+    ],
+)
+def test_a_name_that_looks_like_ours_or_the_engines_and_is_read_by_nothing_is_a_warning(
+    check: Any, variables: dict[str, Any], remedy: str
+) -> None:
+    result = check({**TINY, **variables})
+    (found,) = result["findings"]
+    assert (found["severity"], found["code"]) == ("warn", "variable-unread")
+    assert remedy in found["remedy"] and "failed" not in result
+    (name,) = variables
+    assert found["where"].startswith(f"{name} (hosts.yml:") and result["warnings"] == [line(found)]
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_model_len", "long"), ("seed", 7), ("no_such_option", 1)])
+def test_what_the_engine_would_refuse_or_every_inventory_may_have_is_not_reported_as_its_option(
+    check: Any, name: str, value: Any
+) -> None:
+    assert check({**TINY, name: value})["findings"] == []
+
+
+OF_ROUTERS = {
+    "router_keys": {"red": {"key": "short"}},
+    "router_paths": ["tokenize"],
+    "router_cors_origins": ["chat"],
+    "router_tls_certificate": "/etc/x.pem",
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"engine_port": "many", "engine_name": "vlm"},
+        {"router_port": 0, "router_kind": "nginx"},
+        {"router_host": "not an address", "router_smg_version": "newest"},
+        {"engine_args": "max_model_len", "engine_replicas": 3},
+    ],
+)
+def test_what_is_wrong_with_routers_is_in_the_same_report(check: Any, wrong: dict[str, Any]) -> None:
+    result = check({**TINY, **OF_ROUTERS, **wrong}, router={"hosts": {"r1": {**wrong}}})
+    named = {one["where"].split(" ")[0].split("[")[0].strip(",") for one in result["findings"]}
+    assert named == {*OF_ROUTERS, *wrong}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"router_tls": True, "router_tls_certificate": "/etc/x.pem", "router_tls_key": "x.key"},
+        {"router_kind": "smg", "engine_name": "vlm"},
+        # where the default stood for it, the port of the metrics would be in use
+        {"engine_port": 28080, "router_port": 0},
+        {"router_kind": "smg", "router_smg_version": "newest", "router_smg_args": {"polcy": 1}},
+    ],
+)
+def test_nothing_is_reported_that_may_come_from_another_mistake(check: Any, wrong: dict[str, Any]) -> None:
+    assert len(check({**TINY, **wrong}, router={"hosts": {"r1": {}}})["findings"]) == 1
+
+
+INVENTORIES = sorted(
+    path.parent for folder in ("inventories", "molecule") for path in (CHECKOUT / folder).glob("**/hosts.yml")
+)
+
+
+@pytest.mark.parametrize("folder", INVENTORIES, ids=lambda path: path.relative_to(CHECKOUT).as_posix())
+def test_the_inventories_of_this_project_have_no_variable_that_nothing_reads(folder: Path, tmp_path: Path) -> None:
+    files = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.glob("**/*.yml")}
+    codes = [one["code"] for one in first_step(tmp_path, files)["findings"]]
+    assert "variable-unread" not in codes
