@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import key_file
 
@@ -28,6 +29,8 @@ class ActionModule(ControllerAction):
     options = OPTIONS
 
     def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        if why := names.refused(params["deployment"]):
+            return {"failed": True, "msg": f"deployment {params['deployment']!r}: {why}"}
         try:
             path = params["path"] or key_file.place(task_vars, params["deployment"])
             if not path:

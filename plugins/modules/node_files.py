@@ -108,7 +108,7 @@ def validate(module: AnsibleModule) -> None:
         code, output, error = module.run_command(command, cwd=folder)
     if code:
         names = ", ".join(entry["path"] for entry in module.params["files"])
-        details = f"{output}\n{error}".strip()
+        details = f"{output}\n{error}".strip() or f"it ended with {code} and printed nothing"
         module.fail_json(msg=f"{' '.join(command)} refuses {names}, nothing was changed:\n{details}")
 
 
@@ -126,6 +126,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if wrong := managed_files.wrong(module.params["files"]):
+        module.fail_json(msg=f"{wrong}. Nothing was changed")
     changed = managed_files.differing(module.params["files"])
     if module.params["validate"] and changed:
         validate(module)

@@ -23,12 +23,12 @@ options:
     type: path
     required: true
   names:
-    description: Host names and addresses; the first is the common name.
+    description: Host names and addresses, at least one; the first is the common name. A name may begin with C(*.).
     type: list
     elements: str
     required: true
   days:
-    description: How long it is valid.
+    description: How long it is valid, from 1 to 36500.
     type: int
     default: 825
   renew_days:
@@ -65,9 +65,30 @@ why:
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*\.?")
+"""A DNS name (RFC 1034 section 3.5), with the underscores that names of an inventory may have."""
+LONGEST_COMMON_NAME = 64
+"""Characters (RFC 5280, ub-common-name)."""
+
+
+def wrong(params: Mapping[str, Any]) -> str:
+    """What no certificate can have; empty where there is nothing."""
+    if not params["names"]:
+        return "names: there is none; name at least one host or address"
+    for name in params["names"]:
+        if alternative(name).startswith("DNS:") and (not NAME.fullmatch(name) or len(name) > 253):
+            return f"names: {name!r} is neither a host name nor an address"
+    if len(params["names"][0]) > LONGEST_COMMON_NAME:
+        return f"names: the first is the common name, which has at most {LONGEST_COMMON_NAME} characters; put a shorter one first"
+    if not 1 <= params["days"] <= 36500:
+        return f"days: {params['days']} is out of range; write 1 to 36500"
+    return ""
 
 
 def alternative(name: str) -> str:
@@ -126,6 +147,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if message := wrong(module.params):
+        module.fail_json(msg=message)
     # in check mode on a bare node the package may be what is missing
     openssl = module.get_bin_path("openssl", required=not module.check_mode)
     why = outdated(module, openssl) if openssl else "there is none"

@@ -190,6 +190,11 @@ def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
                 _UNKNOWN_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in models.error else _UNREACHED,
             )
         ]
+    if models.status in REFUSED and endpoint.api_key is None:
+        message = f"{endpoint.url} asks for a key (HTTP {models.status}), and this check has none"
+        return [
+            failed("endpoint-answers", endpoint.name, message, "give the check the key that clients send, as api_key")
+        ]
     if models.status in REFUSED:
         return [
             failed(

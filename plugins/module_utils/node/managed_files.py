@@ -8,6 +8,7 @@ and is kept as ``<path>.save``, a name that apt, modprobe and systemd do not rea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ def wanted(entry: Mapping[str, Any]) -> State | None:
         return None
     head = "" if one["ours"] else f"{one['comment']} {HEADER}\n"
     return head + one["content"], int(one["mode"], 8)
+
+
+def wrong(entries: Iterable[Mapping[str, Any]]) -> str:
+    """What no file can have of an entry's path or mode; empty where there is nothing."""
+    for entry in entries:
+        path, mode = str(entry["path"]), str(entry.get("mode") or OPTIONS["mode"]["default"])
+        if not path.startswith("/") or path.endswith("/"):
+            return f"path: {path!r} is no absolute path of a file; write one that begins with /"
+        if not re.fullmatch(r"[0-7]{3,4}", mode):
+            return f"mode of {path}: {mode!r} is not three or four octal digits; write for example '0644', in quotes"
+    return ""
 
 
 def differing(entries: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

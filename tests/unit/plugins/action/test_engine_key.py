@@ -87,3 +87,12 @@ def test_an_inventory_that_is_no_file_needs_a_path(monkeypatch: pytest.MonkeyPat
 def test_the_deployment_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AnsibleError, match="missing required arguments: deployment"):
         run_action(monkeypatch, ActionModule, {})
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "tiny.key"])
+def test_a_name_that_no_deployment_can_have_writes_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    result, _shown = have(monkeypatch, {"inventory_dir": str(tmp_path)}, deployment=name)
+    assert result["failed"] and result["msg"].startswith(f"deployment {name!r}: ")
+    assert list(tmp_path.iterdir()) == []

@@ -79,3 +79,30 @@ def test_a_validator_that_is_not_installed_yet_is_skipped_in_check_mode(tmp_path
 
 def test_a_file_without_content_is_refused() -> None:
     assert "content" in run({"path": "/etc/x"})["msg"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"path": "etc/x", "content": ""}, "path: 'etc/x' is no absolute path"),
+        ({"path": "/etc/x/", "content": ""}, "is no absolute path of a file"),
+        ({"path": "etc/x", "state": "absent"}, "is no absolute path"),
+        (
+            {"path": "/nowhere/x", "content": "", "mode": "999"},
+            "mode of /nowhere/x: '999' is not three or four octal digits",
+        ),
+        ({"path": "/nowhere/x", "content": "", "mode": "u=rw"}, "octal"),
+    ],
+)
+def test_a_path_or_mode_that_no_file_can_have_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run({"path": str(tmp_path / "first"), "content": "a"}, entry)
+    assert result["failed"] and words in result["msg"] and "Nothing was changed" in result["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_refuses_files_without_a_word_is_reported_with_its_exit_status(tmp_path: Path) -> None:
+    result = run({"path": str(tmp_path / "x"), "content": "a"}, validate=["/bin/false"])
+    assert result["failed"] and result["msg"].endswith("it ended with 1 and printed nothing")

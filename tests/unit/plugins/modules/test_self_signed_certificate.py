@@ -72,3 +72,27 @@ def test_check_mode_writes_nothing(files: Files) -> None:
 def test_a_missing_openssl_is_an_error_and_none_in_check_mode(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_signed_certificate.AnsibleModule, "get_bin_path", lambda *_, **__: None)
     assert files.make(check_mode=True)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"names": ["a b"]}, "'a b' is neither a host name nor an address"),
+        ({"names": ["chat", "x,DNS:evil"]}, "'x,DNS:evil' is neither"),
+        ({"names": ["a..b"]}, "neither"),
+        ({"names": []}, "there is none"),
+        ({"names": ["x" * 65]}, "put a shorter one first"),
+        ({"days": 0}, "days: 0 is out of range; write 1 to 36500"),
+    ],
+)
+def test_names_and_days_that_no_certificate_can_have_are_refused(
+    files: Files, wish: dict[str, Any], words: str
+) -> None:
+    made = {"names": ["chat"], **wish}
+    result = call(self_signed_certificate, path=str(files.certificate), key_path=str(files.key), **made)
+    assert result["failed"] and words in result["msg"] and not files.certificate.parent.exists()
+
+
+@pytest.mark.parametrize("name", ["*.example.com", "chat.example.com.", "gpu_1", "fd00::1", "xn--bcher-kva.example"])
+def test_other_names_of_hosts_are_taken(files: Files, name: str) -> None:
+    assert files.make("chat", name)["changed"] and not files.make("chat", name)["changed"]

@@ -88,6 +88,13 @@ def test_a_key_that_the_endpoint_does_not_ask_for() -> None:
     assert found(engine)[1:3] == [("key-required", "fail")] * 2
 
 
+def test_a_guarded_endpoint_that_is_checked_without_a_key_is_not_called_another_key() -> None:
+    one = checks.Endpoint(name="tiny", url="http://x", model="tiny")
+    (only,) = checks.look(one, Engine().ask)
+    assert only["severity"] == "fail" and "asks for a key (HTTP 401)" in only["message"]
+    assert "another key" not in only["remedy"] and "api_key" in only["remedy"]
+
+
 OPEN = ("/health", "/invocations", "/scale_elastic_ep", "/metrics")
 
 
