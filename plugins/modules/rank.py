@@ -303,7 +303,8 @@ class Rank:
             self.former.park()
         touched = self.files.remove([path for path in self.written() if path not in files], Path(names.CONFIG))
         for path, (content, mode, secret) in files.items():
-            shown = f"{path}: the supervisor's program, of another version\n" * supervisor_files.is_program(path)
+            news = "of another version" if path.exists() else "new"
+            shown = f"{path}: the supervisor's program, {news}\n" * supervisor_files.is_program(path)
             if self.files.write(path, content, mode, shown, secret=secret):
                 touched.append(path)
         program = Path(names.supervisor_program(self.name))

@@ -159,7 +159,7 @@ class Routers:
             differed.add(name)
             self.changed = True
             if secret:
-                self.diff.append({"prepared": f"{name}: {'not the same' if before is not None else 'new'}"})
+                self.diff.append({"prepared": f"{name}: {'not the same' if before is not None else 'new'}\n"})
             else:
                 self.diff.append(file_diff(name, None if before is None else (before, 0), (text, 0)))
             if not self.module.check_mode:
@@ -260,7 +260,7 @@ class Routers:
                 continue
             self.changed = True
             if path.suffix in (*files.SECRETS, ".key"):
-                self.diff.append({"prepared": f"{path}: removed"})
+                self.diff.append({"prepared": f"{path}: removed\n"})
             else:
                 self.diff.append(file_diff(path, (path.read_text(), 0), None))
             if not self.module.check_mode:

@@ -348,3 +348,15 @@ def test_nothing_is_written_where_a_file_that_options_name_is_not_there(node: No
     assert node.files() == before
     gone.mkdir()
     assert node.present("one", reads=reads).files.changed
+
+
+def test_a_program_that_is_not_there_yet_is_not_called_one_of_another_version(node: Node) -> None:
+    def shown(one: rank.Rank) -> set[str]:
+        return {
+            part["prepared"].rpartition(", ")[2] for part in one.files.diff if "program" in part.get("prepared", "")
+        }
+
+    assert shown(node.present("one")) == {"new\n"}
+    for path in (node.folder / "lib").rglob("*.py"):
+        path.write_text("# older\n")
+    assert shown(node.present("one")) == {"of another version\n"}

@@ -248,3 +248,9 @@ def test_a_router_that_does_not_take_over_its_configuration_is_given_up_with_its
 def test_wrong_arguments_are_refused(params: dict[str, Any], message: str) -> None:
     result = call(router, **params)
     assert result["failed"] and message in result["msg"]
+
+
+def test_what_is_shown_of_files_with_keys_ends_its_line(node: Node) -> None:
+    shown = [*have(node, route(), keys=[key("engine")])["diff"], *have(node)["diff"]]
+    prepared = [one["prepared"] for one in shown if "prepared" in one]
+    assert len(prepared) >= 4 and all(one.endswith("\n") for one in prepared)
