@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The roles' ``meta/argument_specs.yml`` as a page per role and as a JSON schema for group_vars.
 
-    python -m tools.role_options          writes docs/roles/*.md, the list of them in docs/roles/README.md, docs/group_vars.schema.json
+    python -m tools.role_options          writes docs/roles/*.md, their list in its README.md, and docs/group_vars.schema.json
 
 An editor that knows YAML schemas completes and checks group_vars with the schema; docs/roles/README.md explains it. A test
 compares what is written with what is committed. Ranges of numbers and formats of texts come from ``meta/values.yml``.
@@ -183,7 +183,9 @@ def _value(value: Any) -> str:
 
 def index(readme: str, roles: Mapping[str, Mapping[str, Any]]) -> str:
     """The text of README.md with the list of the pages between its marks."""
-    rows = [f"- [{role}]({role}.md): {text(next(iter(one.values()))['short_description'])}" for role, one in roles.items()]
+    rows = [
+        f"- [{role}]({role}.md): {text(next(iter(one.values()))['short_description'])}" for role, one in roles.items()
+    ]
     before, begin, rest = readme.partition(BEGIN)
     _former, end, after = rest.partition(END)
     return "".join([before, begin, "\n", "\n".join(rows), "\n", end, after])

@@ -10,10 +10,10 @@ from ansible.errors import AnsibleTypeError
 from ansible_collections.fullrank.serving.plugins.plugin_utils.report.preflight import report
 
 
-def preflight_report(answers: Any, max_skew_s: float = 5.0) -> dict[str, Any]:
+def preflight_report(answers: Any, max_skew_s: float = 5.0, routers: Any = None) -> dict[str, Any]:
     if not isinstance(answers, Mapping):
         raise AnsibleTypeError(f"a dictionary of node names and answers is needed, not {type(answers).__name__}")
-    return report(answers, max_skew_s)
+    return report(answers, max_skew_s, routers)
 
 
 class FilterModule:

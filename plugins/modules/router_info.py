@@ -19,6 +19,10 @@ options:
     type: list
     elements: dict
     required: true
+  obstacles:
+    description: Look for what stands in the way of the routers, before engines are started.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - fullrank.serving.attributes
 author:
@@ -42,19 +46,36 @@ lines:
   returned: always
   type: list
   elements: str
+findings:
+  description: >-
+    What stands in their way, with severity, code, where, message, remedy and data - ports that others hold, names that the node
+    does not know, certificates that are not there or not usable. A router with nothing in its way is among them.
+  returned: O(obstacles) is true
+  type: list
+  elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.router import status
+from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners
+from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.router import obstacles, status
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"routes": {"type": "list", "elements": "dict", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "routes": {"type": "list", "elements": "dict", "required": True},
+            "obstacles": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
     )
-    routers = status.state(module.params["routes"])
-    lines = [status.line(name, router) for name, router in routers.items()]
-    module.exit_json(changed=False, routers=routers, lines=lines)
+    routes = module.params["routes"]
+    routers = status.state(routes)
+    result = {"routers": routers, "lines": [status.line(name, router) for name, router in routers.items()]}
+    if module.params["obstacles"]:
+        held = sorted({port for route in routes for port in obstacles.ports(route)})
+        result["findings"] = obstacles.before_engines(routes, listeners.holders(Host(), held), status.version())
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

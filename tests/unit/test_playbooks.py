@@ -83,3 +83,15 @@ def test_a_wrong_inventory_stops_the_chain_before_a_node_is_asked(tmp_path: Path
     assert run.returncode == 2, run.stdout
     assert "the inventory: 2 findings" in run.stdout and "write engine_port" in run.stdout
     assert "UNREACHABLE" not in run.stdout and run.stdout.count("TASK [") == 1
+
+
+def test_what_routers_need_of_their_hosts_is_checked_before_engines_start_and_on_no_other_host() -> None:
+    chain = list(plays(CHECKOUT / "site.yml"))
+    routers = [
+        number
+        for number, (path, play) in enumerate(chain)
+        if path.name == "preflight.yml" and "groups['router']" in play["hosts"]
+    ]
+    engines = [number for number, (path, _play) in enumerate(chain) if path.name == "engines.yml"]
+    assert len(routers) == 1 and routers[0] < min(engines)
+    assert chain[routers[0] + 1][1]["tasks"][-1]["ansible.builtin.import_role"]["tasks_from"] == "report"

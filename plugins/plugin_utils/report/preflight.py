@@ -69,11 +69,14 @@ EQUAL: tuple[Equal, ...] = (
 def report(
     answers: Mapping[str, Answer | None],
     max_skew_s: float = 5.0,
+    routers: Mapping[str, Answer] | None = None,
 ) -> dict[str, Any]:
     """Merge what all nodes answered.
 
     answers: node name → the module's result; None or a result without ``checks`` for a node that did not answer.
     Values are compared within each deployment that the nodes name; nodes that name none are one.
+    routers: host that routes → the result of ``fullrank.serving.router_info`` there, with findings; nothing of one that
+    was not checked.
     max_skew_s: seconds that a clock may differ from the controller's, and two clocks of a deployment from each other.
 
     Returns ``verdict`` (pass, warn, fail), ``counts`` (severity → number), ``nodes`` (node → counts), ``checks`` (all
@@ -82,24 +85,32 @@ def report(
     ``lines`` (all of it for people).
     """
     checks = [{**check, "host": host} for host, answer in answers.items() for check in _of_node(answer, max_skew_s)]
+    reported = {host: answer for host, answer in (routers or {}).items() if answer}
+    for host, answer in reported.items():
+        checks += [{**check, "host": host} for check in _of_router(answer)]
     for name, nodes in _by_deployment(answers).items():
         checks += _compare(name, nodes, max_skew_s)
     counts = Counter(check["severity"] for check in checks)
     result: dict[str, Any] = {
         "verdict": "fail" if counts["fail"] else "warn" if counts["warn"] else "pass",
         "counts": {severity: counts[severity] for severity in COUNTED},
-        "nodes": {host: _count(check for check in checks if check["host"] == host) for host in answers},
+        "nodes": {host: _count(check for check in checks if check["host"] == host) for host in {**answers, **reported}},
         "checks": checks,
         "findings": by_hosts((check["host"], check) for check in checks),
         "reachability": _reachability(answers),
     }
-    return {**result, "lines": render(result)}
+    return {**result, "lines": render(result, list(answers))}
 
 
 def _of_node(answer: Answer | None, max_skew_s: float) -> list[dict[str, Any]]:
     if not answer or not _checks(answer):
         return [_silent(answer)]
     return [*_checks(answer), check_node((answer.get("node") or {}).get("clock") or {}, max_skew_s)]
+
+
+def _of_router(answer: Answer) -> list[dict[str, Any]]:
+    found = answer.get("findings")
+    return list(found) if isinstance(found, Sequence) and not isinstance(found, str) else [_silent(answer)]
 
 
 def _checks(answer: Answer | None) -> list[dict[str, Any]]:

@@ -15,8 +15,11 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.common.text_table
 MATRIX_MAX_NODES = 16  # a wider table cannot be read; its faults are in the findings
 
 
-def render(report: Mapping[str, Any]) -> list[str]:
-    """The verdict, what is wrong with its remedy, one line per check, which node reaches which."""
+def render(report: Mapping[str, Any], ranks: Iterable[str]) -> list[str]:
+    """The verdict, what is wrong with its remedy, one line per check, which node reaches which.
+
+    ranks: the nodes that have one.
+    """
     counts, findings = report["counts"], report["findings"]
     lines = [
         f"preflight: {report['verdict']} - {len(report['nodes'])} nodes, "
@@ -26,7 +29,7 @@ def render(report: Mapping[str, Any]) -> list[str]:
         lines += ["", f"{found['severity']}: {found['code']} on {some(found['hosts'])}"]
         lines += [f"  {found['where']}: {found['message']}"]
         lines += [f"  -> {found['remedy']}"] if found["remedy"] else []
-    return [*lines, "", *_summary(report["checks"]), *_matrix(report["nodes"], report["reachability"])]
+    return [*lines, "", *_summary(report["checks"]), *_matrix(ranks, report["reachability"])]
 
 
 def _summary(checks: Sequence[Mapping[str, Any]]) -> list[str]:

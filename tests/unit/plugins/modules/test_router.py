@@ -154,7 +154,10 @@ def test_a_file_with_keys_that_others_may_read_or_routers_may_not_is_written_aga
     assert (node.root / "etc/tiny.engine").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_certificate_and_its_key_become_one_file_and_a_new_one_is_taken_over(node: Node, tmp_path: Path) -> None:
+def test_a_certificate_and_its_key_become_one_file_and_a_new_one_is_taken_over(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router.obstacles, "_unusable", lambda certificate, own: "")
     mine = {"tls": True, "tls_own": False, "tls_certificate": str(tmp_path / "c"), "tls_key": str(tmp_path / "k")}
     (tmp_path / "c").write_text("certificate\n")
     (tmp_path / "k").write_text("its private key\n")

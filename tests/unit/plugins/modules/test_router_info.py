@@ -22,3 +22,18 @@ def test_a_router_that_runs_and_one_that_does_not(monkeypatch: pytest.MonkeyPatc
         "tiny is found at http://192.0.2.9:8080/v1 (n1 ready)",
         "other is found at https://192.0.2.9:8081/v1 (its router does not run)",
     ]
+
+
+def test_what_stands_in_the_way_is_reported_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "read", lambda name: {})
+    monkeypatch.setattr(status, "version", lambda: (2, 6, 12))
+    monkeypatch.setattr(router_info.listeners, "holders", lambda host, ports: [])
+    mine = {"tls": True, "tls_own": False, "tls_certificate": "/nowhere/a.pem", "tls_key": "/nowhere/a.key"}
+    server = {**SERVER, "url": "http://127.0.0.1:8000"}
+    routes = [{**ROUTE, "servers": [server], "key_required": True, **mine}]
+    assert "findings" not in call(router_info, routes=routes)
+    done = call(router_info, routes=routes, obstacles=True)
+    assert [(one["code"], one["where"]) for one in done["findings"]] == [
+        ("no-certificate", "router_tls_certificate of tiny"),
+        ("no-certificate", "router_tls_key of tiny"),
+    ]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -59,4 +60,37 @@ def test_keys_and_certificates_that_are_not_there(tmp_path: Path) -> None:
     assert codes(mine) == ["no-certificate", "no-certificate"]
     (tmp_path / "c").write_text("")
     (tmp_path / "k").write_text("")
-    assert codes(mine) == [] and codes({**ROUTE, "tls": True}) == []
+    assert codes(mine) == ["bad-certificate"] and codes({**ROUTE, "tls": True}) == []
+
+
+def made(folder: Path, name: str, *more: str) -> tuple[Path, Path]:
+    """A certificate and its key, by openssl."""
+    certificate, own = folder / f"{name}.crt", folder / f"{name}.key"
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", f"/CN={name}"]
+    subprocess.run([*words, "-keyout", str(own), "-out", str(certificate), *more], check=True, capture_output=True)
+    return certificate, own
+
+
+def test_a_certificate_that_no_server_can_show_with_its_key(tmp_path: Path) -> None:
+    certificate, own = made(tmp_path, "a", "-noenc")
+    _unused, other = made(tmp_path, "b", "-noenc")
+    closed, its_key = made(tmp_path, "c", "-passout", "pass:secret")
+
+    def why(certificate: Path, own: Path) -> str:
+        route = {**ROUTE, "tls": True, "tls_own": False, "tls_certificate": str(certificate), "tls_key": str(own)}
+        return "".join(one["message"].rpartition(": ")[2] for one in obstacles.found([route], [], NEW))
+
+    assert why(certificate, own) == ""
+    assert why(certificate, other) == "the key is another certificate's"
+    assert why(closed, its_key) == "the key has a passphrase"
+    assert why(own, certificate) == "one of them is no PEM file, or has no such part"
+
+
+def test_before_engines_are_started_a_key_can_still_be_made_and_a_unit_of_ours_leaves_its_port() -> None:
+    route = {**ROUTE, "key_required": True, "key": False}
+    engine = {"port": 8080, "pid": 7, "command": "vllm", "unit": "fullrank-rank@other.service"}
+    (one,) = obstacles.before_engines([route], [engine], NEW)
+    assert (one["severity"], one["code"], one["where"]) == ("pass", "router", "router of tiny")
+    foreign = {**engine, "unit": "nginx.service"}
+    assert [one["code"] for one in obstacles.before_engines([route], [foreign], NEW)] == ["port-in-use"]
+    assert [one["code"] for one in obstacles.before_engines([route], [], (2, 3))] == ["haproxy-version"]

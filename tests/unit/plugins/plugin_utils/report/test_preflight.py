@@ -290,3 +290,17 @@ def test_any_answers_give_a_report_that_loses_nothing(answers: dict[str, Any]) -
         result["counts"]["fail"] + result["counts"]["warn"]
     )
     assert set(result["nodes"]) == set(answers)
+
+
+def test_what_stands_in_the_way_of_routers_is_in_the_same_report() -> None:
+    missing = check("no-certificate", "fail", where="router_tls_certificate of tiny")
+    silent = {"unreachable": True, "msg": "no route to host"}
+    result = report(
+        {"node1": answer(), "node2": answer()}, routers={"gw": {"findings": [missing]}, "gw2": silent, "gw3": {}}
+    )
+    assert result["verdict"] == "fail" and set(result["nodes"]) == {"node1", "node2", "gw", "gw2"}
+    assert [(one["code"], one["hosts"]) for one in result["findings"]] == [
+        ("no-certificate", ["gw"]),
+        ("node-answers", ["gw2"]),
+    ]
+    assert result["lines"][0].startswith("preflight: fail - 4 nodes, 2 fail")
