@@ -55,6 +55,8 @@ findings:
   elements: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
@@ -71,7 +73,7 @@ def main() -> None:
     )
     routes = module.params["routes"]
     routers = status.state(routes)
-    result = {"routers": routers, "lines": [status.line(name, router) for name, router in routers.items()]}
+    result: dict[str, Any] = {"routers": routers, "lines": [status.line(name, router) for name, router in routers.items()]}
     if module.params["obstacles"]:
         held = sorted({port for route in routes for port in obstacles.ports(route)})
         result["findings"] = obstacles.before_engines(routes, listeners.holders(Host(), held), status.version())
