@@ -107,6 +107,11 @@ starlette:
   returned: always
   type: str
   sample: 1.0.1
+routers:
+  description: Deployments whose router (M(fullrank.serving.router)) has a unit on this node.
+  returned: always
+  type: list
+  elements: str
 group_key_digest:
   description: >-
     Tells whether ranks share the key with which their supervisors sign, without telling the key - the beginning of its
@@ -124,6 +129,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.node import ip_ro
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import engine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import shards
 
 
@@ -195,6 +201,7 @@ def main() -> None:
         incomplete=shards.not_whole(Path(params["weights"])) if params["weights"] else [],
         serves_here=not params["serves_at"] or is_here(params["serves_at"]),
         starlette=engine.installed_versions(Host(), params["venv"], ("starlette",)).get("starlette", ""),
+        routers=systemd_state.routers(),
         group_key_digest=key_digest(params["deployment"]) if params["deployment"] else "",
     )
 

@@ -114,6 +114,11 @@ gpus:
   returned: O(gpus) is set
   type: list
   elements: dict
+routers:
+  description: Deployments whose router (M(fullrank.serving.router)) has a unit on this node.
+  returned: always
+  type: list
+  elements: str
 log:
   description: The last lines of the rank's engine since its supervisor's start.
   returned: always
@@ -176,6 +181,7 @@ def main() -> None:
         "engine": written_engine(state),
         "supervisor": supervisor,
         "group": check.status(params["deployment"]) or {},
+        "routers": systemd_state.routers(),
         "log": systemd_state.log(module.run_command, unit, supervisor["since"], params["log_lines"]),
     }
     if params["gpus"]:

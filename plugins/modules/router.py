@@ -19,10 +19,14 @@ options:
     description:
       - V(present) makes O(routes) what this node routes; a router of ours that is not among them is removed. It fails, with all
         findings, before anything changes where something stands in the way.
-      - V(absent) removes all of them, but not the packages.
+      - V(absent) removes all of them, or those of O(deployments), but not the packages.
     type: str
     choices: [present, absent]
     default: present
+  deployments:
+    description: Those whose routers are removed, for O(state=absent). All when not set.
+    type: list
+    elements: str
   routes:
     description: RV(fullrank.serving.routes#module:routes).
     type: list
@@ -80,6 +84,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+left:
+  description: Deployments whose routers are still here.
+  returned: O(state=absent)
+  type: list
+  elements: str
 routers:
   description: RV(fullrank.serving.router_info#module:routers).
   returned: O(state=present)
@@ -133,6 +142,7 @@ class Routers:
             }
         self.diff: list[dict[str, str]] = []
         self.changed = False
+        self.left: list[str] = []
 
     def systemctl(self, *words: str) -> None:
         """A change: noted always, made unless in check mode."""
@@ -267,9 +277,13 @@ class Routers:
                 path.unlink()
 
     def absent(self) -> None:
-        former.end(self, self.written())
-        self.remove(self.written())
-        self.forget_folders()
+        there, chosen = self.written(), self.module.params["deployments"]
+        gone = [name for name in there if chosen is None or name in chosen]
+        former.end(self, gone)
+        self.remove(gone)
+        self.left = [name for name in there if name not in gone]
+        if chosen is None or (gone and not self.left):
+            self.forget_folders()
 
     def forget_folders(self) -> None:
         for path in (Path(files.PROGRAM), Path(files.CONFIG)):
@@ -303,6 +317,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "deployments": {"type": "list", "elements": "str"},
             "routes": {"type": "list", "elements": "dict", "default": []},
             "keys": {"type": "list", "elements": "dict", "default": [], "options": key, "no_log": False},
             "timeout": {"type": "int", "default": 30},
@@ -324,6 +339,8 @@ def main() -> None:
     if state == "present":
         result["routers"] = status.state(routers.routes.values())
         result["lines"] = [status.line(name, router) for name, router in result["routers"].items()]
+    else:
+        result["left"] = routers.left
     if module._diff:
         result["diff"] = routers.diff
     module.exit_json(changed=routers.changed, **result)

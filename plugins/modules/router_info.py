@@ -73,7 +73,10 @@ def main() -> None:
     )
     routes = module.params["routes"]
     routers = status.state(routes)
-    result: dict[str, Any] = {"routers": routers, "lines": [status.line(name, router) for name, router in routers.items()]}
+    result: dict[str, Any] = {
+        "routers": routers,
+        "lines": [status.line(name, router) for name, router in routers.items()],
+    }
     if module.params["obstacles"]:
         held = sorted({port for route in routes for port in obstacles.ports(route)})
         result["findings"] = obstacles.before_engines(routes, listeners.holders(Host(), held), status.version())

@@ -83,6 +83,16 @@ def engine_units(root: Path = Path("/")) -> list[str]:
     return [names.ENGINE_UNITS, *sorted(former)]
 
 
+def routers() -> list[str]:
+    """The deployments whose router has a unit on this node, in alphabetical order."""
+    beginning, end = names.router_unit("*").split("*")
+    return sorted(
+        path.name[len(beginning) : -len(end)]
+        for path in Path(names.UNITS).glob(names.router_unit("*"))
+        if path.is_file()
+    )
+
+
 def rank_unit(deployment: str) -> str:
     """The unit of this node's engine: by its former name as long as it runs by that."""
     former = names.former_rank_unit(deployment)

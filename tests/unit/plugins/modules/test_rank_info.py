@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.modules import rank_info
 from module_runner import call
 from places import DATA
@@ -90,3 +91,13 @@ def test_the_memory_of_the_gpus(systemd: Systemd, monkeypatch: pytest.MonkeyPatc
 def test_wrong_arguments_are_refused(params: dict[str, Any], message: str) -> None:
     result = call(rank_info, **params)
     assert result["failed"] and message in result["msg"]
+
+
+def test_the_routers_of_the_node_are_known_by_their_units(
+    systemd: Systemd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(names, "UNITS", str(tmp_path))
+    assert call(rank_info, deployment="tiny")["routers"] == []
+    for unit in ("fullrank-router@tiny.service", "fullrank-router@a.b-c.service", "fullrank-smg@x.service"):
+        (tmp_path / unit).write_text("[Service]\n")
+    assert call(rank_info, deployment="other")["routers"] == ["a.b-c", "tiny"]

@@ -257,3 +257,14 @@ def test_what_is_shown_of_files_with_keys_ends_its_line(node: Node) -> None:
     shown = [*have(node, route(), keys=[key("engine")])["diff"], *have(node)["diff"]]
     prepared = [one["prepared"] for one in shown if "prepared" in one]
     assert len(prepared) >= 4 and all(one.endswith("\n") for one in prepared)
+
+
+def test_the_routers_of_some_deployments_are_removed_and_the_others_serve_on(node: Node) -> None:
+    have(node, route(), route("other", port=8081, metrics_port=28081))
+    result = call(router, state="absent", deployments=["tiny", "nothing"])
+    assert result["changed"] and result["left"] == ["other"]
+    assert list(node.running) == ["fullrank-router@other.service"] and "lib/router/router.lua" in node.texts()
+    assert not call(router, state="absent", deployments=["tiny"])["changed"]
+    last = call(router, state="absent", deployments=["other"])
+    assert last["changed"] and last["left"] == [] and node.texts() == {}
+    assert not call(router, state="absent", deployments=["other"])["changed"]
