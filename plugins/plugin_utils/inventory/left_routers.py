@@ -36,8 +36,9 @@ def lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     found = []
     for one in rows:
         host, names = one["host"], one["deployments"]
-        found.append(
-            f"{host} still runs the router of {', '.join(names)}, with the keys that it had when {host} left the group router; take "
-            f"it away: ansible {host} -i INVENTORY -m fullrank.serving.router -a 'state=absent deployments={','.join(names)}'"
+        command = (
+            f"ansible {host} -i INVENTORY -m fullrank.serving.router -a 'state=absent deployments={','.join(names)}'"
         )
+        what = f"{host} still runs the router of {', '.join(names)}, with the keys that it had when {host} left the group router"
+        found.append(f"{what}; take it away: {command}")
     return found
