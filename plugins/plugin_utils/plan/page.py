@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, lines, unique
+from ansible_collections.fullrank.serving.plugins.plugin_utils.plan import shown
 
 SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
@@ -19,7 +20,7 @@ def plan_data(
 
     hosts: in rank order. results: per host what the role registered (``__engine_facts``, ``engine_rendezvous``,
     ``engine_command``; on the head also ``__engine_plan``). settings: ``engine``, ``engine_version``, ``model``,
-    ``endpoint`` and the parallel sizes.
+    ``endpoint`` (for clients), ``routers`` (the url of each), ``head_url`` and the parallel sizes.
     """
     shared = results[0].get("__engine_plan", {})
     ranks = [_rank(rank, host, result, shared) for rank, (host, result) in enumerate(zip(hosts, results, strict=True))]
@@ -46,9 +47,9 @@ def _rank(rank: int, host: str, result: Mapping[str, Any], shared: Mapping[str, 
         "reported": "candidates" in result.get("__engine_facts", {}),
         "address": place.get("address", ""),
         "interface": place.get("interface", ""),
-        "argv": launch.get("argv", []),
-        "env": launch.get("env", {}),
-        "command": launch.get("lines", {}).get("docker" if launch.get("container") else "process", ""),
+        "argv": shown.words(launch.get("argv", [])),
+        "env": shown.values(launch.get("env", {})),
+        "command": shown.line(launch.get("lines", {}).get("docker" if launch.get("container") else "process", "")),
         "spec_hash": launch.get("spec_hash", ""),
         "nccl": {"env": nccl.get("env", {}), "reasons": nccl.get("reasons", {}), "unset": nccl.get("unset", {})},
     }
@@ -59,6 +60,7 @@ def plan_page(plan: Mapping[str, Any]) -> list[str]:
     sizes = ", ".join(f"{name}: {plan[name]}" for name in SIZES if plan.get(name))
     page = [
         f"{plan['deployment']}: {plan['model']} by {plan['engine']} {plan['engine_version']} at {plan['endpoint']}",
+        *_router(plan),
         sizes,
         *([f"task: {plan['task']} ({plan['task_why']})"] if plan.get("task") else []),
     ]
@@ -69,6 +71,12 @@ def plan_page(plan: Mapping[str, Any]) -> list[str]:
     for rank in plan["ranks"]:
         page += [f"  rank {rank['rank']} ({rank['host']})", f"    {rank['command']}"]
     return page
+
+
+def _router(plan: Mapping[str, Any]) -> list[str]:
+    routers = plan.get("routers") or []
+    more = f" (and at {', '.join(routers[1:])})" if routers[1:] else ""
+    return [f"by a router{more}, before the head at {plan['head_url']}"] if routers else []
 
 
 def _fit(plan: Mapping[str, Any]) -> list[str]:

@@ -181,3 +181,28 @@ def test_a_node_that_does_not_answer_is_a_note_in_a_plan() -> None:
     places, findings = rendezvous.planned(places, ["192.0.2.1", "192.0.2.2"], findings)
     assert {one["severity"] for one in findings} == {"info"}
     assert [place.address for place in places] == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_the_page_has_the_address_that_clients_ask_and_the_router_before_the_head() -> None:
+    routers = ["https://192.0.2.9:8443/v1", "https://192.0.2.10:8443/v1"]
+    data = plan_page.plan_data(
+        "deepseek_r1",
+        HOSTS,
+        results([{}, {}, {}, {}]),
+        {**SETTINGS, "endpoint": routers[0], "routers": routers, "head_url": SETTINGS["endpoint"]},
+    )
+    first, second, *_rest = plan_page.plan_page(data)
+    assert first.endswith("at https://192.0.2.9:8443/v1")
+    assert second == "by a router (and at https://192.0.2.10:8443/v1), before the head at http://192.0.2.11:30000/v1"
+    alone = plan_page.plan_page(plan_page.plan_data("deepseek_r1", HOSTS, results([{}, {}, {}, {}]), SETTINGS))
+    assert not [line for line in alone if "by a router" in line]
+
+
+def test_neither_page_nor_data_has_a_secret_of_the_environment() -> None:
+    variables = results([{}, {}, {}, {}])
+    for one in variables:
+        launch = one["engine_command"]["launch"]
+        launch["env"]["HF_TOKEN"] = "planted"
+        launch["lines"]["docker"] += " --hf-token planted"
+    data = plan_page.plan_data("deepseek_r1", HOSTS, variables, SETTINGS)
+    assert "planted" not in str(data) + "\n".join(plan_page.plan_page(data))
