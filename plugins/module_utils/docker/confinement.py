@@ -2,47 +2,85 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which words for a container runtime, and which mounts, give a container the node. Pure; private to this collection.
 
-What is known to be harmless passes; of capabilities, devices and namespaces everything else does not. Sources: docker-run(1),
-capabilities(7), the list of options of `docker run` (docs.docker.com/reference/cli/docker/container/run). A link on the node that
-leads to a protected path is not seen: only its name is known here.
+What is known to be harmless passes, everything else does not: options, their values, keys of mounts, paths. Sources:
+docker-run(1), podman-run(1), capabilities(7), docs.docker.com: reference/cli/docker/container/run (options),
+engine/storage (keys of --mount). A link on the node that leads to a protected path is not seen: only its name is known.
 """
 
 from __future__ import annotations
 
+import csv
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import run_options
+from ansible_collections.fullrank.serving.plugins.module_utils.docker.run_options import FALSE, Option
+from ansible_collections.fullrank.serving.plugins.module_utils.node import system_paths
 
 HARMLESS_CAPABILITIES = frozenset(
     "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID IPC_LOCK KILL NET_BIND_SERVICE SETGID SETPCAP SETUID SYS_CHROOT SYS_NICE "
     "SYS_PTRACE SYS_RESOURCE".split()
 )
 """They reach no further than the container's own processes and what is mounted into it."""
-HARMLESS_DEVICES = ("/dev/infiniband", "/dev/nvidia", "/dev/gdrdrv", "/dev/dri", "/dev/kfd", "/dev/fuse", "/dev/shm")
-"""Beside CDI names (``nvidia.com/gpu=all``), which are no paths."""
-_SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock")
-_TREES = (
-    *("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run", "/root/.ssh", "/root/.docker", "/root/.kube"),
-    *("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet"),
+_HARMLESS_DEVICES = re.compile(
+    r"/dev/(infiniband(/\w+)?|nvidia[\w-]*(/[\w-]+)?|gdrdrv|dri(/\w+)?|kfd|fuse|shm)|"  # of the node
+    r"[a-z0-9-]+(\.[a-z0-9-]+)+/[A-Za-z][\w-]*=[\w.:-]+"  # names of CDI, nvidia.com/gpu=all, which are no paths
 )
-"""Mounted with everything below they give away the node, or its keys; so does what they lie in."""
-_PROGRAMS = ("/bin", "/lib", "/lib32", "/lib64", "/sbin", "/usr")
-"""Only where they can be written to."""
-_ONLY_ALL = ("/home", "/opt", "/root", "/var/lib")
-"""As a whole; what lies below may be mounted."""
-_READABLE = tuple(
-    f"/etc/{name}"
-    for name in "ca-certificates group hosts libibverbs.d localtime nccl.conf nsswitch.conf passwd pki/ca-trust pki/tls/certs "
-    "resolv.conf ssl/certs timezone".split()
+HARMLESS = frozenset(
+    "add-host blkio-weight blkio-weight-device cap-drop cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus "
+    "cpuset-cpus cpuset-mems detach-keys device-read-bps device-read-iops device-write-bps device-write-iops dns dns-option "
+    "dns-search domainname env expose gpus group-add health-cmd health-interval health-retries health-start-period "
+    "health-timeout hostname init ip ip6 interactive kernel-memory mac-address memory memory-reservation memory-swap "
+    "memory-swappiness network-alias no-healthcheck oom-kill-disable oom-score-adj pids-limit platform publish publish-all pull "
+    "quiet read-only shm-size sig-proxy stop-signal stop-timeout tmpfs tty ulimit umask user workdir".split()
 )
-"""Below a protected tree, and harmless where the container can only read it."""
+"""Options that reach no further than the container, whatever their value."""
+_UNKNOWN = "it is not among the options that are known to be harmless"
+_RUNTIMES = ("crun", "nvidia", "runc", "io.containerd.runc.v2")
+_LOG_DRIVERS = ("fluentd", "gelf", "journald", "json-file", "local", "none", "passthrough", "syslog")
+_LOG_OPTIONS = re.compile(
+    r"(max-size|max-file|max-buffer-size|size|compress|mode|tag|labels|labels-regex|env|env-regex)(=.*)?"
+)
+_LABELS_OF_RUNTIMES = re.compile(r"(nerdctl/|io\.|com\.docker\.|run\.oci\.)")
+"""Beginnings of labels that a runtime itself reads."""
+_SELINUX = re.compile(r"level:.*|type:(container_t|container_init_t|container_file_t|nvidia_container_t)")
+_SOCKETS = re.compile(r".*\.sock(et)?")
+_READABLE = (
+    *(
+        "/etc/ca-certificates",
+        "/etc/group",
+        "/etc/hosts",
+        "/etc/libibverbs.d",
+        "/etc/localtime",
+        "/etc/nccl.conf",
+        "/etc/nsswitch.conf",
+    ),
+    *(
+        "/etc/passwd",
+        "/etc/pki/ca-trust",
+        "/etc/pki/tls/certs",
+        "/etc/resolv.conf",
+        "/etc/ssl/certs",
+        "/etc/ssl/fullrank",
+    ),
+    *("/etc/timezone", "/sys/class/infiniband", "/sys/class/net", "/sys/devices/system"),
+)
+"""Below a protected tree, and harmless where the container can only read it. /etc/ssl/fullrank is where docs/security.md puts an
+engine's certificate with its key."""
 _USABLE = ("/dev/hugepages", "/dev/infiniband", "/dev/shm", "/run/nvidia-persistenced", "/var/run/nvidia-topologyd")
-_SHORT_WITH_VALUE = re.compile(r"-([Pditq]*)v(.*)", re.DOTALL)
-_VALUED = (
-    *("--cap-add", "--cgroupns", "--device", "--device-cgroup-rule", "--mount", "--pid", "--rootfs", "--security-opt"),
-    *("--userns", "--uts", "--volume", "--volumes-from"),
+_VOLUME_WORDS = frozenset(
+    "cached consistent copy delegated nocopy nodev noexec nosuid private ro rprivate rslave rw slave z Z".split()
 )
+_MOUNT_KEYS: Mapping[str, frozenset[str]] = {
+    "bind": frozenset("bind-nonrecursive bind-propagation bind-recursive consistency relabel".split()),
+    "volume": frozenset("consistency volume-label volume-nocopy".split()),
+    "tmpfs": frozenset("tmpfs-mode tmpfs-size size mode".split()),
+}
+_MOUNT_SOURCES, _MOUNT_TARGETS = ("source", "src"), ("destination", "dst", "target")
+_TRUE = ("", "1", "t", "true")
+"""With no value a key is true."""
 
 
 def beyond(words: Sequence[str], mounts: Iterable[Mapping[str, Any]] = ()) -> list[str]:
@@ -50,7 +88,12 @@ def beyond(words: Sequence[str], mounts: Iterable[Mapping[str, Any]] = ()) -> li
 
     words: options for ``run`` as the user wrote them. mounts: source and read_only of each.
     """
-    found = [why for flag, value in _options(words) if (why := _judge(flag, value))]
+    return beyond_options(run_options.parse([str(word) for word in words]), mounts)
+
+
+def beyond_options(options: Iterable[Option], mounts: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    """As `beyond`, of words that were read already."""
+    found = [f"{' '.join(one.words)}: {why}" for one in options if (why := _judge(one))]
     found += [
         why for one in mounts if (why := exposed(str(one["source"]), read_only=bool(one.get("read_only", False))))
     ]
@@ -61,100 +104,169 @@ def exposed(source: str, *, read_only: bool) -> str:
     """Why a path of the node must not be mounted; empty when it may, and for the name of a volume."""
     if ":" in source:
         return f"{source}: a colon would end the path"
-    if "/" not in source and source not in (".", ".."):
+    if "/" not in source and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", source):
         return ""
     if not source.startswith("/"):
         return f"{source}: a path that does not begin with / depends on where the runtime is called"
-    path = "/" + posixpath.normpath(source).lstrip("/")
-    usable = any(_within(path, one) for one in _USABLE) or (read_only and any(_within(path, one) for one in _READABLE))
+    path = system_paths.normal(source)
+    usable = any(system_paths.within(path, one) for one in _USABLE) or (
+        read_only and any(system_paths.within(path, one) for one in _READABLE)
+    )
     why = "" if usable else _protected(path, read_only)
     return f"{path}: {why}" if why else ""
 
 
 def _protected(path: str, read_only: bool) -> str:
-    """Why a path is protected. A folder in which a protected one lies is, too."""
-    if posixpath.basename(path) in _SOCKETS:
-        return "who reaches the socket of a container runtime is root on the node"
-    if any(_within(path, one) or _within(one, path) for one in _TREES):
-        return "it gives away the node's configuration, devices, processes or keys"
-    if path in _ONLY_ALL:
-        return "mount what is needed of it"
-    if not read_only and any(_within(path, one) or _within(one, path) for one in _PROGRAMS):
+    if _SOCKETS.fullmatch(posixpath.basename(path)):
+        return "who reaches the socket of a service of the node, such as a container runtime, has what it can do"
+    if system_paths.for_data(path, read_only=read_only):
+        return ""
+    if system_paths.for_data(path, read_only=True):
         return "programs of the node, which the container could replace; mount it read-only"
+    return "it is not known to hold data only, and may give away the node's configuration, devices, processes or keys"
+
+
+def _judge(one: Option) -> str:
+    """Why an option is refused; empty when it is not."""
+    if not one.known:
+        if not one.words[0].startswith("-") or one.words[0] in ("-", "--"):
+            return "it is no option, and would be read as the image"
+        return "an option and its value are two words of the list" if " " in one.words[0] else _UNKNOWN
+    if one.value is None:
+        return "it lacks its value, and would take the next word for it"
+    if one.name in HARMLESS or one.off:
+        return ""
+    judge = _JUDGES.get(one.name)
+    return judge(one.value) if judge else _UNKNOWN
+
+
+def _each(value: str) -> list[str]:
+    """Values in one word: podman and nerdctl read several options as lists (pflag's StringSlice), docker does not."""
+    return _fields(value) or [value]
+
+
+def _fields(value: str) -> list[str]:
+    """The fields of a line of CSV, as the runtimes read it; none where it is no such line."""
+    try:
+        rows = list(csv.reader([value], strict=True))
+    except csv.Error:
+        return []
+    return rows[0] if len(rows) == 1 else []
+
+
+def _privileged(_value: str) -> str:
+    return "it gives the container the whole node"
+
+
+def _capability(value: str) -> str:
+    names = {one.strip().upper().removeprefix("CAP_") for one in value.split(",")}
+    beyond_own = sorted(names - HARMLESS_CAPABILITIES)
+    return f"{', '.join(beyond_own)} reaches beyond the container" if beyond_own else ""
+
+
+def _security(value: str) -> str:
+    """docker splits at the first = and, without one, at the first colon."""
+    name, _unused, setting = value.partition("=") if "=" in value else value.partition(":")
+    fine = {
+        "no-new-privileges": setting.lower() in _TRUE,
+        "seccomp": setting == "builtin" or (setting.startswith("/") and not exposed(setting, read_only=True)),
+        "apparmor": bool(re.fullmatch(r"(?!unconfined)[\w.-]+", setting, re.IGNORECASE)),
+        "label": bool(_SELINUX.fullmatch(setting)),
+        "mask": True,
+    }
+    return "" if fine.get(name, False) else "it takes away what confines the container, or may"
+
+
+def _device(value: str) -> str:
+    for one in _each(value):
+        path = one.partition(":")[0] if one.startswith("/") else one
+        if not _HARMLESS_DEVICES.fullmatch(posixpath.normpath(path) if path.startswith("/") else path):
+            return "a device of the node"
     return ""
 
 
-def _within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+def _namespace(value: str) -> str:
+    return "" if value == "private" else "it shares a namespace with the node or with another container"
 
 
-def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options and their values, in each of the spellings that docker, podman and nerdctl take."""
-    waiting = iter(words)
-    for word in waiting:
-        short = _SHORT_WITH_VALUE.fullmatch(word)
-        if short and not word.startswith("--"):
-            yield "--volume", short[2].removeprefix("=") or next(waiting, "")
-            continue
-        flag, joined, value = word.partition("=")
-        if flag in _VALUED and not joined:
-            value = next(waiting, "")
-        yield flag, value
+def _file(value: str) -> str:
+    for one in _each(value):
+        if "/" not in one or (why := exposed(one, read_only=True)):
+            return (
+                why
+                if "/" in one
+                else f"{one}: a path that does not begin with / depends on where the runtime is called"
+            )
+    return ""
 
 
-def _judge(flag: str, value: str) -> str:
-    spelled = f"{flag} {value}".strip()
-    if flag == "--privileged":
-        return "" if value.lower() in ("false", "0", "f") else f"{spelled}: it gives the container the whole node"
-    if flag == "--cap-add":
-        names = {one.strip().upper().removeprefix("CAP_") for one in value.split(",")}
-        beyond_own = sorted(names - HARMLESS_CAPABILITIES)
-        return f"{spelled}: {', '.join(beyond_own)} reaches beyond the container" if beyond_own else ""
-    if flag == "--security-opt":
-        return _security(spelled, value)
-    if flag == "--device":
-        path = posixpath.normpath(value.partition(":")[0])
-        fine = not path.startswith("/") or any(path.startswith(one) for one in HARMLESS_DEVICES)
-        return "" if fine else f"{spelled}: a device of the node"
-    if flag in ("--pid", "--userns", "--uts", "--cgroupns") and value != "private":
-        return f"{spelled}: it shares a namespace with the node or with another container"
-    if flag in ("--device-cgroup-rule", "--volumes-from", "--rootfs"):
-        return f"{spelled}: what it gives cannot be judged"
-    if flag == "--volume":
-        return _volume(spelled, value)
-    return _mount(spelled, value) if flag == "--mount" else ""
+def _label(value: str) -> str:
+    return "the runtime itself reads this label" if _LABELS_OF_RUNTIMES.match(value.lower()) else ""
 
 
-def _security(spelled: str, value: str) -> str:
-    name, _unused, setting = value.replace(":", "=", 1).partition("=")
-    open_to_all = {
-        "seccomp": setting == "unconfined",
-        "apparmor": setting == "unconfined",
-        "systempaths": setting == "unconfined",
-        "unmask": True,
-        "label": setting == "disable",
-        "no-new-privileges": setting.lower() in ("false", "0", "f"),
-        "writable-cgroups": setting.lower() not in ("false", "0", "f"),
-    }
-    return f"{spelled}: it takes away what confines the container" if open_to_all.get(name, False) else ""
+def _of(known: Sequence[str]) -> Callable[[str], str]:
+    return lambda value: "" if value in known else f"it is none of {', '.join(known)}, which are known to be harmless"
 
 
-def _volume(spelled: str, value: str) -> str:
-    source, _unused, rest = value.partition(":")
-    if not rest:  # a folder of its own
+def _log_option(value: str) -> str:
+    fine = all(_LOG_OPTIONS.fullmatch(one.strip()) for one in _each(value))
+    return "" if fine else "what it does is not known to stay in the log"
+
+
+def _volume(value: str) -> str:
+    source, colon, rest = value.partition(":")
+    if not colon:  # a folder of its own
         return ""
-    read_only = "ro" in rest.rpartition(":")[2].split(",")
-    why = exposed(source, read_only=read_only)
-    return f"{spelled}: {why}" if why else ""
+    _target, _unused, mode = rest.partition(":")
+    words = set(filter(None, mode.split(",")))
+    if unknown := sorted(words - _VOLUME_WORDS):
+        return f"{', '.join(unknown)}: what it does is not known to be harmless"
+    return exposed(source, read_only="ro" in words and "rw" not in words)
 
 
-def _mount(spelled: str, value: str) -> str:
-    options: dict[str, str] = {}
-    for word in value.replace('"', "").split(","):
-        name, _unused, setting = word.partition("=")
-        if name == "volume-opt" and setting.startswith("device="):
-            name, setting = "source", setting.removeprefix("device=")
-        options[{"src": "source", "ro": "readonly"}.get(name.strip(), name.strip())] = setting
-    read_only = "readonly" in options and options["readonly"].lower() not in ("false", "0", "f")
-    why = exposed(options.get("source", ""), read_only=read_only) if options.get("source") else ""
-    return f"{spelled}: {why}" if why else ""
+def _mount(value: str) -> str:
+    """Keys are read in any case, and the last of equal ones counts; here all of them must be harmless."""
+    options = [
+        (name.strip().lower(), setting) for one in _fields(value) for name, _unused, setting in [one.partition("=")]
+    ]
+    if not options:
+        return "it cannot be read"
+    kinds = {setting.lower() for name, setting in options if name == "type"} or {"volume"}
+    known = frozenset().union(*(_MOUNT_KEYS.get(kind, frozenset()) for kind in kinds))
+    if unknown := sorted(kinds - set(_MOUNT_KEYS)):
+        return f"a mount of the type {', '.join(unknown)} is not known to be harmless"
+    read_only = []
+    for name, setting in options:
+        if name in ("readonly", "ro"):
+            read_only.append(setting.lower() in _TRUE)
+        elif name == "rw":
+            read_only.append(setting.lower() in FALSE)
+        elif name == "bind-propagation" and "shared" in setting:
+            return "what is mounted in the container would be mounted on the node"
+        elif name not in ("type", *_MOUNT_SOURCES, *_MOUNT_TARGETS) and name not in known:
+            return f"{name}: what it gives cannot be judged"
+    sources = [setting for name, setting in options if name in _MOUNT_SOURCES]
+    return next((why for one in sources if (why := exposed(one, read_only=bool(read_only) and all(read_only)))), "")
+
+
+_JUDGES: Mapping[str, Callable[[str], str]] = {
+    "cap-add": _capability,
+    "cgroupns": _namespace,
+    "device": _device,
+    "env-file": _file,
+    "ipc": _of(("", "none", "private", "shareable")),
+    "label": _label,
+    "label-file": _file,
+    "log-driver": _of(_LOG_DRIVERS),
+    "log-opt": _log_option,
+    "mount": _mount,
+    "pid": _namespace,
+    "privileged": _privileged,
+    "runtime": _of(_RUNTIMES),
+    "security-opt": _security,
+    "storage-opt": lambda value: "" if value.startswith("size=") else "what it gives cannot be judged",
+    "userns": _namespace,
+    "uts": _namespace,
+    "volume": _volume,
+}
+"""Options whose value decides. An option that is neither here nor in `HARMLESS` is refused."""

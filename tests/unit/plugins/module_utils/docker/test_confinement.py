@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.docker import confinement
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import confinement, run_options
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,7 +44,7 @@ BEYOND = [
     "-v/:/host",
     "-v=/:/host",
     "-itv /:/host",
-    "-dv/:/host",
+    "-iv/:/host",
     "--volume /:/host:ro",
     "--volume=/:/host",
     "--volume //:/host",
@@ -70,6 +70,64 @@ BEYOND = [
     "-v /home:/x",
     "-v /usr/local/bin:/x",
     "-v /var/lib/docker/volumes:/x",
+    "--label",
+    "--label --security-opt --cap-add=ALL",
+    "-e --security-opt -v/:/host",
+    "-l --device --cap-add=ALL",
+    "--mount type=bind,SRC=/,DST=/host",
+    "--mount TYPE=BIND,Source=/,DST=/host",
+    "--mount type=bind,src=/etc/passwd,dst=/p,readonly=true,RO=false",
+    "--mount type=bind,src=/etc/passwd,dst=/p,readonly,rw",
+    "--mount type=volume,dst=/h,VOLUME-OPT=device=/,volume-opt=o=bind,volume-opt=type=none",
+    "--mount type=volume,volume-opt=type=none,volume-opt=device=/,volume-opt=o=bind,src=v,dst=/h",
+    "--mount type=volume,volume-opt=type=proc,volume-opt=device=proc,dst=/h",
+    '--mount type=volume,dst=/h,volume-opt=type=overlay,"volume-opt=o=lowerdir=/:/mnt"',
+    "--mount type=bind,src=/data,src=/,dst=/h",
+    "--mount type=bind,src=/data,dst=/h,bind-propagation=rshared",
+    "--mount type=glob,src=/et*,dst=/x",
+    '--mount type=bind,"src=/etc,dst=/x',
+    "--mount=",
+    "-v /etc/passwd:/p,ro",
+    "-v /usr:/x,ro",
+    "-v /usr:/x:ro,rw",
+    "-v /data:/x:U",
+    "-v ~:/x",
+    "--use-api-socket",
+    "--device dev/sda:/dev/sda",
+    "--device=/dev/nvidia0,/dev/sda",
+    "--device /dev/dri/../sda",
+    "--device /dev/nvidia/../sda",
+    "--security-opt label=type:spc_t",
+    "--security-opt SECCOMP=unconfined",
+    "--security-opt apparmor=Unconfined",
+    "--security-opt seccomp=profile.json",
+    "-v /var/spool/cron:/c",
+    "-v /var/snap/lxd/common/lxd/unix.socket:/s",
+    "-v /root/.bashrc:/c",
+    "-v /home/ubuntu/.ssh:/c",
+    "-v /var/lib/dpkg:/d",
+    "-v /var/lib/cloud:/d:ro",
+    "--env-file /etc/fullrank/other.secret.env",
+    "--env-file=/data/env,/etc/fullrank/other.secret.env",
+    "--env-file env",
+    "--log-driver k8s-file",
+    "--log-opt path=/etc/profile.d/x.sh",
+    "--log-opt=max-size=1m,path=/x",
+    "--runtime=/tmp/x",
+    "--cgroup-parent=/",
+    "--sysctl kernel.core_pattern=x",
+    "--annotation a=b",
+    "--ipc=container:x",
+    "--label nerdctl/mounts=[]",
+    "--cidfile /etc/x",
+    "--init-path /x",
+    "--hooks-dir=/x",
+    "--no-such-option=x",
+    "other/image",
+    "--",
+    "-",
+    "-du0",
+    "-x",
 ]
 FINE = [
     "--cpus 8",
@@ -104,6 +162,18 @@ FINE = [
     "--user 1000:1000",
     "--tmpfs /tmp",
     "-w /etc",
+    "-ite A=B",
+    "-l a=b",
+    "-e --privileged",
+    "--label=--cap-add=ALL",
+    "--device=/dev/nvidia0,nvidia.com/gpu=1",
+    "-v /sys/class/infiniband:/sys/class/infiniband:ro",
+    "-v /etc/ssl/fullrank/chat.pem:/etc/ssl/fullrank/chat.pem:ro",
+    '--mount type=bind,src=/usr,dst=/h,"ro"',
+    "--log-driver journald --log-opt max-size=10m",
+    "--env-file /data/env",
+    "--runtime nvidia",
+    "--security-opt seccomp=builtin",
 ]
 
 
@@ -150,3 +220,25 @@ def test_however_the_root_is_written(parts: list[str]) -> None:
 @given(st.lists(st.text(max_size=12), max_size=6))
 def test_no_words_break_it(words: list[str]) -> None:
     confinement.beyond(words)
+
+
+NODE = (
+    "-v/:/host",
+    "--volume=/etc:/x",
+    "--cap-add=ALL",
+    "--pid=host",
+    "--mount=type=bind,src=/,dst=/h",
+    "--privileged",
+)
+
+
+@given(
+    st.lists(st.sampled_from([f"--{name}" for name in sorted(run_options.VALUED)]), max_size=3), st.sampled_from(NODE)
+)
+def test_a_word_counts_unless_an_option_before_it_takes_it_as_its_value(before: list[str], word: str) -> None:
+    """An option that takes a value takes the next word, whatever it is; so every second one is a value."""
+    is_value = len(before) % 2 == 1
+    found = confinement.beyond([*before, word])
+    assert any(one.startswith(f"{word}: ") for one in found) == (not is_value)
+    judged = confinement.beyond([f"{before[-1]}={word}"]) if is_value else []
+    assert not judged or any(word in one for one in found)

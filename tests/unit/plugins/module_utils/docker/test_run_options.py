@@ -1,0 +1,53 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How words for a container runtime are read."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import run_options
+from hypothesis import given
+from hypothesis import strategies as st
+
+OF_WINDOWS = {"cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation"}
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("--cpus 8 --label=a=b", [("cpus", "8"), ("label", "a=b")]),
+        ("--label --security-opt --cap-add=ALL", [("label", "--security-opt"), ("cap-add", "ALL")]),
+        ("-itv /a:/b", [("interactive", ""), ("tty", ""), ("volume", "/a:/b")]),
+        ("-v=/a:/b -v/a:/b", [("volume", "/a:/b"), ("volume", "/a:/b")]),
+        ("--init true", [("init", ""), ("true", None)]),
+        ("--init=true", [("init", "true")]),
+        ("-e", [("env", None)]),
+        ("--unknown x --y=z", [("unknown", "x"), ("y", "z")]),
+        ("-xv /:/x", [("-xv", None), ("/:/x", None)]),
+        ("-- x", [("--", None), ("x", None)]),
+    ],
+)
+def test_words(words: str, options: list[tuple[str, str | None]]) -> None:
+    assert [(one.name, one.value) for one in run_options.parse(words.split())] == options
+
+
+@given(st.lists(st.sampled_from(["--cpus", "8", "-it", "-v", "/a:/b", "--x", "--init", "-e=A", "image"])))
+def test_no_word_is_lost(words: list[str]) -> None:
+    found = [word for one in run_options.parse(words) for word in one.words]
+    assert "".join(found).replace("-", "") == "".join(words).replace("-", "")
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="docker's client")
+def test_dockers_own_options_take_values_as_the_tables_say() -> None:
+    text = subprocess.run(["docker", "run", "--help"], check=True, capture_output=True, text=True).stdout
+    found = re.findall(r"^ +(?:-(\w), |)\s*--([\w-]+)( \S+)?  ", text, re.MULTILINE)
+    assert len(found) > 90
+    unknown = [name for _short, name, _value in found if name not in run_options.VALUED | run_options.SWITCHES]
+    assert set(unknown) <= OF_WINDOWS | {"disable-content-trust", "health-start-interval", "link-local-ip"}
+    for short, name, value in found:
+        assert not short or run_options.SHORT[short] == name
+        assert name in unknown or (name in run_options.VALUED) == bool(value), name
