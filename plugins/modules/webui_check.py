@@ -40,7 +40,8 @@ options:
   backends:
     description:
       - The endpoints that it serves models of, as found beforehand. Each has C(name), C(url), C(models) (a list of their ids) and
-        C(error), which is empty where the endpoint answers.
+        C(error), which is empty where the endpoint answers, and may have C(task). Only models of those that V(generate) are to
+        chat with.
     type: list
     elements: dict
     required: true
@@ -48,6 +49,10 @@ options:
     description: Whether a backend that does not answer is a failure.
     type: bool
     default: true
+  embedding:
+    description: C(model) and C(url) by which documents are to be embedded; empty for none.
+    type: dict
+    default: {}
   timeout:
     description: Seconds for each answer.
     type: float
@@ -93,6 +98,7 @@ def main() -> None:
             "password": {"type": "str", "required": True, "no_log": True},
             "backends": {"type": "list", "elements": "dict", "required": True},
             "backends_required": {"type": "bool", "default": True},
+            "embedding": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 60},
         },
         supports_check_mode=True,
@@ -101,7 +107,7 @@ def main() -> None:
     chat = webui_checks.Chat(**{name: params[name] for name in ("name", "url", "email", "password")})
     trust = http_client.Trust(certificate=params["certificate"])
     ask = endpoint_checks.asker(params["timeout"], trust, most_events=webui_checks.ENOUGH_EVENTS)
-    checks = webui_checks.look(chat, params["backends"], params["backends_required"], ask)
+    checks = webui_checks.look(chat, params["backends"], params["backends_required"], ask, params["embedding"])
     module.exit_json(changed=False, checks=checks)
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from people import SHOTS, Api, Person
-from playwright.sync_api import Page, sync_playwright
+from people import Api, Person, browser
+from playwright.sync_api import Page
 
 
 @pytest.fixture
@@ -18,15 +18,9 @@ def api() -> Api:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """A page in Debian's chromium, new for each test: no user is logged in."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        context = browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
-        yield context.new_page()
-        browser.close()
+    """New for each test."""
+    with browser() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, passed, warned
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.checks import REFUSED, Answer
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.open_paths import Ask
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.tasks import GENERATE
 
 ENOUGH_EVENTS = 3
 """Of a streamed answer: the model may think for minutes, and Open WebUI's own settings may forbid a short answer."""
@@ -26,11 +27,17 @@ class Chat:
     password: str = field(repr=False)
 
 
-def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask: Ask) -> list[Finding]:
+def look(
+    chat: Chat,
+    backends: Sequence[Mapping[str, Any]],
+    required: bool,
+    ask: Ask,
+    embedding: Mapping[str, Any] | None = None,
+) -> list[Finding]:
     """All checks of a chat.
 
-    backends: its endpoints as found beforehand, each with name, url, models (ids) and error (empty where it answers).
-    required: whether each of them must answer.
+    backends: its endpoints as found beforehand, each with name, url, models (ids), error (empty where it answers) and task
+    (generate where there is none). required: whether each of them must answer. embedding: model and url for documents.
     """
     behind = _backends(chat, backends, required)
     health = ask(f"{chat.url}/health", None, None)
@@ -42,7 +49,14 @@ def look(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool, ask:
     if not token:
         return [*found, _not_entered(chat, entered)]
     names = _names(ask(f"{chat.url}/api/models", None, token))
-    wanted = list(dict.fromkeys(name for one in backends for name in one["models"]))
+    found += _embedding(chat, embedding, token, ask) if embedding else []
+    chats = [one for one in backends if one.get("task", GENERATE) == GENERATE]
+    wanted = list(dict.fromkeys(name for one in chats for name in one["models"]))
+    other = {name for one in backends if one not in chats for name in one["models"]} - set(wanted)
+    if shown := sorted(other & set(names)):
+        what = f"it offers {', '.join(shown)} to chat with, which does not generate"
+        found.append(failed("chat-models", chat.name, what, _REDEPLOY))
+        return found
     if missing := [name for name in wanted if name not in names]:
         there = ", ".join(names) or "none"
         found.append(
@@ -65,6 +79,25 @@ def _backends(chat: Chat, backends: Sequence[Mapping[str, Any]], required: bool)
         for one in backends
         if one["error"]
     ]
+
+
+def _embedding(chat: Chat, embedding: Mapping[str, Any], token: str, ask: Ask) -> list[Finding]:
+    """Whether documents are embedded by the model of the inventory. The answer has its key, which is not repeated."""
+    answer = ask(f"{chat.url}/api/v1/retrieval/embedding", None, token)
+    seen = answer.json
+    url = str((seen.get("openai_config") or {}).get("url") or "")
+    same = (seen.get("RAG_EMBEDDING_ENGINE"), seen.get("RAG_EMBEDDING_MODEL"), url) == (
+        "openai",
+        embedding["model"],
+        embedding["url"],
+    )
+    if answer.status == 200 and same:
+        return [passed("chat-embedding", chat.name, f"documents are embedded by {embedding['model']}")]
+    there = f"{seen.get('RAG_EMBEDDING_MODEL') or 'nothing'} at {url or 'no address'}"
+    what = (
+        f"documents are embedded by {there}, not by {embedding['model']}" if answer.status == 200 else _summary(answer)
+    )
+    return [failed("chat-embedding", chat.name, what, _REDEPLOY)]
 
 
 def _without_login(chat: Chat, ask: Ask) -> Finding:

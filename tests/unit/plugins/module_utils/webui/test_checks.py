@@ -25,6 +25,7 @@ class OpenWebui:
     def __init__(self) -> None:
         self.models = ["tiny", "other", "made-in-the-web"]
         self.health, self.sign_in, self.without_login = 200, 200, 401
+        self.embeds_by = "minilm"
         self.events = ('{"choices": [{}]}',)
 
     def ask(self, url: str, body: dict[str, Any] | None, key: str | None) -> Answer:
@@ -36,6 +37,10 @@ class OpenWebui:
             return Answer(self.sign_in, json.dumps({"token": TOKEN} if self.sign_in == 200 else {"detail": "no"}))
         if key != TOKEN:
             return Answer(self.without_login, "{}")
+        if path == "/api/v1/retrieval/embedding":
+            config = {"url": EMBEDDING["url"], "key": KEY}
+            seen = {"RAG_EMBEDDING_ENGINE": "openai", "RAG_EMBEDDING_MODEL": self.embeds_by, "openai_config": config}
+            return Answer(200, json.dumps(seen))
         if path == "/api/models":
             return Answer(200, json.dumps({"data": [{"id": name} for name in self.models]}))
         assert path == "/api/chat/completions" and body
@@ -90,3 +95,27 @@ def test_a_chat_with_nothing_behind_it_is_asked_for_nothing() -> None:
 
 def test_the_password_is_not_in_the_text_of_a_chat() -> None:
     assert PASSWORD not in repr(CHAT)
+
+
+EMBEDDING = {"model": "minilm", "url": "http://m/v1"}
+KEY = "sk-of-the-embeddings"
+
+
+def with_documents(one: OpenWebui) -> list[tuple[str, str]]:
+    behind = [backend("tiny"), {**backend("minilm"), "task": "embed"}]
+    checks = webui_checks.look(CHAT, behind, True, one.ask, EMBEDDING)
+    assert KEY not in json.dumps(checks)
+    return [(check["code"], check["severity"]) for check in checks]
+
+
+def test_documents_are_embedded_by_the_model_of_the_inventory_and_it_is_none_to_chat_with() -> None:
+    one = OpenWebui()
+    assert ("chat-embedding", "pass") in with_documents(one) and ("chat-models", "pass") in with_documents(one)
+    one.embeds_by = "sentence-transformers/all-MiniLM-L6-v2"
+    assert ("chat-embedding", "fail") in with_documents(one)
+
+
+def test_an_embedding_model_among_those_to_chat_with_is_found() -> None:
+    one = OpenWebui()
+    one.models.append("minilm")
+    assert ("chat-models", "fail") in with_documents(one)

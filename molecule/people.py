@@ -9,20 +9,35 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from helpers import NET
-from playwright.sync_api import Page
+from playwright.sync_api import Page, sync_playwright
 
 URL = f"https://{NET}.12"
 EMAIL, PASSWORD = "admin@example.com", "correct-horse-battery"
-SHOTS = Path(__file__).resolve().parents[3] / ".cache/webui/screenshots"
+SHOTS = Path(__file__).resolve().parents[1] / ".cache/webui/screenshots"
 PATIENCE_MS = 60_000
 
 # the certificate of the endpoint is signed by itself
 _unverified = ssl.create_default_context()
 _unverified.check_hostname, _unverified.verify_mode = False, ssl.CERT_NONE
+
+
+@contextmanager
+def browser() -> Iterator[Page]:
+    """A page in Debian's chromium: no user is logged in."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        context = chromium.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
+        yield context.new_page()
+        chromium.close()
 
 
 class Api:
@@ -83,6 +98,13 @@ class Person:
         self.page.locator("[id^=model-selector-][id$=-button]").first.click()
         option = f"[role=option]:has-text('{model}'), button[aria-label='model-item']:has-text('{model}')"
         self.page.locator(option).first.click(timeout=PATIENCE_MS)
+
+    def attach(self, name: str, text: str) -> None:
+        """Put a document into the next message, and wait until it is read."""
+        document = {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
+        with self.page.expect_response(lambda one: "/api/v1/files/" in one.url and one.request.method == "POST"):
+            self.page.locator("input[type=file]").first.set_input_files(files=[document])  # type: ignore[list-item]
+        self.page.get_by_text(name).first.wait_for(timeout=PATIENCE_MS)
 
     def say(self, text: str) -> list[int]:
         """Ask the model; gives how long its answer was, each time that it had grown, until it grew no more."""

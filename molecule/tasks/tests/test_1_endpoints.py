@@ -99,13 +99,8 @@ def test_the_plan_shows_task_and_reason(play: Callable[..., Any]) -> None:
     assert "--runner pooling" in run.outcome["plans"]["minilm"]["ranks"][0]["command"]
 
 
-def test_an_engine_that_embeds_no_more_is_noticed_and_one_that_goes_on_is_left_alone(nodes: dict[str, Host]) -> None:
+def test_an_engine_that_stands_still_is_started_again_and_ready_by_an_embedding(nodes: dict[str, Host]) -> None:
     host, before = nodes["n2"], status(nodes["n2"])["epoch"]
     host.check_output("systemctl kill --signal=SIGSTOP fullrank-rank@minilm.service")
-    try:
-        until(lambda: not status(host)["ready"], 60, "an engine that stands still")
-        assert status(host)["phase"] == "stalled"
-    finally:
-        host.check_output("systemctl kill --signal=SIGCONT fullrank-rank@minilm.service")
-    until(lambda: status(host)["ready"], 60, "an engine that goes on")
-    assert status(host)["epoch"] == before
+    until(lambda: status(host)["ready"] and status(host)["epoch"] > before, 600, "an engine that stood still")
+    assert len(embedded(["x"])[0]) == 384
