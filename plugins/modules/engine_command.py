@@ -68,8 +68,11 @@ options:
     description: Path of the weights on the nodes, or the name of a model in a hub.
     type: str
   served_model_name:
-    description: The name by which clients call the model.
-    type: str
+    description:
+      - The name by which clients call the model. Of several, as a list or with blanks between them, the first is the name and the
+        others are aliases.
+      - vLLM serves all of them. SGLang lists the first, and answers requests for any. LMDeploy takes one.
+    type: raw
   task:
     description:
       - What the model is served for. It adds the option by which the engine does it, where O(engine_args) has none, and a task

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default, group_port_offset
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values.served_names import served_names
 
 ROUTERS = "router"
 """The group whose hosts route."""
@@ -46,8 +47,9 @@ def group_port(variables: Variables) -> int:
 
 
 def served_model_name(variables: Variables) -> str:
-    """The model's name for clients, as the role deployment computes it where it is not set."""
-    return str(variables.get("engine_served_model_name") or basename(str(variables.get("engine_model") or "")))
+    """The model's name for clients, the first of several, as the role deployment computes it where it is not set."""
+    names = served_names(variables.get("engine_served_model_name"))
+    return names[0] if names else basename(str(variables.get("engine_model") or ""))
 
 
 def url(host: str, port: int, scheme: str = "http") -> str:

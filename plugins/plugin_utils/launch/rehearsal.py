@@ -7,7 +7,7 @@ Addresses and interfaces come from nodes. Those of documentation (RFC 5737) stan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, Finding, unique
@@ -33,7 +33,13 @@ OF_THE_NODE = (
 )
 """Options that the chain computes."""
 A_KEY = "to-be-made-when-it-starts"
-_READERS = {"int": int, "bool": bool, "list": list, "dict": dict}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "int": int,
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+    "raw": lambda value: value,
+}
 
 
 ELSEWHERE = ("deployment-name",)

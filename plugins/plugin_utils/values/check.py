@@ -89,6 +89,10 @@ def check(value: Any, expected: Expected, steps: tuple[str | int, ...] = ()) -> 
         yield from _list(value, expected, steps)
     elif kind == "dict":
         yield from _dict(value, expected, steps)
+    elif kind == "raw" and expected.rule and isinstance(value, (list, tuple)):
+        yield from _list(value, Expected({"elements": "str"}, expected.rule, expected.names), steps)
+    elif kind == "raw" and expected.rule:
+        yield from _scalar(value, expected, steps, "str")
     elif kind != "raw":
         yield from _scalar(value, expected, steps, kind)
 

@@ -144,6 +144,11 @@ def model_name(text: str, _names: addresses.Names) -> Wrong | None:
     return Wrong("cannot name a model in requests and metrics", remedy, bare or "my-model")
 
 
+def model_names(text: str, names: addresses.Names) -> Wrong | None:
+    """Names with blanks between them: the first wrong one."""
+    return next((wrong for one in text.split() or [text] if (wrong := model_name(one, names))), None)
+
+
 def key(text: str, _names: addresses.Names) -> Wrong | None:
     """A key of an API. Its value is never part of a message."""
     if not BEARER.fullmatch(text):
@@ -206,6 +211,7 @@ FORMATS: Mapping[str, Format] = {
         _pattern(DURATION, "is no duration of Prometheus", "write a number with its unit (s, m, h, d, w, y): 15s, 30d"),
     ),
     "model-name": Format("letters, digits and ._:/@+-", "deepseek-r1", model_name),
+    "model-names": Format("such names, with blanks between them or in a list", "deepseek-r1 gpt-4", model_names),
     "key": Format(f"at least {SHORTEST_KEY} letters, digits and -._~+/", "sk-0123456789abcdef", key),
     "password": Format("72 bytes at most", "long-enough", password),
     "email": Format(

@@ -76,6 +76,11 @@ def set_options(request: Request, **names: str) -> dict[str, Setting]:
     return present(**{name: (getattr(request, option), option) for name, option in names.items()})
 
 
+def name_of_model(option: str, request: Request) -> dict[str, Setting]:
+    """The option of an engine that takes one name: the first."""
+    return present(**{option: (next(iter(request.names), None), "served_model_name")})
+
+
 def size(value: int) -> int | None:
     """A parallel size as an argument: 1 is every engine's default and is left out."""
     return value if value != 1 else None

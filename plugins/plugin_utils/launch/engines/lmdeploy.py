@@ -17,6 +17,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     Call,
+    name_of_model,
     offline_env,
     present,
     rendezvous_env,
@@ -44,7 +45,8 @@ OWNED = {
 
 def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of the server."""
-    args = set_options(request, model_path="model", model_name="served_model_name", server_name="host")
+    args = set_options(request, model_path="model") | name_of_model("model_name", request)
+    args |= set_options(request, server_name="host")
     args |= set_options(request, server_port="port")
     args |= present(
         tp=(size(request.tensor_parallel_size), "tensor_parallel_size"),
@@ -66,6 +68,9 @@ def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], 
     if tp > 0 and tp & (tp - 1):
         where = request.variable("tensor_parallel_size")
         yield failed("size-not-power-of-two", where, f"LMDeploy takes powers of two, not {tp}", "write 1, 2, 4, 8 …")
+    if len(request.names) > 1:
+        message = f"LMDeploy answers requests for one name only, {request.names[0]}"
+        yield failed("aliases", request.variable("served_model_name"), message, "write one name")
     if request.data_parallel_size > 1 and not _in_one_process(options, values):
         yield failed(
             "server-for-every-copy",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.tasks import TASKS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values.served_names import served_names
 
 ENGINES = ("vllm", "sglang", "lmdeploy", "ray", "sglang_router", "smg")
 CONTAINER_RUNTIMES = ("docker", "podman", "nerdctl")
@@ -26,7 +27,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rank_addresses": {"type": "list", "elements": "str", "default": []},
     "rendezvous_port": {"type": "int"},
     "model": {"type": "str"},
-    "served_model_name": {"type": "str"},
+    "served_model_name": {"type": "raw"},
     "task": {"type": "str", "choices": list(TASKS)},
     "expected_task": {"type": "str"},
     "model_info": {"type": "dict", "default": {}},
@@ -89,6 +90,7 @@ class Request:
     rendezvous_port: int | None = None
     model: str | None = None
     served_model_name: str | None = None
+    """All names, with blanks between them."""
     task: str | None = None
     expected_task: str | None = None
     model_info: Mapping[str, Any] = field(default_factory=dict)
@@ -125,6 +127,8 @@ class Request:
         params: dict[str, Any] = {
             key: value for key, value in options.items() if key in known and value is not None and value != ""
         }
+        if names := served_names(params.pop("served_model_name", None)):
+            params["served_model_name"] = " ".join(names)
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
         return cls(**values)
 
@@ -139,6 +143,11 @@ class Request:
     def origin(self, origin: str) -> str:
         """Where a generated word came from, for people: the variable, or the phrase as it is."""
         return self.variable(origin) if origin in OPTIONS else origin
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the model: the first is its name, the others are aliases."""
+        return served_names(self.served_model_name)
 
     @property
     def sizes(self) -> dict[str, int]:

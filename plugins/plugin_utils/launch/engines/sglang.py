@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
@@ -22,6 +22,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
     PYTHON,
     Call,
     host_port,
+    name_of_model,
     offline_env,
     present,
     rendezvous_env,
@@ -60,7 +61,8 @@ OWNED = {
 def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of one rank."""
     port = request.rendezvous_port or RENDEZVOUS_PORT
-    args = set_options(request, model_path="model", served_model_name="served_model_name", host="host", port="port")
+    args = set_options(request, model_path="model") | name_of_model("served_model_name", request)
+    args |= set_options(request, host="host", port="port")
     args |= present(
         tensor_parallel_size=(size(request.tensor_parallel_size), "tensor_parallel_size"),
         pipeline_parallel_size=(size(request.pipeline_parallel_size), "pipeline_parallel_size"),
@@ -113,7 +115,13 @@ def _logging_file(request: Request) -> dict[str, Any]:
 
 
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
-    """sglang/srt/managers/scheduler.py: gpu_id = base_gpu_id + rank on the node. Other checks: the table of combinations."""
+    """Names and GPUs; other checks: the table of combinations."""
+    if len(request.names) > 1:
+        main, *others = request.names
+        message = f"SGLang lists one name of a model, {main}; it also answers requests for {', '.join(others)}"
+        remedy = "clients that choose from the list will not see the others"
+        yield warned("aliases-not-listed", request.variable("served_model_name"), message, remedy)
+    # sglang/srt/managers/scheduler.py: gpu_id = base_gpu_id + rank on the node
     first = values.get("base_gpu_id") or 0
     if first <= 0 or request.usable_gpus is None:
         return

@@ -61,7 +61,7 @@ OWNED = {
 def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of one rank."""
     args = set_options(request, model_tag="model") if options.lookup("model_tag") else {}
-    args |= set_options(request, served_model_name="served_model_name")
+    args |= present(served_model_name=(list(request.names) or None, "served_model_name"))
     if request.is_head:
         args |= set_options(request, host="host", port="port")
     args |= present(

@@ -437,3 +437,18 @@ def test_a_launch_under_its_former_names_is_the_same_launch() -> None:
     text = json.dumps(spec("fullrank-tiny", "fullrank-tiny.service"), sort_keys=True, separators=(",", ":"))
     now = spec_hash(spec("fullrank-rank-tiny", "fullrank-rank@tiny.service"), "key")
     assert now == hmac.new(b"key", text.encode(), hashlib.sha256).hexdigest()
+
+
+@pytest.mark.parametrize("names", ["tiny gpt-4", ["tiny", "gpt-4"]])
+def test_the_first_name_is_the_name_and_the_others_are_aliases(names: Any) -> None:
+    served = {"served_model_name": names}
+    for rank in ({}, RANK_1):
+        words = launch("vllm", "0.20.2", served | rank)["engine_argv"]
+        at = words.index("--served-model-name")
+        assert words[at : at + 3] == ["--served-model-name", "tiny", "gpt-4"]
+    listed = launch("sglang", "0.5.12", served)
+    assert listed["engine_argv"][listed["engine_argv"].index("--served-model-name") + 1] == "tiny"
+    assert "gpt-4" not in listed["engine_argv"] and failed(listed) == {}
+    assert "aliases-not-listed" in {one["code"] for one in listed["findings"]}
+    one = {"nnodes": 1, "tensor_parallel_size": 8}
+    assert failed(launch("lmdeploy", "0.18.0", served | one)) == {"aliases": "engine_served_model_name"}
