@@ -83,3 +83,19 @@ def test_the_plan_accepts_its_own_proposal(engine: str, version: str, args: dict
         assert [one for one in wrong if one.finding["severity"] == "fail"] == [], case
         accepted += 1
     assert accepted > 5
+
+
+@pytest.mark.parametrize("ep", [3, 6, 12, 24, 40, 48, 72, 96, 144])
+def test_the_number_of_redundant_experts_that_is_named_is_accepted(ep: int) -> None:
+    args = {"enable_dp_attention": True, "moe_a2a_backend": "deepep", "moe_dense_tp_size": 1}
+    sizes = {"tensor_parallel_size": ep, "data_parallel_size": ep}
+    nodes = -(-ep // 8)
+    plan = decided("sglang", "0.5.12", nodes, "H200", engine_args=args, **sizes)
+    remedy = next(one["remedy"] for one in plan["findings"] if one["code"] == "experts-indivisible")
+    more = int(remedy.split()[-3])
+    again = decided("sglang", "0.5.12", nodes, "H200", engine_args=args | {"ep_num_redundant_experts": more}, **sizes)
+    assert "experts-indivisible" not in {one["code"] for one in again["findings"]}
+    smaller = int(remedy.split()[0])
+    fewer = {"tensor_parallel_size": smaller, "data_parallel_size": smaller}
+    third = decided("sglang", "0.5.12", max(1, smaller // 8), "H200", engine_args=args, **fewer)
+    assert "experts-indivisible" not in {one["code"] for one in third["findings"]}
