@@ -38,7 +38,7 @@ end
 
 -- Requests of this thread that wait, and when each was last seen to. HAProxy ends the action of a client that leaves at its next
 -- sleep, and nothing of it runs after that: a place that was not seen for so long is free.
-local GONE = 2
+local GONE = 1
 local places, looked = {}, 0
 
 local function publish_places(txn)
