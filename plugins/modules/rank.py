@@ -342,8 +342,9 @@ class Rank:
                 self.systemctl("stop", unit)
                 self.remove_containers()
         if not self.module.check_mode and self.state()["active"] == "failed":
-            # the supervisor kills; once the operator has stopped the rank that is no failure to be shown
-            self.module.run_command(["systemctl", "reset-failed", systemd_state.rank_unit(self.name)], check_rc=True)
+            # The supervisor kills; once the operator has stopped the rank that is no failure to be shown. Systemd may have
+            # forgotten the unit meanwhile.
+            self.module.run_command(["systemctl", "reset-failed", systemd_state.rank_unit(self.name)])
 
     def remove_containers(self) -> None:
         """The unit on disk may be of another runtime than what ran, and then has stopped nothing."""

@@ -288,6 +288,17 @@ def test_check_mode_keeps_nothing_and_reports_what_it_would_keep(node: Node) -> 
     assert "the target of playbooks/rollback.yml" in str(predicted.files.diff)
 
 
+def test_a_unit_that_systemd_forgets_meanwhile_is_no_failure(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def systemctl(words: list[str], check_rc: bool = False) -> tuple[int, str, str]:
+        if words[1] == "reset-failed":
+            assert not check_rc
+            return 1, "", "Unit fullrank-rank@tiny.service not loaded."
+        return 0, "LoadState=loaded\nActiveState=failed\nUnitFileState=disabled\n", ""
+
+    monkeypatch.setattr(node, "run_command", systemctl)
+    node.bring("stopped")
+
+
 def test_nothing_of_a_rank_is_left_when_it_is_removed(node: Node) -> None:
     node.present("one", **with_key(node))
     node.ready("one")
