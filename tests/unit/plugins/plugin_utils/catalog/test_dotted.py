@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.dotted import is_dotted
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from places import CHECKOUT
 
 Args = dict[str, Any]
 MEANT: list[tuple[Args, Args]] = [
@@ -96,6 +96,9 @@ def on_a_command_line(written: Args) -> list[str]:
 
 
 @pytest.mark.engine
+@pytest.mark.skipif(
+    "FULLRANK_VLLM_PYTHON" not in os.environ, reason="no interpreter of an environment with vLLM is named"
+)
 def test_vllm_itself_reads_the_same() -> None:
     """Parts in one spelling of the option: of several spellings, and of whole and parts, vLLM lets the last win, and forgets the
     others."""
@@ -107,7 +110,7 @@ def test_vllm_itself_reads_the_same() -> None:
     gone = "-O."
     cases = [(words, meant) for words, meant in cases if not words[0].startswith(gone) and "." in words[0]]
     text = "\n".join(json.dumps(words) for words, _meant in cases)
-    program = [CHECKOUT / "tests/engines/vllm-python", "-c", PARSER]
+    program = [os.environ["FULLRANK_VLLM_PYTHON"], "-c", PARSER]
     done = subprocess.run(program, input=text, capture_output=True, text=True, check=True, timeout=300)
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert answers == [meant for _words, meant in cases]

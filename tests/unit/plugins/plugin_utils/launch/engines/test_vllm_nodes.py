@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import vllm_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
 from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from places import CHECKOUT
 
 WIDE: dict[str, Any] = {
     "engine": "vllm",
@@ -178,3 +182,49 @@ def test_which_form_a_version_has(version: str, by_number: bool, by_copies: bool
     assert vllm_nodes.by_number(options) == by_number
     assert vllm_nodes.by_copies(options, Parallel(dp=16, nnodes=2)) == by_copies
     assert not vllm_nodes.by_copies(options, Parallel(tp=16, dp=2, nnodes=4))
+
+
+CONFIGURED = """
+import json, sys
+import vllm
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.usage.usage_lib import UsageContext
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+for line in sys.stdin:
+    words = json.loads(line)
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args(words)
+    args.model = args.model_tag
+    engine = vllm.AsyncEngineArgs.from_cli_args(args)
+    got = engine.create_engine_config(UsageContext.OPENAI_API_SERVER, headless="--headless" in words).parallel_config
+    sizes = [got.data_parallel_rank, got.data_parallel_size_local, got.nnodes_within_dp, got.world_size]
+    print("GOT", json.dumps([*sizes, got.data_parallel_master_ip]), flush=True)
+"""
+TINY = CHECKOUT / ".cache/models/tiny"
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(
+    "FULLRANK_VLLM_PYTHON" not in os.environ, reason="no interpreter of an environment with vLLM is named"
+)
+@pytest.mark.skipif(not TINY.exists(), reason="no small model was made (make engines)")
+def test_vllm_itself_works_out_the_same_copies() -> None:
+    """On its CPU build, 0.27 or newer, up to the point where it would load the model."""
+    lines, expected = [], []
+    for tp, dp, nnodes in ((1, 2, 2), (1, 4, 2), (2, 2, 4), (2, 2, 2)):
+        for rank in range(nnodes):
+            sizes = {
+                "tensor_parallel_size": tp,
+                "data_parallel_size": dp,
+                "nnodes": nnodes,
+                "head_address": "192.0.2.10",
+            }
+            more = {"enforce_eager": True, "max_model_len": 256, "enable_expert_parallel": False}
+            rendered = launch("0.32.0", rank, more, model=str(TINY), device="cpu", gpus_per_node=None, **sizes)
+            meant = Parallel(tp=tp, dp=dp, nnodes=nnodes)
+            lines.append(json.dumps(rendered["engine_argv"][2:]))
+            each = [meant.first_copy(rank), meant.copies_per_node, meant.nodes_per_copy, tp]
+            expected.append([*each, "192.0.2.10"])
+    program = [os.environ["FULLRANK_VLLM_PYTHON"], "-c", CONFIGURED]
+    done = subprocess.run(program, input="\n".join(lines), capture_output=True, text=True, check=False, timeout=500)
+    got = [json.loads(line.removeprefix("GOT ")) for line in done.stdout.splitlines() if line.startswith("GOT ")]
+    assert got == expected, done.stderr[-2000:]
