@@ -35,6 +35,7 @@ ORDER = {
             "memory",
             "nccl",
             "launch",
+            "translate",
             "plan",
             "report",
             "diagnosis",

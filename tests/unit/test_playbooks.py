@@ -16,7 +16,10 @@ import yaml
 from places import CHECKOUT
 
 CHECK = CHECKOUT / "playbooks/inventory.yml"
-PLAYBOOKS = [CHECKOUT / "site.yml", *sorted((CHECKOUT / "playbooks").glob("*.yml"))]
+WITHOUT_AN_INVENTORY = CHECKOUT / "playbooks/translate.yml"
+"""Before there is one: it turns a text into variables, on the controller."""
+ALL = [CHECKOUT / "site.yml", *sorted((CHECKOUT / "playbooks").glob("*.yml"))]
+PLAYBOOKS = [path for path in ALL if path != WITHOUT_AN_INVENTORY]
 INVENTORY = """
 all:
   children:
@@ -95,3 +98,31 @@ def test_what_routers_need_of_their_hosts_is_checked_before_engines_start_and_on
     engines = [number for number, (path, _play) in enumerate(chain) if path.name == "engines.yml"]
     assert len(routers) == 1 and routers[0] < min(engines)
     assert chain[routers[0] + 1][1]["tasks"][-1]["ansible.builtin.import_role"]["tasks_from"] == "report"
+
+
+def test_a_pasted_command_line_becomes_variables(tmp_path: Path) -> None:
+    (tmp_path / "command.sh").write_text("vllm serve acme/chat -tp 8 --api-key sk-not-to-be-seen\n")
+    target = tmp_path / "chat.yml"
+    words = [
+        "-i",
+        "localhost,",
+        "-e",
+        f"translate_from={tmp_path}/command.sh",
+        "-e",
+        f"translate_to={target}",
+        "-e",
+        "translate_version=0.20.2",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", *words, str(WITHOUT_AN_INVENTORY)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CHECKOUT,
+        env=os.environ | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    written = yaml.safe_load(target.read_text())
+    assert (written["engine_version"], written["engine_tensor_parallel_size"]) == ("0.20.2", 8)
+    assert "engine_tensor_parallel_size: 8" in run.stdout
+    assert "not-to-be-seen" not in run.stdout + target.read_text()
