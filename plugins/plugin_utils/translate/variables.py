@@ -76,13 +76,14 @@ def translate(command: EngineCommand, catalog: VersionCatalog) -> Translation:
         owner = next((owners[one] for one in meant if one in owners), "")
         if any(one["code"] in STRANGE for one in resolved.findings):
             found.unknown.append(name)
-        if owner == "model":
+        if name in PER_RANK_OPTIONS:
+            found.owned.append((name, "each rank gets its own"))
+            found.nodes = max(found.nodes, 2)
+            found.rank = max(found.rank, _whole(value))
+        elif owner == "model":
             model = str(value)
         elif owner:
             _owned(found, name, owner, value)
-        elif name in PER_RANK_OPTIONS:
-            found.owned.append((name, "each rank gets its own"))
-            found.nodes = max(found.nodes, 2)
         elif name in ("revision", "tokenizer_revision", "code_revision"):
             found.dropped.append((f"{name} {value}", "weights are of one commit: model_revision"))
         else:

@@ -44,5 +44,5 @@ def test_options(catalog: Any, words: list[str], expected: dict[str, Any]) -> No
 
 
 def test_words_that_belong_to_no_option() -> None:
-    given = options.read(["org/model", "--enforce-eager", "another"], VLLM)
-    assert given.positional == ["org/model", "another"]
+    read = options.read(["org/model", "--enforce-eager", "another"], VLLM)
+    assert read.positional == ["org/model", "another"]

@@ -80,7 +80,7 @@ def test_a_text_without_an_engine(text: str) -> None:
         deployments(text, read_catalog)
 
 
-def test_a_version_that_nobody_named_is_for_the_user_to_write() -> None:
+def test_a_version_that_the_text_does_not_name_is_for_the_user_to_write() -> None:
     (found,) = deployments("vllm serve acme/chat -tp 8", read_catalog)
     assert found["variables"]["engine_version"] == read_catalog("vllm").versions[-1]
     assert any(line.startswith("engine_version") for line in found["open"])

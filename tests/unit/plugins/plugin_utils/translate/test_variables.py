@@ -35,7 +35,7 @@ def test_a_size_from_a_variable_without_a_value_is_left_open() -> None:
     assert "engine_tensor_parallel_size: the command takes it from $GPUS" in found.open
 
 
-def test_further_ranks_are_told_apart() -> None:
+def test_further_ranks_of_a_group() -> None:
     found = of("vllm serve acme/a -tp 8 -pp 2 --nnodes 2 --node-rank 1 --master-addr x --headless")
     assert (found.nodes, found.rank) == (2, 1)
     assert "engine_args" not in found.variables
