@@ -60,16 +60,16 @@ class Translation:
 def translate(command: EngineCommand, catalog: VersionCatalog) -> Translation:
     """The deployment that a command starts. catalog: of the version."""
     found = Translation(command.engine, catalog.requested)
-    given = options.read(command.words, catalog)
+    parsed = options.read(command.words, catalog)
     found.variables = {"engine_name": command.engine, "engine_version": catalog.requested}
     if command.container:
         _container(found, command.container)
     owners = {option.name: owner for name, owner in OWNED[command.engine].items() if (option := catalog.lookup(name))}
     arguments: dict[str, Any] = {}
-    model = given.positional[0] if given.positional else ""
-    for extra in given.positional[1:]:
+    model = parsed.positional[0] if parsed.positional else ""
+    for extra in parsed.positional[1:]:
         found.dropped.append((extra, "it stands where the engine's parser expects no word"))
-    for name, value in given.options.items():
+    for name, value in parsed.options.items():
         resolved = catalog.check({name: value}, "")
         option = catalog.lookup(name)
         meant = [one.name for one, _value in resolved.options] + ([option.name] if option else [])
@@ -182,7 +182,7 @@ def _container(found: Translation, container: Container) -> None:
 
 
 def _environment(found: Translation, env: Mapping[str, str]) -> None:
-    kept: dict[str, str] = {}
+    remaining: dict[str, str] = {}
     for name, value in env.items():
         if name in OWN_VARIABLES:
             found.owned.append((f"{name}={value}", OWN_VARIABLES[name]))
@@ -201,9 +201,9 @@ def _environment(found: Translation, env: Mapping[str, str]) -> None:
         elif not _SEEN_BY_ENGINES.match(name):
             found.dropped.append((f"{name}={value}", "no engine reads it: it was for the text of the command"))
         else:
-            kept[name] = value
-    if kept:
-        found.variables["engine_env"] = kept
+            remaining[name] = value
+    if remaining:
+        found.variables["engine_env"] = remaining
 
 
 def _fill_in(found: Translation) -> None:
