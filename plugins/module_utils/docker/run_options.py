@@ -63,6 +63,15 @@ def parse(words: Sequence[str]) -> list[Option]:
     return found
 
 
+def split(words: Sequence[str]) -> tuple[list[Option], list[str]]:
+    """The options of a whole ``run``, and what follows them: the image and its command."""
+    waiting = list(words)
+    found: list[Option] = []
+    while waiting and waiting[0].startswith("-") and waiting[0] not in ("-", "--"):
+        found += _read(waiting.pop(0), waiting)
+    return found, waiting[1:] if waiting[:1] == ["--"] else waiting
+
+
 def _read(word: str, waiting: list[str]) -> Iterator[Option]:
     if word.startswith("--") and len(word) > 2:
         name, joined, value = word[2:].partition("=")

@@ -1,9 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words of ``docker run`` (and podman, nerdctl): what becomes a variable, what is no longer needed, what follows the image.
-
-Source: docs.docker.com/reference/cli/docker/container/run, for which options take a value.
-"""
+"""The words of ``docker run`` (and podman, nerdctl): what becomes a variable, what is not needed, what follows the image."""
 
 from __future__ import annotations
 
@@ -12,42 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.container_args import RULES, SHORT
+from ansible_collections.fullrank.serving.plugins.module_utils.docker import run_options
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.container_args import RULES
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import CONTAINER_RUNTIMES
 
-_WITHOUT_VALUE = frozenset(
-    (
-        *("--detach", "--disable-content-trust", "--init", "--interactive", "--no-healthcheck", "--oom-kill-disable"),
-        *("--privileged", "--publish-all", "--quiet", "--read-only", "--replace", "--rm", "--sig-proxy", "--tty"),
-        *("-d", "-i", "-t", "-P", "-q"),
-    )
-)
-_SHORT = {
-    **SHORT,
-    "-e": "--env",
-    "-v": "--volume",
-    "-w": "--workdir",
-    "-u": "--user",
-    "-h": "--hostname",
-    "-l": "--label",
-}
-_BUNDLE = re.compile(r"-[Pdtiq]{2,}")
 _DONE = {
-    "--network": "the container has the node's network",
-    "--net": "the container has the node's network",
-    "--ipc": "the container has the node's IPC namespace",
-    "--name": "the container is named after its deployment",
-    "--rm": "systemd starts a fresh container each time",
-    "--restart": "supervisors restart the group",
-    "--detach": "systemd keeps the container",
-    "--runtime": "GPUs come as CDI devices",
-    "--ulimit": "memory may be locked without limit, and the stack has 64 MiB",
-    "--env-file": "write its variables into engine_env",
-    "--cap-add": "the container has the capabilities that engines need",
-    "--entrypoint": "the engine's own command is the entrypoint",
-    "--pull": "engine_image is pulled before the start",
-    "--quiet": "the journal has the output",
-    "--init": "systemd is the parent of the container",
+    "network": "the container has the node's network",
+    "net": "the container has the node's network",
+    "ipc": "the container has the node's IPC namespace",
+    "name": "the container is named after its deployment",
+    "rm": "systemd starts a fresh container each time",
+    "restart": "supervisors restart the group",
+    "detach": "systemd keeps the container",
+    "runtime": "GPUs come as CDI devices",
+    "ulimit": "memory may be locked without limit, and the stack has 64 MiB",
+    "env-file": "write its variables into engine_env",
+    "cap-add": "the container has the capabilities that engines need",
+    "entrypoint": "the engine's own command is the entrypoint",
+    "pull": "engine_image is pulled before the start",
+    "quiet": "the journal has the output",
+    "init": "systemd is the parent of the container",
 }
 _PASSED = ("/dev/infiniband", "/dev/nvidia", "nvidia.com/", "/dev/gdrdrv")
 
@@ -95,48 +76,34 @@ def engine_of_image(image: str) -> tuple[str, str]:
 
 
 def _run(words: Sequence[str], runtime: str) -> Container:
-    options, rest = _split(list(words))
+    options, rest = run_options.split(words)
     found = Container(rest[0] if rest else "", list(rest[1:]), runtime)
-    for flag, value in options:
-        written = f"{flag} {value}".strip()
-        if flag == "--env":
+    for one in options:
+        value = one.value or ""
+        written = f"--{one.name} {value}".strip()
+        if one.off:
+            continue
+        if one.name == "env":
             name, joined, text = value.partition("=")
             found.env[name] = text if joined else f"${name}"
-        elif flag in ("--volume", "--mount"):
-            found.mounts += _mount(flag, value)
-        elif flag == "--gpus":
+        elif one.name in ("volume", "mount"):
+            found.mounts += _mount(one.name, value)
+        elif one.name == "gpus":
             found.gpus = _gpus(value)
             found.dropped.append((written, "GPUs come as CDI devices; engine_gpus names some of them"))
-        elif flag == "--device" and value.startswith(_PASSED):
+        elif one.name == "device" and value.startswith(_PASSED):
             found.dropped.append((written, "what the node has of these devices is passed by itself"))
-        elif flag in _DONE or flag in RULES:
-            if flag == "--entrypoint":
+        elif one.known and (one.name in _DONE or one.name in RULES):
+            if one.name == "entrypoint":
                 found.command = [value, *found.command]
-            found.dropped.append((written, _DONE.get(flag) or RULES[flag].message))
+            found.dropped.append((written, _DONE.get(one.name) or RULES[one.name].message))
         else:
-            found.further.append(f"{flag}={value}" if value else flag)
+            found.further += one.words
     return found
 
 
-def _split(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Options with their values, long names for short ones, and what follows them."""
-    options: list[tuple[str, str]] = []
-    while words and words[0].startswith("-"):
-        word = words.pop(0)
-        if _BUNDLE.fullmatch(word):
-            options += [(_SHORT.get(f"-{letter}", f"-{letter}"), "") for letter in word[1:]]
-            continue
-        flag, joined, value = word.partition("=")
-        if not flag.startswith("--") and len(flag) > 2 and flag[:2] in _SHORT:
-            flag, joined, value = flag[:2], "=", word[2:]
-        if not joined and flag not in _WITHOUT_VALUE and words:
-            value = words.pop(0)
-        options.append((_SHORT.get(flag, flag), value))
-    return options, words
-
-
-def _mount(flag: str, value: str) -> list[dict[str, Any]]:
-    if flag == "--mount":
+def _mount(name: str, value: str) -> list[dict[str, Any]]:
+    if name == "mount":
         parts = dict(part.partition("=")[::2] for part in value.split(","))
         source, target = parts.get("source") or parts.get("src") or "", parts.get("target") or parts.get("dst") or ""
         read_only = bool({"readonly", "ro"} & set(parts))

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"-(\d+|\d*\.\d+)$")
 
 
 @dataclass
-class Given:
+class Parsed:
     """What stands on a command line."""
 
     positional: list[str] = field(default_factory=list)
@@ -24,14 +24,14 @@ class Given:
     """Name as it goes into ``engine_args`` (snake case; canonical where this version knows it) → value."""
 
 
-def read(words: Sequence[str], catalog: VersionCatalog) -> Given:
+def read(words: Sequence[str], catalog: VersionCatalog) -> Parsed:
     """Read the words of a command line as the engine's parser would, and keep what it would not know."""
-    given = Given()
+    parsed = Parsed()
     rest = list(words)
     while rest:
         word = rest.pop(0)
         if not _is_option(word):
-            given.positional.append(word)
+            parsed.positional.append(word)
             continue
         name, joined, value = word.partition("=")
         option = _option(catalog, name)
@@ -39,10 +39,10 @@ def read(words: Sequence[str], catalog: VersionCatalog) -> Given:
             key = _key(name)
             base = catalog.lookup(name.partition(".")[0]) if "." in name else None
             taken = [value] if joined else list(_values(rest, one=base is not None))
-            given.options[key] = _plain(taken)
+            parsed.options[key] = _plain(taken)
         else:
-            given.options.update(_known(option, name, [value] if joined else None, rest, given.options))
-    return given
+            parsed.options.update(_known(option, name, [value] if joined else None, rest, parsed.options))
+    return parsed
 
 
 def _option(catalog: VersionCatalog, name: str) -> Option | None:

@@ -35,6 +35,20 @@ def test_words(words: str, options: list[tuple[str, str | None]]) -> None:
     assert [(one.name, one.value) for one in run_options.parse(words.split())] == options
 
 
+@pytest.mark.parametrize(
+    ("words", "names", "rest"),
+    [
+        ("-it --name x image ls -l", ["interactive", "tty", "name"], ["image", "ls", "-l"]),
+        ("image", [], ["image"]),
+        ("--rm -- image --rm", ["rm"], ["image", "--rm"]),
+        ("--rm", ["rm"], []),
+    ],
+)
+def test_options_and_what_follows_them(words: str, names: list[str], rest: list[str]) -> None:
+    options, following = run_options.split(words.split())
+    assert ([one.name for one in options], following) == (names, rest)
+
+
 @given(st.lists(st.sampled_from(["--cpus", "8", "-it", "-v", "/a:/b", "--x", "--init", "-e=A", "image"])))
 def test_no_word_is_lost(words: list[str]) -> None:
     found = [word for one in run_options.parse(words) for word in one.words]
