@@ -89,8 +89,10 @@ def test_a_killed_copy_brings_the_whole_group_back(nodes: dict[str, Host], node:
     until(lambda: nodes["n1"].run("fullrank-check copies").rc == 1, 60)
     until(lambda: all(host.run("fullrank-check copies").rc == 0 for host in nodes.values()), BACK_S)
     assert all(pid != before[name] for name, pid in pids(nodes).items())
-    now = state(nodes["n1"])
-    assert (now["epoch"], now["failure"]["rank"]) == (epoch + 1, rank)
+    # on a busy machine vLLM may need more than one: its coordinator of copies has 120 s to import (v1/engine/coordinator.py)
+    assert state(nodes["n1"])["epoch"] > epoch
+    log = nodes["n1"].check_output("journalctl --unit=fullrank-supervisor@copies --output=cat --no-pager")
+    assert f"last failure: rank {rank}: its unit is deactivating (signal, exit status 9)" in log
     assert chat(HEAD, ignore_eos=True)["usage"]["completion_tokens"] == 8
 
 
