@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import lmdeploy, sglang, vllm
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import OPTIONS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.rules import SECRET_NAME
 from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import options, shell
 from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.commands import EngineCommand
@@ -101,6 +102,8 @@ def _owned(found: Translation, name: str, owner: str, value: Any) -> None:
     missing = shell.unknown(value) if isinstance(value, str) else []
     if missing and owner not in ("api_key", "head_address", "rank"):
         found.open.append(f"engine_{owner}: the command takes it from ${missing[0]}")
+    elif OPTIONS.get(owner, {}).get("type") == "int" and not str(value).isdigit():
+        found.open.append(f"engine_{owner}: the command has {value}, which is no number")
     elif owner == "api_key":
         found.owned.append((name, "engine_api_key; its value was not copied, keep it in a vault"))
     elif owner == "executor":
@@ -124,11 +127,7 @@ def _owned(found: Translation, name: str, owner: str, value: Any) -> None:
             variables["engine_device"] = "cpu"
     elif owner == "served_model_name":
         names = [str(one) for one in (value if isinstance(value, list) else [value])]
-        variables["engine_served_model_name"] = names[0]
-        if names[1:]:
-            found.dropped.append(
-                (f"{name} {' '.join(names[1:])}", "one name is written; the others are for you to add")
-            )
+        variables["engine_served_model_name"] = names if names[1:] else names[0]
     elif (owner, value) in (("dtype", "auto"), ("host", "0.0.0.0")):
         found.dropped.append((f"{name} {value}", "it is the default"))
     else:
