@@ -196,9 +196,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import changes
+from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import containers, units
 from ansible_collections.fullrank.serving.plugins.module_utils.rank.former import Former
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import engine, previous
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check, engine, previous
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
@@ -358,15 +359,16 @@ class Rank:
 
     def absent(self) -> None:
         self.stopped()
-        files = [*self.written(), self.previous, Path(names.ready_mark(self.name))]
+        memory = check.RUN / f"{self.name}.epoch"
+        files = [*self.written(), self.previous, Path(names.ready_mark(self.name)), memory]
         if not [one for one in Path(names.CONFIG).glob("*.supervisor.json") if one not in files]:
             files.append(supervisor_files.CHECK)
         removed = self.files.remove(files, Path(names.CONFIG))
         removed += self.former.forget(self.files, ())
         program = Path(names.supervisor_program(self.name))
         self.files.remove_folder(program)
-        if not self.module.check_mode and program.parent.exists() and not any(program.parent.iterdir()):
-            program.parent.rmdir()
+        if not self.module.check_mode:
+            common_files.remove_empty(str(program.parent), names.PROGRAMS, names.CONFIG)
         if removed:
             self.systemctl("daemon-reload")
 

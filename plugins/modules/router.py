@@ -291,6 +291,7 @@ class Routers:
                 self.changed = True
                 if not self.module.check_mode:
                     shutil.rmtree(path)
+                    common_files.remove_empty(str(path.parent))
 
     def take_over(self) -> None:
         """Wait until each router goes by what is written."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -46,6 +47,13 @@ def place(work: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     work.replace(target)
     sync_folder(target.parent)
+
+
+def remove_empty(*folders: str) -> None:
+    """Remove those of the folders that are there and empty, in their order."""
+    for folder in folders:
+        with contextlib.suppress(OSError):  # it is not there, or something is in it
+            Path(folder).rmdir()
 
 
 def sync_folder(folder: Path) -> None:

@@ -149,6 +149,7 @@ class Node:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.check_mode, self.failure = folder, False, ""
         monkeypatch.setattr(names, "CONFIG", str(folder / "etc"))
+        monkeypatch.setattr(rank.check, "RUN", folder / "run")
         monkeypatch.setattr(names, "PROGRAMS", str(folder / "lib"))
         monkeypatch.setattr(names, "UNITS", str(folder / "units"))
         monkeypatch.setattr(names, "FORMER_UNITS", str(folder / "run"))
@@ -305,8 +306,14 @@ def test_nothing_of_a_rank_is_left_when_it_is_removed(node: Node) -> None:
     node.present("two", **with_key(node))
     other = node.folder / "etc/tiny.other.supervisor.json"
     other.write_text("{}")
+    (node.folder / "run").mkdir()
+    (node.folder / "run/tiny.epoch").write_text("3 abc\n")
     node.bring("absent")
     assert set(node.files()) == {"etc/tiny.other.supervisor.json", "check"}
+    assert not (node.folder / "lib").exists()
+    other.unlink()
+    node.bring("absent")
+    assert not (node.folder / "etc").exists(), "a folder in which nothing is left goes too"
 
 
 def test_a_supervisor_that_has_just_read_its_configuration_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
