@@ -48,6 +48,7 @@ _raw:
 
 from typing import Any
 
+from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
     ROUTERS,
@@ -55,7 +56,11 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoin
     endpoint,
     listening,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import replicas_of, variables_of
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import (
+    head_of,
+    replicas_of,
+    variables_of,
+)
 
 
 class LookupModule(LookupBase):
@@ -68,7 +73,11 @@ class LookupModule(LookupBase):
         router_hosts, watchers = (list(variables["groups"].get(group, [])) for group in (ROUTERS, WATCHERS))
         found = []
         for name in terms:
-            replicas = replicas_of(variables, name, settings.get("engine_replicas"))
+            try:
+                head_of(variables, name)
+                replicas = replicas_of(variables, name, settings.get("engine_replicas"))
+            except ValueError as error:
+                raise AnsibleLookupError(f"fullrank.serving.endpoint: {error}") from error
             known = variables_of(variables, [*router_hosts, *watchers, *(cut[0] for cut in replicas)])
             known |= {cut[0]: {**known[cut[0]], **settings} for cut in replicas}
             places = listening(name, replicas, router_hosts, watchers, known)

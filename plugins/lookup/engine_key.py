@@ -45,6 +45,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import key_file
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import head_of
 
 
 class LookupModule(LookupBase):
@@ -54,7 +55,10 @@ class LookupModule(LookupBase):
         if len(terms) != 1 or kwargs or not variables:
             raise AnsibleLookupError("fullrank.serving.engine_key takes the name of one deployment")
         (deployment,) = terms
-        head_vars = variables["hostvars"][variables["groups"][deployment][0]]
+        try:
+            head_vars = variables["hostvars"][head_of(variables, deployment)]
+        except ValueError as error:
+            raise AnsibleLookupError(f"fullrank.serving.engine_key: {error}") from error
         if key := head_vars.get(key_file.VARIABLE):
             return [str(key)]
         path = key_file.place(head_vars, deployment)

@@ -41,11 +41,13 @@ _raw:
 
 from typing import Any
 
+from ansible.errors import AnsibleLookupError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.fullrank.serving.plugins.module_utils.router.words import ENGINE
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import router_keys
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import value
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups import head_of
 
 
 class LookupModule(LookupBase):
@@ -56,7 +58,10 @@ class LookupModule(LookupBase):
         engine_key = lookup_loader.get("fullrank.serving.engine_key", loader=self._loader, templar=self._templar)
         found = []
         for name in terms:
-            head_vars = variables["hostvars"][variables["groups"][name][0]]
+            try:
+                head_vars = variables["hostvars"][head_of(variables, name)]
+            except ValueError as error:
+                raise AnsibleLookupError(f"fullrank.serving.router_keys: {error}") from error
             key = engine_key.run([name], variables)[0]
             if not key and variables.get("ansible_check_mode") and value(head_vars, "engine_api_key_required"):
                 key = "to-be-made"  # as the role engine does: that it would change is all there is to tell

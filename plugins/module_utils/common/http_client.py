@@ -198,6 +198,8 @@ def _reason(broken: Exception) -> str:
     reason = broken.reason if isinstance(broken, urllib.error.URLError) else broken
     if isinstance(reason, (socket.timeout, TimeoutError)):  # two classes before Python 3.10, and a text for each layer
         return TIMED_OUT
+    if isinstance(reason, OSError) and not isinstance(reason, ssl.SSLError) and reason.strerror:
+        return reason.strerror  # "Connection refused": its number tells people nothing
     return str(reason) or type(reason).__name__
 
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import re
 import socket
 import subprocess
@@ -59,6 +61,8 @@ def summary(ready: str) -> str:
     """What the supervisor behind a URL reports of its group."""
     answer = http_client.request(ready, timeout=ASK_S)
     known = http_client.json_object(answer.body).get("summary")
+    if not known and answer.error == os.strerror(errno.ECONNREFUSED):
+        return "no supervisor listens: it is stopped, or not installed"
     return str(known or f"its supervisor is not heard: {answer.error or f'HTTP {answer.status}'}")
 
 
@@ -87,5 +91,8 @@ def state(routes: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def line(name: str, router: Mapping[str, Any]) -> str:
     """Where a deployment is found, and how its replicas are."""
-    servers = ", ".join(f"{server} {one['summary']}" for server, one in router["servers"].items())
+    replicas = router["servers"].items()
+    servers = ", ".join(f"{server}{'' if one['ready'] else ':'} {one['summary']}" for server, one in replicas)
+    if router["runs"] and not router["ready"]:
+        return f"{name} has no replica that is ready; clients of {router['url']}/v1 wait, and get 503 ({servers})"
     return f"{name} is found at {router['url']}/v1 ({servers if router['runs'] else 'its router does not run'})"

@@ -12,6 +12,8 @@ Times are seconds since the node started; the two ends of a conversation never c
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -193,6 +195,15 @@ class Follower:
         }
         shown = order.get("view") or view("waiting", "waiting for the head", 0, 0, None)
         return Decision(act, epoch, body, shown)
+
+
+def not_yet(why: str) -> str:
+    """Why there is no completion while an engine starts: it opens its port when it has loaded, and refuses until then.
+
+    >>> not_yet("[Errno 111] Connection refused")
+    'the engine does not listen yet'
+    """
+    return "the engine does not listen yet" if os.strerror(errno.ECONNREFUSED) in why else why
 
 
 @dataclass
@@ -379,7 +390,7 @@ class Head:
             self._phase, self._summary = "ready", "ready"
             self._ready_since = now if self._ready_since is None else self._ready_since
         else:
-            self._phase, self._summary = "loading", f"waiting for a completion: {health.summary}"
+            self._phase, self._summary = "loading", f"waiting for a completion: {not_yet(health.summary)}"
 
     def _is_there(self, rank: int, engine: Engine) -> bool:
         if rank == 0:

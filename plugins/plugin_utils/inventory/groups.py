@@ -45,12 +45,28 @@ def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
     return [Deployment(group.name, tuple(hosts[group.name])) for group in parent.child_groups]
 
 
+def hosts_of(task_vars: Mapping[str, Any], deployment: str) -> list[str]:
+    """The hosts of a deployment, which is any group. ValueError, with the deployments that there are: there is no such group."""
+    if deployment in task_vars["groups"]:
+        return list(task_vars["groups"][deployment])
+    known = ", ".join(one.name for one in deployments(task_vars) or [])
+    raise ValueError(f"there is no deployment {deployment!r}: the inventory has {known or 'none'}")
+
+
+def head_of(task_vars: Mapping[str, Any], deployment: str) -> str:
+    """The first host of a deployment. ValueError: there is none."""
+    hosts = hosts_of(task_vars, deployment)
+    if not hosts:
+        raise ValueError(f"the deployment {deployment!r} has no host")
+    return hosts[0]
+
+
 def replicas_of(task_vars: Mapping[str, Any], deployment: str, count: int | None = None) -> list[list[str]]:
     """The hosts of each replica of a deployment, which is any group. count: of the replicas, as the inventory has it when None.
 
-    ValueError: they cannot be cut so.
+    ValueError: there is no such group, or its hosts cannot be cut so.
     """
-    hosts = list(task_vars["groups"][deployment])
+    hosts = hosts_of(task_vars, deployment)
     if count is None and hosts:
         count = int(task_vars["hostvars"][hosts[0]].get("engine_replicas", default("deployment", "engine_replicas")))
     return groups(hosts, count or 1)

@@ -330,6 +330,10 @@ def test_an_url_without_an_answer(url: str, error: str) -> None:
     assert (answer.status, answer.body) == (0, b"") and error in answer.error
 
 
+def test_an_error_of_the_system_is_its_words_without_the_number() -> None:
+    assert http_client.request("http://127.0.0.1:1/", timeout=5).error == "Connection refused"
+
+
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\r\nX: y", f"{KEY}\u2019"])
 def test_a_key_that_cannot_be_sent_is_not_in_the_error(server: Server, key: str) -> None:
     answer = get(server, "whole", headers=http_client.bearer(key))

@@ -51,7 +51,7 @@ def test_a_router_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         "ready": True,
         "servers": {"n1": {"ready": True, "summary": "ready"}, "n2": {"ready": False, "summary": "loading"}},
     }
-    assert status.line("tiny", found) == "tiny is found at http://192.0.2.9:8080/v1 (n1 ready, n2 loading)"
+    assert status.line("tiny", found) == "tiny is found at http://192.0.2.9:8080/v1 (n1 ready, n2: loading)"
 
 
 @pytest.mark.usefixtures("haproxy")
@@ -82,3 +82,18 @@ def test_the_version_of_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert status.version() == version
     monkeypatch.setattr(files, "HAPROXY", str(tmp_path / "none"))
     assert status.version() == ()
+
+
+def test_a_router_without_a_ready_replica_is_not_called_where_the_deployment_is_found() -> None:
+    servers = {"n1": {"ready": False, "summary": "starting rank 1 (n2)"}}
+    line = status.line("tiny", {"url": "http://x:1", "runs": True, "ready": False, "servers": servers})
+    assert line == (
+        "tiny has no replica that is ready; clients of http://x:1/v1 wait, and get 503 (n1: starting rank 1 (n2))"
+    )
+
+
+def test_a_supervisor_that_was_stopped_reads_as_that_and_not_as_a_fault() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        refused = f"http://127.0.0.1:{unused.getsockname()[1]}/ready"
+        assert status.summary(refused) == "no supervisor listens: it is stopped, or not installed"
