@@ -52,6 +52,12 @@ options:
         type: str
         choices: [alone, behind_router, router]
         default: alone
+      ready:
+        description: >-
+          URL at which the supervisor of its group reports the state, C(ready) of P(fullrank.serving.endpoint#lookup). It is requested
+          where the endpoint does not answer, and tells whether it was stopped or still starts.
+        type: str
+        default: ""
       ca_file:
         description: PEM file, on the host that asks, with authorities that count for C(https) besides those of that host.
         type: str

@@ -25,7 +25,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
     skipped,
     warned,
 )
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import open_paths, tasks
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import open_paths, tasks, unanswered
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.answer import wrong
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.open_paths import Ask
 
@@ -46,6 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "engine": {"type": "str", "default": ""},
             "task": {"type": "str", "choices": list(tasks.ASKED), "default": tasks.GENERATE},
             "place": {"type": "str", "choices": [ALONE, BEHIND, ROUTER], "default": ALONE},
+            "ready": {"type": "str", "default": ""},
             "ca_file": {"type": "str", "default": ""},
             "ca_data": {"type": "str", "default": ""},
             "certificate": {"type": "str", "default": ""},
@@ -66,7 +67,7 @@ class Endpoint:
     """name: for people, ``tiny rank 0 (n1)``. serves: whether a model is to answer there. api_key: what clients must send.
 
     engine: what serves there or behind it. task: what for. place: ``alone``, ``behind_router`` or ``router``.
-    trust: for ``https``.
+    trust: for ``https``. ready: the URL of the supervisor of its group, which knows why an engine does not answer.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Endpoint:
     place: str = ALONE
     trust: http_client.Trust = http_client.MACHINE
     task: str = tasks.GENERATE
+    ready: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,16 +182,11 @@ def look(endpoint: Endpoint, ask: Ask) -> list[Finding]:
     """The checks of one endpoint: one where nothing answers, up to seven where something does."""
     if not endpoint.serves:
         return [_silent(endpoint, ask)]
+    if endpoint.place == ROUTER and (nothing := unanswered.no_replica(endpoint.name, endpoint.url, ask)):
+        return [nothing]
     models = ask(f"{endpoint.url}/v1/models", None, endpoint.api_key)
     if models.status == 0:
-        return [
-            failed(
-                "endpoint-answers",
-                endpoint.name,
-                f"{endpoint.url}: {models.error}",
-                _UNKNOWN_CERTIFICATE if "CERTIFICATE_VERIFY_FAILED" in models.error else _UNREACHED,
-            )
-        ]
+        return [unanswered.why(endpoint.name, f"{endpoint.url}: {models.error}", endpoint.ready, ask)]
     if models.status in REFUSED and endpoint.api_key is None:
         message = f"{endpoint.url} asks for a key (HTTP {models.status}), and this check has none"
         return [
@@ -349,14 +346,6 @@ def _seen(answer: Answer) -> str:
     return answer.error or f"HTTP {answer.status}: {answer.text.strip()[:200] or 'an answer without choices'}"
 
 
-_UNREACHED = (
-    "ask playbooks/status.yml whether it runs; if it does, a firewall stands between it and who asks: "
-    "engine_ask_from: node asks from the node itself"
-)
-_UNKNOWN_CERTIFICATE = (
-    "name the file of the authority that signed its certificate in engine_ca_file, on the host that asks; one that is signed by "
-    "itself is its own authority, and must be made for the name or address in the URL"
-)
 _PUT_A_ROUTER_BEFORE = (
     "put a router before it, which lets through a list of paths and only with the key: engine_router_on_head: true, or a host "
     "in the group router; or let a firewall admit clients that may do this"
