@@ -54,8 +54,8 @@ options:
         default: alone
       ready:
         description: >-
-          URL at which the supervisor of its group reports the state, C(ready) of P(fullrank.serving.endpoint#lookup). It is requested
-          where the endpoint does not answer, and tells whether it was stopped or still starts.
+          URL at which the supervisor of its group reports the state, C(ready) of P(fullrank.serving.endpoint#lookup). It is
+          requested where the endpoint does not answer, and tells whether it was stopped or still starts.
         type: str
         default: ""
       ca_file:
