@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import checks, unanswered
 
 REFUSED = checks.Answer(0, error="Connection refused")
 
@@ -30,6 +30,13 @@ def test_a_head_that_does_not_answer_is_explained_by_its_supervisor(
     (only,) = checks.look(checks.Endpoint(name="tiny", url="http://x", ready="http://s/ready"), ask)
     assert (only["severity"], only["code"]) == ("fail", "endpoint-answers")
     assert message in only["message"] and remedy in only["remedy"]
+
+
+def test_without_a_supervisor_to_ask_the_error_is_all_that_is_known() -> None:
+    found = unanswered.why("tiny", "http://x: CERTIFICATE_VERIFY_FAILED", "", lambda *_unused: REFUSED)
+    assert "engine_ca_file" in found["remedy"]
+    assert "firewall" in unanswered.why("tiny", "http://x: timed out", "", lambda *_unused: REFUSED)["remedy"]
+    assert unanswered.no_replica("tiny", "http://x", lambda *_unused: checks.Answer(401, "{}")) is None
 
 
 def test_a_router_without_a_ready_replica_is_reported_at_once() -> None:
