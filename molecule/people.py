@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 URL = f"https://{NET}.12"
 EMAIL, PASSWORD = "admin@example.com", "correct-horse-battery"
 SHOTS = Path(__file__).resolve().parents[1] / ".cache/webui/screenshots"
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 
 # the certificate of the endpoint is signed by itself
 _unverified = ssl.create_default_context()
