@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.pasted import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.pasted import deployments
 
 
 def pasted_command(text: str, version: str = "", nodes: int = 0) -> list[dict[str, Any]]:

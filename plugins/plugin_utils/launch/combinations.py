@@ -28,7 +28,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 
 def found(

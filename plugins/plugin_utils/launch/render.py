@@ -40,7 +40,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.options im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.quoting import shell_line
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.rank_env import rank_env
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.start_order import start_order
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import planned
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a systemd service."""

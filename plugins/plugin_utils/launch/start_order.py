@@ -27,7 +27,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 VLLM_DATA_PARALLEL_PORT = 29550
 """Default of vLLM's --data-parallel-rpc-port (vllm/config/parallel.py, 0.32.0)."""

@@ -23,6 +23,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.versions i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import resolved
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
     GIB,
     MIB,
@@ -32,8 +34,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values imp
     number,
     whole,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import resolved
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 FRACTION = {
     "sglang": "mem_fraction_static",

@@ -32,10 +32,10 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.kv_cache i
     kv_per_token,
     kv_per_token_per_gpu,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import capability_findings, divisibility
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import GIB, MIB, Line, line
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import Weights, per_gpu
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 FEWEST_TOKENS = 2048
 """A pool below this serves no request: it is the smallest prefill chunk that SGLang reckons with."""

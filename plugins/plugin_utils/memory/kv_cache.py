@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, parts
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 ELEMENT_BYTES = {
     **dict.fromkeys(("auto", "", "bfloat16", "bf16", "float16", "fp16", "half"), 2.0),

@@ -15,6 +15,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common import hum
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import Engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Question
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import options_of
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import (
     as_dict,
     cost_of_16_bit,
@@ -32,8 +34,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search imp
     tried,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import mapping, whole
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import options_of
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 SHORT = ("tp", "pp", "dp", "ep")
 SAME = ("gpu", "memory_mib", "compute_capability", "gpus")

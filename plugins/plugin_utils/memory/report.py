@@ -13,6 +13,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, Wish, fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import fp8_refused
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search import Nodes, smallest_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
@@ -22,8 +24,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values imp
     whole,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import weights
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import declared
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 
 def question(

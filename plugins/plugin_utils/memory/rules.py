@@ -21,8 +21,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import Engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import Gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import parts
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 MARLIN = "marlin"
 """Weight-only kernels that compute FP8 weights in 16 bit; they run on compute capability 8.0."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from math import gcd
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, fit
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import declared
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 PROPOSED = frozenset(
     (

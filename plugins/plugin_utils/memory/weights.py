@@ -14,8 +14,8 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture, Quantization
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, mapping, parts, whole
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 DTYPE_BYTES: Mapping[str, float] = {
     # safetensors' own dtype names: https://huggingface.co/docs/safetensors/index

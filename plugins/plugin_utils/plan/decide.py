@@ -10,12 +10,15 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, WARN, Finding, unique
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import (
+    resolved,
+    sizes_as_options,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.env import nccl_env
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import resolved, sizes_as_options
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
 
 Facts = Mapping[str, Any]
 

@@ -29,7 +29,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
     rendezvous_env,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 RENDEZVOUS_PORT = 6379
 """Ray's own default of --port."""

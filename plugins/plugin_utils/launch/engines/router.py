@@ -15,7 +15,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import PYTHON, Call, set_options
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 PROGRAMS = {"sglang_router": (PYTHON, "-m", "sglang_router.launch_router"), "smg": ("smg", "launch")}
 OWNED = {"host": "host", "port": "port", "api_key": "api_key"}

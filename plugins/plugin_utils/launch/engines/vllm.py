@@ -26,7 +26,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 RENDEZVOUS_PORT = 29501
 """vLLM's own default of --master-port."""

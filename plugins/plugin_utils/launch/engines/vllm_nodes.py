@@ -20,7 +20,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import Version
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Setting, present
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 SERVES_NO_HTTP = "rank above 0 serves no HTTP"
 COUNTED_SINCE = "0.30"

@@ -15,7 +15,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import combinations
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from places import DATA
 
 TABLE = read_combinations()

@@ -15,7 +15,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import ENGINES, render
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import planned
 from option_samples import Sampler
 
 SETS = 50

@@ -15,7 +15,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import ENGINES, render
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from option_samples import Sampler

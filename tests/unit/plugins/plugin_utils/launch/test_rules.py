@@ -11,9 +11,9 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rul
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import sizes_as_options
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import sizes_as_options
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 SOUND: dict[str, Any] = {
     "engine": "sglang",

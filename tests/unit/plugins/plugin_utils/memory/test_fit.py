@@ -11,10 +11,10 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.kv_cache import kv_per_token
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import divisibility
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import per_gpu, weights
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import declared
 from memory_models import GIB, R1_BY_DTYPE, VECTORS, codes, config_of, label, model_of
 
 

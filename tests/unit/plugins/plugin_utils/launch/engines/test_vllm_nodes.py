@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import vllm_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from places import CHECKOUT
 
 WIDE: dict[str, Any] = {

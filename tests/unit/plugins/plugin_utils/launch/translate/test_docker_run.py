@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import docker_run
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import docker_run
 
 
 def run(text: str) -> docker_run.Container:

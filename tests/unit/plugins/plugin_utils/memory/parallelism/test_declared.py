@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.declared import declared, options_of
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared, options_of
 
 SHORT = {"tp": 8, "dp": 2, "ep": 16}
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import (
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import (
     EXTERNAL,
     HYBRID,
     INTERNAL,

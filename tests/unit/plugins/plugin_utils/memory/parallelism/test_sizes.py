@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import (
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import (
     EXTERNAL,
     HYBRID,
     INTERNAL,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import resolved
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import resolved
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import options
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import options
 
 VLLM = read_catalog("vllm").at("0.20.2")
 SGLANG = read_catalog("sglang").at("0.5.12")

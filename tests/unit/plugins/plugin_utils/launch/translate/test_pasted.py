@@ -11,7 +11,7 @@ import yaml
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import ROLES
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rehearsal
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.pasted import deployments
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.pasted import deployments
 from places import DATA
 
 CORPUS: list[dict[str, Any]] = yaml.safe_load((DATA / "pasted.yml").read_text())

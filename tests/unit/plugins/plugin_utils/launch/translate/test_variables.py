@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import commands
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.variables import Translation, translate
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import commands
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.variables import Translation, translate
 
 
 def of(text: str, version: str = "0.20.2") -> Translation:

@@ -13,9 +13,9 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import lmdeploy, sglang, vllm
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import OPTIONS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.rules import SECRET_NAME
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import options, shell
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.commands import EngineCommand
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.docker_run import Container
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import options, shell
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.commands import EngineCommand
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.docker_run import Container
 
 OWNED: Mapping[str, Mapping[str, str]] = {"vllm": vllm.OWNED, "sglang": sglang.OWNED, "lmdeploy": lmdeploy.OWNED}
 PER_RANK_OPTIONS = ("data_parallel_address", "data_parallel_rank", "data_parallel_start_rank")

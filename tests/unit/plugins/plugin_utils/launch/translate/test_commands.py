@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import commands
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import commands
 
 
 @pytest.mark.parametrize(

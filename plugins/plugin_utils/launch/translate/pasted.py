@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import Catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rehearsal
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import commands
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.commands import EngineCommand
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.variables import Translation, translate
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import commands
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.commands import EngineCommand
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.variables import Translation, translate
 
 Catalogs = Callable[[str], Catalog]
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import docker_run, shell
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate.docker_run import Container
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import docker_run, shell
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate.docker_run import Container
 
 PROGRAMS = {
     ("vllm", "serve"): "vllm",

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.translate import shell
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.translate import shell
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.read import parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.read import parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 SHORT = {"tensor_parallel_size": "tp", "data_parallel_size": "dp"}
 """First-class size → LMDeploy's option; the other engines call theirs as we do."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
-from ansible_collections.fullrank.serving.plugins.plugin_utils.parallelism.resolve import planned, resolved
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import planned, resolved
 
 SPELLINGS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("sglang", "0.5.12", {"--ep": 8}, {"expert_parallel_size": 8}),
