@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Engines that are really installed, asked through their own interpreters."""
+"""Engines that are really installed, asked through their own interpreters; and how Hypothesis runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from threading import Timer
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# how fast a machine is decides no test
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PARSER = CHECKOUT / "tests/engines/installed_parser.py"

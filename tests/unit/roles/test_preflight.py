@@ -17,7 +17,8 @@ TEXT = "".join((ROLES / "preflight" / name).read_text() for name in FILES)
 
 
 def test_every_variable_of_a_deployment_that_is_used_is_declared() -> None:
-    assert set(re.findall(r"\bengine_\w+", TEXT)) - {"engine_venv"} <= set(options("deployment"))
+    declared = {*options("deployment"), "engine_venv", *("engine_args", "engine_env")}  # those of the role engine
+    assert set(re.findall(r"\b(?<!serving\.)engine_\w+", TEXT)) <= declared
 
 
 def test_every_variable_is_used_and_described() -> None:
