@@ -22,7 +22,7 @@ VERBS = frozenset(
     """
     Agree Apply Bring Build Check Compare Complete Configure Convert Disable Distribute Drain Enable Fail Fetch
     Gather Generate Install Keep List Load Make Measure Merge Monitor Move Plan Prepare Pull Read Reboot Rebuild
-    Record Refuse Reload Remove Render Report Request Restart Restore Return Roll Run Send Show Skip Start Stop
+    Record Refuse Reload Remove Render Report Request Restart Restore Return Roll Run Send Show Skip Start Stop Translate
     Uninstall Unload Upgrade Verify Wait Write
     """.split()
 )
