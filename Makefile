@@ -49,7 +49,7 @@ test: lint test-sanity test-unit test-security test-rules test-package test-cata
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-core test-nodes test-weights test-sglang test-data-parallel test-containers test-ray test-diagnose test-upgrade test-group test-router test-tasks test-webui test-monitoring ## everything, also what takes long
+test-all: test test-core test-nodes test-weights test-sglang test-data-parallel test-containers test-ray test-diagnose test-upgrade test-group test-router test-embeddings test-webui test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -178,9 +178,9 @@ soak-sim: setup ## supervisors in a made world: 5000 stories of faults and repea
 test-router: setup host-packages engines .cache/opt/index/wheels ## replicas behind a router, and deployments side by side (molecule)
 	molecule test -s router
 
-.PHONY: test-tasks
-test-tasks: setup host-packages engines .cache/models/minilm ## a real embedding model beside a chat model: readiness, checks, routers by task (molecule)
-	molecule test -s tasks
+.PHONY: test-embeddings
+test-embeddings: setup host-packages engines .cache/models/minilm ## a real embedding model beside a chat model: readiness, checks, routers by task (molecule)
+	molecule test -s embeddings
 
 .PHONY: test-diagnose
 test-diagnose: setup host-packages engines ## why a start failed, what ranks do meanwhile, their status (molecule)
