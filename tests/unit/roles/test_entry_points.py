@@ -16,7 +16,7 @@ BY_A_PLAYBOOK = {"comm_check": {"comm_check_gate"}}
 """Options that no task of the role reads, but a playbook: they stand beside those of ``main``."""
 
 WITHOUT_THE_OTHER = {
-    "preflight": {"model_fetch_path", "model_fetch_host"},
+    "preflight": {"engine_args", "engine_env", "model_fetch_path", "model_fetch_host"},
     "nvidia_container_toolkit": {"docker_runtime", "docker_restart_ok"},
 }
 """Variables of a role that need not be used on the same hosts."""
