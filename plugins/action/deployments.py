@@ -39,6 +39,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import AROUND, MACHINES, Deployment
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rehearsal
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.balancer import balancer
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values import secret_values
 
 OPTIONS = {"check_variables": {"type": "bool", "default": True}, "required": {"type": "bool", "default": True}}
 Spec = dict[str, dict[str, Any]]
@@ -55,6 +56,7 @@ class ActionModule(ControllerAction):
         findings = inventory.findings()
         values = inventory.values
         findings = [*shape.check(found, values, params["required"], inventory.where), *findings]
+        findings = [secret_values.clean(one, inventory.secrets) for one in findings]
         cut = {one.name: shape.replicas(one, values) for one in found or []}
         result: dict[str, Any] = {
             "deployments": {one.name: list(one.hosts) for one in found or []},
@@ -90,6 +92,8 @@ class Inventory:
         self._ranks = {host for one in found for host in one.hosts}
         self._uses: dict[str, bool] = {}
         self.values: dict[str, dict[str, Any]] = {}
+        self.secrets: set[str] = set()
+        """Of the variables that were read. No check shows them; this is for what a check does not know to be one."""
         self._wrong: dict[str, set[str]] = {}
 
     def _around_hosts(self) -> Iterator[str]:
@@ -133,8 +137,11 @@ class Inventory:
 
     def _of_host(self, host: str, group: str, spec: Spec, prefix: str) -> list[Finding]:
         known = self._hosts[host]
+        read = known.read([*spec, "ansible_host", "ansible_port"])
+        for name, one in read.values.items():
+            self.secrets.update(secret_values.known(one, spec.get(name), secret=secret_values.secret_name(name)))
         checked = variables.check(
-            known.read([*spec, "ansible_host", "ansible_port"]),
+            read,
             group,
             {**spec, **CONNECTION},
             RULES | rules(),

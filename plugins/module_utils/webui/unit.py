@@ -15,6 +15,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text
     HEADER,
     SPEC_HASH_VARIABLE,
     command,
+    escape,
+    quote,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import environment as assignments
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import render as rendered
@@ -52,13 +54,13 @@ WantedBy=multi-user.target
 # The account may write to its data and nowhere else.
 _PROCESS = """\
 User={name}
-WorkingDirectory={data}
+WorkingDirectory={folder}
 ExecStart={exec_start}
 EnvironmentFile={secrets}
 {environment}
 ProtectHome=yes
 ProtectSystem=strict
-ReadWritePaths={data}"""
+ReadWritePaths={writes}"""
 
 # `docker inspect` shows the environment that a container is started with, so a shell inside reads the secrets from their file.
 _CONTAINER = """\
@@ -152,7 +154,8 @@ def _process(spec: Spec) -> str:
     words = [spec.program, "serve", "--host", spec.host, "--port", str(spec.port)]
     return _PROCESS.format(
         name=NAME,
-        data=spec.data,
+        folder=escape(spec.data),  # one path, whatever is in it (systemd.exec(5))
+        writes=quote(spec.data, variables=False),  # several, with spaces between them
         exec_start=command(words),
         secrets=SECRETS,
         environment=assignments(environment(spec)),

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values import check as values_check
-from ansible_collections.fullrank.serving.plugins.plugin_utils.values import formats, ranges
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values import formats, ranges, secret_values
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values.addresses import Names
 
 Spec = Mapping[str, Mapping[str, Any]]
@@ -50,13 +50,16 @@ def check(host: Host, group: str, spec: Spec, rules: values_check.Rules, names: 
     for name, option in spec.items():
         if name in host.unread:
             message, remedy = host.unread[name]
+            if secret_values.secret_name(name) or secret_values.looks_secret(message):
+                message = "its expression has no value"
             mistake = values_check.Mistake("variable-not-readable", (), message, remedy)
             findings.append(_failed(host, group, name, mistake))
             wrong.add(name)
         elif name in host.unknown:
             continue
         elif name in host.values:
-            expected = values_check.Expected(option, rules.get(name), names)
+            secret = bool(option.get("no_log")) or secret_values.secret_name(name)
+            expected = values_check.Expected(option, rules.get(name), names, secret)
             mistakes = list(values_check.check(host.values[name], expected))
             if option.get("required") and host.values[name] == "" and not mistakes:
                 mistakes = [values_check.Mistake("value-empty", (), "is empty", _write(name, option, rules.get(name)))]

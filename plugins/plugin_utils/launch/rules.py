@@ -257,8 +257,11 @@ def _environment(request: Request) -> Iterator[Finding]:
         where = f"{request.variable('env')}.{name}"
         if not VARIABLE.fullmatch(str(name)):
             yield failed("env-name", where, "is not a name of a variable", "use letters, digits and underscores")
-        if isinstance(value, (bool, Mapping, list)) or "\n" in str(value):
-            message = f"{value!r} is not one line of text"
+        if isinstance(value, (bool, Mapping, list)) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", str(value)):
+            # a value is never quoted: it may be a token
+            message = (
+                f"{value} is not one line of text" if isinstance(value, bool) else "its value is not one line of text"
+            )
             yield failed("env-not-text", where, message, "quote it: YAML reads on, off, yes and no as true and false")
         if SECRET_NAME.search(str(name)):
             message = "looks like a secret; the unit and `docker inspect` show the environment"
@@ -274,7 +277,7 @@ def _key(request: Request, secret: Secret | None) -> Iterator[Finding]:
     if secret is None:
         yield warned("key-unused", where, f"{engine} takes no key", "protect the port by other means")
         return
-    if not BEARER_TOKEN.fullmatch(request.api_key):
+    if not BEARER_TOKEN.fullmatch(str(request.api_key)):
         message = "holds characters that no Authorization header can carry"
         yield failed("key-characters", where, message, "use letters, digits and -._~+/ only (RFC 6750)")
     path = secret.path(request)

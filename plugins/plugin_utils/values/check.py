@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.values import formats, ranges
+from ansible_collections.fullrank.serving.plugins.plugin_utils.values import formats, ranges, secret_values
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values.addresses import Names
 
 Rules = Mapping[str, Any]
@@ -25,6 +25,8 @@ Rules = Mapping[str, Any]
 NUMBERS = {"int": int, "float": float}
 UNQUOTED = ("version", "beginning", "three-numbers")
 """Formats in which a number with a point is no version any more: 0.10 is 0.1."""
+KEYS = ("key", "password")
+"""Formats of secrets, whose remedies do not depend on the value; a number may come in another spelling than it was written."""
 TEXTS = "texts"
 """The rule of a mapping whose values are texts."""
 LONGEST = 50
@@ -47,26 +49,32 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a value is checked against. names: see `addresses.Names`."""
+    """What a value is checked against. names: see `addresses.Names`. secret: whether its name shows that it holds a secret."""
 
     option: Mapping[str, Any]
     rule: Any = None
     names: Names = frozenset()
+    secret: bool = False
 
-    @property
-    def secret(self) -> bool:
-        return bool(self.option.get("no_log"))
+    def inside(self, name: str, option: Mapping[str, Any], rule: Any) -> Expected:
+        """What an entry of this name is checked against."""
+        secret = self.secret or bool(option.get("no_log")) or secret_values.secret_name(name)
+        return Expected(option, rule, self.names, secret)
 
 
 def shown(value: Any) -> str:
-    """A value in a message: texts in quotes where they could be misread, long ones cut; passwords in URLs never.
+    """A value in a message: texts in quotes where they could be misread, long ones cut; what may hold a secret is not shown.
 
-    >>> [shown(one) for one in (99999, True, "a b", "0.0.0.0", "https://me:pw@host/", {})]
-    ['99999', 'true', "'a b'", '0.0.0.0', 'https://***@host/', '{}']
+    >>> [shown(one) for one in (99999, True, "a b", "0.0.0.0", "https://me:pw@host/", "me:pw@host", {})]
+    ['99999', 'true', "'a b'", '0.0.0.0', 'https://***@host/', 'its value (not shown)', '{}']
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = re.sub(r"//[^/@\s]+@", "//***@", str(value))
+    text = str(value)
+    if secret_values.looks_secret(text):
+        text = secret_values.masked(text) or ""
+        if not text:
+            return secret_values.HIDDEN
     text = repr(text) if isinstance(value, str) and not re.fullmatch(r"[\w./:@+*\[\]-]+", text) else text
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
@@ -103,7 +111,15 @@ def _default(expected: Expected) -> list[Any]:
 
 
 def _as_text(value: Any, expected: Expected) -> str:
-    return "its value (not shown)" if expected.secret else shown(value)
+    return secret_values.HIDDEN if _is_hidden(value, expected) else shown(value)
+
+
+def _is_hidden(value: Any, expected: Expected) -> bool:
+    """Whether a value is not shown, and what is offered in its place must not be made of it."""
+    if expected.secret or expected.option.get("no_log"):
+        return True
+    whole = expected.option.get("type") in ("list", "dict") or isinstance(value, (Mapping, list, tuple))
+    return (whole and secret_values.secret_option(expected.option)) or shown(value) == secret_values.HIDDEN
 
 
 def _list(value: Any, expected: Expected, steps: tuple[str | int, ...]) -> Iterator[Mistake]:
@@ -111,18 +127,19 @@ def _list(value: Any, expected: Expected, steps: tuple[str | int, ...]) -> Itera
         item = [value] if isinstance(value, (str, int, float)) and not isinstance(value, bool) else []
         parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else item
         message = f"{_as_text(value, expected)} is no list"
+        hidden = _is_hidden(value, expected)
         yield Mistake(
-            "value-type", steps, message, _as_list(parts, expected), [parts] if parts and not expected.secret else []
+            "value-type", steps, message, _as_list([] if hidden else parts), [parts] if parts and not hidden else []
         )
         return
     inner = {key: one for key, one in expected.option.items() if key in ("choices", "no_log", "options")}
     inner["type"] = expected.option.get("elements", "raw")
     for number, one in enumerate(value):
-        yield from check(one, Expected(inner, expected.rule, expected.names), (*steps, number))
+        yield from check(one, Expected(inner, expected.rule, expected.names, expected.secret), (*steps, number))
 
 
-def _as_list(parts: Sequence[Any], expected: Expected) -> str:
-    if not parts or expected.secret:
+def _as_list(parts: Sequence[Any]) -> str:
+    if not parts:
         return "write [...]"
     return f"write [{', '.join(map(shown, parts))}]"[: LONGEST * 2]
 
@@ -136,26 +153,41 @@ def _dict(value: Any, expected: Expected, steps: tuple[str | int, ...]) -> Itera
     options = expected.option.get("options")
     rules: Rules = expected.rule if isinstance(expected.rule, Mapping) else {}
     if options is not None:
-        for name in value:
+        for number, name in enumerate(value):
             if name not in options:
-                yield _unknown(str(name), list(options), steps)
+                yield _unknown(str(name), number, list(options), steps)
         for name, option in options.items():
             if option.get("required") and value.get(name) is None:
                 message = "is missing"
                 yield Mistake("value-missing", (*steps, name), message, "write it", [])
-    for name, one in value.items():
-        here = (*steps, str(name))
+    for number, (name, one) in enumerate(value.items()):
+        here = (*steps, _step(name, number))
         if options is not None and name in options:
             if one is not None or not options[name].get("required"):
-                yield from check(one, Expected(options[name], rules.get(name), expected.names), here)
+                yield from check(one, expected.inside(str(name), options[name], rules.get(name)), here)
         elif options is None and name in rules:
-            yield from check(one, Expected({"type": _kind(rules[name])}, rules[name], expected.names), here)
+            yield from check(one, expected.inside(str(name), {"type": _kind(rules[name])}, rules[name]), here)
         elif options is None and rules:
             if near := nearest(str(name), list(rules)):
                 yield Mistake("value-unknown", here, "is nothing that is read", f"write {near}")
         elif expected.rule == TEXTS and not isinstance(one, str):
-            text = ("true" if one else "false") if isinstance(one, bool) else str(one)
-            yield Mistake("value-type", here, f"{shown(one)} is no text", f'write "{text}", in quotes', [text])
+            yield _no_text(one, expected.inside(str(name), {}, None), here)
+
+
+def _step(name: Any, number: int) -> str:
+    """How a message names an entry: a name that could be a secret, as where name and value were swapped, by its number."""
+    text = str(name)
+    fine = len(text) <= LONGEST and re.fullmatch(r"[\w. /:+-]+", text) and not secret_values.looks_secret(text)
+    return text if fine else f"(entry {number + 1})"
+
+
+def _no_text(value: Any, expected: Expected, steps: tuple[str | int, ...]) -> Mistake:
+    """The entry of a mapping of texts that is none."""
+    text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+    hidden = isinstance(value, (Mapping, list, tuple)) or (_is_hidden(value, expected) and not isinstance(value, bool))
+    if hidden:
+        return Mistake("value-type", steps, f"{secret_values.HIDDEN} is no text", "put it in quotes")
+    return Mistake("value-type", steps, f"{shown(value)} is no text", f'write "{text}", in quotes', [text])
 
 
 def _kind(rule: Any) -> str:
@@ -165,10 +197,10 @@ def _kind(rule: Any) -> str:
     return "float" if isinstance(rule, str) and ranges.is_range(rule) and "." in rule.replace("..", "") else "int"
 
 
-def _unknown(name: str, options: Sequence[str], steps: tuple[str | int, ...]) -> Mistake:
+def _unknown(name: str, number: int, options: Sequence[str], steps: tuple[str | int, ...]) -> Mistake:
     near = nearest(name, options)
     remedy = f"write {near}" if near else f"there is {', '.join(options)}"
-    return Mistake("value-unknown", (*steps, name), "is nothing that is read", remedy)
+    return Mistake("value-unknown", (*steps, _step(name, number)), "is nothing that is read", remedy)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -262,6 +294,10 @@ def _text(value: Any, seen: str, expected: Expected, steps: tuple[str | int, ...
             "value-type", steps, message, "put it in quotes: YAML reads yes, no, on and off as true and false"
         )
         return
+    if isinstance(value, (int, float)) and bare in KEYS:
+        message = f"{seen} is a number, which YAML may write in another way"
+        yield Mistake("value-type", steps, message, "put it in quotes")
+        return
     if isinstance(value, float) and bare in UNQUOTED:
         message = f"{seen} is a number, and YAML drops zeros at the end of one"
         yield Mistake("value-type", steps, message, 'put the version in quotes, such as "0.10"', [str(value)])
@@ -273,6 +309,12 @@ def _text(value: Any, seen: str, expected: Expected, steps: tuple[str | int, ...
             yield Mistake("value-empty", steps, "is empty", remedy, _default(expected) or [rule.format.example])
         return
     if wrong := rule.format.check(text, expected.names):
-        message = f"{seen} {wrong.message}" if not expected.secret else f"it {wrong.message}"
-        instead = [] if wrong.instead is None or expected.secret else [wrong.instead]
-        yield Mistake("value-format", steps, message, wrong.remedy, instead)
+        hidden = _is_hidden(value, expected)
+        message = f"it {wrong.message}" if hidden else f"{seen} {wrong.message}"
+        offered = wrong.instead is not None and not secret_values.looks_secret(str(wrong.instead))
+        # what is to be written is made of the value; of keys and passwords it never is
+        trusted = bare in KEYS or (not hidden and (offered or not secret_values.looks_secret(text)))
+        remedy = wrong.remedy if trusted else f"write {rule.format.meaning}"
+        yield Mistake(
+            "value-format", steps, message, remedy, [wrong.instead] if trusted and offered and not hidden else []
+        )

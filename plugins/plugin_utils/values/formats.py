@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ansible_collections.fullrank.serving.plugins.module_utils.node import system_paths
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values import addresses
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values.addresses import Wrong
 
@@ -84,6 +85,25 @@ def folder(text: str, names: addresses.Names) -> Wrong | None:
     if wrong := path(text, names):
         return wrong
     return Wrong("is the root of the file system", "write a folder below it") if not text.strip("/") else None
+
+
+def plain_folder(text: str, names: addresses.Names) -> Wrong | None:
+    """A folder whose name no unit reads in another way: systemd starts no program whose path has a quote in it."""
+    if wrong := folder(text, names):
+        return wrong
+    if re.fullmatch(r"[\w./@+=,-]+", text, re.ASCII):
+        return None
+    return Wrong(
+        "has characters that a unit reads in another way, such as white space, quotes or %", "rename the folder"
+    )
+
+
+def data_folder(text: str, names: addresses.Names) -> Wrong | None:
+    """A folder that a service gets for itself."""
+    if wrong := folder(text, names):
+        return wrong
+    why = system_paths.reserved(text)
+    return Wrong(why, "write one of its own, such as /data/folder") if why else None
 
 
 def _without_dots(text: str) -> str:
@@ -171,6 +191,8 @@ FORMATS: Mapping[str, Format] = {
     "line": Format("one line of text", "text", one_line),
     "path": Format("a whole path on the node", "/data/file", path),
     "folder": Format("a whole path on the node", "/data/folder", folder),
+    "plain-folder": Format("a whole path on the node, of letters, digits and ./@+=,_-", "/opt/folder", plain_folder),
+    "data-folder": Format("a whole path on the node, of a folder of its own", "/data/folder", data_folder),
     "controller-path": Format("a path on the controller", "~/folder", one_line),
     "volume": Format("a whole path on the node, or the name of a volume", "/data", volume),
     "model": Format("a whole path on the nodes", "/data/models/r1", model),

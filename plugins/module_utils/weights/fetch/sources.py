@@ -15,7 +15,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
@@ -33,6 +33,22 @@ _SENT_ON = re.compile(r"The requested URL returned error: 30[1-8]")
 
 class Refused(Exception):
     """Trying again would not help; the text is the reason."""
+
+
+class Part:
+    """A file of which no more is written than its listed size: a server may send without an end."""
+
+    def __init__(self, file: BinaryIO, entry: Entry) -> None:
+        self._file, self._entry = file, entry
+
+    def write(self, piece: bytes) -> int:
+        """As of a file. Raises ``Refused`` before the first byte too many is written."""
+        if self._file.tell() + len(piece) > self._entry.size:
+            raise Refused(f"{self._entry.path}: the server sends more than the {self._entry.size} bytes that it lists")
+        return self._file.write(piece)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class Source:
@@ -118,7 +134,7 @@ class HuggingFace(Source):
                         revision=self.request["revision"],
                         endpoint=self.request["endpoint"] or None,
                     )
-                    http_get(url, file, resume_size=have, headers=headers, expected_size=entry.size)
+                    http_get(url, Part(file, entry), resume_size=have, headers=headers, expected_size=entry.size)
             finished(entry, part)
 
         self._each(one_file, entries)
@@ -209,20 +225,22 @@ class GitLfs(Source):
         (``http.<url>.*``), such as that of a storage which the server names; git itself would take the header along to where the
         server sends it, so it does not follow.
         """
-        found = {"http.followRedirects": "false"}
+        # a large blob is streamed, not held in memory (git-config(1), core.bigFileThreshold: 512 MB without it)
+        found = {"http.followRedirects": "false", "core.bigFileThreshold": str(COPY_BYTES)}
         server = urllib.parse.urlsplit(self.repo)
         if self.token and server.scheme in ("http", "https"):
             host = server.netloc.rpartition("@")[2]
             found[f"http.{server.scheme}://{host}/.extraHeader"] = f"Authorization: Bearer {self.token}"
         return found
 
-    def _git(self, *words: str, folder: Path) -> bytes:
+    def _git(self, *words: str, folder: Path, into: IO[bytes] | int = subprocess.PIPE) -> bytes:
+        """What git writes; nothing where that goes ``into`` a file."""
         # by the environment, which only root and this user can read (git-config(1), GIT_CONFIG_COUNT)
         settings = self._settings()
         env = dict(os.environ) | {"GIT_CONFIG_COUNT": str(len(settings))}
         for number, (name, value) in enumerate(settings.items()):
             env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-        done = subprocess.run(["git", *words], cwd=folder, env=env, capture_output=True, check=False)
+        done = subprocess.run(["git", *words], cwd=folder, env=env, stdout=into, stderr=subprocess.PIPE, check=False)
         if done.returncode:
             error = done.stderr.decode("utf-8", "replace").strip()[-500:]
             if _SENT_ON.search(error):
@@ -230,7 +248,7 @@ class GitLfs(Source):
                     f"the server sends git to another address, which is not followed: write that one ({error})"
                 )
             raise RuntimeError(f"git {words[0]}: {error}")
-        return done.stdout
+        return done.stdout or b""
 
     @property
     def clone(self) -> Path:
@@ -283,7 +301,8 @@ class GitLfs(Source):
                 stored = self.clone / "lfs/objects" / one.sha256[:2] / one.sha256[2:4] / one.sha256
                 stored.replace(part)
             else:
-                part.write_bytes(self._git("cat-file", "blob", one.git_sha1, folder=self.clone))
+                with part.open("wb") as file:
+                    self._git("cat-file", "blob", one.git_sha1, folder=self.clone, into=file)
             finished(one, part)
 
 
@@ -308,8 +327,9 @@ class Folder(Source):
             part.parent.mkdir(parents=True, exist_ok=True)
             with (Path(self.repo) / entry.path).open("rb") as source, part.open("ab") as file:
                 source.seek(file.tell())
+                part_of = Part(file, entry)
                 while piece := source.read(COPY_BYTES):
-                    file.write(piece)
+                    part_of.write(piece)
             finished(entry, part)
 
         self._each(one_file, entries)

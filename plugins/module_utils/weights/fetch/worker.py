@@ -120,8 +120,11 @@ class Journal:
 
 def git_sha1(path: Path) -> str:
     """The name that git gives to the content of a file."""
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    total = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as file:
+        while piece := file.read(weights_folder.PIECE_BYTES):
+            total.update(piece)
+    return total.hexdigest()
 
 
 class Fetch:

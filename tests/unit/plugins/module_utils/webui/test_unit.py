@@ -54,6 +54,21 @@ def test_a_process_runs_as_its_account_and_reads_its_secrets_from_the_file() -> 
     assert "\nReadWritePaths=/data\n" in unit
 
 
+@pytest.mark.parametrize(
+    ("data", "folder", "writes"),
+    [
+        ("/srv/open webui", "/srv/open webui", '"/srv/open webui"'),
+        ("/srv/x /etc", "/srv/x /etc", '"/srv/x /etc"'),
+        ("/srv/%n", "/srv/%%n", '"/srv/%%n"'),
+        ("/srv/it's", "/srv/it's", '"/srv/it\'s"'),
+        ("/srv/$HOME", "/srv/$HOME", '"/srv/$HOME"'),
+    ],
+)
+def test_its_folder_is_one_path(data: str, folder: str, writes: str) -> None:
+    lines = webui_unit.render(replace(PROCESS, data=data), "S=1").splitlines()
+    assert f"WorkingDirectory={folder}" in lines and f"ReadWritePaths={writes}" in lines
+
+
 def test_a_container_is_shown_no_secret_that_docker_inspect_would_tell() -> None:
     unit = webui_unit.render(CONTAINER, "S=hidden")
     (start,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
