@@ -24,7 +24,6 @@ module_utils/rdma: node stack
 module_utils/supervisor: check files
 module_utils/systemd: notify service
 module_utils/webui: backup
-module_utils/weights/fetch: sources
 module_utils/weights: manifest shards
 module_utils/weights/transfer: peer receiver rsync server target
 plugin_utils/actions: controller
