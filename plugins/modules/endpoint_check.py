@@ -52,6 +52,11 @@ options:
         type: str
         choices: [alone, behind_router, router]
         default: alone
+      task:
+        description: What the model is served for, C(engine_task); it decides which request is sent.
+        type: str
+        choices: [generate, embed, score, classify, transcribe, pool, half]
+        default: generate
       ready:
         description: >-
           URL at which the supervisor of its group reports the state, C(ready) of P(fullrank.serving.endpoint#lookup). It is

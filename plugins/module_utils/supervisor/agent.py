@@ -232,7 +232,7 @@ class Agent:
     def _hear_waiting(self) -> None:
         """What waits to be read, as many as one word of each rank: a tick must not wait for more."""
         with contextlib.suppress(OSError):  # no more of them; or one was damaged
-            for _ in range(len(self.wires) + 1):
+            for _unused in range(len(self.wires) + 1):
                 self._hear(*self.datagrams.recvfrom(BIGGEST))
 
     def _hear(self, data: bytes, sender: tuple[Any, ...]) -> None:

@@ -125,7 +125,7 @@ def hand_over(folder: Path | None, reads: Sequence[str], listed: Collection[str]
     own = bool(folder and folder.name == weights_manifest.FOLDER)  # of weights that are taken as they are
     if folder:
         refuse_foreign(folder.parent if own else folder, listed, as_it_is=own)
-    parents = [("x", str(place)) for place in {folder.parent, folder.resolve().parent}] if folder else []
+    parents = [("x", str(place)) for place in dict.fromkeys((folder.parent, folder.resolve().parent))] if folder else []
     folder = folder.resolve() if folder else None
     status = folder.stat() if folder else None
     worker = Worker(status.st_uid, status.st_gid) if status and status.st_uid else account()
