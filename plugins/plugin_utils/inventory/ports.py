@@ -25,6 +25,9 @@ FIXED = {
 }
 """The ports of what these variables switch on (roles/monitoring)."""
 
+DATA_PARALLEL = 29550
+"""vLLM's default of ``data_parallel_rpc_port``, on the head of copies over several nodes (vllm/config/parallel.py, 0.32.0)."""
+
 
 @dataclass(frozen=True)
 class Listener:
@@ -117,11 +120,25 @@ def _of_deployments(served: Sequence[Served], variables: Variables) -> Iterator[
                 port = _number(own, name)
                 if port is not None:
                     yield Listener(host, name, one.name, port)
+            if host in heads and own.get("engine_name") == "vllm":
+                yield from _of_data_parallel(host, one, own)
             group = _number(own, "engine_group_port")
             if group is None and "engine_group_port" not in own and _number(own, "engine_rendezvous_port") is not None:
                 group = group_port(own)
             if group is not None:
                 yield Listener(host, "engine_group_port", one.name, group)
+
+
+def _of_data_parallel(host: str, served: Served, own: Mapping[str, Any]) -> Iterator[Listener]:
+    """What the other ranks of copies over nodes report to."""
+    over_nodes = any(hosts[0] == host and len(hosts) > 1 for hosts in served.replicas if hosts)
+    if not over_nodes or (_number(own, "engine_data_parallel_size") or 1) == 1:
+        return
+    arguments = own.get("engine_args")
+    options = {str(name).replace("-", "_"): setting for name, setting in dict(arguments or {}).items()}
+    port = _number({"data_parallel_rpc_port": DATA_PARALLEL, **options}, "data_parallel_rpc_port")
+    if port is not None:
+        yield Listener(host, "engine_args", served.name, port, f"engine_args.data_parallel_rpc_port of {served.name}")
 
 
 def _of_routers(served: Sequence[Served], hosts: Sequence[str], variables: Variables) -> Iterator[Listener]:

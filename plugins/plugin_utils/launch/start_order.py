@@ -25,12 +25,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.ports import DATA_PARALLEL
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
-
-VLLM_DATA_PARALLEL_PORT = 29550
-"""Default of vLLM's --data-parallel-rpc-port (vllm/config/parallel.py, 0.32.0)."""
 
 
 def start_order(request: Request, call: Call, sizes: Parallel, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,5 +41,5 @@ def start_order(request: Request, call: Call, sizes: Parallel, values: Mapping[s
         return {"together": False, "port": call.rendezvous_port or 0}
     port = call.rendezvous_port or 0
     if request.engine == "vllm" and sizes.splits_copies:
-        port = int(values.get("data_parallel_rpc_port") or VLLM_DATA_PARALLEL_PORT)
+        port = int(values.get("data_parallel_rpc_port") or DATA_PARALLEL)
     return {"together": True, "port": port}

@@ -48,6 +48,26 @@ def test_two_heads_on_one_machine_need_ports_of_their_own() -> None:
     assert codes(found(two, same)) == [("port-used-twice", "engine_group_port of b")]
 
 
+def test_copies_over_nodes_meet_at_a_port_of_their_own() -> None:
+    two = [Deployment("a", ("m1a", "m2a")), Deployment("b", ("m1b", "m2b"))]
+    copies = {
+        f"m{machine}{name}": {
+            "ansible_host": f"192.0.2.{machine}",
+            "engine_name": "vllm",
+            "engine_port": port,
+            "engine_rendezvous_port": port + 1000,
+            "engine_data_parallel_size": 2,
+        }
+        for name, port in (("a", 8000), ("b", 8001))
+        for machine in (1, 2)
+    }
+    assert [(one["code"], one["message"]) for one in found(two, copies)] == [
+        ("port-used-twice", "29550 on 192.0.2.1 is also engine_args.data_parallel_rpc_port of a")
+    ]
+    copies["m1b"]["engine_args"] = {"data-parallel-rpc-port": 29551}
+    assert found(two, copies) == []
+
+
 def test_supervisors_listen_on_every_rank_and_each_replica_has_a_head() -> None:
     two = [Deployment("a", ("n1", "n2")), Deployment("b", ("m1", "m2"))]
     same: dict[str, dict[str, Any]] = {
