@@ -83,6 +83,7 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
     assert run.outcome["deployments"]["tiny"] == {
         "endpoint": ENDPOINT,
         "model": "tiny",
+        "task": "generate",
         "engine": "vllm 0.32.0",
         "ranks": ["n1", "n2"],
         "replicas": [
