@@ -58,7 +58,7 @@ def test_an_example_inventory_plans_the_ranks_it_describes(
     assert plan["proposal"]["engine_args"] == {"tensor_parallel_size": tensor_parallel}
     assert not [one for one in plan["findings"] if one["severity"] == "fail"]
     # a router on the head is what clients reach
-    assert plan["endpoint"] == "http://127.0.0.1:30000/v1"
+    assert plan["endpoint"] == f"http://127.0.0.{first_address}:8080/v1"
     assert "--host 127.0.0.1 --port 30000" in plan["ranks"][0]["command"]
     for rank in plan["ranks"]:
         assert f"--nnodes {nodes} --node-rank {rank['rank']} " in f"{rank['command']} "

@@ -14,7 +14,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.plan import decide
 from places import CHECKOUT
 
-FOLDER = CHECKOUT / "inventories/topologies"
+FOLDER = CHECKOUT / "examples/topologies"
 GROUPS = yaml.safe_load((FOLDER / "hosts.yml").read_text())["all"]["children"]["deployments"]["children"]
 EVERYWHERE = yaml.safe_load((FOLDER / "group_vars/gpu_nodes.yml").read_text())
 EXPECTED: dict[str, dict[str, Any]] = {
