@@ -60,7 +60,7 @@ def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host], no
     assert KEY not in host.file(f"/etc/systemd/system/{UNIT}").content_string
     found = host.run(f"grep -rlF {KEY} /etc /run /var/lib/fullrank").stdout.split()
     # of the engine, and of the supervisor, which asks for completions
-    files = ["/etc/fullrank/boxed.supervisor.secret.json", "/etc/fullrank/boxed.secret.env"] if node == "n1" else []
+    files = ["/etc/fullrank/boxed.secret.env", "/etc/fullrank/boxed.supervisor.secret.json"] if node == "n1" else []
     assert sorted(found) == files
     assert all(host.file(path).mode == 0o600 for path in found)
 
