@@ -27,7 +27,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.combinati
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.versions import InvalidVersion, Version
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
 
@@ -68,8 +67,8 @@ def of_launch(
         return computed[name](request) if name in computed else own[name]
 
     computed = {
-        "model.type": lambda request: _config(request).get("model_type") or UNKNOWN,
-        "model.moe": _has_experts,
+        "model.type": lambda request: request.config.get("model_type") or UNKNOWN,
+        "model.moe": lambda request: UNKNOWN if request.has_experts is None else request.has_experts,
         "gpu.compute_capability": _compute_capability,
     }
     return fact
@@ -82,16 +81,6 @@ def _option(options: VersionCatalog, values: Mapping[str, Any], path: str) -> An
     for key in inner:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _config(request: Request) -> Mapping[str, Any]:
-    config = request.model_info.get("config")
-    return config if isinstance(config, Mapping) else {}
-
-
-def _has_experts(request: Request) -> Any:
-    config = _config(request)
-    return architecture(config)[0].experts > 0 if config else UNKNOWN
 
 
 def _compute_capability(request: Request) -> Any:

@@ -51,9 +51,8 @@ def engine_options(request: Request, call: Call, options: VersionCatalog) -> Set
     theirs = options.check(request.engine_args, where)
     findings += theirs.findings
     pairs = list(own.options)
-    left_out = call.head_only if not request.is_head else ()
     for option, value in theirs.options:
-        if option.key in left_out:
+        if option.key in call.left_out:
             continue
         if option.name in owners or option.name in origins:
             written = _written(option, request, options)

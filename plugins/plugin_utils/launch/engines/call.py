@@ -46,8 +46,8 @@ class Call:
     """Files without secrets that must lie on the node: path and content."""
     mounts: tuple[Mapping[str, Any], ...] = ()
     """What its options name of the node, for a container."""
-    head_only: tuple[str, ...] = ()
-    """Options of ``engine_args`` that only rank 0 takes and that are left out on the others."""
+    left_out: tuple[str, ...] = ()
+    """Options of ``engine_args`` that this rank does not take, since they are about others."""
     before: tuple[tuple[str, ...], ...] = ()
     """Commands that come first, one after the other; when one fails the program is not started."""
     token: str = ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.tasks import TASKS
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values.served_names import served_names
 
 ENGINES = ("vllm", "sglang", "lmdeploy", "ray", "sglang_router", "smg")
@@ -164,6 +165,17 @@ class Request:
     def is_head(self) -> bool:
         """Rank 0: it serves HTTP and its address is the rendezvous."""
         return self.rank == 0
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The model's config.json; empty while it is not known."""
+        config = self.model_info.get("config")
+        return config if isinstance(config, Mapping) else {}
+
+    @property
+    def has_experts(self) -> bool | None:
+        """Whether the model is a mixture of experts; None while it is not known."""
+        return architecture(self.config)[0].experts > 0 if self.config else None
 
     @property
     def usable_gpus(self) -> int | None:

@@ -31,9 +31,6 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelis
 RENDEZVOUS_PORT = 29501
 """vLLM's own default of --master-port."""
 
-HEAD_ONLY = ("api_server_count",)
-"""Options that a rank without HTTP refuses (vllm/entrypoints/cli/serve.py: run_headless)."""
-
 OWNED = {
     "model": "model",
     "model_tag": "model",
@@ -67,8 +64,9 @@ def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     args |= present(
         tensor_parallel_size=(size(request.tensor_parallel_size), "tensor_parallel_size"),
         pipeline_parallel_size=(size(request.pipeline_parallel_size), "pipeline_parallel_size"),
-        data_parallel_size=(size(request.data_parallel_size), "data_parallel_size"),
     )
+    if not vllm_nodes.joins_a_copy(request, options, sizes):
+        args |= present(data_parallel_size=(size(request.data_parallel_size), "data_parallel_size"))
     args |= set_options(request, dtype="dtype", quantization="quantization")
     env = offline_env(request) | rendezvous_env(request)
     if request.nnodes > 1 and request.rank_address:
@@ -90,7 +88,7 @@ def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
         env,
         secret,
         port,
-        head_only=HEAD_ONLY,
+        left_out=vllm_nodes.left_out(request, options, sizes),
     )
 
 

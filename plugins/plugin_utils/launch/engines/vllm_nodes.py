@@ -6,6 +6,10 @@ Two forms, read in vllm/engine/arg_utils.py and vllm/entrypoints/cli/serve.py of
 
 - ``--nnodes`` (from 0.11.1 on): tensor, pipeline and data parallel; each node works out its data parallel ranks from its own
   number, and takes the head's address from ``--master-addr``.
+- The same, where copies of a model without experts take several nodes each (from 0.28.0 on): such copies are engines that know
+  nothing of each other, and each is a group of its own that meets at its own first node. That node is the only one with data
+  parallel options: by them it reports to the head. To the other nodes of a copy it is the head of a group of ranks
+  (reconfigure_for_independent_dp_rank in vllm/config/parallel.py; found by hand and rendered as it started, 0.32.0).
 - ``--data-parallel-address`` (from 0.9.0 on): data parallel copies that each lie on one node, with the first copy's number on
   each node. Before 0.10.0 two of its options belong to ``vllm serve`` itself, not to the parser that the catalog has.
 """
@@ -22,9 +26,15 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.ca
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
-SERVES_NO_HTTP = "rank above 0 serves no HTTP"
+SERVES_NO_HTTP = "this rank serves no HTTP"
 COUNTED_SINCE = "0.30"
 """From here on --nnodes counts prefill context parallel (vllm/engine/arg_utils.py of 0.11.1 to 0.33.0)."""
+
+
+APART_SINCE = "0.28"
+"""From here on a copy of a model without experts that takes several nodes counts these, and not all nodes of the launch."""
+OF_SERVERS = ("api_server_count",)
+"""Options that a rank without HTTP refuses (vllm/entrypoints/cli/serve.py: run_headless)."""
 
 
 def by_number(options: VersionCatalog) -> bool:
@@ -38,11 +48,33 @@ def by_copies(options: VersionCatalog, sizes: Parallel) -> bool:
     return has and sizes.dp > 1 and sizes.dp % sizes.nnodes == 0
 
 
+def apart(request: Request, options: VersionCatalog, sizes: Parallel) -> bool:
+    """Whether each copy is a group of its own, which meets at its first node."""
+    if sizes.dp == 1 or sizes.nodes_per_copy == 1 or request.executor == "ray" or not by_number(options):
+        return False
+    return request.has_experts is False and Version(options.version) >= Version(APART_SINCE)
+
+
+def joins_a_copy(request: Request, options: VersionCatalog, sizes: Parallel) -> bool:
+    """Whether this rank belongs to the group of a copy that begins on another node: it knows nothing of other copies."""
+    return apart(request, options, sizes) and request.rank % sizes.nodes_per_copy > 0
+
+
+def left_out(request: Request, options: VersionCatalog, sizes: Parallel) -> tuple[str, ...]:
+    """Options of ``engine_args`` that this rank does not take."""
+    of_servers = () if sizes.serves(request.rank) else OF_SERVERS
+    if not joins_a_copy(request, options, sizes):
+        return of_servers
+    return (*of_servers, *(option.key for option in options.options if option.key.startswith("data_parallel")))
+
+
 def arguments(request: Request, options: VersionCatalog, sizes: Parallel, port: int) -> dict[str, Setting]:
     """What makes this node a rank; nothing on one node, and nothing where the version has no form for it."""
     if request.nnodes == 1:
         return {}
     silent = {} if sizes.serves(request.rank) else present(headless=(True, SERVES_NO_HTTP))
+    if apart(request, options, sizes):
+        return _in_a_copy(request, sizes, port) | silent
     if by_number(options):
         numbered = present(
             nnodes=(request.nnodes, "nnodes"),
@@ -62,12 +94,43 @@ def arguments(request: Request, options: VersionCatalog, sizes: Parallel, port: 
     )
 
 
+def _in_a_copy(request: Request, sizes: Parallel, port: int) -> dict[str, Setting]:
+    """A rank of a copy that is a group of its own."""
+    each, addresses = sizes.nodes_per_copy, dict(enumerate(request.rank_addresses))
+    within = request.rank % each
+    first = request.rank_address if within == 0 else addresses.get(request.rank - within)
+    number, count = (request.rank, request.nnodes) if within == 0 else (within, each)
+    return present(
+        nnodes=(count, "nnodes"),
+        node_rank=(number, "rank"),
+        master_addr=(first, "rank_addresses"),
+        master_port=(port, "rendezvous_port"),
+        data_parallel_address=(request.head_address if within == 0 else None, "head_address"),
+    )
+
+
 def rules(request: Request, options: VersionCatalog, values: Mapping[str, Any], sizes: Parallel) -> Iterator[Finding]:
     """What keeps this version from running over the nodes of the launch."""
     if request.nnodes == 1 or request.executor == "ray":
         return
     if not by_number(options) and not by_copies(options, sizes):
         yield _no_form(request, options, sizes)
+    if joins_a_copy(request, options, sizes) and len(request.rank_addresses) != request.nnodes:
+        message = (
+            f"ranks meet at the first node of their copy, and the request has {len(request.rank_addresses)} addresses"
+        )
+        remedy = "write those of all ranks, in rank order"
+        yield failed("no-rank-addresses", request.variable("rank_addresses"), message, remedy)
+    if sizes.dp > 1 and sizes.nodes_per_copy > 1 and by_number(options) and request.has_experts is None:
+        message = (
+            "this is for a model with experts; copies of another one meet in another way, and what it is was not read"
+        )
+        yield warned(
+            "model-not-read",
+            "model_info",
+            message,
+            f"write {request.variable('model_info')}, or render where the weights are",
+        )
     copies = sizes.dp * sizes.tp * sizes.pp
     if Version(options.version) < Version(COUNTED_SINCE) and sizes.pcp > 1 and copies % request.nnodes:
         message = (

@@ -59,7 +59,11 @@ def launches(engine: str, version: str) -> list[dict[str, Any]]:
             "api_key": random.choice([None, "sk-0123456789"]),
         }
         call = part_of(Request.from_options(arguments), known)
-        taken = {option.key for name in (*call.args, *call.owned, *call.head_only) if (option := known.lookup(name))}
+        taken = {
+            option.key
+            for name in (*call.args, *call.owned, *call.left_out, "api_server_count")
+            if (option := known.lookup(name))
+        }
         found.append(arguments | {"engine_args": sampler.option_set(known, taken | READ_FURTHER.get(engine, set()))})
     return found
 

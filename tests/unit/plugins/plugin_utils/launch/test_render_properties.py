@@ -65,7 +65,7 @@ def options_of(engine: str, version: str, launch: dict[str, Any], seed: int) -> 
     } | launch
     request = Request.from_options(arguments)
     call = ENGINES[engine].call(request, known, planned(known, request.sizes, {}, request.nnodes))
-    names = (*call.args, *call.owned, *call.head_only)
+    names = (*call.args, *call.owned, *call.left_out, "api_server_count")
     taken = {option.key for name in names if (option := known.lookup(name))}
     return arguments | {"engine_args": Sampler(Random(seed)).option_set(known, taken)}, known, len(call.program)
 

@@ -113,6 +113,55 @@ def test_what_is_the_same_on_every_rank_may_be_written() -> None:
         assert "copies-on-a-node" in failed(launch("0.20.2", rank, more | {"data_parallel_size_local": 4}))
 
 
+DENSE = {"config": {"model_type": "llama", "num_hidden_layers": 80, "hidden_size": 8192}}
+EXPERTS = {"config": {"model_type": "deepseek_v3", "n_routed_experts": 256}}
+
+
+def copies(version: str, rank: int, model_info: dict[str, Any], more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Two copies of tensor parallel 16 over four nodes, the given one of them."""
+    addresses = [f"192.0.2.{10 + number}" for number in range(4)]
+    sizes = {"nnodes": 4, "tensor_parallel_size": 16, "data_parallel_size": 2, "rank_addresses": addresses}
+    return launch(version, rank, more, model_info=model_info, **sizes)
+
+
+@pytest.mark.parametrize("version", ["0.28.0", "0.32.0", "0.33.0"])
+def test_a_dense_copy_over_nodes_is_a_group_of_its_own_and_meets_at_its_first_node(version: str) -> None:
+    ranks = [copies(version, rank, DENSE, {"data_parallel_rpc_port": 13345}) for rank in range(4)]
+    assert [failed(one) for one in ranks] == [{}] * 4
+    first = {"--data-parallel-size": "2", "--data-parallel-address": "192.0.2.10", "--data-parallel-rpc-port": "13345"}
+    port = {"--master-port": "29501"}
+    names = (*PER_RANK, "--data-parallel-size")
+    assert [options(one, *names) for one in ranks] == [
+        {**first, **port, "--nnodes": "4", "--node-rank": "0", "--master-addr": "192.0.2.10"},
+        {**port, "--nnodes": "2", "--node-rank": "1", "--master-addr": "192.0.2.10", "--headless": ""},
+        {**first, **port, "--nnodes": "4", "--node-rank": "2", "--master-addr": "192.0.2.12", "--headless": ""},
+        {**port, "--nnodes": "2", "--node-rank": "1", "--master-addr": "192.0.2.12", "--headless": ""},
+    ]
+    assert ranks[0]["start_order"] == {"together": True, "port": 13345}
+    assert [one["serves"] for one in ranks] == [True, False, False, False]
+
+
+def test_a_copy_with_experts_meets_the_others_at_the_head() -> None:
+    for rank in range(4):
+        got = options(copies("0.32.0", rank, EXPERTS), *PER_RANK, "--data-parallel-size")
+        assert (got["--nnodes"], got["--master-addr"], got["--data-parallel-size"]) == ("4", "192.0.2.10", "2")
+
+
+def test_what_the_model_is_decides_and_is_asked_for() -> None:
+    def codes(rendered: dict[str, Any]) -> set[str]:
+        return {one["code"] for one in rendered["findings"] if one["code"] == "model-not-read"}
+
+    assert codes(copies("0.32.0", 1, {})) == {"model-not-read"}
+    assert codes(copies("0.32.0", 1, DENSE)) == codes(copies("0.32.0", 1, EXPERTS)) == set()
+    assert "dense-copies-over-nodes" in failed(copies("0.27.0", 1, DENSE))
+    assert failed(copies("0.13.0", 1, DENSE)) == {}
+
+
+def test_who_joins_a_copy_must_know_where_it_meets() -> None:
+    alone = launch("0.32.0", 3, nnodes=4, tensor_parallel_size=16, data_parallel_size=2, model_info=DENSE)
+    assert failed(alone) == {"no-rank-addresses": "write those of all ranks, in rank order"}
+
+
 SERVERS_APART = [
     ("0.20.2", {"data_parallel_hybrid_lb": True, "data_parallel_size_local": 8}, {}, "hybrid-balancing-headless"),
     ("0.10.2", {"data-parallel-hybrid-lb": True}, {}, "hybrid-balancing-headless"),
@@ -210,20 +259,25 @@ TINY = CHECKOUT / ".cache/models/tiny"
 def test_vllm_itself_works_out_the_same_copies() -> None:
     """On its CPU build, 0.27 or newer, up to the point where it would load the model."""
     lines, expected = [], []
-    for tp, dp, nnodes in ((1, 2, 2), (1, 4, 2), (2, 2, 4), (2, 2, 2)):
+    layouts = [(1, 2, 2, {}), (1, 4, 2, {}), (2, 2, 4, EXPERTS), (2, 2, 2, {}), (2, 2, 4, DENSE), (4, 2, 8, DENSE)]
+    for tp, dp, nnodes, model in layouts:
         for rank in range(nnodes):
             sizes = {
                 "tensor_parallel_size": tp,
                 "data_parallel_size": dp,
                 "nnodes": nnodes,
                 "head_address": "192.0.2.10",
+                "rank_addresses": [f"192.0.2.{10 + number}" for number in range(nnodes)],
+                "model_info": model,
             }
             more = {"enforce_eager": True, "max_model_len": 256, "enable_expert_parallel": False}
             rendered = launch("0.32.0", rank, more, model=str(TINY), device="cpu", gpus_per_node=None, **sizes)
             meant = Parallel(tp=tp, dp=dp, nnodes=nnodes)
             lines.append(json.dumps(rendered["engine_argv"][2:]))
-            each = [meant.first_copy(rank), meant.copies_per_node, meant.nodes_per_copy, tp]
-            expected.append([*each, "192.0.2.10"])
+            joins = model is DENSE and rank % meant.nodes_per_copy > 0
+            # who joins a dense copy knows of no other: its data parallel rank is that of a single one
+            copy, head = (0, "127.0.0.1") if joins else (meant.first_copy(rank), "192.0.2.10")
+            expected.append([copy, meant.copies_per_node, meant.nodes_per_copy, tp, head])
     program = [os.environ["FULLRANK_VLLM_PYTHON"], "-c", CONFIGURED]
     done = subprocess.run(program, input="\n".join(lines), capture_output=True, text=True, check=False, timeout=500)
     got = [json.loads(line.removeprefix("GOT ")) for line in done.stdout.splitlines() if line.startswith("GOT ")]
