@@ -9,9 +9,11 @@ certificate of an authority of your own: ``SSL_CERT_FILE=authority.pem ask.py ht
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 
 
@@ -30,10 +32,34 @@ def ask(endpoint: str, model: str, question: str) -> None:
         for line in stream:
             data = line.removeprefix(b"data: ").strip()
             if data and data != b"[DONE]":
-                for choice in json.loads(data)["choices"]:
+                for choice in json.loads(data).get("choices", []):
                     print(choice["delta"].get("content") or "", end="", flush=True)
     print()
 
 
+def why(error: Exception) -> str:
+    """What went wrong, in a line; what an endpoint answers to a wrong model or key is in the body."""
+    if not isinstance(error, urllib.error.HTTPError):
+        return str(getattr(error, "reason", error)) or type(error).__name__
+    text = error.read(2000).decode(errors="replace")
+    try:
+        found = json.loads(text)
+        text = found["error"]["message"] if "error" in found else found["message"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    return f"HTTP {error.code}: {' '.join(str(text).split())[:200] or error.reason}"
+
+
+def main(words: list[str]) -> str:
+    """The reason of a failure; empty when the question was answered."""
+    if len(words) != 3:
+        return 'usage: ask.py http://HEAD:8000/v1 MODEL "question"'
+    try:
+        ask(*words)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"{words[0]} does not answer as {words[1]}: {why(error)}"
+    return ""
+
+
 if __name__ == "__main__":
-    ask(*sys.argv[1:4])
+    sys.exit(main(sys.argv[1:]) or 0)

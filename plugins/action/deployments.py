@@ -17,10 +17,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controlle
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.host_variables import HostVariables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import (
+    equal,
+    limits,
     needs,
     ports,
     router_routes,
     shape,
+    tags,
     unread,
     variables,
 )
@@ -36,12 +39,25 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles i
     nccl_profiles,
     rules,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import AROUND, MACHINES, Deployment
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import (
+    AROUND,
+    MACHINES,
+    PARENT,
+    Deployment,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import rehearsal
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.balancer import balancer
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values import secret_values
 
-OPTIONS = {"check_variables": {"type": "bool", "default": True}, "required": {"type": "bool", "default": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "check_variables": {"type": "bool", "default": True},
+    "required": {"type": "bool", "default": True},
+    "hosts": {"type": "list", "elements": "str"},
+    "whole": {"type": "str", "choices": list(limits.WHOLE), "default": limits.NOTHING},
+    "of": {"type": "list", "elements": "str", "default": []},
+    "tags": {"type": "list", "elements": "str", "default": []},
+    "works_on": {"type": "list", "elements": "str", "default": [PARENT, MACHINES, *AROUND]},
+}
 Spec = dict[str, dict[str, Any]]
 
 
@@ -58,6 +74,7 @@ class ActionModule(ControllerAction):
         findings = [*shape.check(found, values, params["required"], inventory.where), *findings]
         findings = [secret_values.clean(one, inventory.secrets) for one in findings]
         cut = {one.name: shape.replicas(one, values) for one in found or []}
+        findings += _of_run(params, cut, task_vars["groups"], values)
         result: dict[str, Any] = {
             "deployments": {one.name: list(one.hosts) for one in found or []},
             "replicas": cut,
@@ -73,6 +90,26 @@ class ActionModule(ControllerAction):
         if warnings := common_findings.lines(findings, common_findings.WARN):
             return result | {"warnings": warnings}
         return result
+
+
+def _of_run(
+    params: Mapping[str, Any],
+    cut: Mapping[str, Sequence[Sequence[str]]],
+    groups: Mapping[str, Sequence[str]],
+    values: Mapping[str, Mapping[str, Any]],
+) -> list[Finding]:
+    """What is wrong with the tags and the limit of this run. cut: deployment → the hosts of each replica."""
+    chosen = {role for host in values.values() for role in host.get("nodes_roles") or []}
+    found = tags.check(params["tags"], groups, chosen)
+    if params["hosts"] is None:
+        return found
+    sent = [name for name, replicas in cut.items() if replicas and "model_hub" in values.get(replicas[0][0], {})]
+    meant = {name: replicas for name, replicas in cut.items() if name in (params["of"] or cut)}
+    return [
+        *found,
+        *limits.empty(groups, params["hosts"], params["works_on"]),
+        *limits.check(meant, params["hosts"], params["whole"], sent),
+    ]
 
 
 class Inventory:
@@ -122,7 +159,13 @@ class Inventory:
             found += shape.unnamed_hosts(self._hosts)
         served = [ports.Served(one.name, shape.replicas(one, self.values)) for one in self._found]
         around = {group: self._groups.get(group, ()) for group in (MACHINES, *AROUND)}
+        found += [finding for one in self._found for finding in self._differing(one)]
         return common_findings.unique([*found, *ports.check(served, around, self.values, self.where)])
+
+    def _differing(self, one: Deployment) -> list[Finding]:
+        """Ranks that are not alike in what makes them one engine."""
+        below = {name: self._groups.get(name, ()) for name in one.below}
+        return equal.check(one, shape.replicas(one, self.values), self.values, below, self.where)
 
     def _checked(self) -> Iterator[tuple[str, Sequence[str], Spec, str]]:
         """(group, hosts, what is expected of their variables, beginning of the names of variables that are looked at)."""

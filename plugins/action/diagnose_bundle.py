@@ -33,9 +33,10 @@ class ActionModule(ControllerAction):
         found: dict[str, Any] = {}
         report: list[str] = []
         for name, (_unused, hosts) in replicas.labelled(params["deployments"]).items():
-            found[name] = diagnosis.diagnose(
-                tables.failures(), hosts, [params["results"].get(host) or {} for host in hosts]
-            )
+            if not set(hosts) & set(params["results"]):
+                continue
+            results = [params["results"].get(host, diagnosis.NOT_ASKED) or {} for host in hosts]
+            found[name] = diagnosis.diagnose(tables.failures(), hosts, results)
             report += [f"== {name}: {found[name]['lines'][0]}", *found[name].pop("lines")[1:]]
         bundle = ""
         if not self._task.check_mode:

@@ -29,6 +29,35 @@ options:
     description: Whether there must be a deployment. Nodes can be prepared before it is known what they will serve.
     type: bool
     default: true
+  hosts:
+    description:
+      - The hosts of this run, as C(--limit) leaves them; C(ansible_play_hosts_all) in a play of all hosts. A run that has no host
+        of O(works_on), or only a part of what O(whole) names, is refused with what to add.
+      - The limit is not looked at when not set.
+    type: list
+    elements: str
+  whole:
+    description:
+      - What the run must have all hosts of, where it has one. V(replicas) are the ranks that start and stop together.
+      - V(deployments) are, where C(model_hub) is set, all hosts between which weights are distributed; otherwise replicas, too.
+    type: str
+    choices: [nothing, replicas, deployments]
+    default: nothing
+  of:
+    description: Deployments for which O(whole) holds. All when empty.
+    type: list
+    elements: str
+    default: []
+  tags:
+    description: C(ansible_run_tags). Tags by which no step of C(site.yml) runs are a warning.
+    type: list
+    elements: str
+    default: []
+  works_on:
+    description: Groups on which the playbook works, of which the run must have a host.
+    type: list
+    elements: str
+    default: [deployments, gpu_nodes, router, webui, monitoring]
 extends_documentation_fragment:
   - fullrank.serving.attributes.controller
 author:

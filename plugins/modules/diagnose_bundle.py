@@ -22,7 +22,8 @@ options:
     type: dict
     required: true
   results:
-    description: Host → the result of M(fullrank.serving.diagnose) on it.
+    description: >-
+      Host → the result of M(fullrank.serving.diagnose) on it. A host that is not there was not asked, and is not judged.
     type: dict
     required: true
   directory:

@@ -77,6 +77,11 @@ options:
     type: list
     elements: str
     default: []
+  expected:
+    description: >-
+      The deployments that the inventory has on this machine. Ranks of any other are reported; nothing is looked for when not set.
+    type: list
+    elements: str
   paths:
     description: What will be written. Paths on one file system are added up.
     type: list
@@ -302,6 +307,7 @@ OPTIONS = {
     "peers": {"type": "list", "elements": "dict", "default": [], "options": PEER},
     "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT},
     "own": {"type": "list", "elements": "str", "default": []},
+    "expected": {"type": "list", "elements": "str"},
     "paths": {"type": "list", "elements": "dict", "default": [], "options": PATH},
     "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
     "shm_bytes": {"type": "int", "default": 0},

@@ -17,9 +17,8 @@ description:
     C(/health) of the engine is not, it answers while other ranks are dead.
 options:
   deployment:
-    description: Name of the deployment.
+    description: Name of the deployment. RV(installed) and RV(routers) alone are returned when not set.
     type: str
-    required: true
   url:
     description: Endpoint to ask, as the node itself reaches it, without C(/v1). Not asked when not set.
     type: str
@@ -52,6 +51,21 @@ options:
     description: Ask O(url) how busy the engine is, too; takes a second.
     type: bool
     default: false
+  as_written:
+    description:
+      - Ask what the rank was written to serve - its supervisor's address, model and key - instead of O(url), O(model) and
+        O(api_key), where there is such a rank. RV(drift) has what differs.
+    type: bool
+    default: false
+  version:
+    description: The engine's version in the inventory, for RV(drift).
+    type: str
+    default: ""
+  names:
+    description: The ranks of the replica in the inventory, in rank order, for RV(drift).
+    type: list
+    elements: str
+    default: []
   gpus:
     description: Ask for the memory of the node's GPUs, too.
     type: bool
@@ -80,7 +94,7 @@ rank_state:
   description: >-
     The state in systemd - unit, exists, enabled, active, sub, result, exit_status, pid, since (seconds since the epoch),
     invocation_id, and spec_hash of what runs.
-  returned: always
+  returned: O(deployment) is set, as all but RV(installed) and RV(routers)
   type: dict
 supervisor:
   description: The same for the unit of the rank's supervisor.
@@ -114,6 +128,17 @@ gpus:
   returned: O(gpus) is set
   type: list
   elements: dict
+drift:
+  description: What was written on this node and what the inventory has, a line for each difference.
+  returned: O(as_written)
+  type: list
+  elements: str
+  sample: ["serves at http://127.0.0.1:8011; the inventory has http://127.0.0.1:8000"]
+installed:
+  description: Deployments that have a rank on this node, whatever the inventory has.
+  returned: always
+  type: list
+  elements: str
 routers:
   description: Deployments whose router (M(fullrank.serving.router)) has a unit on this node.
   returned: always
@@ -133,7 +158,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.http_clien
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer, metrics
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import smi
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check, written
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import state as systemd_state
 
@@ -158,7 +183,7 @@ def gpu_memory(host: Host) -> list[dict[str, Any]]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "deployment": {"type": "str", "required": True},
+            "deployment": {"type": "str"},
             "url": {"type": "str"},
             "model": {"type": "str"},
             "api_key": {"type": "str", "no_log": True},
@@ -167,12 +192,18 @@ def main() -> None:
             "timeout": {"type": "float", "default": 10},
             "metrics": {"type": "bool", "default": False},
             "gpus": {"type": "bool", "default": False},
+            "as_written": {"type": "bool", "default": False},
+            "version": {"type": "str", "default": ""},
+            "names": {"type": "list", "elements": "str", "default": []},
             "log_lines": {"type": "int", "default": 0},
         },
         required_by={"url": ["model"]},
         supports_check_mode=True,
     )
     params = module.params
+    on_node = {"installed": systemd_state.deployments(), "routers": systemd_state.routers()}
+    if not params["deployment"]:
+        module.exit_json(changed=False, **on_node)
     unit = systemd_state.rank_unit(params["deployment"])
     state = systemd_state.state(module.run_command, unit)
     supervisor = systemd_state.state(module.run_command, names.supervisor_unit(params["deployment"]))
@@ -181,11 +212,15 @@ def main() -> None:
         "engine": written_engine(state),
         "supervisor": supervisor,
         "group": check.status(params["deployment"]) or {},
-        "routers": systemd_state.routers(),
+        **on_node,
         "log": systemd_state.log(module.run_command, unit, supervisor["since"], params["log_lines"]),
     }
     if params["gpus"]:
         result["gpus"] = gpu_memory(Host())
+    if params["as_written"]:
+        found = written.read(params["deployment"])
+        result["drift"] = written.drift(found, params, result["engine"])
+        params = {**params, **written.endpoint(found, params)}
     trust = Trust(certificate=params["certificate"])
     if params["url"] and params["metrics"]:
         result["metrics"] = metrics.ask(params["url"], params["api_key"], params["timeout"], trust)

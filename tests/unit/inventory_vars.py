@@ -15,6 +15,8 @@ from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 from ansible_collections.fullrank.serving.plugins.action.deployments import ActionModule
 
+NO_LIMIT: dict[str, Any] = {"hosts": None, "whole": "nothing", "works_on": [], "of": [], "tags": []}
+"""Options of a first step without a run."""
 SECRETS = [("default", VaultSecret(b"a password"))]
 
 
@@ -51,4 +53,4 @@ def first_step(folder: Path, files: Mapping[str, str], extra_vars: Mapping[str, 
     action = ActionModule.__new__(ActionModule)
     action._loader = loader
     known = {"groups": inventory.get_groups_dict(), "hostvars": HostVars(inventory, variables, loader)}
-    return action.answer({"check_variables": True, "required": True}, known)
+    return action.answer({"check_variables": True, "required": True, **NO_LIMIT}, known)

@@ -50,7 +50,7 @@ def test_the_check_runs_whatever_the_tags_and_touches_no_node() -> None:
     assert (play["tags"], play["gather_facts"]) == (["always"], False)
     check, *others = play["tasks"]
     assert {"fullrank.serving.deployments", "run_once"} <= set(check)
-    assert all("ansible.builtin.add_host" in task for task in others), (
+    assert all({"ansible.builtin.add_host", "ansible.builtin.set_fact"} & set(task) for task in others), (
         "what else runs here runs on the controller alone"
     )
 
@@ -84,7 +84,9 @@ def test_a_wrong_inventory_stops_the_chain_before_a_node_is_asked(tmp_path: Path
         env=os.environ | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
     )
     assert run.returncode == 2, run.stdout
-    assert "the inventory: 2 findings" in run.stdout and "write engine_port" in run.stdout
+    cut = arguments == ["-l", "n1"]
+    assert f"the inventory: {2 + cut} findings" in run.stdout and "write engine_port" in run.stdout
+    assert ("add n2 to --limit" in run.stdout) == cut
     assert "UNREACHABLE" not in run.stdout and run.stdout.count("TASK [") == 1
 
 

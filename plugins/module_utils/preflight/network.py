@@ -22,6 +22,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.node import listeners
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import CommandResult, Host
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 
 CONNECT_TIMEOUT_S = 3.0
 _HEADERS = {4: 28, 6: 48}  # IP and ICMP headers in bytes, which ping's -s does not count
@@ -89,7 +90,7 @@ def check_ports(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> li
             checks.append(passed("port-free", where, f"{purpose}: held by our own {owner}", **data))
         elif taken:
             message = f"{purpose}: taken by {owner or 'a process that is not visible here'}"
-            remedy = "stop it, or set another port for the deployment"
+            remedy = _to_free(owner)
             checks.append(failed("port-free", where, message, remedy, owner=str(owner or ""), **data))
         elif len(ephemeral) == 2 and ephemeral[0] <= port <= ephemeral[1] and not _within(port, reserved):
             message = f"{purpose}: free now, but the kernel gives ports {ephemeral[0]}-{ephemeral[1]} to clients"
@@ -98,6 +99,18 @@ def check_ports(host: Host, facts: dict[str, Any], wanted: dict[str, Any]) -> li
         else:
             checks.append(passed("port-free", where, f"{purpose}: free", **data))
     return checks or [skipped("port-free", "ports", "no ports were given")]
+
+
+def _to_free(owner: listeners.Owner | None) -> str:
+    """What to do about the owner of a port: one of ours is no process to be killed, its supervisor would start it again."""
+    held = (owner.container, owner.unit) if owner else ()
+    name = next((found for one in held if one and (found := names.deployment_of(one))), "")
+    if not name:
+        return "stop it, or set another port for the deployment"
+    return (
+        f"it belongs to deployment {name}: set another port for one of the two; "
+        f"where {name} is not in this inventory, run playbooks/remove.yml -e deployment={name}"
+    )
 
 
 def _collides(socket: listeners.Listener, port: int, address: str | None) -> bool:

@@ -14,7 +14,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
 from ansible_collections.fullrank.serving.plugins.module_utils.node import pci_topology, system
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
 from ansible_collections.fullrank.serving.plugins.module_utils.nvidia import gpu
-from ansible_collections.fullrank.serving.plugins.module_utils.preflight import address, engine
+from ansible_collections.fullrank.serving.plugins.module_utils.preflight import address, engine, ours
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import gpu as preflight_gpu
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import network as preflight_network
 from ansible_collections.fullrank.serving.plugins.module_utils.preflight import system as preflight_system
@@ -22,6 +22,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.rdma import facts
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.names import of_rank
 
 SYSTEM = (
+    ours.check_root,
+    ours.check_leftovers,
     preflight_system.check_os,
     preflight_system.check_kernel,
     preflight_system.check_secure_boot,

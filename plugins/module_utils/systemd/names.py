@@ -94,6 +94,20 @@ def balancer_unit(deployment: str) -> str:
     return f"fullrank-smg@{deployment}.service"
 
 
+_OF_DEPLOYMENT = re.compile(r"fullrank-(?:rank|supervisor|router|smg)@(.+)\.service")
+
+
+def deployment_of(unit: str) -> str:
+    """The deployment whose unit or container of ours it is, by its name; empty for anything else.
+
+    >>> deployment_of("fullrank-rank@solo.service"), deployment_of("fullrank-rank-solo"), deployment_of("nginx.service")
+    ('solo', 'solo', '')
+    """
+    if found := _OF_DEPLOYMENT.fullmatch(unit):
+        return found[1]
+    return unit[len(ENGINE_CONTAINERS) :] if unit.startswith(ENGINE_CONTAINERS) else ""
+
+
 def supervisor_program(deployment: str) -> str:
     """The folder of the supervisor's program, which each deployment updates at its own time."""
     return f"{PROGRAMS}/supervisor/{deployment}"

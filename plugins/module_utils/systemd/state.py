@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,30 @@ def routers() -> list[str]:
         for path in Path(names.UNITS).glob(names.router_unit("*"))
         if path.is_file()
     )
+
+
+def deployments(root: Path = Path("/")) -> list[str]:
+    """The deployments that have a rank, a supervisor or a supervisor's configuration on this node, in alphabetical order.
+
+    By the names that are ours alone; a configuration counts by what is in it, since a folder of others may hold a like name.
+    """
+    found = set()
+    for pattern in (names.rank_unit("*"), names.supervisor_unit("*")):
+        beginning, end = pattern.split("*")
+        found |= {
+            path.name[len(beginning) : -len(end)]
+            for path in (root / names.UNITS.lstrip("/")).glob(pattern)
+            if path.is_file()
+        }
+    end = names.supervisor_config("")[len(names.CONFIG) + 1 :]
+    for path in (root / names.CONFIG.lstrip("/")).glob(f"*{end}"):
+        try:
+            name = json.loads(path.read_text()).get("deployment")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if name == path.name[: -len(end)]:
+            found.add(name)
+    return sorted(name for name in found if name)
 
 
 def rank_unit(deployment: str) -> str:

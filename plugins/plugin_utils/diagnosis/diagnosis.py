@@ -10,6 +10,8 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures
 
 HEALTHY, FAILING = "healthy", "failing"
+NOT_ASKED: Mapping[str, Any] = {"requested": False}
+"""The result of a host that ``--limit`` left out: no fault of it is known, and none is reported."""
 
 
 def diagnose(
@@ -17,12 +19,14 @@ def diagnose(
 ) -> dict[str, Any]:
     """What is wrong with one deployment.
 
-    hosts: in rank order. results: of M(fullrank.serving.diagnose) on each; without ``rank_state`` where the node did not answer.
+    hosts: in rank order. results: of M(fullrank.serving.diagnose) on each; without ``rank_state`` where the node did not answer,
+    `NOT_ASKED` where the run had no such host.
     ``{"state": healthy or failing, "ranks": one line of each, "causes": likeliest first, "lines": for people}``
     """
     answer: Mapping[str, Any] = next((one["answer"] for one in results if "answer" in one), {})
     ranks = [_rank(rank, host, result) for rank, (host, result) in enumerate(zip(hosts, results, strict=True))]
-    healthy = bool(answer.get("ready")) and all(one["active"] for one in ranks)
+    requested = [one for one in ranks if one["active"] is not None]
+    healthy = all(one["active"] for one in requested) and bool(answer.get("ready", ranks[0]["active"] is None))
     sightings = {rank: result.get("sightings", []) for rank, result in enumerate(results)}
     causes = failures.rank_causes(signatures, sightings, _first_failed(results))
     if healthy:  # what a log holds of a failure is over
@@ -41,6 +45,8 @@ def diagnose(
 
 def _rank(rank: int, host: str, result: Mapping[str, Any]) -> dict[str, Any]:
     state = result.get("rank_state")
+    if result == NOT_ASKED:
+        return {"rank": rank, "host": host, "active": None, "state": "was not asked (--limit)"}
     if state is None:
         return {
             "rank": rank,
@@ -67,9 +73,13 @@ def _first_failed(results: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def _headline(healthy: bool, ranks: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> str:
+    left_out = [f"rank {one['rank']} ({one['host']})" for one in ranks if one["active"] is None]
+    if healthy and left_out:
+        endpoint = f"the endpoint has answered in {answer['seconds']} s" if answer else "the endpoint was not checked"
+        return f"nothing wrong with what was asked: {endpoint}; --limit leaves out {', '.join(left_out)}"
     if healthy:
         return f"healthy: all {len(ranks)} ranks run and the endpoint has answered in {answer['seconds']} s"
-    down = [f"rank {one['rank']} ({one['host']}): {one['state']}" for one in ranks if not one["active"]]
+    down = [f"rank {one['rank']} ({one['host']}): {one['state']}" for one in ranks if one["active"] is False]
     endpoint = f"the endpoint answers: {answer['error']}" if answer.get("error") else ""
     return "not healthy: " + "; ".join([*down, *([endpoint] if endpoint else [])] or ["the endpoint was not checked"])
 

@@ -13,8 +13,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replica
 
 COLUMNS = ("DEPLOYMENT", "REPLICA", "RANK", "HOST", "UNIT", "SINCE", "PID", "HEALTH")
 # heading → cell of a row; a column that is empty in all rows is not shown
-_COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE", "TROUBLE")
-AS_WANTED = ("ready", "stopped", "not installed")  # the last two: by the operator
+_COLUMNS = ("ENGINE", "GPU MEMORY", "TOKENS/S", "RUNNING", "WAITING", "KV CACHE")
+AS_WANTED = ("ready", "stopped")
+"""Healths that are no fault: an operator stopped what is stopped. What the inventory has and a node has not is one."""
+MISSING = "not installed"
+WIDEST = 74
+"""Columns of a terminal of 80, without what Ansible writes before a line of a message."""
+_LONGEST_HEALTH = 24
 
 
 def status_rows(
@@ -23,8 +28,10 @@ def status_rows(
     """One row for each rank, as data.
 
     deployments: name → the hosts of each replica in rank order. infos: host → what `rank_info` returned, without
-    ``rank_state`` when the node did not answer. now: seconds since the epoch. ``since`` is an age in seconds, None for a rank
-    that does not run. ``trouble``: what a supervisor cannot do and goes on without, a file that it cannot write say; empty.
+    ``rank_state`` when the node did not answer; a host that is not there was not asked (``--limit``) and has no row. now: seconds
+    since the epoch. ``since`` is an age in seconds, None for a rank that does not run. ``wanted``: ready, or stopped where an
+    operator stopped it. ``trouble``: what a supervisor cannot do and goes on without, a file that it cannot write say; empty.
+    ``drift``: what runs and what the inventory has, where they differ.
     """
     return [
         {
@@ -32,25 +39,30 @@ def status_rows(
             "replica": replica,
             "rank": rank,
             "host": host,
-            **_condition(infos.get(host) or {}, now),
-            "trouble": "; ".join(((infos.get(host) or {}).get("group") or {}).get("troubles", [])),
-            **load(infos.get(host) or {}),
+            **_condition(infos[host] or {}, now),
+            "trouble": "; ".join(((infos[host] or {}).get("group") or {}).get("troubles", [])),
+            "drift": list((infos[host] or {}).get("drift") or []),
+            **load(infos[host] or {}),
         }
         for name, cut in deployments.items()
         for replica, hosts in enumerate(cut)
         for rank, host in enumerate(hosts)
+        if host in infos
     ]
 
 
 def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
     state = info.get("rank_state")
     if state is None:
-        return {"unit": "unreachable", "since": None, "pid": 0, "health": "unknown"}
+        # a node that was reached, and on which the module failed, reports why
+        why = "" if info.get("unreachable") else str(info.get("msg", "")).strip().partition("\n")[0]
+        unit, health = ("unknown", f"not asked: {why}") if why else ("unreachable", "unknown")
+        return {"unit": unit, "since": None, "pid": 0, "health": health, "wanted": "ready"}
     runs = state["active"] == "active"
-    unit = state["active"] if state["exists"] else "not installed"
+    unit = state["active"] if state["exists"] else MISSING
     supervisor, group, answer = info["supervisor"], info["group"], info.get("answer")
     if supervisor["active"] != "active":
-        health = "down" if supervisor["enabled"] else "stopped" if supervisor["exists"] else "not installed"
+        health = "down" if supervisor["enabled"] else "stopped" if supervisor["exists"] else MISSING
     elif not group:
         health = "its supervisor does not move"
     elif group["ready"] and answer and not answer["ready"]:
@@ -58,29 +70,75 @@ def _condition(info: Mapping[str, Any], now: float) -> dict[str, Any]:
     else:
         health = group["summary"]
     since = max(0, int(now - state["since"])) if runs else None
-    return {"unit": unit, "since": since, "pid": state["pid"], "health": health}
+    wanted = "stopped" if health == "stopped" else "ready"
+    return {"unit": unit, "since": since, "pid": state["pid"], "health": health, "wanted": wanted}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The rows as lines of a table, a heading first; without the replica where no deployment has several."""
+    """The rows as lines, none of them wider than a terminal because of its columns: a table of states with a heading, without a
+    replica where no deployment has several; how busy the ranks are, in tables of their own where one would be too wide; and
+    lines of each rank about which there is more to say than a cell holds."""
+    if not rows:
+        return []
     headings, details = columns(rows)
     left_out = () if any(row["replica"] for row in rows) else (COLUMNS.index("REPLICA"),)
-    cells = [(*COLUMNS, *headings)] + [
-        (
-            str(row["deployment"]),
-            str(row["replica"]),
-            str(row["rank"]),
-            str(row["host"]),
-            str(row["unit"]),
-            human.age(row["since"]),
-            str(row["pid"] or "-"),
-            str(row["health"]),
-            *more,
-        )
-        for row, more in zip(rows, details, strict=True)
+
+    def shown(line: Sequence[str]) -> list[str]:
+        return [word for place, word in enumerate(line) if place not in left_out]
+
+    states = [shown(COLUMNS)] + [shown(_state_cells(row)) for row in rows]
+    loads = [headings, *details]
+    who = [state[: len(shown(COLUMNS[:4]))] for state in states]
+    lines: list[str] = []
+    part = states
+    for column in range(len(headings)):
+        wider = [[*cells, load[column]] for cells, load in zip(part, loads, strict=True)]
+        if max(map(len, text_table.table(wider))) > WIDEST:
+            lines += text_table.table(part)
+            wider = [[*cells, load[column]] for cells, load in zip(who, loads, strict=True)]
+        part = wider
+    lines += text_table.table(part)
+    return [*lines, *_notes(rows)]
+
+
+def _state_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["deployment"]),
+        str(row["replica"]),
+        str(row["rank"]),
+        str(row["host"]),
+        str(row["unit"]),
+        human.age(row["since"]),
+        str(row["pid"] or "-"),
+        str(row["health"]) if len(str(row["health"])) <= _LONGEST_HEALTH else f"{_short(row['health'])} (below)",
+    )
+
+
+def _short(health: str) -> str:
+    words = health.partition(":")[0]
+    return words if len(words) <= _LONGEST_HEALTH else f"{words[: _LONGEST_HEALTH - 3]}..."
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What does not fit into a cell."""
+    notes = []
+    for row, who in zip(rows, _names(rows), strict=True):
+        texts = [str(row["health"])] if len(str(row["health"])) > _LONGEST_HEALTH else []
+        texts += [one for one in (row.get("trouble"),) if one]
+        texts += row.get("drift") or []
+        notes += [f"{who}: {text}" for text in texts]
+    return notes
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each row is about, e.g. ``chat replica 1 rank 0 (gpu3)``."""
+    replicas: dict[str, int] = {}
+    for row in rows:
+        replicas[row["deployment"]] = max(replicas.get(row["deployment"], 1), row["replica"] + 1)
+    return [
+        f"{label(row['deployment'], row['replica'], replicas[row['deployment']])} rank {row['rank']} ({row['host']})"
+        for row in rows
     ]
-    cells = [tuple(word for place, word in enumerate(line) if place not in left_out) for line in cells]
-    return text_table.table(cells)
 
 
 def load(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,18 +178,13 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         number("running", ".0f"),
         number("waiting", ".0f"),
         number("kv_usage", ".0%"),
-        row.get("trouble") or "-",
     ]
 
 
 def not_ready(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each rank that is not as it should be; none when everything serves that should."""
-    replicas: dict[str, int] = {}
-    for row in rows:
-        replicas[row["deployment"]] = max(replicas.get(row["deployment"], 1), row["replica"] + 1)
     return [
-        f"{name} rank {row['rank']} ({row['host']}): {row['health']}"
-        for row in rows
-        for name in [label(row["deployment"], row["replica"], replicas[row["deployment"]])]
+        f"{who}: {row['health']}" + ("; run site.yml, which installs it" if row["health"] == MISSING else "")
+        for row, who in zip(rows, _names(rows), strict=True)
         if row["health"] not in AS_WANTED
     ]

@@ -42,7 +42,10 @@ def deployments(task_vars: Mapping[str, Any]) -> list[Deployment] | None:
     if parent is None:
         return None
     hosts = task_vars["groups"]
-    return [Deployment(group.name, tuple(hosts[group.name])) for group in parent.child_groups]
+    return [
+        Deployment(group.name, tuple(hosts[group.name]), tuple(one.name for one in group.child_groups))
+        for group in parent.child_groups
+    ]
 
 
 def hosts_of(task_vars: Mapping[str, Any], deployment: str) -> list[str]:

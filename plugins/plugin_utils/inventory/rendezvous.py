@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import INFO, WARN, Finding, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
+
+REMOVE = "playbooks/remove.yml -e deployment="
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def _in_the_way(where: str, own_units: Sequence[str], answer: Mapping[str, Any])
                 "port-in-use",
                 where,
                 f"port {listener['port']} is in use by {owner}",
-                "end that process, or choose other ports with engine_port, engine_rendezvous_port and engine_group_port",
+                _to_free(str(listener["unit"])),
             )
         )
     remedy = "put it there, on every node of the group"
@@ -136,6 +139,15 @@ def _in_the_way(where: str, own_units: Sequence[str], answer: Mapping[str, Any])
         message = f"{shards[0]} of its weights is not there or not whole{more}"
         findings.append(failed("incomplete-weights", where, message, "copy the weights to this node again"))
     return findings
+
+
+def _to_free(unit: str) -> str:
+    ports = "choose other ports with engine_port, engine_rendezvous_port and engine_group_port"
+    if name := names.deployment_of(unit):
+        return (
+            f"it belongs to deployment {name}: {ports}, or, where {name} is not in this inventory, run {REMOVE}{name}"
+        )
+    return f"end that process, or {ports}"
 
 
 def _same_address(deployment: str, places: Sequence[Place]) -> list[Finding]:

@@ -37,6 +37,8 @@ class Deployment:
 
     name: str
     hosts: tuple[str, ...]
+    below: tuple[str, ...] = ()
+    """Groups below this one, which only help to write down its hosts."""
 
 
 def check(

@@ -12,7 +12,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.fullrank.serving.plugins.action.deployments import ActionModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import line
-from inventory_vars import first_step, task_vars
+from inventory_vars import NO_LIMIT, first_step, task_vars
 from places import CHECKOUT
 
 TINY: dict[str, Any] = {
@@ -27,13 +27,17 @@ TINY: dict[str, Any] = {
 @pytest.fixture
 def check(tmp_path: Path) -> Any:
     def answer(
-        variables: dict[str, Any], check_variables: bool = True, required: bool = True, **groups: Any
+        variables: dict[str, Any],
+        check_variables: bool = True,
+        required: bool = True,
+        limit: dict[str, Any] | None = None,
+        **groups: Any,
     ) -> dict[str, Any]:
         tiny = {"hosts": {"n1": {}, "n2": {}}, "vars": variables}
         inventory = {"all": {"children": {"deployments": {"children": {"tiny": tiny}}, **groups}}}
         action = ActionModule.__new__(ActionModule)
         action._loader = DataLoader()
-        params = {"check_variables": check_variables, "required": required}
+        params = {"check_variables": check_variables, "required": required, **(limit or NO_LIMIT)}
         return action.answer(params, task_vars(tmp_path, yaml.safe_dump(inventory)))
 
     return answer
@@ -166,3 +170,28 @@ def test_the_inventories_of_this_project_have_no_variable_that_nothing_reads(fol
     files = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.glob("**/*.yml")}
     codes = [one["code"] for one in first_step(tmp_path, files)["findings"]]
     assert "variable-unread" not in codes
+
+
+def test_a_limit_that_cuts_a_replica_is_a_finding_of_the_inventory(check: Any) -> None:
+    whole = {"hosts": ["n1"], "whole": "replicas", "works_on": ["deployments"], "of": [], "tags": []}
+    assert codes(check(TINY, limit=whole)) == [
+        ("limit-cuts-replica", "it has n1 of tiny and not n2; ranks of one group start and stop together")
+    ]
+    assert check(TINY, limit={**whole, "hosts": ["n1", "n2"]})["findings"] == []
+    assert check(TINY, limit={**whole, "of": ["another"]})["findings"] == []
+    assert check(TINY, limit={**whole, "whole": "nothing"})["findings"] == []
+    assert check(TINY, limit={**whole, "hosts": ["localhost"]})["findings"][0]["code"] == "limit-without-hosts"
+
+
+def test_a_group_of_groups_is_one_deployment(tmp_path: Path) -> None:
+    inventory = """
+    deployments:
+      children:
+        team_a:
+          children:
+            chat: {hosts: {n1: {engine_model: /m/chat}}}
+            code: {hosts: {n2: {engine_model: /m/code}}}
+          vars: {engine_name: vllm, engine_version: 0.32.0, engine_tensor_parallel_size: 2, engine_api_key: sk-0123456789}
+    """
+    result = first_step(tmp_path, {"hosts.yml": inventory})
+    assert "make each a child group of deployments" in result["msg"] and "engine_model (hosts.yml:" in result["msg"]

@@ -73,8 +73,17 @@ def test_replicas_are_answered_one_by_one_and_a_lost_node_is_named(
 
 
 def test_a_host_without_a_result_is_not_taken_for_healthy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    answer = bundle(monkeypatch, tmp_path, results={"n1": HEAD})
+    answer = bundle(monkeypatch, tmp_path, results={"n1": HEAD, "n2": {}})
     assert answer["diagnosis"]["tiny"]["state"] == "failing"
+
+
+def test_a_host_outside_the_limit_is_not_judged_and_a_deployment_outside_has_no_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    both = {"tiny": [["n1", "n2"]], "other": [["n3"]]}
+    answer = bundle(monkeypatch, tmp_path, deployments=both, results={"n1": HEAD})
+    assert {name: one["state"] for name, one in answer["diagnosis"].items()} == {"tiny": "healthy"}
+    assert "--limit leaves out rank 1 (n2)" in answer["report"][0]
 
 
 @pytest.mark.parametrize("left_out", ["deployments", "results", "directory"])

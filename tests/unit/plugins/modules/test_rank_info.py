@@ -51,6 +51,26 @@ def test_a_rank_that_runs(systemd: Systemd, monkeypatch: pytest.MonkeyPatch, che
     assert not {"answer", "metrics", "gpus"} & set(found), "these only where they were asked for"
 
 
+def test_without_a_deployment_only_what_is_on_the_node_is_returned(
+    systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_info.systemd_state, "deployments", lambda: ["tiny"])
+    found = call(rank_info)
+    assert found["installed"] == ["tiny"] and not {"rank_state", "group", "drift"} & set(found)
+
+
+def test_what_was_written_is_what_is_requested(systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
+    config = {"deployment": "tiny", "url": "http://127.0.0.1:8011", "model": "tiny", "api_key": "sk-1", "names": ["n1"]}
+    monkeypatch.setattr(rank_info.written, "read", lambda _deployment: config)
+    monkeypatch.setattr(rank_info.answer, "ask", lambda *words, **_more: requests.append(words[:3]) or {"ready": True})
+    inventory = {"deployment": "tiny", "url": "http://127.0.0.1:8000", "model": "tiny"}
+    found = call(rank_info, as_written=True, **inventory)
+    assert found["drift"] == ["serves at http://127.0.0.1:8011; the inventory has http://127.0.0.1:8000"]
+    assert "drift" not in call(rank_info, **inventory)
+    assert requests == [("http://127.0.0.1:8011", "tiny", "sk-1"), ("http://127.0.0.1:8000", "tiny", None)]
+
+
 def test_a_node_without_the_rank_is_no_error(systemd: Systemd) -> None:
     found = call(rank_info, deployment="other")
     assert "failed" not in found
@@ -83,7 +103,6 @@ def test_the_memory_of_the_gpus(systemd: Systemd, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({}, "missing required arguments: deployment"),
         ({"deployment": "tiny", "url": "http://127.0.0.1:9"}, "missing parameter(s) required by 'url': model"),
         ({"deployment": "tiny", "log_lines": "all"}, "log_lines"),
     ],

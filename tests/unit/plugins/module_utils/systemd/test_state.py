@@ -31,3 +31,23 @@ def test_engines_that_still_have_their_former_name_count(tmp_path: Path) -> None
         "fullrank-new.service",
     ]
     assert [unit for unit in (*units, *others) if any(fnmatch(unit, one) for one in patterns)] == units
+
+
+def test_deployments_of_a_node_are_known_by_our_names_and_by_what_is_in_a_file(tmp_path: Path) -> None:
+    assert state.deployments(tmp_path) == []
+    files = {
+        "etc/systemd/system/fullrank-rank@chat.service": "[Unit]\n",
+        "etc/systemd/system/fullrank-supervisor@half.service": "[Unit]\n",
+        "etc/systemd/system/fullrank-router@gateway.service": "[Unit]\n",
+        "etc/systemd/system/fullrank-webui.service": "[Unit]\n",
+        "etc/systemd/system/other@x.service": "[Unit]\n",
+        "etc/fullrank/code.supervisor.json": '{"deployment": "code"}',
+        "etc/fullrank/copied.supervisor.json": '{"deployment": "code"}',
+        "etc/fullrank/broken.supervisor.json": "{",
+        "etc/fullrank/list.supervisor.json": "[]",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert state.deployments(tmp_path) == ["chat", "code", "half"]

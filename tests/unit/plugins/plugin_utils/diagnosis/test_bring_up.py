@@ -259,8 +259,46 @@ def test_the_status_shows_what_a_supervisor_cannot_write_and_goes_on_without() -
     rows = status.status_rows({"tiny": [["n1", "n2"]]}, infos, 4661.5)
     assert [(row["health"], row["trouble"]) for row in rows] == [("ready", full), ("unknown", "")]
     lines = status.table(rows)
-    assert lines[0].endswith("HEALTH   TROUBLE") and lines[1].endswith(f"ready    {full}")
+    assert lines[1].endswith("ready") and lines[-1] == f"tiny rank 0 (n1): {full}"
     assert not any("n1" in line for line in status.not_ready(rows))
+
+
+def test_a_host_that_was_not_asked_has_no_row_and_keeps_the_ranks_of_the_others() -> None:
+    infos = {"n2": info(answer=None)}
+    rows = status.status_rows({"tiny": [["n1", "n2"]], "other": [["n3"]]}, infos, 4661.5)
+    assert [(row["rank"], row["host"]) for row in rows] == [(1, "n2")]
+
+
+def test_what_is_stopped_is_wanted_so_and_what_is_missing_is_a_fault() -> None:
+    gone = {"active": "inactive", "enabled": False}
+    infos = {
+        "n1": info("inactive", supervisor=gone),
+        "n2": info("inactive", supervisor={**gone, "exists": False}),
+        "n3": {"failed": True, "msg": "[Errno 13] Permission denied: '/etc/fullrank'\nmore"},
+    }
+    rows = status.status_rows({"tiny": [["n1"], ["n2"], ["n3"]]}, infos, 4661.5)
+    assert [row["wanted"] for row in rows] == ["stopped", "ready", "ready"]
+    assert status.not_ready(rows) == [
+        "tiny replica 1 rank 0 (n2): not installed; run site.yml, which installs it",
+        "tiny replica 2 rank 0 (n3): not asked: [Errno 13] Permission denied: '/etc/fullrank'",
+    ]
+
+
+def test_no_line_of_a_table_is_wider_than_a_terminal() -> None:
+    busy = {
+        "engine": "vllm 0.32.0",
+        "gpus": [{"memory_used_mib": 70000, "memory_total_mib": 81920}] * 8,
+        "metrics": {"running": 3.0, "waiting": 0.0, "kv_usage": 0.25, "tokens_per_s": 41.25, "error": ""},
+    }
+    refused = "connection refused; it is stopped, or does not listen at the address that was asked"
+    infos = {"gpu-a-1": info(**busy), "gpu-a-2": info(answer={"ready": False, "error": refused}, **busy)}
+    lines = status.table(status.status_rows({"deepseek_r1": [["gpu-a-1", "gpu-a-2"]]}, infos, 4661.5))
+    headings = [line for line in lines if line.startswith("DEPLOYMENT")]
+    assert max(map(len, lines[:-1])) <= status.WIDEST and len(headings) > 1
+    assert all(word in " ".join(headings) for word in ("HEALTH", "ENGINE", "GPU MEMORY", "KV CACHE"))
+    assert lines[2].endswith("not ready (below)")
+    assert lines[-1:] == [f"deepseek_r1 rank 1 (gpu-a-2): not ready: {refused}"]
+    assert status.table([]) == []
 
 
 bring_up_report = partial(bring_up.bring_up_report, tables.failures())

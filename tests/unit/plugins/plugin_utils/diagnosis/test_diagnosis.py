@@ -63,3 +63,15 @@ def test_what_is_not_known_is_shown_as_it_is() -> None:
     assert "no line of a log" in silent["lines"][-1]
     absent = {"rank_state": {"active": "inactive", "exists": False}}
     assert "rank 0 (n1): is not installed" in diagnosis.diagnose(SIGNATURES, ["n1"], [absent])["lines"][0]
+
+
+def test_a_host_that_the_limit_left_out_is_no_fault() -> None:
+    found = diagnosis.diagnose(SIGNATURES, ["n1", "n2"], [result(answer=READY), diagnosis.NOT_ASKED])
+    assert found["state"] == "healthy"
+    assert found["lines"] == [
+        "nothing wrong with what was asked: the endpoint has answered in 0.2 s; --limit leaves out rank 1 (n2)"
+    ]
+    rank_1 = diagnosis.diagnose(SIGNATURES, ["n1", "n2"], [diagnosis.NOT_ASKED, result()])
+    assert rank_1["state"] == "healthy" and "the endpoint was not checked" in rank_1["lines"][0]
+    failed = diagnosis.diagnose(SIGNATURES, ["n1", "n2"], [diagnosis.NOT_ASKED, result(OOM, active="failed")])
+    assert failed["lines"][0].startswith("not healthy: rank 1 (n2): its unit is failed")
