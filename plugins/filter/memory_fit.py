@@ -86,8 +86,9 @@ _value:
   contains:
     verdict:
       description:
-        - V(fits) when O(max_concurrency) requests of O(context_length) tokens fit at the engine's fraction.
-        - V(tight) when the engine can start with less, or with a higher fraction.
+        - V(fits) when O(max_concurrency) requests of O(context_length) tokens fit at the engine's fraction, even at the
+          lower end of the estimate's interval.
+        - V(tight) when that is not sure, or when the engine can start with less or with a higher fraction.
         - V(does not fit) otherwise; V(unknown) when a size is missing.
       type: str
     summary: {description: The verdict in one sentence., type: str}
@@ -102,9 +103,13 @@ _value:
     kv_bytes_per_token: {description: One token over all layers and heads stored once., type: int}
     kv_bytes_per_token_per_gpu: {description: One token on one GPU., type: int}
     kv_pool_bytes: {description: Left for the KV cache; negative when weights are too large., type: int}
+    kv_pool_low_bytes: {description: The same at the lower end of the estimate's interval., type: int}
+    kv_pool_high_bytes: {description: The same at the upper end., type: int}
     overhead_bytes: {description: Neither weights nor KV., type: int}
     context_length: {description: Tokens of one request that were counted with., type: int}
     tokens_that_fit: {description: Tokens in one KV pool., type: int}
+    tokens_that_fit_at_least: {description: The same at the lower end of the interval., type: int}
+    tokens_that_fit_at_most: {description: The same at the upper end., type: int}
     tokens_that_fit_in_all: {description: The same over all data parallel copies., type: int}
     max_full_length_sequences: {description: Requests of full length in one KV pool., type: int}
     arithmetic:
@@ -112,7 +117,9 @@ _value:
       type: list
       elements: dict
     findings:
-      description: What is wrong or unknown, with V(severity), V(code), V(where), V(message) and V(remedy).
+      description:
+        - What is wrong or unknown, with V(severity), V(code), V(where), V(message) and V(remedy).
+        - V(data.changes), where there is one, lists what the remedy says as options of this filter; each was tried.
       type: list
       elements: dict
 """

@@ -17,6 +17,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Question
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import options_of
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.remedies import settled
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import (
     as_dict,
     cost_of_16_bit,
@@ -143,8 +144,9 @@ def _refusal(
         remedy = f"not even {MOST_NODES} such nodes would do: other GPUs or another checkpoint"
         if enough:
             remedy = f"{enough.nodes} such nodes would do (tp {enough.sizes.tp}, pp {enough.sizes.pp})"
-        if tight:
-            remedy += f"; or settle for less: {tight[0].fit.findings[0]['remedy']}"
+        less = _settled(query, tight[0]) if tight else ""
+        if less:
+            remedy += f"; or settle for less: {less}"
         found = [*found, finding("fail", "no-plan", "hardware.nodes", message, remedy)]
     return {
         "ok": False,
@@ -161,6 +163,12 @@ def _refusal(
         "fit": as_dict(query, nearest.sizes, nearest.fit) if nearest else None,
         "findings": found,
     }
+
+
+def _settled(query: Question, choice: Choice) -> str:
+    """What would do on the nodes that are there, with the first sizes that are nearly enough."""
+    words = "; or ".join(way.words for way in settled(query, choice.sizes, choice.fit))
+    return words and f"{words} (with tp {choice.sizes.tp}, pp {choice.sizes.pp})"
 
 
 def _reasons(query: Question, there: Nodes, chosen: Choice, replicas: int, fewest: int) -> list[str]:

@@ -15,7 +15,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus impor
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import fp8_refused
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.remedies import (
+    change_to,
+    explained,
+    offered,
+    other_sizes,
+)
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import weight_only
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search import Nodes, smallest_nodes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
     MIB,
@@ -75,10 +81,28 @@ def cost_of_16_bit(model: Any, query: Question, hardware: Any) -> str:
         return "twice the bytes"
     text = f"{total} bytes instead of {query.loaded.total}"
     smallest = smallest_nodes(converted, nodes(hardware)) if converted.answerable else None
-    if not smallest:
-        return text
-    used = smallest.sizes.copy_gpus
-    return f"{text}, at least {used} of these GPUs per replica"
+    return f"{text}, at least {smallest.sizes.copy_gpus} of these GPUs per replica" if smallest else text
+
+
+def _without_fp8(model: Any, query: Question, hardware: Any, one: Finding) -> Finding:
+    """The finding that FP8 cannot be computed, with what can: a conversion, an engine with weight-only kernels."""
+    there = nodes(hardware)
+    cost = cost_of_16_bit(model, query, hardware)
+    words, changes = [f"convert to BF16 and drop quantization_config from config.json ({cost})"], []
+    converted = in_16_bit(model, query)
+    smallest = smallest_nodes(converted, there) if converted.answerable else None
+    if smallest:
+        changes.append({"dtype": "bfloat16", **change_to(smallest, there)})
+    other = replace(query, engine=engine("vllm"))
+    if query.engine.name != "vllm" and other.answerable and weight_only(query.loaded.shape, query.gpu, other.engine):
+        held = smallest_nodes(other, there)
+        if held:
+            words.append(
+                f"vLLM 0.9 or newer, which holds FP8 weights and computes in 16 bit (tp {held.sizes.tp}, pp {held.sizes.pp})"
+            )
+            changes.append({"engine": "vllm", "engine_args": {}, **change_to(held, there)})
+    words.append("an INT8 or AWQ checkpoint of the model, where there is one")
+    return {**one, "remedy": "; or ".join(words), "data": {**one["data"], "changes": changes}}
 
 
 def sizes_of(which: Engine, wanted: Any) -> Parallel:
@@ -111,14 +135,19 @@ def memory_fit(
         wish=wish(context_length, max_concurrency, kv_dtype),
     )
     sizes = sizes_of(query.engine, parallel_sizes)
-    refused = fp8_refused(query.loaded.shape, query.gpu, query.engine)
-    answer = fit(query, sizes, cost_of_16_bit(model, query, hardware) if refused else "")
-    present = mapping(hardware).get("nodes") and nodes(hardware)
-    if present and sizes.gpus > present.count * present.gpus:
-        there = f"{present.count} nodes of {present.gpus} GPUs"
-        message = f"{sizes.gpus} GPUs are requested, there are {there}"
-        found.append(finding("fail", "gpus-too-few", "parallel", message, "smaller tp, pp or dp"))
-    return as_dict(query, sizes, replace(answer, findings=(*found, *answer.findings)))
+    there = nodes(hardware)
+    enough = not mapping(hardware).get("nodes") or sizes.gpus <= there.count * there.gpus
+    answer = explained(query, sizes, fit(query, sizes), there, enough)
+    found += [
+        _without_fp8(model, query, hardware, one) if one["code"] == "fp8-unsupported" else one
+        for one in answer.findings
+    ]
+    if not enough:
+        message = f"{sizes.gpus} GPUs are requested, there are {there.count} nodes of {there.gpus} GPUs"
+        few = finding("fail", "gpus-too-few", "parallel", message)
+        ways = list(other_sizes(query, sizes, there)) if query.answerable else []
+        found.append(offered(few, ways, "smaller tp, pp or dp"))
+    return as_dict(query, sizes, replace(answer, findings=tuple(found)))
 
 
 def as_dict(query: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
@@ -137,9 +166,13 @@ def as_dict(query: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
         "kv_bytes_per_token": answer.kv_per_token,
         "kv_bytes_per_token_per_gpu": answer.kv_per_token_per_gpu,
         "kv_pool_bytes": answer.budget.kv,
+        "kv_pool_low_bytes": answer.budget.low,
+        "kv_pool_high_bytes": answer.budget.high,
         "overhead_bytes": answer.budget.overhead,
         "context_length": answer.context,
         "tokens_that_fit": answer.tokens,
+        "tokens_that_fit_at_least": answer.fewest,
+        "tokens_that_fit_at_most": answer.most,
         "tokens_that_fit_in_all": answer.tokens * sizes.schedulers,
         "max_full_length_sequences": answer.tokens // answer.context if answer.context else 0,
         "arithmetic": list(answer.arithmetic),
@@ -154,5 +187,6 @@ def _summary(query: Question, sizes: Parallel, answer: Fit) -> str:
     return (
         f"{answer.verdict}: {human.binary(answer.weights)} of weights on each of {sizes.gpus} x {query.gpu.name}"
         f" ({human.binary(query.gpu.memory_mib * MIB)}), {human.binary(answer.budget.kv)} for KV:"
-        f" {answer.tokens} tokens, {answer.tokens // max(1, answer.context)} x {answer.context}"
+        f" {answer.tokens} tokens ({answer.fewest} to {answer.most}),"
+        f" {answer.tokens // max(1, answer.context)} x {answer.context}"
     )

@@ -10,12 +10,17 @@ Sources of the rules
   in spite of expert parallel: sglang#26107; GatedDeltaNet: sglang#19045.
 * INT4 groups: a shard of the inputs must hold whole groups (vLLM: "The input size is not aligned with the quantized
   weight shape").
-* FP8 needs compute capability 8.9: deepseek-ai/DeepSeek-R1#588, vllm#15336, ktransformers#1978.
+* FP8 needs compute capability 8.9: deepseek-ai/DeepSeek-R1#588, vllm#15336, ktransformers#1978. Below it engines may hold the
+  weights in FP8 and compute in 16 bit, by Marlin's kernels (capability 8.0 to 8.8). vLLM: layers without blocks from 0.5.2
+  (vllm#5975), experts and blocks of weights from 0.9.0 (vllm#17579; ``use_marlin`` in
+  vllm/model_executor/layers/quantization/fp8.py of the wheels 0.8.5 and 0.9.0). SGLang: layers from 0.5.3, experts not yet in
+  0.5.23 (sglang/srt/layers/quantization/fp8.py; sglang#12887, #30681).
+* Sparse attention of DeepSeek-V3.2 has no backend below capability 9.0 in vLLM: vllm#40851.
+
+What to write instead is not said here: `remedies` tries it out first.
 """
 
 from __future__ import annotations
-
-from math import gcd
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import Engine
@@ -24,8 +29,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model impo
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import parts
 
-MARLIN = "marlin"
-"""Weight-only kernels that compute FP8 weights in 16 bit; they run on compute capability 8.0."""
+MARLIN_CAPABILITY = (8, 0)
+"""From here on weight-only kernels compute FP8 weights in 16 bit."""
 
 
 def divisibility(shape: Architecture, sizes: Parallel) -> list[Finding]:
@@ -58,17 +63,14 @@ def _heads(shape: Architecture, sizes: Parallel) -> list[Finding]:
         groups = f"{sizes.attention_dp} attention groups"
         groups += f" of {sizes.attention_cp} context parallel ranks" if sizes.attention_cp > 1 else ""
         message = f"{sizes.tp} tensor parallel ranks do not divide into {groups}"
-        remedy = f"{gcd(sizes.tp, sizes.attention_dp)} divides"
-        found.append(finding("fail", "dp-attention-indivisible", "parallel.dp", message, remedy))
+        found.append(finding("fail", "dp-attention-indivisible", "parallel.dp", message))
     if shape.heads and shape.heads % attention:
         message = f"{shape.heads} attention heads do not divide by tensor parallel {attention}"
-        found.append(finding("fail", "heads-indivisible", "parallel.tp", message, _smaller(shape.heads, attention)))
+        found.append(finding("fail", "heads-indivisible", "parallel.tp", message))
     few, many = sorted((max(shape.kv_heads, 1), attention))
     if not shape.mla and shape.heads and many % few:
         message = f"{shape.kv_heads} KV heads neither divide by tensor parallel {attention} nor divide it"
-        found.append(
-            finding("fail", "kv-heads-indivisible", "parallel.tp", message, _smaller(shape.kv_heads, attention))
-        )
+        found.append(finding("fail", "kv-heads-indivisible", "parallel.tp", message))
     return found
 
 
@@ -79,13 +81,9 @@ def _shards(shape: Architecture, sizes: Parallel) -> list[Finding]:
     for name, width, shards in shard_widths(shape, sizes) if unit else []:
         inputs = name in ("intermediate_size", "moe_intermediate_size", "shared experts", "attention output")
         if width % shards or (width // shards % unit and (shape.quantization.block or inputs)):
-            shard = f"{width} / {shards} = {width / shards:g}"
-            remedy = _smaller(width // unit, shards) + ", with pipeline parallel for the rest"
-            if name == "moe_intermediate_size":
-                remedy += "; or expert parallel, which keeps experts whole"
             code = "fp8-block-indivisible" if shape.quantization.block else "group-indivisible"
-            message = f"{name}: {shard} is no multiple of the {kind} {unit}"
-            found.append(finding("fail", code, "parallel.tp", message, remedy))
+            message = f"{name}: {width} / {shards} = {width / shards:g} is no multiple of the {kind} {unit}"
+            found.append(finding("fail", code, "parallel.tp", message))
     return found
 
 
@@ -93,7 +91,7 @@ def _layers_and_experts(shape: Architecture, sizes: Parallel) -> list[Finding]:
     found = []
     if shape.layers and sizes.pp > shape.layers:
         message = f"{sizes.pp} pipeline stages for {shape.layers} layers"
-        found.append(finding("fail", "stages-empty", "parallel.pp", message, f"at most {shape.layers}"))
+        found.append(finding("fail", "stages-empty", "parallel.pp", message))
     elif shape.layers and shape.layers % sizes.pp:
         largest = parts(shape.layers, sizes.pp)
         message = (
@@ -102,7 +100,7 @@ def _layers_and_experts(shape: Architecture, sizes: Parallel) -> list[Finding]:
         found.append(finding("warn", "layers-uneven", "parallel.pp", message, "counted with the fullest stage"))
     if sizes.ep > 1 and not shape.experts:
         message = "expert parallel for a model without experts"
-        found.append(finding("fail", "no-experts", "parallel.ep", message, "leave ep at 1"))
+        found.append(finding("fail", "no-experts", "parallel.ep", message))
     elif sizes.ep > 1 and (shape.experts + sizes.redundant_experts) % sizes.ep:
         found.append(_experts_indivisible(shape, sizes))
     return found
@@ -113,34 +111,47 @@ def _experts_indivisible(shape: Architecture, sizes: Parallel) -> Finding:
     count = f"{shape.experts} experts" + (
         f" and {sizes.redundant_experts} redundant" if sizes.redundant_experts else ""
     )
-    message = f"{count} do not divide by expert parallel {sizes.ep}"
     more = -physical % sizes.ep + sizes.redundant_experts
-    remedy = f"{_smaller(physical, sizes.ep)}, or {more} redundant experts"
-    return finding("fail", "experts-indivisible", "parallel.ep", message, remedy)
+    message = f"{count} do not divide by expert parallel {sizes.ep}; {more} redundant experts would make them"
+    return finding("fail", "experts-indivisible", "parallel.ep", message)
+
+
+def weight_only(shape: Architecture, gpu: Gpu, engine: Engine) -> bool:
+    """An FP8 checkpoint that the engine holds in FP8 and computes in 16 bit, because the GPU has no FP8."""
+    capability = gpu.capability
+    if not (shape.quantization.fp8 and gpu.lacks_fp8 and capability and capability >= MARLIN_CAPABILITY):
+        return False
+    if engine.name == "vllm":
+        return engine.since(0, 9) or (not shape.experts and not shape.quantization.block)
+    return engine.name == "sglang" and not shape.experts and engine.since(0, 5, 3)
 
 
 def fp8_refused(shape: Architecture, gpu: Gpu, engine: Engine) -> bool:
-    """The checkpoint is FP8, the GPU has no FP8, and no weight-only kernel was requested."""
-    return shape.quantization.fp8 and gpu.lacks_fp8 and MARLIN not in str(engine.args.get("quantization", "")).lower()
+    """The checkpoint is FP8, the GPU has no FP8, and the engine has no kernel that computes it in 16 bit."""
+    return shape.quantization.fp8 and gpu.lacks_fp8 and not weight_only(shape, gpu, engine)
 
 
-def capability_findings(shape: Architecture, gpu: Gpu, engine: Engine, cost: str) -> list[Finding]:
-    """Findings on dtypes that the GPU cannot compute; ``cost``: what 16 bit would need, as text."""
+def capability_findings(shape: Architecture, gpu: Gpu, engine: Engine) -> list[Finding]:
+    """Findings on dtypes and kernels that the GPU cannot compute."""
     if gpu.capability is None:
         return []
     has = f"{gpu.name} has compute capability {gpu.capability[0]}.{gpu.capability[1]}"
+    found = []
     if fp8_refused(shape, gpu, engine):
-        remedy = (
-            f"convert to BF16 and drop quantization_config from config.json ({cost}); or take an INT8 or AWQ"
-            " checkpoint; or a weight-only FP8 kernel (quantization: a marlin variant) where engine and model have one"
+        found.append(finding("fail", "fp8-unsupported", "hardware.gpu", f"{has}, FP8 needs 8.9"))
+    elif weight_only(shape, gpu, engine):
+        message = (
+            f"{has}, FP8 needs 8.9: {engine.name} holds the weights in FP8 and computes in 16 bit (Marlin). The memory is that of"
+            " FP8; long prompts and large batches run no faster than with 16 bit weights"
         )
-        return [finding("fail", "fp8-unsupported", "hardware.gpu", f"{has}, FP8 needs 8.9", remedy)]
+        found.append(finding("warn", "fp8-weight-only", "hardware.gpu", message))
+    if shape.index_head_dim and engine.name == "vllm" and gpu.capability < (9, 0):
+        message = f"{has}, sparse attention needs 9.0 in vLLM"
+        found.append(
+            finding("fail", "sparse-attention-unsupported", "hardware.gpu", message, "GPUs of capability 9.0 or more")
+        )
     if gpu.lacks_bf16 and not shape.quantization.method and shape.dtype_bytes == 2:
-        return [finding("warn", "bf16-unsupported", "hardware.gpu", f"{has}, bfloat16 needs 8.0", "dtype: float16")]
-    return []
-
-
-def _smaller(count: int, wanted: int) -> str:
-    """The largest part of ``wanted`` that divides ``count``, as advice."""
-    best = next((size for size in range(min(wanted, count), 0, -1) if count % size == 0 == wanted % size), 1)
-    return f"{best} divides"
+        found.append(
+            finding("warn", "bf16-unsupported", "hardware.gpu", f"{has}, bfloat16 needs 8.0", "dtype: float16")
+        )
+    return found

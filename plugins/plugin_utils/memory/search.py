@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import gcd
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import FRACTION, Engine
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.fit import Fit, Question, fit
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared, options_of
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.read import parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 
@@ -37,6 +40,8 @@ ATTENTION = ("enable_dp_attention", "attention_data_parallel_size")
 CUT_TOO_SMALL = ("fp8-block-indivisible", "group-indivisible")
 MOST_NODES = 64
 """How far to look for a number of nodes that would do."""
+COUNTS = (*range(1, 17), *range(20, 33, 4), *range(40, MOST_NODES + 1, 8))
+"""Numbers of nodes that are looked at when there are not enough."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +112,32 @@ def tried(question: Question, nodes: Nodes, count: int) -> list[Choice]:
         for plain in shapes(question, nodes, gpus):
             sizes = plain
             choices.append(_choice(question, count, sizes))
-            if any(one["code"] in CUT_TOO_SMALL for one in choices[-1].fit.findings) and question.loaded.shape.experts:
+            cut = any(one["code"] in CUT_TOO_SMALL for one in choices[-1].fit.findings)
+            if cut and question.loaded.shape.experts and can(question.engine, ep=plain["tp"]):
                 sizes = {**plain, "ep": plain["tp"]}
                 choices.append(_choice(question, count, sizes))
-            if choices[-1].good and gpus < nodes.gpus:
+            if choices[-1].good and gpus < nodes.gpus and can(question.engine, dp=nodes.gpus // gpus):
                 choices[-1] = _copied(question, sizes, nodes.gpus // gpus)
             if choices[-1].good:
                 return choices
             if choices[-1].fit.verdict == "does not fit":
                 break  # the same GPUs hold the same weights, however they are cut
     return choices
+
+
+def can(engine: Engine, **sizes: int) -> bool:
+    """Whether this version of the engine has options for these sizes: vLLM has data parallel copies from 0.8 on."""
+    return engine.name not in FRACTION or _options(engine.name, engine.release).issuperset(
+        options_of(engine.name, sizes)
+    )
+
+
+@cache
+def _options(name: str, release: str) -> frozenset[str]:
+    """Those options for sizes that this release knows."""
+    catalog = read_catalog(name)
+    known = catalog.at(release or catalog.versions[-1])
+    return frozenset(option for option in PROPOSED if known.lookup(option))
 
 
 def _choice(question: Question, nodes: int, sizes: dict[str, int]) -> Choice:
@@ -133,8 +154,11 @@ def _copied(question: Question, sizes: dict[str, int], copies: int) -> Choice:
 
 
 def smallest_nodes(question: Question, nodes: Nodes, start: int = 1) -> Choice | None:
-    """The replica with the fewest of such nodes that fits; None when even 64 are too few."""
-    for count in range(start, MOST_NODES + 1):
+    """The replica with the fewest of such nodes that fits; None when even 64 are too few. Above 16 nodes in steps."""
+    least = question.loaded.total // max(1, nodes.gpus * question.gpu.visible)  # the weights alone fill so many
+    for count in COUNTS:
+        if count < max(start, least):
+            continue
         last = tried(question, nodes, count)[-1:]
         if last and last[0].good:
             return last[0]

@@ -7,8 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import engine, sglang_reserved
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import gpu
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.kv_cache import kv_per_token
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.declared import declared
@@ -43,9 +41,6 @@ def test_published_fits(vector: dict[str, Any]) -> None:
         context_length=vector.get("context"),
     )
     assert result["verdict"] == vector["verdict"], result["summary"]
-    if "estimate_gib" in vector:
-        left = (result["kv_pool_bytes"] + result["replicated_per_gpu_bytes"]) / GIB
-        assert left == pytest.approx(vector["estimate_gib"], abs=0.1)
 
 
 @pytest.mark.parametrize("vector", VECTORS["divisible"], ids=label)
@@ -56,15 +51,6 @@ def test_divisibility(vector: dict[str, Any]) -> None:
     assert (not found) == vector["ok"], found
     messages = " ".join(one["message"] for one in found)
     assert all(shard in messages for shard in vector.get("shards", []))
-    assert all(one["remedy"] for one in found)
-
-
-@pytest.mark.parametrize("vector", VECTORS["sglang_fractions"], ids=lambda v: f"{v['release']}-{v['mib']}-tp{v['tp']}")
-def test_sglang_fraction_when_unset(vector: dict[str, Any]) -> None:
-    sizes = declared("sglang", None, {"tp": vector["tp"], "dp": vector.get("dp"), "dp_attention": "dp" in vector})
-    which = engine("sglang", vector["release"], vector.get("args"))
-    reserved, _ = sglang_reserved(which, vector["mib"], sizes)
-    assert 1 - reserved / vector["mib"] == pytest.approx(vector["fraction"], abs=0.0006)
 
 
 @pytest.mark.parametrize("vector", VECTORS["measured"], ids=lambda v: f"{v['what']}-{v.get('gib', '')}")
@@ -146,36 +132,6 @@ def test_a_weight_only_fp8_kernel_is_the_operators_choice() -> None:
     assert "fp8-unsupported" not in codes(result)
 
 
-@pytest.mark.parametrize(
-    "name, mib, capability",
-    [
-        ("NVIDIA A100-SXM4-80GB", 81920, (8, 0)),
-        ("NVIDIA A100-PCIE-40GB", 40960, (8, 0)),
-        ("NVIDIA A800-SXM4-80GB", 81920, (8, 0)),
-        ("NVIDIA H100 80GB HBM3", 81559, (9, 0)),
-        ("NVIDIA H20", 97871, (9, 0)),
-        ("NVIDIA H20-3e", 143771, (9, 0)),
-        ("NVIDIA H200", 143771, (9, 0)),
-        ("NVIDIA B300 SXM6 AC", 275040, (10, 3)),
-        ("NVIDIA A10", 23028, (8, 6)),
-        ("NVIDIA L40S", 46068, (8, 9)),
-        ("Tesla V100-SXM2-32GB", 32768, (7, 0)),
-        ("NVIDIA GeForce RTX 4090", 24564, (8, 9)),
-        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 97887, (12, 0)),
-        ("AMD Instinct MI300X", 196608, None),
-        ("something else", 0, None),
-    ],
-)
-def test_gpu_by_name(name: str, mib: int, capability: tuple[int, int] | None) -> None:
-    known = gpu({"gpu": name})
-    assert (known.memory_mib, known.capability) == (mib, capability)
-
-
-def test_facts_win_over_the_table() -> None:
-    known = gpu({"gpu": "NVIDIA H20", "memory_mib": 143771, "compute_capability": "9.0"})
-    assert known.memory_mib == 143771
-
-
 def test_kv_heads_are_replicated_when_there_are_fewer_than_ranks() -> None:
     sixteen = memory_fit(model_of("llama-3.1-405b"), {"gpu": "H100"}, {"tp": 16})
     eight = memory_fit(model_of("llama-3.1-405b"), {"gpu": "H100"}, {"tp": 8})
@@ -217,12 +173,6 @@ def test_vllm_refuses_a_context_that_its_pool_cannot_hold() -> None:
 def test_vllm_fraction_by_release(release: str | None, fraction: float) -> None:
     result = memory_fit(model_of("deepseek-r1"), {"gpu": "H200"}, {"tp": 8}, "vllm", engine_version=release)
     assert result["fraction"] == fraction
-
-
-def test_lmdeploy_takes_a_share_of_what_is_free() -> None:
-    result = memory_fit(model_of("deepseek-r1"), {"gpu": "H200"}, {"tp": 8}, "lmdeploy")
-    free = next(one["value"] for one in result["arithmetic"] if one["label"] == "free after loading")
-    assert result["kv_pool_bytes"] == int(free * 0.8)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ PLANS: list[tuple[str, str, dict[str, Any], str, dict[str, Any]]] = [
     ("r1-h200-in-fours", "deepseek-r1", {"gpu": "H200", "nvlink_domain": 4, "rdma": False}, "vllm", {"tp": 4, "pp": 2}),
     ("qwen3-235b-1xh20", "qwen3-235b-a22b-fp8", {"gpu": "H20", "nodes": 1}, "sglang", {"tp": 4, "dp": 2}),
     ("70b-1xa100", "deepseek-r1-distill-llama-70b", {**A100, "nodes": 1}, "vllm", {"tp": 4, "dp": 2}),
-    ("coder-1xh100", "qwen3-coder-480b-a35b-fp8", {"gpu": "H100", "nodes": 1}, "sglang", {"tp": 8, "ep": 8}),
+    ("coder-1xh200", "qwen3-coder-480b-a35b-fp8", {"gpu": "H200", "nodes": 1}, "sglang", {"tp": 8, "ep": 8}),
+    ("coder-2xh100", "qwen3-coder-480b-a35b-fp8", {"gpu": "H100", "nodes": 2}, "sglang", {"tp": 16, "ep": 16}),
     ("qwen3-235b-1xh20-vllm", "qwen3-235b-a22b-fp8", {"gpu": "H20", "nodes": 1}, "vllm", {"tp": 4, "dp": 2, "ep": 8}),
     ("lmdeploy-2xh200", "deepseek-r1", {"gpu": "H200", "nodes": 2}, "lmdeploy", {"tp": 8, "pp": 1, "replicas": 2}),
 ]
@@ -72,7 +73,7 @@ def test_a_tight_plan_is_refused_with_the_way_out() -> None:
     plan = parallel_plan(model_of("deepseek-r1"), {"gpu": "H20", "nodes": 1})
     found = next(one for one in plan["findings"] if one["code"] == "no-plan")
     assert not plan["ok"] and plan["fit"]["verdict"] == "tight"
-    assert "or settle for less: mem_fraction_static: 0.95" in found["remedy"]
+    assert "or settle for less: mem_fraction_static: 0.92 and context_length:" in found["remedy"]
 
 
 def test_what_no_number_of_nodes_can_hold() -> None:
