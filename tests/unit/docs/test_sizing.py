@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
+from memory_logs import LOGS, compared, errors, left_out, middle
 from memory_models import model_of
 
 PAGE = CHECKOUT / "docs/sizing.md"
@@ -80,15 +81,28 @@ def blocks() -> str:
 
 
 def measured() -> str:
-    two_nodes = memory_fit(model_of("deepseek-r1"), {"gpu": "H100"}, {"tp": 16})["weights_per_gpu_bytes"] / GIB
-    one_node = memory_fit(model_of("deepseek-r1"), {"gpu": "H200"}, {"tp": 8}, "vllm")
-    rows = [
-        ["SGLang, free after loading on 16 GPUs", "37.7 GiB", f"79.1 - {two_nodes:.1f} = {79.1 - two_nodes:.1f} GiB"],
-        ["KV bytes per token", f"{10.57 * GIB / 161488:,.0f}", f"{one_node['kv_bytes_per_token']:,}"],
-        ["vLLM, weights per GPU on 8 GPUs", "79.7 GiB", f"{one_node['weights_per_gpu_bytes'] / GIB:.1f} GiB"],
-        ["tokens in 41.60 GiB", "635,648", f"{int(41.60 * GIB) // one_node['kv_bytes_per_token_per_gpu']:,}"],
-    ]
-    return table(["", "measured", "computed"], rows)
+    rows = []
+    for engine in ("vllm", "sglang"):
+        for used in ("fit", "held out"):
+            found = errors(engine, used)
+            worst = max(found, key=abs)
+            rows.append([engine, used, len(found), f"{middle(found):.1%}", f"{worst:+.0%}"])
+    found = left_out()
+    rows.append(["vllm", "fit, each left out", len(found), f"{middle(found):.1%}", f"{max(found, key=abs):+.0%}"])
+    return table(["engine", "logs", "number", "median error", "worst"], rows)
+
+
+def logs() -> str:
+    rows = []
+    for log in LOGS["logs"]:
+        one = compared(log)
+        sizes = ", ".join(f"{size} {log[size]}" for size in ("tp", "pp", "dp") if size in log) or "tp 1"
+        printed = "" if one.measured is None else f"{one.measured:.1f}"
+        fit = one.fit
+        between = f"{fit['kv_pool_low_bytes'] / GIB:.1f} to {fit['kv_pool_high_bytes'] / GIB:.1f}"
+        what = f"{log['engine']} {log['release']}, {log['model']}, {log['gpu']}, {sizes}"
+        rows.append([what, printed, f"{one.estimated:.1f}", between, fit["verdict"], log["outcome"], log["used"]])
+    return table(["log", "printed, GiB", "estimate", "interval", "verdict", "what happened", "used"], rows)
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -99,6 +113,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "h20-considered": lambda: considered(plan_of(H20)),
     "blocks": blocks,
     "measured": measured,
+    "logs": logs,
 }
 
 
