@@ -119,7 +119,7 @@ _value:
     findings:
       description:
         - What is wrong or unknown, with V(severity), V(code), V(where), V(message) and V(remedy).
-        - V(data.changes), where there is one, lists what the remedy says as options of this filter; each was tried.
+        - V(data.changes), where there is one, lists the remedy as options of this filter; each was tried.
       type: list
       elements: dict
 """

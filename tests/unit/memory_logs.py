@@ -84,18 +84,18 @@ def errors(engine: str, used: str) -> list[float]:
 
 
 def left_out() -> list[float]:
-    """Errors of vLLM's logs when the constant that each of them tells most about is the median of what the other logs say.
+    """Errors of vLLM's logs when the constant that each of them depends on most is the median of the other logs' values.
 
     That is NCCL's share where NVLink joins several GPUs, otherwise the bytes per logit of the sampler before or after 0.17.
     """
-    told: dict[str, list[tuple[Compared, float]]] = {}
+    known: dict[str, list[tuple[Compared, float]]] = {}
     for log in LOGS["logs"]:
         one = compared(log)
         if log["engine"] == "vllm" and log["used"] == "fit" and one.error is not None and one.measured:
-            kind, weight = _tells(log)
-            told.setdefault(kind, []).append((one, weight))
+            kind, weight = _constant_of(log)
+            known.setdefault(kind, []).append((one, weight))
     found = []
-    for ones in told.values():
+    for ones in known.values():
         for one, weight in ones:
             others = [(other.estimated - (other.measured or 0)) / by for other, by in ones if other is not one]
             estimated = one.estimated - (median(others) * weight if others else 0)
@@ -103,7 +103,7 @@ def left_out() -> list[float]:
     return found
 
 
-def _tells(log: dict[str, Any]) -> tuple[str, float]:
+def _constant_of(log: dict[str, Any]) -> tuple[str, float]:
     """Which constant, and GiB of the pool per unit of it."""
     card = gpu({"gpu": log["gpu"], "memory_mib": log.get("memory_mib")})
     which = engine("vllm", log["release"], log.get("args"))

@@ -167,7 +167,7 @@ def _refusal(
 
 def _settled(query: Question, choice: Choice) -> str:
     """What would do on the nodes that are there, with the first sizes that are nearly enough."""
-    words = "; or ".join(way.words for way in settled(query, choice.sizes, choice.fit))
+    words = "; or ".join(one.words for one in settled(query, choice.sizes, choice.fit))
     return words and f"{words} (with tp {choice.sizes.tp}, pp {choice.sizes.pp})"
 
 

@@ -100,9 +100,9 @@ def _kv_share(which: Engine, load: Load) -> float:
 
 def _default_fraction(which: Engine, load: Load) -> tuple[float, list[Line]]:
     memory_mib = load.card.memory_mib
-    kept, formula = reserved(which, load)
-    fraction = round(max(0.0, memory_mib - kept) / memory_mib, 3) if memory_mib else 0.0
-    lines = [line("mem_fraction_static, unset", formula, kept, "MiB reserved")]
+    reserve, formula = reserved(which, load)
+    fraction = round(max(0.0, memory_mib - reserve) / memory_mib, 3) if memory_mib else 0.0
+    lines = [line("mem_fraction_static, unset", formula, reserve, "MiB reserved")]
     if load.shape.vision:
         fraction = round(fraction * VISION, 3)
         lines.append(line("fraction with an encoder", f"x {VISION}", int(fraction * memory_mib), "MiB"))
@@ -154,21 +154,21 @@ def _by_sum(which: Engine, load: Load, draft: int) -> tuple[float, str]:
     set_chunk = which.args.get("chunked_prefill_size")
     chunk = whole(set_chunk) or (chunk if set_chunk is None else whole(which.args.get("max_prefill_tokens"), 16384))
     graphs = whole(which.args.get("cuda_graph_max_bs")) or graphs
-    kept = 512 + 1.5 * max(chunk, 2048) + 2 * graphs + 1024 * group / 8
+    reserve = 512 + 1.5 * max(chunk, 2048) + 2 * graphs + 1024 * group / 8
     formula = f"512 + 1.5 x {max(chunk, 2048)} + 2 x {graphs} + 1024 x {group} / 8"
     if sizes.attention_dp > 1:
         each = 3 + (1.5 if graphs > 300 else 0)
-        kept += each * graphs * sizes.attention_dp
+        reserve += each * graphs * sizes.attention_dp
         formula += f" + {each:g} x {graphs} x {sizes.attention_dp}"
     prefill = _prefill_graphs(which, load, chunk)
     if prefill:
-        kept += prefill
+        reserve += prefill
         formula += f" + {prefill} of prefill graphs"
-    if memory_mib > 60 * 1024 and kept < 10 * 1024:
-        kept, formula = 10 * 1024, f"{formula}, at least 10240"
+    if memory_mib > 60 * 1024 and reserve < 10 * 1024:
+        reserve, formula = 10 * 1024, f"{formula}, at least 10240"
     deepep = 2048 if which.since(0, 5, 15) and str(which.args.get("moe_a2a_backend")) == "deepep" else 0
     more = draft + deepep
-    return kept + more, formula + (f" + {more}" if more else "")
+    return reserve + more, formula + (f" + {more}" if more else "")
 
 
 def _prefill_graphs(which: Engine, load: Load, chunk: int) -> int:

@@ -61,10 +61,10 @@ def default_fraction(release: tuple[int, ...]) -> float:
 def batch(which: Engine, load: Load) -> tuple[int, int]:
     """Tokens and sequences of the batch with which the engine profiles, as set or as it would choose them."""
     tokens, sequences = _default_batch(which, load)
-    asked, most = whole(which.args.get("max_num_batched_tokens")), whole(which.args.get("max_num_seqs"))
-    if not asked and most and load.context:
+    requested, most = whole(which.args.get("max_num_batched_tokens")), whole(which.args.get("max_num_seqs"))
+    if not requested and most and load.context:
         tokens = min(tokens, max(1, most * load.context))
-    tokens = asked or tokens
+    tokens = requested or tokens
     return tokens, min(most or sequences, tokens)
 
 
@@ -94,17 +94,17 @@ def budget(which: Engine, load: Load, fraction: float) -> Budget:
     """Divide one GPU's memory."""
     fraction = fraction or default_fraction(which.version)
     tokens, sequences = batch(which, load)
-    peak, kept, lines = _activations(which, load, tokens, sequences)
+    peak, staying, lines = _activations(which, load, tokens, sequences)
     other, graphs = _not_torch(which, load), _graphs(which, load, sequences)
     static = int(load.card.visible * fraction)
-    inside = [of_weights(load), peak, kept, other] + ([graphs] if which.since(0, 21) else [])
+    inside = [of_weights(load), peak, staying, other] + ([graphs] if which.since(0, 21) else [])
     kv = static - sum(part.size for part in inside)
     below, above = smaller_by(inside), larger_by(inside)
     pinned = set_size(which.args.get("kv_cache_memory_bytes"))
     if pinned:
         kv, below, above = pinned, 0, 0
     shown = graphs.size if which.since(0, 21) else 0
-    used = peak.size + kept.size + other.size + shown
+    used = peak.size + staying.size + other.size + shown
     lines = [
         line(
             "memory that CUDA sees",

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What to write instead when a model does not fit or its sizes do not divide. Every change is tried before it is offered.
 
-A finding's ``data["changes"]`` lists what its remedy says in words, as the filters take it: ``engine_args``, ``parallel``,
-``context_length``, ``max_concurrency``, ``dtype``, ``nodes``. With any one of them the estimate says ``fits``; for sizes that
+A finding's ``data["changes"]`` lists its remedy as the filters take it: ``engine_args``, ``parallel``,
+``context_length``, ``max_concurrency``, ``dtype``, ``nodes``. With any one of them the verdict is ``fits``; for sizes that
 do not divide: the engine would build the model.
 """
 
@@ -66,8 +66,8 @@ def _indivisible(one: Finding) -> bool:
 
 
 def offered(one: Finding, ways: list[Way], otherwise: str) -> Finding:
-    words = "; or ".join(way.words for way in ways) or one["remedy"] or otherwise
-    return {**one, "remedy": words, "data": {**one["data"], "changes": [way.change for way in ways]}}
+    words = "; or ".join(one.words for one in ways) or one["remedy"] or otherwise
+    return {**one, "remedy": words, "data": {**one["data"], "changes": [one.change for one in ways]}}
 
 
 def accepted(question: Question, sizes: Parallel) -> bool:

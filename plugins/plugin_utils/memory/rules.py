@@ -17,7 +17,7 @@ Sources of the rules
   0.5.23 (sglang/srt/layers/quantization/fp8.py; sglang#12887, #30681).
 * Sparse attention of DeepSeek-V3.2 has no backend below capability 9.0 in vLLM: vllm#40851.
 
-What to write instead is not said here: `remedies` tries it out first.
+What to write instead is not here: `remedies` tries it out first.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def test_a_part_of_a_gpu_keeps_a_reserve_of_its_size() -> None:
     assert slice_of_one.reserved_mib == 420
 
 
-def test_a_node_without_nvlink_says_so_by_its_domain() -> None:
+def test_a_node_without_nvlink_is_known_by_its_domain() -> None:
     assert not gpu({"gpu": "NVIDIA H100 80GB HBM3", "nvlink_domain": 1}).nvlink
 
 

@@ -27,8 +27,8 @@ def load(name: str = "llama-3.1-8b", board: str = "H100", mib: int = 0, **sizes:
 @pytest.mark.parametrize("vector", VECTORS["sglang_fractions"], ids=lambda v: f"{v['release']}-{v['mib']}-tp{v['tp']}")
 def test_fraction_when_unset(vector: dict[str, Any]) -> None:
     sizes = {"tp": vector["tp"], "dp": vector.get("dp"), "dp_attention": "dp" in vector}
-    kept, _ = reserved(engine("sglang", vector["release"], vector.get("args")), load(mib=vector["mib"], **sizes))
-    assert 1 - kept / vector["mib"] == pytest.approx(vector["fraction"], abs=0.0006)
+    reserve, _ = reserved(engine("sglang", vector["release"], vector.get("args")), load(mib=vector["mib"], **sizes))
+    assert 1 - reserve / vector["mib"] == pytest.approx(vector["fraction"], abs=0.0006)
 
 
 @pytest.mark.parametrize("release, name, args, more", [
@@ -43,8 +43,8 @@ def test_fraction_when_unset(vector: dict[str, Any]) -> None:
 ])  # fmt: skip
 def test_what_is_reserved_beside_the_common_part(release: str, name: str, args: dict[str, Any], more: int) -> None:
     common = 512 + 1.5 * 8192 + 2 * 512 + 1024
-    kept, formula = reserved(engine("sglang", release, args), load(name, tp=8))
-    assert kept == common + more, formula
+    reserve, formula = reserved(engine("sglang", release, args), load(name, tp=8))
+    assert reserve == common + more, formula
 
 
 @pytest.mark.parametrize("release, board, tp, printed", [
@@ -67,11 +67,11 @@ def test_state_of_linear_layers_takes_its_share() -> None:
     """Qwen3.5-9B on two RTX 4090: 9.49 GiB beside the weights, 4.48 of state and 5.00 of KV."""
     whole = budget(engine("sglang", "0.5.10", {"disable_radix_cache": True}), load("qwen3.5-9b", "RTX 4090", tp=2), 0.8)
     shared = budget(engine("sglang", "0.5.10"), load("qwen3.5-9b", "RTX 4090", tp=2), 0.8)
-    asked = budget(
+    more_state = budget(
         engine("sglang", "0.5.10", {"mamba_full_memory_ratio": 3}), load("qwen3.5-9b", "RTX 4090", tp=2), 0.8
     )
     assert shared.kv == pytest.approx(whole.kv / 1.9, rel=1e-6)
-    assert asked.kv == pytest.approx(whole.kv / 4, rel=1e-6)
+    assert more_state.kv == pytest.approx(whole.kv / 4, rel=1e-6)
 
 
 def test_all_to_all_widens_the_interval_downwards() -> None:

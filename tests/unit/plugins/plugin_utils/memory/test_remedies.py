@@ -49,7 +49,7 @@ WISHES = st.fixed_dictionaries(
 CASES = st.tuples(st.sampled_from(sorted(LOGS["models"])), HARDWARE, SIZES, ENGINES, WISHES)
 
 
-def asked(case: tuple[Any, ...], change: dict[str, Any]) -> dict[str, Any]:
+def estimate(case: tuple[Any, ...], change: dict[str, Any]) -> dict[str, Any]:
     """The estimate of a case, with one change that was offered."""
     name, hardware, sizes, (engine_name, release, args), wishes = case
     loaded = {**model(name), **({"dtype": change["dtype"]} if "dtype" in change else {})}
@@ -75,9 +75,9 @@ def failures(result: dict[str, Any]) -> list[dict[str, Any]]:
 @settings(max_examples=120, deadline=None)
 @given(CASES)
 def test_every_change_that_is_offered_is_accepted(case: tuple[Any, ...]) -> None:
-    for one in asked(case, {})["findings"]:
+    for one in estimate(case, {})["findings"]:
         for change in one["data"].get("changes", []):
-            after = asked(case, change)
+            after = estimate(case, change)
             assert one["code"] not in codes(after), (one, change, after["summary"])
             if one["code"] in VERDICTS:
                 assert after["verdict"] == "fits" and not failures(after), (one, change, after["summary"])
@@ -93,9 +93,9 @@ def test_every_proposal_is_accepted(case: tuple[Any, ...]) -> None:
         return
     sizes = {key: plan[key] for key in ("tp", "pp", "dp", "ep")}
     loaded = {"dtype": plan["dtype"]} if plan["dtype"] else {}
-    result = asked((name, hardware, sizes, (engine_name, release, args), wishes), loaded)
+    result = estimate((name, hardware, sizes, (engine_name, release, args), wishes), loaded)
     assert result["verdict"] == "fits" and not failures(result)
-    written = asked((name, hardware, {}, (engine_name, release, {**args, **plan["engine_args"]}), wishes), loaded)
+    written = estimate((name, hardware, {}, (engine_name, release, {**args, **plan["engine_args"]}), wishes), loaded)
     assert written["verdict"] == "fits" and written["gpus"] == result["gpus"]
 
 
