@@ -65,7 +65,7 @@ def test_the_key_is_in_files_of_root_and_nowhere_else(nodes: dict[str, Host], no
     found = sorted(host.run(f"grep -rlF {KEY} /etc /run /var/lib/fullrank").stdout.split())
     # of the supervisor, which asks for completions, and of the engine
     assert [path.rpartition("/")[2] for path in found if "/credentials/" not in path] == (
-        ["tiny.supervisor.secret.json", "tiny.secret.yaml"] if node == "n1" else []
+        ["tiny.secret.yaml", "tiny.supervisor.secret.json"] if node == "n1" else []
     )
     assert all(host.file(path).user == "root" or "/credentials/" in path for path in found)
     assert all(host.file(path).mode in (0o400, 0o440, 0o600) for path in found)
