@@ -36,7 +36,8 @@ def status(host: Host) -> dict[str, Any]:
 def processes(host: Host, part: str) -> list[str]:
     """Process ids of what runs in the unit's cgroup and has ``part`` in its command line."""
     text = host.run(
-        f"cd /sys/fs/cgroup/system.slice/{UNIT} && xargs -n1 ps --no-headers -o pid,args -p <cgroup.procs"
+        f"cd /sys/fs/cgroup$(systemctl show --value --property=ControlGroup {UNIT}) "
+        "&& xargs -n1 ps --no-headers -o pid,args -p <cgroup.procs"
     ).stdout
     return [line.split()[0] for line in text.splitlines() if part in line]
 
