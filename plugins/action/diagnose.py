@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -35,11 +36,10 @@ class ActionModule(ActionBase):
         files = {name: redact.redact(content, secrets) for name, content in files.items()}
         gathering.keep(gathering.place() / self._task.args["deployment"] / task_vars["inventory_hostname"], files)
         log = files.get("journal.log", "").splitlines()
-        sightings = failures.search(tables.failures(), [*log, *files.get("kernel.log", "").splitlines()])
+        signatures = tables.failures()
+        sightings = failures.search(signatures, [*log, *files.get("kernel.log", "").splitlines()])
         return (
-            result
-            | answer
-            | {"gathered": sorted(files), "sightings": sightings, "last_error": failures.last_error(log)}
+            result | answer | {"gathered": sorted(files), "sightings": sightings, "last_error": _error(signatures, log)}
         )
 
     def _secrets(self, task_vars: dict[str, Any]) -> list[str]:
@@ -55,6 +55,11 @@ class ActionModule(ActionBase):
             found += redact.secrets_in(value, name)
             found += vaulted(value)
         return found
+
+
+def _error(signatures: Sequence[failures.Signature], log: list[str]) -> dict[str, Any]:
+    error = failures.most_telling(signatures, log)
+    return {"line": error.text, "weight": error.weight, "time": error.time, "number": error.number} if error else {}
 
 
 def vaulted(value: Any) -> list[str]:

@@ -98,9 +98,27 @@ sightings:
   type: list
   elements: dict
 last_error:
-  description: The last line of the log that looks like an error, empty for none.
+  description:
+    - The line of the log that tells most of a failure; empty for none.
   returned: always
-  type: str
+  type: dict
+  contains:
+    line:
+      description: The line.
+      type: str
+      returned: when there is one
+    time:
+      description: Its time in seconds, null where it is not known.
+      type: float
+      returned: when there is one
+    number:
+      description: Its number, from 0.
+      type: int
+      returned: when there is one
+    weight:
+      description: 0 is an error by itself; 4 and more only say that something else has failed.
+      type: int
+      returned: when there is one
 """
 
 from pathlib import Path

@@ -48,14 +48,17 @@ def _likely_causes(
     signatures: Sequence[failures.Signature], hosts: Sequence[str], results: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     logs = {rank: _log(result) for rank, result in enumerate(results)}
+    errors = {rank: failures.most_telling(signatures, log) for rank, log in logs.items()}
     own = [rank for rank, result in enumerate(results) if _why(result) != NO_FAILURE and FOLLOWED not in _why(result)]
-    first = min(own, default=None)
+    first = failures.first_to_fail({rank: errors[rank] for rank in own})
+    first = min(own, default=None) if first is None else first
     sightings = {rank: failures.search(signatures, log) for rank, log in logs.items()}
-    causes = failures.cause_lines(failures.rank_causes(signatures, sightings, first), hosts)
-    if causes or first is None:
-        return causes
-    error = failures.last_error(logs[first])
-    return [f"No cause that is known. The last error of rank {first} ({hosts[first]}): {error}"] if error else []
+    causes = failures.rank_causes(signatures, sightings, first)
+    error = failures.error_line(errors, hosts, first)
+    lines = failures.cause_lines(causes, hosts)
+    if failures.names_a_cause(causes) or not error:
+        return lines
+    return [f"{failures.NO_CAUSE} {error}", *lines]
 
 
 def _was_started(result: Mapping[str, Any]) -> bool:

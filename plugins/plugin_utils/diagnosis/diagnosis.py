@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import failures
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.telling import Telling
 
 HEALTHY, FAILING = "healthy", "failing"
 NOT_ASKED: Mapping[str, Any] = {"requested": False}
@@ -28,7 +29,9 @@ def diagnose(
     requested = [one for one in ranks if one["active"] is not None]
     healthy = all(one["active"] for one in requested) and bool(answer.get("ready", ranks[0]["active"] is None))
     sightings = {rank: result.get("sightings", []) for rank, result in enumerate(results)}
-    causes = failures.rank_causes(signatures, sightings, _first_failed(results))
+    errors = {rank: _error(result) for rank, result in enumerate(results)}
+    first = _first_failed(results, errors)
+    causes = failures.rank_causes(signatures, sightings, first)
     if healthy:  # what a log holds of a failure is over
         causes = [cause for cause in causes if cause["level"] == "warning"]
     return {
@@ -37,8 +40,8 @@ def diagnose(
         "causes": causes,
         "lines": [
             _headline(healthy, ranks, answer),
+            *([] if healthy or failures.names_a_cause(causes) else _unknown(causes, errors, hosts, first)),
             *failures.cause_lines(causes, hosts, limit=5),
-            *([] if healthy or causes else _last_errors(hosts, results)),
         ],
     }
 
@@ -66,10 +69,15 @@ def _rank(rank: int, host: str, result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _first_failed(results: Sequence[Mapping[str, Any]]) -> int | None:
-    """The rank whose unit failed, when there is just one: the others were stopped or lost it."""
+def _first_failed(results: Sequence[Mapping[str, Any]], errors: Mapping[int, Telling | None]) -> int | None:
+    """The rank whose unit failed, when there is just one: the others were stopped or lost it. Otherwise by what they logged."""
     failed = [rank for rank, one in enumerate(results) if one.get("rank_state", {}).get("active") == "failed"]
-    return failed[0] if len(failed) == 1 else None
+    return failed[0] if len(failed) == 1 else failures.first_to_fail({rank: errors[rank] for rank in failed or errors})
+
+
+def _error(result: Mapping[str, Any]) -> Telling | None:
+    error = result.get("last_error")
+    return Telling(error["line"], error["weight"], error["time"], error["number"]) if error else None
 
 
 def _headline(healthy: bool, ranks: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> str:
@@ -84,10 +92,13 @@ def _headline(healthy: bool, ranks: Sequence[Mapping[str, Any]], answer: Mapping
     return "not healthy: " + "; ".join([*down, *([endpoint] if endpoint else [])] or ["the endpoint was not checked"])
 
 
-def _last_errors(hosts: Sequence[str], results: Sequence[Mapping[str, Any]]) -> list[str]:
-    errors = [(rank, one["last_error"]) for rank, one in enumerate(results) if one.get("last_error")]
-    if not errors:
-        return ["No cause that is known, and no line of a log that looks like an error."]
-    return ["No cause that is known. The last errors:"] + [
-        f"   rank {rank} ({hosts[rank]}): {text}" for rank, text in errors
-    ]
+def _unknown(
+    causes: Sequence[Mapping[str, Any]],
+    errors: Mapping[int, Telling | None],
+    hosts: Sequence[str],
+    first: int | None,
+) -> list[str]:
+    error = failures.error_line(errors, hosts, first)
+    if error:
+        return [f"{failures.NO_CAUSE} {error}"]
+    return [] if causes else ["No cause that is known, and no line of a log that looks like an error."]

@@ -2,32 +2,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the logs of all ranks to the likely causes of a failure, likeliest first. Pure; private to this collection.
 
-The knowledge is ``data/failures.yml``; this is how it is applied. Three things decide the order:
+The knowledge is ``data/failures``; this is how it is applied. What counts of a log is in ``log_reading``. The order of causes:
 
 - the content of a line: one that names a cause before one that reports a symptom, before one that only repeats that
   something else has failed (an engine whose process died, a rank whose peer is gone);
 - the rank that failed first before the others;
-- time, where the lines carry one.
+- time, where the lines carry one; then the place in the log: of chained exceptions the innermost is written first.
 
-A line counts for the first signature that it matches: the table is ordered from the specific to the general.
+A line counts for the first signature that it matches: the table is ordered from the specific to the general. A line that the
+program itself calls a warning counts where something failed afterwards and no other line names a cause.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-LEVELS = ("cause", "symptom", "warning", "echo")
-# What is searched of a longer line. Engines print their whole configuration in one line; what matters of an error is at its ends.
-HEAD, TAIL = 1500, 1500
-QUOTED = 300
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis import literals
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.log_line import DEBUG, INFO, Line, quote
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.log_reading import Read, is_trouble, read_log
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.telling import SECONDHAND, Telling, telling
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-# the end of a Python traceback, or a line that systemd, docker or an engine marks as an error
-_ERROR = re.compile(r"\b\w*(?:Error|Exception)\b ?:|\b(?:ERROR|FATAL|error|fatal)\b ?:|Failed with result")
-_FRAME = re.compile(r"^\s*(?:File \"|raise |\^+|~+)")
+HARMLESS = "harmless"
+LEVELS = ("cause", "symptom", "warning", "echo", HARMLESS)
 
 
 @dataclass(frozen=True)
@@ -41,85 +41,91 @@ class Signature:
     cause: str
     remedy: str
     source: str
+    low: bool = False
+    lasts: bool = False
+    general: bool = False
+    stalls: int = 0
+    after: re.Pattern[str] | None = None
 
     @classmethod
-    def from_data(cls, data: Mapping[str, str]) -> Signature:
-        """Raises KeyError, ValueError or re.error for an entry that is not one."""
+    def from_data(cls, data: Mapping[str, Any]) -> Signature:
+        """Raises KeyError, TypeError, ValueError or re.error for an entry that is not one."""
         if data["level"] not in LEVELS:
             raise ValueError(f"{data['id']}: level {data['level']}")
-        return cls(**{**data, "pattern": re.compile(data["pattern"])})  # type: ignore[arg-type]
+        after = data.get("after")
+        return cls(**{**data, "pattern": re.compile(data["pattern"]), "after": re.compile(after) if after else None})
 
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """One of these is in every line that matches; empty where that is not known."""
+        return literals.needed(self.pattern.pattern)
 
-def clean(line: str) -> str:
-    """A line as it is searched and quoted: without colours, the last state of a progress bar, of bounded length."""
-    text = _ANSI.sub("", line).rstrip("\r\n").rpartition("\r")[2]
-    return text if len(text) <= HEAD + TAIL else f"{text[:HEAD]} … {text[-TAIL:]}"
+    def find(self, text: str) -> re.Match[str] | None:
+        """The hit in a line."""
+        if not self.needed:
+            return self.pattern.search(text)
+        for word in self.needed:
+            if word in text:
+                return self.pattern.search(text)
+        return None
 
 
 def search(signatures: Sequence[Signature], lines: Iterable[str]) -> list[dict[str, Any]]:
     """What the table knows of one log: each signature once, with its first line.
 
-    ``{"id", "number": line, counted from 0, "line": as quoted, "time": seconds since the epoch or None}``. A time stands in
-    front of a line as journalctl's ``short-unix`` writes it.
+    ``{"id", "number": line, counted from 0, "line": as quoted, "time": seconds or None}``. A time stands in front of a line as
+    journalctl's ``short-unix`` writes it, or is the engine's own.
     """
+    reads = read_log(lines)
+    signatures = [one for one in signatures if _holds(one, reads)]
+    low = [one for one in signatures if one.low or one.level == "warning"]
+    levels = {one.id: one.level for one in signatures}
     found: dict[str, dict[str, Any]] = {}
-    for number, time, text in _own_doing(lines):
-        for signature in signatures:
-            hit = signature.pattern.search(text)
-            if hit:
-                found.setdefault(
-                    signature.id,
-                    {"id": signature.id, "number": number, "line": quote(text, *hit.span()), "time": time},
-                )
-                break
-    return list(found.values())
+    warnings: dict[str, dict[str, Any]] = {}
+    trouble = -1
+    for read in reads:
+        signature, hit = _known(low if read.line.level in (DEBUG, INFO) else signatures, read.line.text)
+        if not read.over and is_trouble(read.line) and not (signature and signature.level == HARMLESS):
+            trouble = read.line.number
+        if not signature or not hit or signature.level == HARMLESS or (read.over and not signature.lasts):
+            continue
+        place = warnings if read.line.low and signature not in low else found
+        place.setdefault(signature.id, _sighting(signature, read.line, hit))
+    if not any(levels[name] in ("cause", "symptom") for name in found):
+        found |= {name: one for name, one in warnings.items() if one["number"] < trouble and name not in found}
+    return sorted(found.values(), key=lambda one: one["number"])
 
 
-# systemd's lines when it stops or starts a unit of ours
-_STOPPED_BY_US = re.compile(r"^Stopping fullrank-")
-_STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-")
+def _sighting(signature: Signature, line: Line, hit: re.Match[str]) -> dict[str, Any]:
+    before = len(line.whole) - len(line.text)
+    quoted = quote(line.whole, before + hit.start(), before + hit.end())
+    return {"id": signature.id, "number": line.number, "line": quoted, "time": line.time}
 
 
-def _own_doing(lines: Iterable[str]) -> Iterator[tuple[int, float | None, str]]:
-    """Number, time and text of the lines that a rank wrote while it was to run: that a rank that is being stopped is killed
-    after its time, or loses the others, is no failure."""
-    stopped = False
-    for number, raw in enumerate(lines):
-        time, line = split_time(raw)
-        text = clean(line)
-        if _STOPPED_BY_US.match(text):
-            stopped = True
-        elif _STARTED_BY_US.match(text):
-            stopped = False
-        if not stopped:
-            yield number, time, text
+def _known(signatures: Sequence[Signature], text: str) -> tuple[Signature | None, re.Match[str] | None]:
+    return next(((one, hit) for one in signatures if (hit := one.find(text))), (None, None))
 
 
-_TIME = re.compile(r"^(\d{9,}\.\d{6}) \S+ (?:[^:\s]+: )?")
+def _holds(signature: Signature, reads: Sequence[Read]) -> bool:
+    """Whether the log as a whole is one that the signature is about: what it wants to see before, and how the log ends."""
+    if signature.after and not any(signature.after.search(read.line.text) for read in reads):
+        return False
+    if not signature.stalls:
+        return True
+    if not reads or not signature.find(reads[-1].line.text):
+        return False
+    return sum(bool(signature.find(read.line.text)) for read in reads) >= signature.stalls
 
 
-def split_time(line: str) -> tuple[float | None, str]:
-    """``1795377378.123456 n1 fullrank-tiny[7]: text`` → the time and the text; None and the line where there is no time."""
-    stamp = _TIME.match(line)
-    return (float(stamp[1]), line[stamp.end() :]) if stamp else (None, line)
+def most_telling(signatures: Sequence[Signature], lines: Iterable[str]) -> Telling | None:
+    """The line to show of a failure that the table does not know; None when none looks like an error."""
+    return telling(lines, [one for one in signatures if one.level in (HARMLESS, "warning")])
 
 
-def quote(text: str, start: int, end: int) -> str:
-    """The part of a line to show: all of it, or what is around the hit."""
-    text = text.strip()
-    if len(text) <= QUOTED:
-        return text
-    first = max(0, min(start - QUOTED // 3, len(text) - QUOTED))
-    return ("…" if first else "") + text[first : first + QUOTED] + ("…" if first + QUOTED < len(text) else "")
-
-
-def last_error(lines: Sequence[str]) -> str:
-    """The last line that looks like an error, for a failure that the table does not know; empty when none does."""
-    for _number, _when, line in reversed(list(_own_doing(lines))):
-        text = line.strip()
-        if _ERROR.search(text) and not _FRAME.match(text):
-            return quote(text, 0, 0)
-    return ""
+def last_error(lines: Iterable[str], signatures: Sequence[Signature] = ()) -> str:
+    """The text of :func:`most_telling`; empty when no line looks like an error."""
+    found = most_telling(signatures, lines)
+    return found.text if found else ""
 
 
 def rank_causes(
@@ -132,20 +138,19 @@ def rank_causes(
     sightings: rank → its findings. first_failed: the rank that failed first, where it is known.
     ``{"id", "level", "cause", "remedy", "source", "rank": where it was seen first, "line", "time", "ranks": all that saw it}``
     """
-    order = {signature.id: place for place, signature in enumerate(signatures)}
     by_id = {signature.id: signature for signature in signatures}
-    seen: dict[str, list[tuple[tuple[bool, float, int], int, Mapping[str, Any]]]] = {}
+    seen: dict[str, list[tuple[tuple[bool, float, int, int], int, Mapping[str, Any]]]] = {}
     for rank, found in sightings.items():
         for one in found:
             time = float("inf") if one["time"] is None else one["time"]
-            seen.setdefault(one["id"], []).append(((rank != first_failed, time, rank), rank, one))
+            seen.setdefault(one["id"], []).append(((rank != first_failed, time, rank, one["number"]), rank, one))
     causes = []
     for name, places in seen.items():
         key, rank, one = min(places, key=lambda place: place[0])
         signature = by_id[name]
         causes.append(
             (
-                (LEVELS.index(signature.level), *key, order[name]),
+                (LEVELS.index(signature.level), *key),
                 {
                     "id": name,
                     "level": signature.level,
@@ -162,14 +167,50 @@ def rank_causes(
     return [cause for _unused, cause in sorted(causes, key=lambda pair: pair[0])]
 
 
+def names_a_cause(causes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the first of the ranked causes names what is wrong, not only what it looks like."""
+    return bool(causes) and causes[0]["level"] == "cause"
+
+
+def first_to_fail(errors: Mapping[int, Telling | None]) -> int | None:
+    """The rank whose error came first; the first rank with one where times are not known.
+
+    errors: rank → its most telling line.
+    """
+    known = {rank: error for rank, error in errors.items() if error and error.weight < SECONDHAND}
+    if not known:
+        return None
+    if all(error.time is not None for error in known.values()):
+        return min(known, key=lambda rank: (known[rank].time, rank))
+    return min(known)
+
+
+def error_line(errors: Mapping[int, Telling | None], hosts: Sequence[str], first_failed: int | None = None) -> str:
+    """The most telling line of all ranks, for people; empty where no log has one.
+
+    That of the rank that failed first, unless it only shows that something else has failed and another rank has more to say.
+    """
+    known = {rank: error for rank, error in errors.items() if error}
+    if not known:
+        return ""
+    first = first_to_fail(known) if first_failed is None else first_failed
+    rank = min(known, key=lambda one: (known[one].weight >= SECONDHAND, one != first, known[one].weight, one))
+    return f"rank {rank} ({hosts[rank]}): {known[rank].text}"
+
+
+NO_CAUSE = "No cause that is known. The line that tells most:"
+_HEADINGS = {"warning": "Noticed", "echo": "What is known"}
+
+
 def cause_lines(causes: Sequence[Mapping[str, Any]], hosts: Sequence[str], limit: int = 3) -> list[str]:
     """The likely causes for people. hosts: in rank order. Echoes are left out where something better is known."""
     known = [cause for cause in causes if cause["level"] != "echo"] or list(causes)
     lines = []
     for place, cause in enumerate(known[:limit]):
         others = [f"{rank} ({hosts[rank]})" for rank in cause["ranks"] if rank != cause["rank"]]
+        heading = _HEADINGS.get(cause["level"], "Likely cause" if place == 0 else "Also seen")
         lines += [
-            f"{'Likely cause' if place == 0 else 'Also seen'}: {cause['cause']}",
+            f"{heading}: {cause['cause']}",
             f"   rank {cause['rank']} ({hosts[cause['rank']]}): {cause['line']}",
             *([f"   also rank {', '.join(others)}"] if others else []),
             f"   What to do: {cause['remedy']}",

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.failures import clean
+from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.log_line import clean
 
 PHASES = ("pull", "start", "meet", "met", "load", "loaded", "compile", "cache", "graphs", "ready", "serve")
 

@@ -12,14 +12,34 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.failure
 from ansible_collections.fullrank.serving.plugins.plugin_utils.diagnosis.start_progress import Step
 
 FOLDER = Path(__file__).parents[1] / "data"
+# In this order a line is compared with them: what is harmless first, then the specific before the general
+FAILURES = (
+    "harmless",
+    "vllm",
+    "sglang",
+    "ray",
+    "nccl",
+    "fabric",
+    "docker",
+    "options",
+    "weights",
+    "network",
+    "cuda",
+    "xid",
+    "python",
+    "systemd",
+)
 
 
 @cache
 def failures() -> tuple[Signature, ...]:
     """The failure signatures, most specific first; read once per process."""
-    return tuple(
-        Signature.from_data(one) for one in yaml.safe_load((FOLDER / "failures.yml").read_text(encoding="utf-8"))
-    )
+    found = [
+        Signature.from_data(one)
+        for name in FAILURES
+        for one in yaml.safe_load((FOLDER / "failures" / f"{name}.yml").read_text(encoding="utf-8"))
+    ]
+    return tuple(sorted(found, key=lambda one: one.general))
 
 
 @cache

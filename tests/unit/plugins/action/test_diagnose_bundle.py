@@ -19,7 +19,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.gathering
 RUNS = {
     "rank_state": {"active": "active", "exists": True, "result": "success", "exit_status": 0},
     "sightings": [],
-    "last_error": "",
+    "last_error": {},
 }
 HEAD = {**RUNS, "answer": {"ready": True, "error": "", "seconds": 0.2}}
 GONE = {"unreachable": True, "msg": "no route to host"}

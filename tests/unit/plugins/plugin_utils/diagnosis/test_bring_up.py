@@ -365,4 +365,4 @@ def test_the_report_begins_with_the_likely_cause() -> None:
     assert sum(line.startswith("   ") for line in lines[5:]) == bring_up.SHOWN_LINES + 1
     other["__engine_stopped"]["log"] = head["__engine_stopped"]["log"] = ["ValueError: the moon is full"]
     report = bring_up_report("tiny", "n1", ["n1", "n2"], [head, other])
-    assert "No cause that is known. The last error of rank 1 (n2): ValueError: the moon is full" in report
+    assert "No cause that is known. The line that tells most: rank 1 (n2): ValueError: the moon is full" in report

@@ -18,9 +18,14 @@ def result(*lines: str, active: str = "active", **more: Any) -> dict[str, Any]:
     return {
         "rank_state": state,
         "sightings": failures.search(SIGNATURES, lines),
-        "last_error": failures.last_error(lines),
+        "last_error": last_error(*lines),
         **more,
     }
+
+
+def last_error(*lines: str) -> dict[str, Any]:
+    error = failures.most_telling(SIGNATURES, lines)
+    return {"line": error.text, "weight": error.weight, "time": error.time, "number": error.number} if error else {}
 
 
 READY = {"ready": True, "error": "", "seconds": 0.2}
@@ -58,7 +63,10 @@ def test_the_cause_comes_first_and_a_lost_node_is_named() -> None:
 
 def test_what_is_not_known_is_shown_as_it_is() -> None:
     found = diagnosis.diagnose(SIGNATURES, ["n1"], [result("ValueError: the moon is full", answer=NOT_READY)])
-    assert found["lines"][-1] == "   rank 0 (n1): ValueError: the moon is full"
+    assert (
+        found["lines"][-1]
+        == "No cause that is known. The line that tells most: rank 0 (n1): ValueError: the moon is full"
+    )
     silent = diagnosis.diagnose(SIGNATURES, ["n1"], [result(answer=NOT_READY)])
     assert "no line of a log" in silent["lines"][-1]
     absent = {"rank_state": {"active": "inactive", "exists": False}}
