@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed, warned
-from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import host_header
+from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import host_header, unset_sizes
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import Call
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.request import Request
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.secret import Secret
@@ -107,7 +107,8 @@ def _sizes(request: Request, sizes: Parallel) -> Iterator[Finding]:
     over_ray = request.engine == "lmdeploy" or request.executor == "ray"
     if sizes.gpus % request.nnodes and not over_ray:
         message = f"{sizes.product} cannot be divided evenly over {request.nnodes} nodes"
-        yield failed("sizes-against-nodes", where, message, _sizes_remedy(request, sizes))
+        remedy = unset_sizes.proposal(request, sizes) or _sizes_remedy(request, sizes)
+        yield failed("sizes-against-nodes", where, message, remedy)
         return
     each, copy = sizes.gpus_per_node, sizes.copy_gpus
     if sizes.dp > 1 and not over_ray and max(each, copy) % min(each, copy):
@@ -125,7 +126,8 @@ def _against_gpus(request: Request, sizes: Parallel) -> Iterator[Finding]:
     elif each < usable:
         idle = round((usable - each) * request.nnodes)
         message = f"{sizes.product} on {have}: {idle} GPUs stay idle"
-        yield warned("idle-gpus", where, message, _sizes_remedy(request, sizes))
+        remedy = unset_sizes.proposal(request, sizes) or _sizes_remedy(request, sizes)
+        yield warned("idle-gpus", where, message, remedy)
 
 
 def _sizes_remedy(request: Request, sizes: Parallel) -> str:
