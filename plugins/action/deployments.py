@@ -128,6 +128,7 @@ class Inventory:
         }
         self._ranks = {host for one in found for host in one.hosts}
         self._uses: dict[str, bool] = {}
+        self._of_launches: dict[str, dict[str, Any]] = {}
         self.values: dict[str, dict[str, Any]] = {}
         self.secrets: set[str] = set()
         """Of the variables that were read. No check shows them; this is for what a check does not know to be one."""
@@ -191,6 +192,7 @@ class Inventory:
             self._names,
         )
         self.values[host] = {**checked.values, **self.values.get(host, {})}
+        self._of_launches.pop(host, None)
         self._wrong.setdefault(host, set()).update(checked.wrong)
         if not self._checks_variables:
             return []
@@ -208,11 +210,14 @@ class Inventory:
 
     def _belongs(self, host: str, group: str, name: str) -> str:
         """What to write instead of a variable that is an option of the deployment's engine."""
+        engine, version = (self.values[host].get(f"engine_{one}", "") for one in ("name", "version"))
+        if not engine or not rehearsal.has_name(name, str(version), read_catalog(engine)):
+            return ""
         own = self._launch_values(host)
         setting = self._hosts[host].read([name]).values.get(name)
         if not own or setting is None:
             return ""
-        return rehearsal.belongs(name, setting, group, own, read_catalog(own["engine_name"]))
+        return rehearsal.belongs(name, setting, group, own, read_catalog(engine))
 
     def _needs(self) -> Iterator[Finding]:
         """What variables need of each other."""
@@ -255,6 +260,11 @@ class Inventory:
 
     def _launch_values(self, host: str) -> dict[str, Any]:
         """What a launch is rendered from; empty where too little of it is known here."""
+        if host not in self._of_launches:
+            self._of_launches[host] = self._read_launch_values(host)
+        return self._of_launches[host]
+
+    def _read_launch_values(self, host: str) -> dict[str, Any]:
         values = {name: value for name, value in self.values[host].items() if name in rehearsal.VARIABLES}
         if not {"engine_name", "engine_version", "engine_model"} <= set(values):
             return {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,16 @@ CONNECTION = re.compile(r"ansible_(host|user|port|ssh_\w+|become\w*|connection|p
 """Variables that begin as facts do, and are the inventory's."""
 
 
+@cache
+def _beneath() -> Mapping[str, Any]:
+    """The variables of `BENEATH`, as expressions that Ansible trusts. Read once: they are the same for each host."""
+    found: dict[str, Any] = {}
+    for folder in BENEATH:
+        path = str(ROLES / folder / "main.yml")
+        found |= DataLoader().load_from_file(path, cache="none", trusted_as_template=True) or {}
+    return found
+
+
 class HostVariables(Mapping[str, Any]):
     """The variables of a host, evaluated as in a play of its own, over the defaults of the roles that every play has.
 
@@ -51,11 +61,7 @@ class HostVariables(Mapping[str, Any]):
 
     @cached_property
     def _over_roles(self) -> Templar:
-        beneath: dict[str, Any] = {}
-        for folder in BENEATH:
-            path = str(ROLES / folder / "main.yml")
-            beneath |= self._loader.load_from_file(path, cache="all", trusted_as_template=True) or {}
-        return Templar(loader=self._loader, variables={**beneath, **self.raw, "hostvars": self._hostvars})
+        return Templar(loader=self._loader, variables={**_beneath(), **self.raw, "hostvars": self._hostvars})
 
     def __getitem__(self, name: str) -> Any:
         return self._value(self.raw[name])

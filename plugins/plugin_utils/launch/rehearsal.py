@@ -78,6 +78,11 @@ def refused(deployment: str, nnodes: int, values: Mapping[str, Any], catalog: Ca
     return [Refused(*_place(one["where"]), one) for one in unique(found) if one["code"] not in ELSEWHERE]
 
 
+def has_name(name: str, version: str, catalog: Catalog) -> bool:
+    """Whether a variable's name could be that of an option of the engine: all others `belongs` answers with nothing."""
+    return name.startswith(PREFIX) or ("_" in name and catalog.at(version).lookup(name) is not None)
+
+
 def belongs(name: str, value: Any, deployment: str, values: Mapping[str, Any], catalog: Catalog) -> str:
     """Where a variable belongs that no role reads and that has the name of an option of the engine: what to write instead.
 
@@ -85,11 +90,13 @@ def belongs(name: str, value: Any, deployment: str, values: Mapping[str, Any], c
     no such option, or would refuse this value; a name of one word (``seed``) tells nothing and counts only with ``engine_``.
     values: as `refused` takes them.
     """
+    requested = str(values.get("engine_version", ""))
+    if not has_name(name, requested, catalog):
+        return ""
     option = name.removeprefix(PREFIX)
-    version = catalog.at(str(values.get("engine_version", "")))
-    if not version.lookup(option) or (option == name and "_" not in name):
-        others = [one.key for one in version.options if PREFIX + one.key not in VARIABLES]
-        near = nearest(option, others) if option != name else ""
+    version = catalog.at(requested)
+    if not version.lookup(option):
+        near = nearest(option, [one.key for one in version.options if PREFIX + one.key not in VARIABLES])
         return f"did you mean {near}, in engine_args?" if near else ""
     if PREFIX + option in VARIABLES and PREFIX + option != name:
         return f"write {PREFIX}{option}"

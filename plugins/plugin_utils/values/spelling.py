@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from functools import lru_cache
 
 LIKENESS = 0.85
 """difflib's ratio of whole names, at least."""
@@ -40,7 +41,12 @@ def misspelt(name: str, known: Collection[str], prefix: str = "") -> str:
     >>> misspelt("engine_tag", ["engine_args"], "engine_")
     ''
     """
-    if near := difflib.get_close_matches(name, sorted(known), n=1, cutoff=LIKENESS):
+    return _misspelt(name, tuple(sorted(known)), prefix)
+
+
+@lru_cache(maxsize=4096)  # hosts have the same names
+def _misspelt(name: str, known: tuple[str, ...], prefix: str) -> str:
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=LIKENESS):
         mistakes = distance(name, near[0])
         allowed = 1 if len(near[0].removeprefix(prefix)) <= SHORT else 2
         return near[0] if mistakes <= allowed else ""

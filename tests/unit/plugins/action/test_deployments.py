@@ -12,6 +12,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.fullrank.serving.plugins.action.deployments import ActionModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import line
+from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.host_variables import HostVariables
 from inventory_vars import NO_LIMIT, first_step, task_vars
 from places import CHECKOUT
 
@@ -121,6 +122,23 @@ def test_what_the_engine_would_refuse_or_every_inventory_may_have_is_not_reporte
     check: Any, name: str, value: Any
 ) -> None:
     assert check({**TINY, name: value})["findings"] == []
+
+
+def test_the_cost_of_a_host_more_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not timed. Before, the defaults of roles were evaluated for each variable of each host: 0.6 s for five hosts."""
+    asked: list[tuple[str, str]] = []
+    of_roles = HostVariables.of_roles
+
+    def counted(self: HostVariables, name: str) -> Any:
+        asked.append((self.host, name))
+        return of_roles(self, name)
+
+    monkeypatch.setattr(HostVariables, "of_roles", counted)
+    hosts: dict[str, None] = {f"n{number}": None for number in range(1, 9)}
+    tiny = {"hosts": hosts, "vars": {**TINY, "engine_tensor_parallel_size": 8}}
+    inventory = yaml.safe_dump({"all": {"children": {"deployments": {"children": {"tiny": tiny}}}}})
+    assert first_step(tmp_path, {"hosts.yml": inventory})["findings"] == []
+    assert len(asked) == len(set(asked)) and {host for host, _name in asked} == {"n1"}
 
 
 OF_ROUTERS = {

@@ -233,3 +233,10 @@ def test_what_had_an_effect_is_written_and_what_did_not_exist_is_refused() -> No
     catalog, name = read_catalog("sglang"), "prefill_round_robin_balance"
     assert to_argv(catalog.at("0.5.2").check({name: True}, "").options) == ["--prefill-round-robin-balance"]
     assert [one["code"] for one in catalog.at("0.4.6").check({name: True}, "").findings] == ["option-too-new"]
+
+
+def test_a_version_is_looked_up_once_and_its_finding_names_its_own_variable() -> None:
+    catalog = read_catalog("vllm")
+    assert catalog.at("0.32.0") is catalog.at("0.32.0")
+    places = [catalog.at("0.0.1", where).findings[0]["where"] for where in ("one", "other", "one")]
+    assert places == ["one", "other", "one"]

@@ -56,3 +56,21 @@ def test_what_cannot_be_is_reported_with_the_variable(changes: dict[str, Any], e
 
 def test_an_option_of_the_other_ranks_is_reported_once() -> None:
     assert refused(4, engine_args={"no_such_option": 1}) == [("option-unknown", "engine_args", ("no_such_option",))]
+
+
+@pytest.mark.parametrize(
+    ("name", "has"),
+    [
+        ("engine_max_model_len", True),
+        ("engine_rack", True),
+        ("max_model_len", True),
+        ("seed", False),
+        ("ansible_host", False),
+        ("inventory_file", False),
+    ],
+)
+def test_a_name_that_no_option_could_have_is_known_by_itself(name: str, has: bool) -> None:
+    """The values of a launch cost time; most variables of a host are Ansible's own."""
+    assert rehearsal.has_name(name, VLLM["engine_version"], read_catalog("vllm")) is has
+    if not has:
+        assert rehearsal.belongs(name, 1, "tiny", VLLM, read_catalog("vllm")) == ""
