@@ -205,9 +205,14 @@ class Routers:
             secrets[files.path(name, ".pem")] = "".join(
                 Path(route[part]).read_text() for part in ("tls_certificate", "tls_key") if Path(route[part]).exists()
             )
+        keys = Path(files.path(name, ".keys"))
+        known = keys.read_text() if keys.exists() else ""
         surplus = [Path(files.path(name, ending)) for ending in files.SECRETS]
         self.forget([path for path in surplus if str(path) not in secrets])
         differed = self.write(secrets)
+        if not self.module.check_mode:
+            for command in files.revoked(str(keys), known, secrets.get(str(keys), "")):
+                status.command(name, command)
         stamp = " ".join(f"{path} {Path(path).stat().st_mtime_ns}" for path in sorted(secrets) if Path(path).exists())
         differed |= self.write(
             {

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.router import haproxy
-from router_loopback import BODY, ENGINE_KEY, TEAM_KEY, Router, running, until
+from ansible_collections.fullrank.serving.plugins.module_utils.router import files, haproxy
+from router_loopback import BODY, ENGINE_KEY, TEAM_KEY, Router, read, running, until
 
 
 def team(**limits: int) -> list[dict[str, Any]]:
@@ -95,7 +95,10 @@ def test_a_connection_carries_one_request_at_a_time(tmp_path: Path) -> None:
 def revoke(router: Router) -> None:
     """Take the team's key out and go on as `playbooks/router.yml` does."""
     keys = router.folder / "tiny.keys"
-    keys.write_text("".join(line for line in keys.read_text().splitlines(True) if not line.endswith("team-a\n")))
+    before = keys.read_text()
+    keys.write_text("".join(line for line in before.splitlines(True) if not line.endswith("team-a\n")))
+    for command in files.revoked(str(keys), before, keys.read_text()):
+        router.command(command)
     router.reload()
     until(lambda: router.ask(key=TEAM_KEY).status == 401)
 
@@ -121,6 +124,17 @@ def test_a_connection_from_before_a_key_was_taken_out_is_closed_when_its_head_is
         revoke(router)
         until(lambda: closed(one))
         assert [line for line, _unused in router.engines[0].heads if "models" in line] == []
+
+
+def test_a_head_that_was_begun_before_its_key_was_taken_out_is_refused(tmp_path: Path) -> None:
+    """The process that is replaced has the connection, and gives the client time for the rest."""
+    with running(tmp_path, replicas=1, teams=team()) as router, router.connect() as one:
+        one.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n")
+        revoke(router)
+        with contextlib.suppress(ConnectionError):
+            one.sendall(f"Authorization: Bearer {TEAM_KEY}\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY)
+        assert read(one).status in (0, 401)
+        assert router.engines[0].bodies == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.fullrank.serving.plugins.module_utils.router import haproxy
-from router_loopback import BODY, ENGINE_KEY, TEAM_KEY, Reply, Router, post, read, running, trusting, until
+from router_loopback import BODY, ENGINE_KEY, TEAM_KEY, Reply, Router, post, running, trusting, until
 
 MIB = 1024 * 1024
 
@@ -260,8 +260,29 @@ def send_chunks(router: Router, chunks: list[bytes]) -> Reply:
 def test_a_chunked_body_is_bounded_too(router: Router) -> None:
     before = len(router.engines[0].bodies)
     answer = send_chunks(router, [b"x" * 700000] * 2)
-    assert answer.status != 200
+    assert answer.status == 413
+    assert "larger than 1 MiB" in answer.json["error"]["message"]
     assert len(router.engines[0].bodies) == before
+    assert 'key="engine",code="413"' in router.metrics()
+
+
+def test_a_chunked_body_that_comes_too_slowly_did_not_arrive_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(haproxy, "BODY_S", 2)
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ENGINE_KEY}\r\nConnection: close\r\n"
+    with running(tmp_path, replicas=1) as router, router.connect() as one:
+        one.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        one.settimeout(0.3)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(60):
+                one.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+                with contextlib.suppress(TimeoutError):
+                    answer += one.recv(4096)
+                    break
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert router.engines[0].bodies == []
 
 
 def test_a_head_that_comes_byte_by_byte_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,10 +350,7 @@ def test_no_key_is_in_what_the_program_shows(router: Router) -> None:
     for path in ("cmdline", "environ"):
         shown += Path(f"/proc/{router.process.pid}/{path}").read_text()
     for command in ("show stat", "show info", "show table teams", "show env", "show sess all"):
-        with socket.socket(socket.AF_UNIX) as one:
-            one.connect(str(router.folder / "stats.sock"))
-            one.sendall(f"{command}\n".encode())
-            shown += read(one).body.decode(errors="replace")
+        shown += router.command(command)
     for key in (ENGINE_KEY, TEAM_KEY, "a-wrong-key-4711"):
         assert key not in shown
     assert 'key="team-a"' in shown

@@ -226,3 +226,13 @@ def secrets(name: str, keys: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         if one["name"] == ENGINE:
             found[path(name, ".engine")] = f"key {one['key']}\n"
     return found
+
+
+def revoked(path: str, before: str, after: str) -> list[str]:
+    """Commands for a running HAProxy that forget the keys which the map at ``path`` had before and has no more.
+
+    A reload alone leaves them to the process that is replaced: a connection that was open by then could still bring one request.
+    before, after: texts of the map.
+    """
+    still = {line.split()[0] for line in after.splitlines()}
+    return [f"del map {path} {line.split()[0]}" for line in before.splitlines() if line.split()[0] not in still]

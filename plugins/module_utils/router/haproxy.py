@@ -41,6 +41,13 @@ STALL_S = 30
 RESERVE = 8192
 """Bytes of a buffer that hold the head of a request; so much less of a body can be kept to be sent again."""
 
+LARGE, LATE = "large", "late"
+"""What the Lua program sets txn.ended to when it ends a request because of its body.
+
+HAProxy answers as to a malformed request; the status is put right afterwards. The text cannot be: HAProxy 2.6.12 crashes where
+that error is an ``lf-string`` (seen).
+"""
+
 MINUTE_S = 60
 """What rates are counted over."""
 
@@ -115,8 +122,9 @@ def _global(route: Mapping[str, Any], run: str, program: str, digest: str, threa
 
 def _defaults(route: Mapping[str, Any]) -> list[str]:
     name = route["name"]
+    malformed = f"the request is malformed, or its body is larger than {route['max_body_mib']} MiB or came too slowly"
     errors = {
-        400: ("the request is malformed", "invalid_request_error"),
+        400: (malformed, "invalid_request_error"),
         408: ("the request did not arrive in time", "invalid_request_error"),
         500: ("the router failed", "server_error"),
         502: (f"a replica of {name} failed while it answered", "server_error"),
@@ -143,10 +151,14 @@ def _defaults(route: Mapping[str, Any]) -> list[str]:
         *(
             f"http-error status {status} content-type application/json"
             + (" hdr Retry-After 5" if status == 503 else "")
-            + f" string {quoted(error(message, kind, status))}"
+            + f" string {quoted(error(message, kind, None if status == 400 else status))}"
             for status, (message, kind) in errors.items()
         ),
     ]
+
+
+def _too_large(route: Mapping[str, Any]) -> str:
+    return f"the request is larger than {route['max_body_mib']} MiB"
 
 
 def _clients(route: Mapping[str, Any], maps: str) -> list[str]:
@@ -164,6 +176,10 @@ def _clients(route: Mapping[str, Any], maps: str) -> list[str]:
         # beside the bytes of a body the program sees one for its end
         f"filter lua.account {most + 1} {BODY_S}",
         ".endif",
+        *(
+            f"http-after-response set-status {status} if {{ status 400 }} {{ var(txn.ended) -m str {why} }}"
+            for why, status in ((LARGE, 413), (LATE, 408))
+        ),
         "http-after-response set-var(txn.code) status",
         "tcp-request connection track-sc0 src table addresses",
         f"tcp-request connection reject if {{ sc0_conn_cur gt {route['address_connections']} }}",
@@ -176,7 +192,7 @@ def _clients(route: Mapping[str, Any], maps: str) -> list[str]:
         # those that were refused do not count: who sends more than it may still gets what it may
         "http-request sc-inc-gpc0(0)",
         "http-request "
-        + answer(413, f"the request is larger than {route['max_body_mib']} MiB", "invalid_request_error")
+        + answer(413, _too_large(route), "invalid_request_error")
         + f" if {{ req.hdr_val(content-length) gt {most} }}",
         *_key(route, maps),
         *_headers(maps, route["engine_key"]),

@@ -164,21 +164,22 @@ if core.register_filter then
     -- A body whose size was not announced, or that comes slower than it may, ends the request. HAProxy up to 3.0 takes
     -- filter.ERROR here for "forward all" (it compares -1 with an unsigned number), but an error for what it is. While a request
     -- waits for a replica, what is larger than the buffers is not taken from its client: that time is not the client's.
-    local function request(self, arrived)
+    local function request(self, txn, arrived)
         if arrived <= 0 then
             return
         end
         self.size = self.size + arrived
         self.outage = self.outage or outage()
-        local late = clock() - self.began > self.patience
-        if self.size > self.bytes or late and clock() - self.began - (outage() - self.outage) > self.patience then
+        local large, late = self.size > self.bytes, clock() - self.began > self.patience
+        if large or late and clock() - self.began - (outage() - self.outage) > self.patience then
+            txn:set_var("txn.ended", large and "large" or "late")
             error("a request was ended: its body is too large, or comes too slowly", 0)
         end
     end
 
     function Account.http_payload(self, txn, message)
         if not message.channel:is_resp() then
-            return request(self, message:input())
+            return request(self, txn, message:input())
         end
         local text = self.count and message:body()
         if text and #text > 0 then

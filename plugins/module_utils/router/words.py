@@ -14,8 +14,8 @@ OPEN, NONE = "open", "none"
 """The names that counts have where no key is asked for, and of requests without a right key."""
 
 
-def error(message: str, kind: str, code: int) -> str:
-    """An error in the shape that OpenAI's clients read."""
+def error(message: str, kind: str, code: int | None) -> str:
+    """An error in the shape that OpenAI's clients read. code: None where it is known only when the answer is sent."""
     return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 

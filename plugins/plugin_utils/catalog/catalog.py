@@ -152,13 +152,13 @@ class Catalog:
         a failure. A leading ``v`` and a local part (``0.32.0+cpu``) do not count. where: the variable the version was
         set in.
         """
-        if (version, where) not in self._asked:
-            self._asked[version, where] = self._nearest(version, where)
-        return self._asked[version, where]
+        if (version, where) not in self._found_for:
+            self._found_for[version, where] = self._nearest(version, where)
+        return self._found_for[version, where]
 
     @cached_property
-    def _asked(self) -> dict[tuple[str, str], VersionCatalog]:
-        """What was asked for before: each host of a deployment asks for the same, and the tables of a version take a while."""
+    def _found_for(self) -> dict[tuple[str, str], VersionCatalog]:
+        """Each host of a deployment looks for the same version, and its tables take a while."""
         return {}
 
     def _nearest(self, version: str, where: str) -> VersionCatalog:

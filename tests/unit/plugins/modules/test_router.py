@@ -268,3 +268,25 @@ def test_the_routers_of_some_deployments_are_removed_and_the_others_serve_on(nod
     last = call(router, state="absent", deployments=["other"])
     assert last["changed"] and last["left"] == [] and node.texts() == {}
     assert not call(router, state="absent", deployments=["other"])["changed"]
+
+
+def test_a_running_router_forgets_a_key_that_was_taken_out_before_it_is_replaced(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, str]] = []
+
+    def command(name: str, words: str) -> str:
+        assert "reload" not in str(node.calls)
+        sent.append((name, words))
+        return ""
+
+    monkeypatch.setattr(status, "command", command)
+    have(node, route(), keys=[key("engine"), key("team-a"), key("team-b")])
+    have(node, route(), keys=[key("engine"), key("team-b")], check_mode=True)
+    assert sent == []
+    have(node, route(), keys=[key("engine"), key("team-b")])
+    assert sent == [("tiny", f"del map {files.path('tiny', '.keys')} {key('team-a')['sha256']}")]
+    assert f"reload {UNIT}" in node.calls
+    sent.clear()
+    have(node, route())
+    assert {words.split()[-1] for _name, words in sent} == {key(one)["sha256"] for one in ("engine", "team-b")}

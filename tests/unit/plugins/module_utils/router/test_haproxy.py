@@ -23,7 +23,14 @@ def place(found: list[str], part: str) -> int:
 
 def test_who_is_refused_is_refused_before_a_body_is_read() -> None:
     found = lines()
-    order = ["acl malformed", "unless METH_POST served_POST", "status 429", "status 413", "status 401", "wait-for-body"]
+    order = [
+        "acl malformed",
+        "unless METH_POST served_POST",
+        "return status 429",
+        "return status 413",
+        "return status 401",
+        "wait-for-body",
+    ]
     assert [place(found, part) for part in order] == sorted(place(found, part) for part in order)
     assert place(found, "status 401") < place(found, "set-header Authorization")
 
