@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,10 @@ class Attack:
         self.victim.parent.mkdir()
         self.victim.write_text("root:secret")
 
-    def fetch(self, commit: str, token: str = "") -> dict[str, Any]:
+    def fetch(self, commit: str, token: str = "", exclude: Sequence[str] = ()) -> dict[str, Any]:
         """The end of a fetch: its progress file."""
         request = {"path": str(self.model), "hub": "git-lfs", "repo": self.forge.repository, "revision": commit}
-        request |= {"include": [], "exclude": [], "endpoint": "", "workers": 2, "files": []}
+        request |= {"include": [], "exclude": [*exclude], "endpoint": "", "workers": 2, "files": []}
         (self.run / "request.json").write_text(json.dumps(request))
         (self.run / "token").write_text(token)
         env = {"PATH": os.environ["PATH"], "HOME": str(self.run), "PYTHONPATH": str(CHECKOUT / "collections")}
@@ -148,3 +148,48 @@ def test_a_repository_does_not_name_another_lfs_server_for_the_token(attack: Att
     files = {"model.safetensors": pointer(oid, len(WEIGHTS)), ".lfsconfig": f"[lfs]\n\turl = {attack.storage.url}/x\n"}
     assert attack.fetch(attack.forge.commit(files), TOKEN)["error"] == ""
     assert attack.storage.received(TOKEN) == []
+
+
+ODD_NAMES = [
+    "a,b.bin",
+    "a?b.bin",
+    "[x].bin",
+    "*.bin",
+    " blank .bin",
+    "!not.bin",
+    "#no.bin",
+    "-o.bin",
+    "ü,/{y}.bin",
+    "back\\slash.bin",
+]
+
+
+def test_names_that_are_patterns_elsewhere_are_names(attack: Attack) -> None:
+    """git-lfs takes paths as patterns between commas: none of these is given to it."""
+    contents = {name: f"weights of {name}".encode() for name in ODD_NAMES}
+    files = {name: pointer(attack.storage.put(content), len(content)) for name, content in contents.items()}
+    other = attack.storage.put(b"not wanted")
+    found = attack.fetch(attack.forge.commit({**files, "other.pth": pointer(other, 10)}), exclude=["*.pth"])
+    assert (found["phase"], found["error"]) == ("done", "")
+    assert {name: (attack.model / name).read_bytes() for name in ODD_NAMES} == contents
+    assert f"/{other}" not in [one["path"] for one in attack.storage.seen]
+
+
+def test_a_list_that_is_longer_than_a_command_line_arrives(attack: Attack) -> None:
+    """An argument has at most 128 KiB (execve(2), MAX_ARG_STRLEN). Two of the files are the same."""
+    folder = "/".join(letter * 200 for letter in "abc")
+    contents = {f"{folder}/{number}.bin": f"{number // 2}".encode() for number in range(230)}
+    assert sum(map(len, contents)) > 128 << 10
+    files = {name: pointer(attack.storage.put(content), len(content)) for name, content in contents.items()}
+    found = attack.fetch(attack.forge.commit(files))
+    assert (found["phase"], found["error"]) == ("done", "")
+    assert {name: (attack.model / name).read_bytes() for name in contents} == contents
+
+
+def test_a_storage_that_sends_without_an_end_fills_no_disk(attack: Attack) -> None:
+    attack.storage.endless = 50
+    oid = attack.storage.put(WEIGHTS)
+    found = attack.fetch(attack.forge.commit({"model.safetensors": pointer(oid, len(WEIGHTS))}))
+    assert found["phase"] == "failed" and f"sends more than the {len(WEIGHTS)} bytes" in found["error"], found
+    there = [path.stat().st_size for path in attack.model.rglob("*") if path.is_file()]
+    assert max(there) <= 1 << 20

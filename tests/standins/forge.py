@@ -90,6 +90,8 @@ class Storage(Recorder):
     def __init__(self, address: str = "127.0.0.1") -> None:
         super().__init__(StorageHandler, address)
         self.objects: dict[str, bytes] = {}
+        self.endless = 0
+        """MiB that are sent instead of each object, whatever its size."""
 
     def put(self, content: bytes) -> str:
         oid = hashlib.sha256(content).hexdigest()
@@ -103,6 +105,13 @@ class StorageHandler(Handler):
     def do_GET(self) -> None:
         self.note()
         content = self.server.objects.get(self.path)
+        if content is not None and self.server.endless:
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = True
+            for _ in range(self.server.endless):
+                self.wfile.write(bytes(1 << 20))
+            return
         self.answer(404 if content is None else 200, content or b"")
 
     def do_POST(self) -> None:

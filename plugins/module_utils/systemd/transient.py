@@ -84,6 +84,8 @@ class Unit:
     environment: Mapping[str, str] = field(default_factory=dict)
     properties: Sequence[str] = ()
     """Limits and the like, ``Name=value``."""
+    memory: int = 0
+    """Bytes beyond which it is ended (``MemoryMax=``); pages of files count and can be given back. 0 for no limit."""
     seconds: int = 0
     """After which systemd ends it; 0 for never."""
     stop_seconds: int = 5
@@ -97,6 +99,8 @@ class Unit:
 def start_command(unit: Unit) -> list[str]:
     """The words of ``systemd-run`` that start ``unit``."""
     properties = [f"TimeoutStopSec={unit.stop_seconds}", "KillMode=control-group", "UMask=0022", *unit.properties]
+    if unit.memory:
+        properties.append(f"MemoryMax={unit.memory}")
     if unit.seconds:
         properties.append(f"RuntimeMaxSec={unit.seconds}")
     if unit.runtime_directory:

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 LIKENESS = 0.85
 """difflib's ratio of whole names, at least."""
+LIKENESS_OF_ONE = 0.8
+"""The same where one mistake was made: it counts two equal letters beside each other twice (``router_qeuue``: 0.83)."""
 SHORT = 5
 """Characters of what differs between names: up to so many one mistake is a misspelling, in longer ones two are."""
 
@@ -46,8 +48,9 @@ def misspelt(name: str, known: Collection[str], prefix: str = "") -> str:
 
 @lru_cache(maxsize=4096)  # hosts have the same names
 def _misspelt(name: str, known: tuple[str, ...], prefix: str) -> str:
-    if near := difflib.get_close_matches(name, known, n=1, cutoff=LIKENESS):
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=LIKENESS_OF_ONE):
         mistakes = distance(name, near[0])
-        allowed = 1 if len(near[0].removeprefix(prefix)) <= SHORT else 2
+        alike = difflib.SequenceMatcher(None, near[0], name).ratio() >= LIKENESS
+        allowed = 2 if alike and len(near[0].removeprefix(prefix)) > SHORT else 1
         return near[0] if mistakes <= allowed else ""
     return ""

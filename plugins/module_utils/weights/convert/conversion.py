@@ -35,6 +35,8 @@ WORK = f"{weights_manifest.PARTIAL}/convert"
 KIND = "fp8-bf16"
 REVISION = 2
 """To be raised when the same source would give other bytes."""
+MEMORY_BYTES = 16 << 30
+"""What a conversion may take (docs/decisions/166)."""
 SPARE_BYTES = 64 << 20
 LONGEST_HEADER = 100_000_000
 """Bytes; the library refuses longer ones too (https://github.com/huggingface/safetensors, "Format")."""
@@ -313,7 +315,7 @@ class Image:
         capabilities = worker.privileges.get("capabilities", ())
         return [
             *(self.runtime, "run", "--rm", "--name", container, "--user", f"{worker.uid}:{worker.gid}"),
-            *("--network", "none", "--env", "HOME=/tmp"),
+            *("--network", "none", "--env", "HOME=/tmp", "--memory", str(MEMORY_BYTES)),
             *("--security-opt", "no-new-privileges", "--cap-drop", "ALL"),
             *(word for name in capabilities for word in ("--cap-add", name.removeprefix("CAP_"))),
             *(word for folder in _sources(work) for word in ("--volume", f"{folder}:{folder}:ro")),
@@ -354,6 +356,7 @@ def unit(
             f"StandardError=append:{folder / error_name(rank)}",
             *(image.properties(container) if image else ()),
         ],
+        memory=0 if image else MEMORY_BYTES,  # a container has it of itself
         seconds=options["timeout"],
     )
 

@@ -35,6 +35,8 @@ ENVIRONMENT = (
     "REQUESTS_CA_BUNDLE",
 )
 """What the clients take from the environment: proxies and trusted certificates. Proxies also in capitals."""
+MEMORY_BYTES = 8 << 30
+"""What a fetch may take (docs/decisions/166)."""
 LONGEST_WORD = 100
 """Characters of a folder's name in a unit's: unit names have at most 255 (systemd.unit(5))."""
 DECIDING = ("hub", "repo", "revision", "include", "exclude")
@@ -172,5 +174,6 @@ def unit(
             **worker.privileges,
         ),
         properties=["Nice=5", "TasksMax=infinity"],
+        memory=MEMORY_BYTES,
         seconds=seconds,
     )

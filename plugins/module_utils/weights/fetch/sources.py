@@ -9,90 +9,25 @@ from __future__ import annotations
 
 import glob
 import os
-import re
-import subprocess
 import urllib.parse
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.weights import folder as weights_folder
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.git_lfs import GitLfs
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import ARRIVED, Entry, is_commit
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.source import (
+    COPY_BYTES,
+    Finished,
+    Part,
+    Refused,
+    Source,
+)
 
-Finished = Callable[[Entry, Path], None]
-"""Called with each file that is there in its full size, as soon as it is; from several threads."""
-COPY_BYTES = 8 << 20
 CHUNK_BYTES = 1 << 20
 """What huggingface_hub holds of a file before it writes, and what is lost of it in an interruption; 10 MiB of itself."""
-_POINTER = "version https://git-lfs.github.com/spec/v1\n"
-_DIGITS = re.compile(r"[0-9]{1,18}")
-_SENT_ON = re.compile(r"The requested URL returned error: 30[1-8]")
-
-
-class Refused(Exception):
-    """Trying again would not help; the text is the reason."""
-
-
-class Part:
-    """A file of which no more is written than its listed size: a server may send without an end."""
-
-    def __init__(self, file: BinaryIO, entry: Entry) -> None:
-        self._file, self._entry = file, entry
-
-    def write(self, piece: bytes) -> int:
-        """As of a file. Raises ``Refused`` before the first byte too many is written."""
-        if self._file.tell() + len(piece) > self._entry.size:
-            raise Refused(f"{self._entry.path}: the server sends more than the {self._entry.size} bytes that it lists")
-        return self._file.write(piece)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-class Source:
-    """``listing`` gives the commit and all files of it; ``fetch`` brings some of them to ``folder/<path>``.
-
-    What ``fetch`` finds in the folder is the beginning of the same file, and is continued.
-    """
-
-    def __init__(self, request: dict[str, Any], token: str) -> None:
-        self.request = request
-        self.token = token
-        self.repo: str = request["repo"]
-        self.workers: int = request["workers"]
-
-    def listing(self) -> tuple[str, list[Entry]]:
-        raise NotImplementedError
-
-    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
-        raise NotImplementedError
-
-    def _pinned(self, commit: str) -> None:
-        if not is_commit(self.request["revision"]):
-            revision = self.request["revision"]
-            text = (
-                f"revision {revision!r} is a branch or a tag, which can move; it"
-                if revision
-                else "no revision is given; the model"
-            )
-            raise Refused(
-                f"{text} is now at commit {commit}: write that"
-                if is_commit(commit)
-                else f"{text} cannot be resolved: write the commit's 40 digits"
-            )
-
-    def _each(self, work: Callable[[Entry], None], entries: Sequence[Entry]) -> None:
-        """Several files at a time; after the first error no further one is begun."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            waiting = [pool.submit(work, one) for one in entries]
-            try:
-                for one in waiting:
-                    one.result()
-            finally:
-                for one in waiting:
-                    one.cancel()
 
 
 class HuggingFace(Source):
@@ -213,97 +148,6 @@ def keep_to_one_server(address: str) -> None:
         return send(self, request, *rest, **options)
 
     HTTPAdapter.send = send_to_others_without  # type: ignore[method-assign]
-
-
-class GitLfs(Source):
-    """A bare fetch of one commit, and git-lfs for the objects; they are moved to their place, not copied there."""
-
-    def _settings(self) -> dict[str, str]:
-        """The configuration of git and git-lfs beside the node's own.
-
-        The token goes to the server of the repository's address, and to no other: git-lfs asks for the header of each address
-        (``http.<url>.*``), such as that of a storage which the server names; git itself would take the header along to where the
-        server sends it, so it does not follow.
-        """
-        # a large blob is streamed, not held in memory (git-config(1), core.bigFileThreshold: 512 MB without it)
-        found = {"http.followRedirects": "false", "core.bigFileThreshold": str(COPY_BYTES)}
-        server = urllib.parse.urlsplit(self.repo)
-        if self.token and server.scheme in ("http", "https"):
-            host = server.netloc.rpartition("@")[2]
-            found[f"http.{server.scheme}://{host}/.extraHeader"] = f"Authorization: Bearer {self.token}"
-        return found
-
-    def _git(self, *words: str, folder: Path, into: IO[bytes] | int = subprocess.PIPE) -> bytes:
-        """What git writes; nothing where that goes ``into`` a file."""
-        # by the environment, which only root and this user can read (git-config(1), GIT_CONFIG_COUNT)
-        settings = self._settings()
-        env = dict(os.environ) | {"GIT_CONFIG_COUNT": str(len(settings))}
-        for number, (name, value) in enumerate(settings.items()):
-            env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-        done = subprocess.run(["git", *words], cwd=folder, env=env, stdout=into, stderr=subprocess.PIPE, check=False)
-        if done.returncode:
-            error = done.stderr.decode("utf-8", "replace").strip()[-500:]
-            if _SENT_ON.search(error):
-                raise Refused(
-                    f"the server sends git to another address, which is not followed: write that one ({error})"
-                )
-            raise RuntimeError(f"git {words[0]}: {error}")
-        return done.stdout or b""
-
-    @property
-    def clone(self) -> Path:
-        return Path(self.request["path"]) / ".fullrank/partial/git"
-
-    def listing(self) -> tuple[str, list[Entry]]:
-        revision = self.request["revision"]
-        if urllib.parse.urlsplit(self.repo).scheme in ("", "file"):
-            # on this node, of whatever owner (git-config(1), safe.directory): git takes this from a file only
-            (Path(os.environ["HOME"]) / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
-        if not is_commit(revision):
-            found = self._git("ls-remote", self.repo, revision or "HEAD", folder=Path("/")).decode().split()
-            self._pinned(found[0] if found else "")
-        if not (self.clone / "HEAD").exists():
-            self.clone.mkdir(parents=True, exist_ok=True)
-            self._git("init", "--bare", "--quiet", ".", folder=self.clone)
-            self._git("remote", "add", "origin", self.repo, folder=self.clone)
-        self._git("fetch", "--quiet", "--depth=1", "origin", revision, folder=self.clone)
-        entries = []
-        for line in self._git("ls-tree", "-r", "-z", "--long", revision, folder=self.clone).split(b"\0"):
-            if not line:
-                continue
-            about, _unused, path = line.partition(b"\t")
-            _unused, kind, blob, size = about.split()
-            if kind == b"blob":
-                entries.append(self._entry(path.decode(errors="surrogateescape"), blob.decode(), int(size)))
-        return revision, entries
-
-    def _entry(self, path: str, blob: str, size: int) -> Entry:
-        """A pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md) stands for its object."""
-        if size < 1024:
-            text = self._git("cat-file", "blob", blob, folder=self.clone).decode("utf-8", "replace")
-            if text.startswith(_POINTER):
-                found = dict(line.partition(" ")[::2] for line in text.splitlines())
-                kind, _unused, oid = found.get("oid", "").partition(":")
-                if kind != "sha256" or not oid or not _DIGITS.fullmatch(found.get("size", "")):
-                    raise Refused(f"{path!r} is no pointer of git-lfs, though it begins as one")
-                return Entry(path, int(found["size"]), oid, "")
-        return Entry(path, size, "", blob)
-
-    def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
-        wanted = [one.path for one in entries if one.sha256]
-        if wanted:
-            include = f"--include={','.join(wanted)}"
-            self._git("lfs", "fetch", include, "--exclude=", "origin", self.request["revision"], folder=self.clone)
-        for one in entries:
-            part = folder / one.path
-            part.parent.mkdir(parents=True, exist_ok=True)
-            if one.sha256:
-                stored = self.clone / "lfs/objects" / one.sha256[:2] / one.sha256[2:4] / one.sha256
-                stored.replace(part)
-            else:
-                with part.open("wb") as file:
-                    self._git("cat-file", "blob", one.git_sha1, folder=self.clone, into=file)
-            finished(one, part)
 
 
 class Folder(Source):

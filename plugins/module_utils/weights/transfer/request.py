@@ -12,6 +12,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.systemd import ha
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.worker_user import Worker
 
 RUN = "/run/fullrank"
+MEMORY_BYTES = 8 << 30
+"""What a node's part in a transfer may take (docs/decisions/166)."""
 PACKAGE = "fullrank_transfer"
 PROGRAM = f"{PACKAGE}.weights.transfer.peer"
 
@@ -78,6 +80,7 @@ def unit(root: str, part: Mapping[str, Any], python: str, worker: Worker) -> tra
             **{**privileges, "capabilities": [*privileges.get("capabilities", ()), *low]},
         ),
         properties=["LimitNOFILE=65536", "TasksMax=infinity"],
+        memory=MEMORY_BYTES,
         seconds=part["timeout"],
         runtime_directory=folder,
     )

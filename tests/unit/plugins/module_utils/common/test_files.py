@@ -58,7 +58,7 @@ RENAMES = {
     "plugins/module_utils/common/files.py": "this is it",
     "plugins/module_utils/node/managed_files.py": "a foreign file is kept under another name",
     "plugins/module_utils/weights/convert/worker.py": "one file that runs in the interpreter that has torch",
-    "plugins/module_utils/weights/fetch/sources.py": "git-lfs wrote the file; it becomes a part",
+    "plugins/module_utils/weights/fetch/git_lfs.py": "git-lfs wrote the file; it becomes a part",
     "plugins/module_utils/weights/transfer/target.py": "what is in place and wrong becomes a part again",
     "plugins/modules/docker_restart.py": "docker's file is put aside for a trial",
     "plugins/modules/self_signed_certificate.py": "openssl wrote the file",

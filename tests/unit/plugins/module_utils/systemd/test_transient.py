@@ -76,13 +76,23 @@ def test_only_the_client_of_a_container_has_no_sandbox() -> None:
 
 
 def test_limits_and_the_folder_that_systemd_removes() -> None:
-    unit = Unit("u.service", "", ["/bin/x"], None, seconds=60, runtime_directory="/run/fullrank/u", attached=True)
+    unit = Unit(
+        "u.service",
+        "",
+        ["/bin/x"],
+        None,
+        seconds=60,
+        memory=1 << 30,
+        runtime_directory="/run/fullrank/u",
+        attached=True,
+    )
     words = transient.start_command(unit)
     found = properties(words)
     assert (found["RuntimeMaxSec"], found["RuntimeDirectory"], found["RuntimeDirectoryMode"]) == (
         *("60", "fullrank/u", "0700"),
     )
     assert {"--wait", "--pipe"} < set(words)
+    assert found["MemoryMax"] == str(1 << 30) and "MemoryMax" not in properties(transient.start_command(WORK))
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,7 @@ def test_the_unit_writes_to_the_target_and_has_no_network(source: Path, target: 
     found = properties(transient.start_command(unit))
     assert (found["ReadWritePaths"], found["PrivateNetwork"], found["RuntimeMaxSec"]) == (str(target), "yes", "60")
     assert found["StandardError"] == f"append:{target}/{conversion.WORK}/{conversion.error_name(0)}"
+    assert found["MemoryMax"] == str(16 << 30)
     assert not {"PrivateDevices", "MemoryDenyWriteExecute"} & set(found)  # GPUs, and PyTorch's compilers
     only_cpu = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"device": "cpu"}, WORKER)
     assert properties(transient.start_command(only_cpu))["PrivateDevices"] == "yes"
@@ -276,12 +277,18 @@ def test_the_container_is_the_sandbox_where_there_is_one(
     unit = conversion.unit(conversion.look(source, SCHEME), target, OPTIONS | {"python": "python3"}, user, image)
     words = transient.start_command(unit)
     found = properties(words)
-    assert "ProtectSystem" not in found and "rm --force" in found["ExecStopPost"]
+    assert not {"ProtectSystem", "MemoryMax"} & set(found) and "rm --force" in found["ExecStopPost"]
     command = words[words.index("--") + 1 :]
     text = " ".join(command)
     assert command[:2] == ["/usr/bin/docker", "run"] and command[-3:-2] == ["r/e:1"]
     for part in (
-        *(f"--user {user.uid}:{user.uid} --network none", privileges, "no-new-privileges"),
+        # what a user gives comes later and counts
+        *(
+            f"--memory {16 << 30} --security-opt",
+            f"--user {user.uid}:{user.uid} --network none",
+            privileges,
+            "no-new-privileges",
+        ),
         *(f"--volume {source}:{source}:ro", f"--volume {target}:{target}", "--memory 64g --entrypoint python3"),
     ):
         assert part in text

@@ -75,6 +75,7 @@ def test_the_unit_writes_to_the_model_and_its_own_folder_and_shows_no_request() 
     ]
     found = properties(words)
     assert (found["RuntimeMaxSec"], found["User"], found["CapabilityBoundingSet"]) == ("60", "61000", "")
+    assert found["MemoryMax"] == str(8 << 30)
     assert f"--setenv=HOME={folder}" in words
 
 

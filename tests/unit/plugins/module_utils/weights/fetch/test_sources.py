@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import sources, worker
+from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch import sources
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.plan import Entry
 
 REQUEST: dict[str, Any] = {"repo": "o/m", "revision": "1" * 40, "endpoint": "", "workers": 1}
@@ -60,33 +59,3 @@ def test_a_file_that_grows_while_it_is_copied_is_refused(tmp_path: Path) -> None
     source = sources.Folder({**REQUEST, "repo": str(tmp_path / "from")}, "")
     with pytest.raises(sources.Refused, match="more than the 10 bytes"):
         source.fetch([Entry("a", 10, "", "")], tmp_path / "to", lambda *_unused: None)
-
-
-def test_a_blob_of_git_goes_to_its_file_and_not_through_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = tmp_path / "made"
-    made.mkdir()
-
-    def git(*words: str) -> str:
-        command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(made), *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    git("init", "--quiet")
-    (made / "a.bin").write_bytes(b"\0" * (1 << 20))
-    git("add", ".")
-    git("commit", "--quiet", "-m", "x")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    request = {**REQUEST, "repo": str(made), "revision": git("rev-parse", "HEAD"), "path": str(tmp_path / "m")}
-    source = sources.GitLfs(request, "")
-    _commit, (entry,) = source.listing()
-    returned: list[bytes] = []
-    run = source._git
-
-    def watched(*words: str, **options: Any) -> bytes:
-        returned.append(run(*words, **options))
-        return returned[-1]
-
-    monkeypatch.setattr(source, "_git", watched)
-    source.fetch([entry], tmp_path / "parts", lambda *_unused: None)
-    assert (tmp_path / "parts/a.bin").read_bytes() == b"\0" * (1 << 20)
-    assert sum(map(len, returned)) == 0
-    assert worker.git_sha1(tmp_path / "parts/a.bin") == entry.git_sha1

@@ -34,6 +34,7 @@ def test_it_writes_to_the_model_and_its_progress_and_its_secret_goes_with_it() -
     found = [word.partition("=")[2] for word in command(upstreams=[]) if word.startswith("--property=ReadWritePaths")]
     assert found == [f"ReadWritePaths={request.progress_folder('/srv/a')}"]  # who has everything
     settings = properties(command())
+    assert settings["MemoryMax"] == str(8 << 30)
     assert (settings["RuntimeMaxSec"], settings["RuntimeDirectory"]) == ("60", request.part_folder("/srv/a")[5:])
 
 
