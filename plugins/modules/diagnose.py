@@ -37,36 +37,13 @@ options:
     description: The engine's environment, whose versions are reported.
     type: path
     default: ""
-  url:
-    description:
-      - Endpoint that is asked for the smallest answer of its O(task), as the node itself reaches it, without C(/v1). No request
-        when not set.
-    type: str
-  model:
-    description: Name of the model as the endpoint serves it. Required with O(url).
-    type: str
-  task:
-    description: What the model is served for, as M(fullrank.serving.rank_info) documents it.
-    type: str
-    choices: [generate, embed, score, classify, transcribe, pool, half]
-    default: generate
-  engine:
-    description: Name of the engine, by which some paths differ.
-    type: str
-    default: ""
-  api_key:
-    description: Key of the endpoint.
-    type: str
-  certificate:
-    description: PEM file on the node with the very certificate that O(url) must show for C(https). Its names do not matter.
-    type: path
-    default: ""
   timeout:
     description: Seconds within which the endpoint must answer.
     type: float
     default: 20
 extends_documentation_fragment:
   - fullrank.serving.attributes
+  - fullrank.serving.endpoint
 author:
   - The fullrank authors (@fullrank)
 """
@@ -125,7 +102,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fullrank.serving.plugins.module_utils.common.http_client import Trust
 from ansible_collections.fullrank.serving.plugins.module_utils.diagnose import redact, snapshot
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer
 from ansible_collections.fullrank.serving.plugins.module_utils.node.reader import Host
@@ -148,14 +124,10 @@ def main() -> None:
             "units": {"type": "list", "elements": "str"},
             "log_lines": {"type": "int", "default": 5000},
             "venv": {"type": "path", "default": ""},
-            "url": {"type": "str"},
-            "model": {"type": "str"},
             **answer.OPTIONS,
-            "api_key": {"type": "str", "no_log": True},
-            "certificate": {"type": "path", "default": ""},
             "timeout": {"type": "float", "default": 20},
         },
-        required_by={"url": ["model"]},
+        required_by=answer.REQUIRED_BY,
         supports_check_mode=True,
     )
     params = module.params
@@ -177,16 +149,7 @@ def main() -> None:
         "files": {name: redact.redact(content, secrets) for name, content in files.items()},
     }
     if params["url"]:
-        trust = Trust(certificate=params["certificate"])
-        result["answer"] = answer.ask(
-            params["url"],
-            params["model"],
-            params["api_key"],
-            params["timeout"],
-            trust,
-            task=params["task"],
-            engine=params["engine"],
-        )
+        result["answer"] = answer.of_options(params)
     module.exit_json(changed=False, **result)
 
 

@@ -199,6 +199,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common import cha
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.rank import containers, units
 from ansible_collections.fullrank.serving.plugins.module_utils.rank.former import Former
+from ansible_collections.fullrank.serving.plugins.module_utils.rank.unit_state import UnitState
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import check, engine, previous
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import files as supervisor_files
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
@@ -215,28 +216,11 @@ class Rank:
         self.unit = names.rank_unit(self.name)
         self.supervisor_unit = names.supervisor_unit(self.name)
         self.former = Former(self.name, module.run_command)
+        self.seen = UnitState(self.name, module.run_command, self.former)
         self.previous = Path(names.previous_launch(self.name))
         self.files = changes.Changes(module.check_mode)
         self.changed = False
         self.launch: dict[str, Any] = {}
-
-    def state(self) -> dict[str, Any]:
-        state = systemd_state.state(self.module.run_command, systemd_state.rank_unit(self.name))
-        return state | {"enabled": self.supervising()["enabled"]}
-
-    def supervising(self) -> dict[str, Any]:
-        """The supervisor that is there, which may not be taken over yet."""
-        unit = self.former.supervisor if self.former.there else self.supervisor_unit
-        return systemd_state.state(self.module.run_command, unit)
-
-    def supervisor(self) -> dict[str, Any]:
-        return systemd_state.state(self.module.run_command, self.supervisor_unit)
-
-    def is_current(self, spec_hash: str) -> bool:
-        """Whether the rank runs, was started from this launch, and will be after a boot."""
-        state = self.state()
-        runs = state["active"] == "active" and state["spec_hash"] == spec_hash
-        return bool(runs and self.supervising()["active"] == "active" and state["enabled"])
 
     def systemctl(self, *words: str) -> None:
         """A change: noted always, made unless in check mode."""
@@ -245,7 +229,9 @@ class Rank:
             return
         code, _unused, error = self.module.run_command(["systemctl", *words])
         if code:
-            lines = systemd_state.log(self.module.run_command, self.supervisor_unit, self.supervisor()["since"], 20)
+            lines = systemd_state.log(
+                self.module.run_command, self.supervisor_unit, self.seen.supervisor()["since"], 20
+            )
             self.module.fail_json(msg=f"systemctl {' '.join(words)}: {error.strip()}", log=lines)
 
     def written(self) -> list[Path]:
@@ -255,12 +241,10 @@ class Rank:
 
     def present(self) -> None:
         launch = self.params["launch"]
-        if gone := [
-            f"{one['path']} ({one['where']})" for one in launch.get("reads", []) if not Path(one["path"]).exists()
-        ]:
-            self.module.fail_json(
-                msg=f"the engine's options name what is not on this node, and nothing was written: {', '.join(gone)}"
-            )
+        gone = [f"{one['path']} ({one['where']})" for one in launch.get("reads", []) if not Path(one["path"]).exists()]
+        if gone:
+            why = f"the engine's options name what is not on this node, and nothing was written: {', '.join(gone)}"
+            self.module.fail_json(msg=why)
         taken_over = self.former.there
         before, _unused = changes.read(supervisor_files.UNITS / (self.former.unit if taken_over else self.unit))
         self.launch = {"spec_hash": launch["spec_hash"], "spec": self.params["group"]["spec"]}
@@ -282,19 +266,14 @@ class Rank:
             )
         files, config = previous.unpack(text)
         unit = files[supervisor_files.UNITS / self.unit][0]
-        self.launch = {
-            "spec_hash": supervisor_files.spec_hash(unit),
-            "spec": config["spec"],
-            "engine": units.engine_of(unit),
-        }
+        self.launch = {"spec_hash": supervisor_files.spec_hash(unit), "spec": config["spec"]}
+        self.launch["engine"] = units.engine_of(unit)
         if lacks := engine.lacks(config["requires"], config["probe"]):
             self.module.fail_json(msg=f"the earlier launch of {self.name} cannot be started: {lacks}")
         self.bring(files)
-        if not self.params["undo"]:
-            return
-        if before := previous.before(text):
+        if self.params["undo"] and (before := previous.before(text)):
             self.files.write(self.previous, before, 0o600, f"{self.previous}: the previous launch from before\n")
-        else:
+        elif self.params["undo"]:
             self.files.remove([self.previous], Path(names.CONFIG))
 
     def bring(self, files: supervisor_files.Files) -> None:
@@ -314,7 +293,7 @@ class Rank:
         if touched:
             self.systemctl("daemon-reload")
         read_by_it = [path for path in touched if supervisor_files.is_of_supervisor(self.name, path)]
-        if read_by_it and self.supervisor()["active"] == "active":
+        if read_by_it and self.seen.supervisor()["active"] == "active":
             self.systemctl("reload", self.supervisor_unit)
         if taken_over and not self.module.check_mode and self.former.end_supervisor():
             self.started()
@@ -322,7 +301,7 @@ class Rank:
             self.systemctl("daemon-reload")
 
     def started(self) -> None:
-        state = self.supervisor()
+        state = self.seen.supervisor()
         if not state["exists"] and not self.module.check_mode:
             self.module.fail_json(msg=f"{self.supervisor_unit} is not there: run site.yml, which writes it")
         if not self.module.check_mode:
@@ -333,7 +312,7 @@ class Rank:
             self.systemctl("start", self.supervisor_unit)
 
     def stopped(self) -> None:
-        state = self.supervisor()
+        state = self.seen.supervisor()
         if state["enabled"]:
             self.systemctl("disable", "--quiet", self.supervisor_unit)
         if self.former.there and systemd_state.state(self.module.run_command, self.former.supervisor)["enabled"]:
@@ -342,7 +321,7 @@ class Rank:
             if systemd_state.state(self.module.run_command, unit)["active"] not in ("inactive", "failed"):
                 self.systemctl("stop", unit)
                 self.remove_containers()
-        if not self.module.check_mode and self.state()["active"] == "failed":
+        if not self.module.check_mode and self.seen.rank()["active"] == "failed":
             # The supervisor kills; once the operator has stopped the rank that is no failure to be shown. Systemd may have
             # forgotten the unit meanwhile.
             self.module.run_command(["systemctl", "reset-failed", systemd_state.rank_unit(self.name)])
@@ -351,11 +330,9 @@ class Rank:
         """The unit on disk may be of another runtime than what ran, and then has stopped nothing."""
         if self.module.check_mode:
             return
-        programs = [found for one in containers.RUNTIMES if (found := self.module.get_bin_path(one))]
-        for name in (names.rank_container(self.name), self.former.container):
-            for program in programs:
-                if error := containers.remove(self.module.run_command, program, name):
-                    self.module.fail_json(msg=error)
+        there = (names.rank_container(self.name), self.former.container)
+        if error := containers.remove_all(self.module.run_command, self.module.get_bin_path, there):
+            self.module.fail_json(msg=error)
 
     def absent(self) -> None:
         self.stopped()
@@ -401,15 +378,15 @@ def main() -> None:
         module.fail_json(msg="the launch has a secret file: give its content with 'secret'")
     rank = Rank(module)
     # read before: systemd forgets a unit that is disabled and stopped
-    since = rank.supervisor()["since"] if params["log_lines"] else 0
+    since = rank.seen.supervisor()["since"] if params["log_lines"] else 0
     getattr(rank, params["state"])()
-    result: dict[str, Any] = {"rank_state": rank.state()}
+    result: dict[str, Any] = {"rank_state": rank.seen.rank()}
     if rank.launch:
         result["launch"] = rank.launch
-        result["current"] = rank.is_current(rank.launch["spec_hash"])
+        result["current"] = rank.seen.is_current(rank.launch["spec_hash"])
     if params["log_lines"]:
         # the supervisor may have started the engine more than once
-        since = since or rank.supervisor()["since"]
+        since = since or rank.seen.supervisor()["since"]
         unit = systemd_state.rank_unit(rank.name)
         result["log"] = systemd_state.log(module.run_command, unit, since, params["log_lines"])
     if module._diff:

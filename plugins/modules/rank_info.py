@@ -19,30 +19,6 @@ options:
   deployment:
     description: Name of the deployment. RV(installed) and RV(routers) alone are returned when not set.
     type: str
-  url:
-    description: Endpoint to ask, as the node itself reaches it, without C(/v1). Not asked when not set.
-    type: str
-  model:
-    description: Name of the model as the endpoint serves it. Required with O(url).
-    type: str
-  api_key:
-    description: Key of the endpoint.
-    type: str
-  certificate:
-    description: PEM file on the node with the very certificate that O(url) must show for C(https). Its names do not matter.
-    type: path
-    default: ""
-  task:
-    description:
-      - What the model is served for, C(engine_task); it decides which request is sent. V(half) is an SGLang group for prefill or
-        decode alone.
-    type: str
-    choices: [generate, embed, score, classify, transcribe, pool, half]
-    default: generate
-  engine:
-    description: Name of the engine, by which some paths differ.
-    type: str
-    default: ""
   timeout:
     description: Seconds that the endpoint is given to answer.
     type: float
@@ -76,6 +52,7 @@ options:
     default: 0
 extends_documentation_fragment:
   - fullrank.serving.attributes
+  - fullrank.serving.endpoint
 author:
   - The fullrank authors (@fullrank)
 """
@@ -184,10 +161,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "deployment": {"type": "str"},
-            "url": {"type": "str"},
-            "model": {"type": "str"},
-            "api_key": {"type": "str", "no_log": True},
-            "certificate": {"type": "path", "default": ""},
             **answer.OPTIONS,
             "timeout": {"type": "float", "default": 10},
             "metrics": {"type": "bool", "default": False},
@@ -197,7 +170,7 @@ def main() -> None:
             "names": {"type": "list", "elements": "str", "default": []},
             "log_lines": {"type": "int", "default": 0},
         },
-        required_by={"url": ["model"]},
+        required_by=answer.REQUIRED_BY,
         supports_check_mode=True,
     )
     params = module.params
@@ -225,15 +198,7 @@ def main() -> None:
     if params["url"] and params["metrics"]:
         result["metrics"] = metrics.ask(params["url"], params["api_key"], params["timeout"], trust)
     if params["url"]:
-        result["answer"] = answer.ask(
-            params["url"],
-            params["model"],
-            params["api_key"],
-            params["timeout"],
-            trust,
-            task=params["task"],
-            engine=params["engine"],
-        )
+        result["answer"] = answer.of_options(params)
     module.exit_json(changed=False, **result)
 
 

@@ -113,6 +113,7 @@ upgraded_from:
   type: str
 """
 
+import contextlib
 import json
 import pwd
 import secrets as random
@@ -124,6 +125,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
+from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port import host_port, on_this_machine
 from ansible_collections.fullrank.serving.plugins.module_utils.common.versions import numbers
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import service
 from ansible_collections.fullrank.serving.plugins.module_utils.webui import backup as webui_backup
@@ -219,10 +221,10 @@ class Webui:
             self.module.fail_json(msg=f"{full}: make room, or choose another webui_backup_dir")
         port, old = self.params["port"], self.service.before[webui_unit.UNIT]
         ours = self.service.state_before["active"] == "active" and old is not None and f"{port}" in old.content
-        with socket.socket() as one:
-            one.settimeout(2)
-            if not ours and one.connect_ex((_reached(self.params["host"]), port)) == 0:
-                self.module.fail_json(msg=f"another program listens on port {port}: choose another webui_port")
+        if ours:
+            return
+        with contextlib.suppress(OSError), socket.create_connection((on_this_machine(self.params["host"]), port), 2):
+            self.module.fail_json(msg=f"another program listens on port {port}: choose another webui_port")
 
     def present(self) -> None:
         if self.service.current() and not self.result["upgraded_from"]:
@@ -283,7 +285,7 @@ class Webui:
     def start(self, host: str) -> str:
         """Start it, listening on ``host``: what is wrong, or nothing."""
         files = self.service_at(host).files
-        url = f"http://{_reached(host)}:{self.params['port']}"
+        url = f"http://{host_port(on_this_machine(host), self.params['port'])}"
         why = self.service.start(files, lambda: client.unhealthy(url), self.params["start_timeout"])
         return why or (self.admin(url) if self.fresh and host == LOOPBACK else "")
 
@@ -305,7 +307,7 @@ class Webui:
         self.service.systemctl("start", self.service.unit)
         before = self.service.before[webui_unit.UNIT]
         address = webui_unit.listening(before.content) if before else None
-        url = f"http://{_reached(address[0])}:{address[1]}" if address else ""
+        url = f"http://{host_port(on_this_machine(address[0]), address[1])}" if address else ""
         why = self.service.wait(lambda: client.unhealthy(url) if url else "", self.params["start_timeout"])
         return f"What ran before was started again{', but ' + why if why else ' and answers'}"
 
@@ -352,10 +354,6 @@ def _kind(database_url: str) -> str:
 
 def _hash_in(unit: str) -> str:
     return unit.partition(f"{webui_unit.SPEC_HASH_VARIABLE}=")[2].partition("\n")[0]
-
-
-def _reached(host: str) -> str:
-    return LOOPBACK if host in ("0.0.0.0", "") else host
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
     Engine,
     Health,
     Limits,
-    StartOrder,
 )
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.start_order import StartOrder
 
 STEP_S = 0.25
 TICK = int(decisions.TICK_S / STEP_S)

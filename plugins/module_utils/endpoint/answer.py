@@ -5,16 +5,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import tasks
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "url": {"type": "str"},
+    "model": {"type": "str"},
+    "api_key": {"type": "str", "no_log": True},
+    "certificate": {"type": "path", "default": ""},
     "task": {"type": "str", "choices": list(tasks.ASKED), "default": tasks.GENERATE},
     "engine": {"type": "str", "default": ""},
 }
-"""Of modules that ask: what for, and which engine, where the path depends on it."""
+"""Of modules that ask (the documentation fragment ``endpoint``), beside ``timeout``, whose default is each module's own."""
+REQUIRED_BY = {"url": ["model"]}
+
+
+def of_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a module with `OPTIONS` and ``timeout``, where it has a ``url``."""
+    return ask(
+        params["url"],
+        params["model"],
+        params["api_key"],
+        params["timeout"],
+        http_client.Trust(certificate=params["certificate"]),
+        task=params["task"],
+        engine=params["engine"],
+    )
 
 
 def ask(

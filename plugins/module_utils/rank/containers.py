@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 RUNTIMES = ("docker", "podman", "nerdctl")
 REMOVALS = 3
@@ -27,3 +27,11 @@ def remove(run: Callable[[Sequence[str]], tuple[int, str, str]], program: str, n
     if run([program, "container", "inspect", name])[0]:
         return ""
     return f"the container {name} is still there: {program} rm --force {name}: {error.strip()}"
+
+
+def remove_all(
+    run: Callable[[Sequence[str]], tuple[int, str, str]], find: Callable[[str], str | None], names: Iterable[str]
+) -> str:
+    """Remove containers of these names by every runtime that is here. find: name of a program → its path. Answers as `remove`."""
+    programs = [found for one in RUNTIMES if (found := find(one))]
+    return next((why for name in names for program in programs if (why := remove(run, program, name))), "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port import host_port
 from ansible_collections.fullrank.serving.plugins.module_utils.router import replicas
 from ansible_collections.fullrank.serving.plugins.module_utils.router.words import (
     ENGINE,
@@ -17,7 +18,6 @@ from ansible_collections.fullrank.serving.plugins.module_utils.router.words impo
     OPEN,
     answer,
     error,
-    listen,
     quoted,
 )
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.unit_text import HEADER
@@ -163,7 +163,7 @@ def _too_large(route: Mapping[str, Any]) -> str:
 
 def _clients(route: Mapping[str, Any], maps: str) -> list[str]:
     """The order matters: who is refused costs as little as possible, and no body is read before the key is known."""
-    bind = f"bind {listen(route['host'], route['port'])}"
+    bind = f"bind {host_port(route['host'], route['port'])}"
     if route["tls"]:
         bind += f" ssl crt {maps}.pem ssl-min-ver TLSv1.2 alpn http/1.1"
     most = route["max_body_mib"] * 1024 * 1024
@@ -351,7 +351,7 @@ def _headers(maps: str, key: bool) -> list[str]:
 def _metrics(route: Mapping[str, Any]) -> list[str]:
     return [
         "frontend metrics",
-        f"bind {listen(route['metrics_host'], route['metrics_port'])}",
+        f"bind {host_port(route['metrics_host'], route['metrics_port'])}",
         f"maxconn {METRICS_CONNECTIONS}",
         f"tcp-request connection reject unless {{ src 127.0.0.0/8 ::1 {' '.join(route['metrics_from'])} }}",
         "http-request use-service lua.keys if METH_GET { path -m str /metrics }",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.router.words import ENGINE, answer, listen, place, quoted
+from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port import host_port
+from ansible_collections.fullrank.serving.plugins.module_utils.router.words import ENGINE, answer, place, quoted
 
 RETRIES = 2
 """How often a request goes on to another replica. A request that ends its engine ends no more than three."""
@@ -181,4 +182,4 @@ def _resend(route: Mapping[str, Any]) -> list[str]:
 
 def _server(one: Mapping[str, str], *more: str) -> str:
     host, port, _unused = place(one["url"])
-    return " ".join([f"server {one['name']} {listen(host, port)}", *more])
+    return " ".join([f"server {one['name']} {host_port(host, port)}", *more])

@@ -29,11 +29,6 @@ def answer(status: int, message: str, kind: str, *headers: str) -> str:
     return f"return status {status} content-type application/json{extra} string {quoted(error(message, kind, status))}"
 
 
-def listen(host: str, port: int) -> str:
-    """An address as ``bind`` and ``server`` take it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def place(url: str) -> tuple[str, int, str]:
     """Host, port and path of a URL.
 

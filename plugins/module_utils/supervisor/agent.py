@@ -39,6 +39,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.engine
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.health import OWN_CHECK, HealthProbe
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.messages import BIGGEST, Unproven, Wire
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.ready_server import ReadyServer, family
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.start_order import start_order
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd.notify import (
     keep_priority,
@@ -146,7 +147,7 @@ class Agent:
         self.addresses: list[str] = config["addresses"]
         # Its own time, which stands still while this process is kept from running: others are not blamed for that.
         self.now = self._clock = time.clock_gettime(time.CLOCK_BOOTTIME)
-        order = decisions.start_order(config)
+        order = start_order(config)
         port = order.port if self.rank == 0 and len(self.addresses) > 1 else 0
         memory = RUN / f"{self.deployment}.epoch"
         self.engine = EngineWorker(LocalEngine(self.deployment, memory, config["requires"], config["probe"], port))

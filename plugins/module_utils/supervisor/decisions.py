@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.start_order import StartOrder
+
 TICK_S = 1.0
 """Between two looks, and two decisions."""
 
@@ -106,24 +108,6 @@ class Limits:
 
     meet: float
     ready: float
-
-
-@dataclass(frozen=True)
-class StartOrder:
-    """The order in which the ranks of an epoch start, which the launch knows (plugin_utils/launch/start_order.py).
-
-    together: all others as soon as the head's process runs; otherwise rank 1 when the head listens, and so on. port: at which
-    the head listens within Limits.meet; 0 where it is not known to.
-    """
-
-    together: bool = False
-    port: int = 1
-
-
-def start_order(config: Mapping[str, Any]) -> StartOrder:
-    """That of a supervisor's configuration. One of the version before has none: in order, by the port of the rendezvous."""
-    known = config.get("start_order") or {"together": False, "port": config["rendezvous_port"]}
-    return StartOrder(bool(known["together"]), int(known["port"] or 0))
 
 
 def pause(failures: int) -> float:
@@ -217,7 +201,7 @@ class Head:
     spec: str
     limits: Limits
     born: float
-    order: StartOrder = StartOrder()
+    order: StartOrder = field(default_factory=StartOrder)
     leaving: bool = False
     epoch: int = 0
     run: int = 0

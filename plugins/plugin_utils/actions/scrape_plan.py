@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, warned
+from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port import host_port
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import value
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
@@ -75,7 +76,7 @@ def _engine_jobs(
             continue
         tls = bool(certificate(head))
         one = {
-            "targets": [f"{_head_address(hosts, ranks[0])}:{_of(hosts, ranks[0], 'engine_port')}"],
+            "targets": [host_port(_head_address(hosts, ranks[0]), _of(hosts, ranks[0], "engine_port"))],
             "labels": {
                 "deployment": name,
                 "engine_name": str(head.get("engine_name", "")),
@@ -175,12 +176,8 @@ def _address(hosts: Mapping[str, Mapping[str, Any]], host: str) -> str:
 
 def _head_address(hosts: Mapping[str, Mapping[str, Any]], head: str) -> str:
     served = str(_of(hosts, head, "engine_host"))
-    return _bracketed(_address(hosts, head) if served in ("0.0.0.0", "::") else served)
+    return _address(hosts, head) if served in ("0.0.0.0", "::") else served
 
 
 def _machine(hosts: Mapping[str, Mapping[str, Any]], host: str, port: int) -> dict[str, Any]:
-    return {"targets": [f"{_bracketed(_address(hosts, host))}:{port}"], "labels": {"node": host}}
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+    return {"targets": [host_port(_address(hosts, host), port)], "labels": {"node": host}}

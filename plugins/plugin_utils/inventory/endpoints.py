@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from posixpath import basename
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port import host_port
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default, group_port_offset
@@ -54,7 +55,7 @@ def served_model_name(variables: Variables) -> str:
 
 def url(host: str, port: int, scheme: str = "http") -> str:
     """The address of a server, IPv6 in brackets."""
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{host_port(host, port)}"
 
 
 def address(host: str, variables: Variables, listens: str) -> str:

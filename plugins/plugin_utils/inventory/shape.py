@@ -115,8 +115,8 @@ def replicas(deployment: Deployment, variables: Mapping[str, Mapping[str, Any]])
 
 RETURNED = frozenset(
     """
-    benchmark_report engine_command engine_diagnosis engine_endpoint_checks engine_rendezvous engine_status router_status
-    webui_endpoint_checks
+    benchmark_report engine_command engine_diagnosis engine_endpoint_checks engine_rendezvous engine_status router_obstacles
+    router_status webui_endpoint_checks
     """.split()
 )
 """What roles return on hosts: a check after such a role, in the same run, finds it among their variables."""

@@ -96,6 +96,14 @@ def test_no_role_repeats_a_default_of_another_one(role: str) -> None:
     assert repeated <= WITHOUT_THE_OTHER.get(role, set())
 
 
+@pytest.mark.parametrize("role", entry_points.NAMES)
+def test_a_role_uses_no_private_variable_of_another_role(role: str) -> None:
+    files = [path for path in (entry_points.ROLES / role).rglob("*") if path.suffix in (".yml", ".j2")]
+    private = {name for path in files for name in re.findall(r"(?<![\w.])__([a-z]\w*)", path.read_text())}
+    others = tuple(f"{other}_" for other in entry_points.NAMES if other != role and not role.startswith(other))
+    assert [name for name in private if name.startswith(others)] == []
+
+
 def test_playbooks_use_no_private_variable() -> None:
     for path in (CHECKOUT / "playbooks").rglob("*.yml"):
         assert not re.search(r"(?<!\w)__\w", path.read_text()), path.name

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port import bracketed
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.receiver import SILENCE_S, Bringing
 from ansible_collections.fullrank.serving.plugins.module_utils.weights.transfer.slices import (
     CHECKING,
@@ -39,8 +40,14 @@ LIVES_S = 5.0
 
 def rsync(rsh: str, address: str, path: str, options: Sequence[str], target: str = "") -> list[str]:
     """The command that brings ``path`` of another node to ``target``, or lists it; rsync(1)."""
-    host = f"[{address}]" if ":" in address else address
-    words = ["rsync", f"--rsh={rsh}", f"--timeout={SILENCE_S}", "--protect-args", *options, f"{host}:{path}"]
+    words = [
+        "rsync",
+        f"--rsh={rsh}",
+        f"--timeout={SILENCE_S}",
+        "--protect-args",
+        *options,
+        f"{bracketed(address)}:{path}",
+    ]
     return words + ([target] if target else [])
 
 

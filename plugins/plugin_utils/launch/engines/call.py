@@ -105,8 +105,3 @@ def offline_env(request: Request) -> dict[str, Setting]:
     """A model that lies on disk needs no hub; asking it stalls on machines without a way out."""
     local = (request.model or "").startswith("/")
     return present(HF_HUB_OFFLINE=("1", "the model is a local path")) if local else {}
-
-
-def host_port(address: str, port: int) -> str:
-    """``address:port``, with brackets around IPv6."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

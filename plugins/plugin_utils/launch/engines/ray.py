@@ -18,13 +18,13 @@ from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common import payload
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port import host_port
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.catalog import VersionCatalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines import ray_gate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.engines.call import (
     PYTHON,
     Call,
     Setting,
-    host_port,
     present,
     rendezvous_env,
 )

@@ -9,9 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.fullrank.serving.plugins.doc_fragments import endpoint
+from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer
+from ansible_collections.fullrank.serving.plugins.modules import diagnose, rank_info
 
 GOOD = json.dumps({"choices": [{"text": "x"}]})
 ANSWERS = {
@@ -89,3 +94,30 @@ def test_no_process_listens() -> None:
     found = answer.ask("http://127.0.0.1:1", "good", None, timeout=1)
     assert (found["ready"], found["status"]) == (False, 0)
     assert "refused" in found["error"]
+
+
+def test_what_a_module_was_given_is_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[Any, ...]] = []
+
+    def ask(*words: Any, **more: Any) -> dict[str, Any]:
+        sent.append((*words, more))
+        return {"ready": True}
+
+    monkeypatch.setattr(answer, "ask", ask)
+    params = {"url": "https://h:1", "model": "m", "api_key": "k", "timeout": 3.0, "certificate": "/c.pem"}
+    assert answer.of_options({**params, "task": "embed", "engine": "sglang", "deployment": "d"}) == {"ready": True}
+    trust = http_client.Trust(certificate="/c.pem")
+    assert sent == [("https://h:1", "m", "k", 3.0, trust, {"task": "embed", "engine": "sglang"})]
+
+
+def test_the_options_are_documented_once_and_as_they_are() -> None:
+    documented = yaml.safe_load(endpoint.ModuleDocFragment.DOCUMENTATION)["options"]
+    assert list(documented) == list(answer.OPTIONS)
+    for name, option in answer.OPTIONS.items():
+        assert {key: one for key, one in option.items() if key != "no_log"} == {
+            key: one for key, one in documented[name].items() if key != "description"
+        }
+    for module in (diagnose, rank_info):
+        own = yaml.safe_load(module.DOCUMENTATION)
+        assert "fullrank.serving.endpoint" in own["extends_documentation_fragment"]
+        assert not set(own["options"]) & set(answer.OPTIONS)

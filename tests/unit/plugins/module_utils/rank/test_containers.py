@@ -41,3 +41,17 @@ def test_a_container_that_stays_is_reported() -> None:
         "the container fullrank-rank-tiny is still there: "
         "/usr/bin/docker rm --force fullrank-rank-tiny: removal is already in progress"
     )
+
+
+def test_every_runtime_that_is_here_removes_each_name_until_one_cannot() -> None:
+    programs = {"docker": "/usr/bin/docker", "nerdctl": "/opt/nerdctl"}
+    seen: list[str] = []
+
+    def run(words: Sequence[str]) -> tuple[int, str, str]:
+        seen.append(" ".join([words[0], words[-1]]))
+        return 1, "", ""  # there is none
+
+    assert containers.remove_all(run, programs.get, ["a", "b"]) == ""
+    assert seen == [f"{program} {name}" for name in "ab" for program in programs.values()]
+    stuck = containers.remove_all(Runtime(0), programs.get, ["a"])
+    assert stuck.startswith("the container a is still there: /usr/bin/docker")

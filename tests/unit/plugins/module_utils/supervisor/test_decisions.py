@@ -16,8 +16,8 @@ from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisi
     Head,
     Health,
     Limits,
-    StartOrder,
 )
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.start_order import StartOrder
 from supervisor_world import BLIND, IN_ORDER, LIMITS, TOGETHER, World, notice, play, restarts, start
 
 RANKS = 3

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.start_order import StartOrder, start_order
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog as load
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch import render as rendering
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.render import render
@@ -73,6 +73,4 @@ def test_the_order_is_no_part_of_what_runs(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_supervisor_reads_the_order_of_the_launch() -> None:
     launch = render({**BASE, **VLLM, "tensor_parallel_size": 2}, load("vllm"))
-    assert decisions.start_order(launch) == decisions.StartOrder(together=True, port=29500)
-    assert decisions.start_order({"rendezvous_port": 29500}) == decisions.StartOrder(together=False, port=29500)
-    assert decisions.start_order({"rendezvous_port": None}).port == 0
+    assert start_order(launch) == StartOrder(together=True, port=29500)

@@ -46,7 +46,7 @@ def test_a_blob_of_git_goes_to_its_file_and_not_through_memory(tmp_path: Path, m
 
 
 def test_what_git_writes_is_bounded_and_the_reason_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server can send a repository without an end. The limit is far below the file; git says what the system told it."""
+    """A server can send a repository without an end. The limit is far below the file."""
     monkeypatch.setattr(git_lfs, "SMALLEST_LIMIT", 1000)
     source = git_lfs.GitLfs({**REQUEST, "path": str(tmp_path)}, "")
     source._git("init", "--quiet", "--bare", ".", folder=tmp_path)
