@@ -10,8 +10,8 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import confinement
 
 
-def reach(words: list[str]) -> list[str]:
-    return confinement.beyond([str(word) for word in words])
+def reach(words: list[str], runtime: str = "") -> list[str]:
+    return confinement.beyond([str(word) for word in words], runtime=runtime)
 
 
 class FilterModule:

@@ -3,8 +3,9 @@
 """Which words for a container runtime, and which mounts, give a container the node. Pure; private to this collection.
 
 What is known to be harmless passes, everything else does not: options, their values, keys of mounts, paths. Sources:
-docker-run(1), podman-run(1), capabilities(7), docs.docker.com: reference/cli/docker/container/run (options),
-engine/storage (keys of --mount). A link on the node that leads to a protected path is not seen: only its name is known.
+docker-run(1), podman-run(1) of 4.3.1, nerdctl's docs/command-reference.md, capabilities(7), docs.docker.com:
+reference/cli/docker/container/run (options), engine/storage (keys of --mount). A link on the node that leads to a protected
+path is not seen: only its name is known.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ _HARMLESS_DEVICES = re.compile(
 HARMLESS = frozenset(
     "add-host blkio-weight blkio-weight-device cap-drop cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus "
     "cpuset-cpus cpuset-mems detach-keys device-read-bps device-read-iops device-write-bps device-write-iops dns dns-option "
-    "dns-search domainname env expose gpus group-add health-cmd health-interval health-retries health-start-period "
+    "dns-search domainname env expose gpus health-cmd health-interval health-retries health-start-period "
     "health-timeout hostname init ip ip6 interactive kernel-memory mac-address memory memory-reservation memory-swap "
     "memory-swappiness network-alias no-healthcheck oom-kill-disable oom-score-adj pids-limit platform publish publish-all pull "
     "quiet read-only shm-size sig-proxy stop-signal stop-timeout tmpfs tty ulimit umask user workdir".split()
+) | frozenset(
+    # podman's and nerdctl's own: the image's platform, the container's /etc, environment, time and end
+    "arch dns-opt env-merge health-on-failure no-hosts os passwd passwd-entry read-only-tmpfs timeout tz unsetenv unsetenv-all "
+    "variant".split()
 )
 """Options that reach no further than the container, whatever their value."""
 _UNKNOWN = "it is not among the options that are known to be harmless"
@@ -83,17 +88,18 @@ _TRUE = ("", "1", "t", "true")
 """With no value a key is true."""
 
 
-def beyond(words: Sequence[str], mounts: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+def beyond(words: Sequence[str], mounts: Iterable[Mapping[str, Any]] = (), runtime: str = "") -> list[str]:
     """What gives the node away, in words; empty when nothing does.
 
-    words: options for ``run`` as the user wrote them. mounts: source and read_only of each.
+    words: options for ``run`` as the user wrote them. mounts: source and read_only of each. runtime: which has
+    them; empty where any may.
     """
-    return beyond_options(run_options.parse([str(word) for word in words]), mounts)
+    return beyond_options(run_options.parse([str(word) for word in words]), mounts, runtime)
 
 
-def beyond_options(options: Iterable[Option], mounts: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+def beyond_options(options: Iterable[Option], mounts: Iterable[Mapping[str, Any]] = (), runtime: str = "") -> list[str]:
     """As `beyond`, of words that were read already."""
-    found = [f"{' '.join(one.words)}: {why}" for one in options if (why := _judge(one))]
+    found = [f"{' '.join(one.words)}: {why}" for one in options if (why := _judge(one, runtime))]
     found += [
         why for one in mounts if (why := exposed(str(one["source"]), read_only=bool(one.get("read_only", False))))
     ]
@@ -126,8 +132,10 @@ def _protected(path: str, read_only: bool) -> str:
     return "it is not known to hold data only, and may give away the node's configuration, devices, processes or keys"
 
 
-def _judge(one: Option) -> str:
+def _judge(one: Option, runtime: str) -> str:
     """Why an option is refused; empty when it is not."""
+    if run_options.foreign(one.name, runtime):
+        return f"{runtime} has no such option"
     if not one.known:
         if not one.words[0].startswith("-") or one.words[0] in ("-", "--"):
             return "it is no option, and would be read as the image"
@@ -200,6 +208,19 @@ def _file(value: str) -> str:
     return ""
 
 
+def _written(_value: str) -> str:
+    return "the runtime itself, as root, writes this file of the node"
+
+
+def _program(_value: str) -> str:
+    return "the runtime takes a program of the node for the container's first"
+
+
+def _groups(value: str) -> str:
+    """``keep-groups`` (podman-run(1)) is no group: all those of who calls the runtime are kept."""
+    return "the container keeps groups of the node" if "keep-groups" in map(str.strip, _each(value)) else ""
+
+
 def _label(value: str) -> str:
     return "the runtime itself reads this label" if _LABELS_OF_RUNTIMES.match(value.lower()) else ""
 
@@ -253,7 +274,12 @@ _JUDGES: Mapping[str, Callable[[str], str]] = {
     "cap-add": _capability,
     "cgroupns": _namespace,
     "device": _device,
+    "cidfile": _written,
+    "conmon-pidfile": _written,
     "env-file": _file,
+    "group-add": _groups,
+    "init-binary": _program,
+    "init-path": _program,
     "ipc": _of(("", "none", "private", "shareable")),
     "label": _label,
     "label-file": _file,
@@ -261,6 +287,8 @@ _JUDGES: Mapping[str, Callable[[str], str]] = {
     "log-opt": _log_option,
     "mount": _mount,
     "pid": _namespace,
+    "pidfile": _written,
+    "pod-id-file": _written,
     "privileged": _privileged,
     "runtime": _of(_RUNTIMES),
     "security-opt": _security,

@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Words of ``docker run``, ``podman run`` and ``nerdctl run`` as their parser (pflag) reads them. Pure; private.
 
-Sources: `docker run --help` of docker 28.2.2 (run), podman's cmd/podman/common/create.go and nerdctl's
-cmd/nerdctl/container/container_run.go (read). In all three an option that is in a table here either takes a value or does not;
-where they differ, or where one of them may come to, an option is in none, and what follows it is not known for certain.
+Sources: `docker run --help` of docker 28.2.2 and `podman run --help` of podman 4.3.1 (both run), and nerdctl's
+cmd/nerdctl/container/container_run.go (00cf6f5, read). The tables are those of all three together: no option takes a value in one
+and none in another (a test holds them against the recorded tables). Where one of them may come to, an option is in none, and what
+follows it is not known for certain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-VALUED = frozenset(
+_VALUED = frozenset(
     "add-host annotation attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-parent cgroupns cidfile cpu-period "
     "cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus cpuset-mems detach-keys device device-cgroup-rule "
     "device-read-bps device-read-iops device-write-bps device-write-iops dns dns-option dns-search domainname entrypoint env "
@@ -22,10 +23,29 @@ VALUED = frozenset(
     "security-opt shm-size stop-signal stop-timeout storage-opt sysctl tmpfs ulimit umask user userns uts volume volume-driver "
     "volumes-from workdir".split()
 )
-SWITCHES = frozenset(
+_SWITCHES = frozenset(
     "detach env-host help init interactive no-healthcheck oom-kill-disable privileged publish-all quiet read-only rm rootfs "
     "sig-proxy tty use-api-socket".split()
 )
+_OWN_VALUED: Mapping[str, frozenset[str]] = {
+    "podman": frozenset(
+        "arch authfile cgroup-conf cgroups chrootdirs conmon-pidfile env-merge gidmap health-on-failure hostuser "
+        "image-volume init-path os passwd-entry personality pidfile pod pod-id-file preserve-fds requires sdnotify "
+        "seccomp-policy secret subgidname subuidname systemd timeout tz uidmap unsetenv variant".split()
+    ),
+    "nerdctl": frozenset(
+        "cgroup-conf cosign-certificate-identity cosign-certificate-identity-regexp cosign-certificate-oidc-issuer "
+        "cosign-certificate-oidc-issuer-regexp cosign-key dns-opt init-binary ipfs-address pidfile rdt-class systemd "
+        "verify".split()
+    ),
+}
+_OWN_SWITCHES: Mapping[str, frozenset[str]] = {
+    "podman": frozenset("http-proxy no-hosts passwd read-only-tmpfs replace rmi tls-verify unsetenv-all".split()),
+    "nerdctl": frozenset(),
+}
+"""Options that docker has not."""
+VALUED = _VALUED.union(*_OWN_VALUED.values())
+SWITCHES = _SWITCHES.union(*_OWN_SWITCHES.values())
 """Without a value, or with one behind ``=``."""
 SHORT = {
     **{"a": "attach", "c": "cpu-shares", "d": "detach", "e": "env", "h": "hostname", "i": "interactive", "l": "label"},
@@ -52,6 +72,12 @@ class Option(NamedTuple):
     def off(self) -> bool:
         """A switch that is switched off."""
         return self.name in SWITCHES and self.value is not None and self.value.lower() in FALSE
+
+
+def foreign(name: str, runtime: str) -> bool:
+    """Whether an option is that of another runtime only. runtime: docker, podman, nerdctl; empty where it is not known."""
+    own = {one: _OWN_VALUED[one] | _OWN_SWITCHES[one] for one in _OWN_VALUED}
+    return bool(runtime) and any(name in one for one in own.values()) and name not in own.get(runtime, frozenset())
 
 
 def parse(words: Sequence[str]) -> list[Option]:

@@ -94,5 +94,5 @@ def _confinement(request: Request, remaining: list[Option]) -> list[Finding]:
     return [
         level("container-unconfined", request.variable(name), why, remedy)
         for name, (options, mounted) in parts.items()
-        for why in confinement.beyond_options(options, mounted)
+        for why in confinement.beyond_options(options, mounted, request.runtime)
     ]

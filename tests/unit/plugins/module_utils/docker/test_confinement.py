@@ -242,3 +242,47 @@ def test_a_word_counts_unless_an_option_before_it_takes_it_as_its_value(before: 
     assert any(one.startswith(f"{word}: ") for one in found) == (not is_value)
     judged = confinement.beyond([f"{before[-1]}={word}"]) if is_value else []
     assert not judged or any(word in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "runtime"),
+    [
+        ("--tz UTC --no-hosts --unsetenv A --read-only-tmpfs=false", "podman"),
+        ("--passwd-entry x --arch arm64 --timeout 60 --env-merge A=${A}x", "podman"),
+        ("--dns-opt ndots:1 --group-add video", "nerdctl"),
+    ],
+)
+def test_what_podman_and_nerdctl_have_of_their_own_passes_where_it_stays_in_the_container(
+    words: str, runtime: str
+) -> None:
+    assert confinement.beyond(words.split(), runtime=runtime) == []
+    assert confinement.beyond(words.split()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "runtime", "why"),
+    [
+        ("--pidfile /etc/cron.d/x", "podman", "writes this file"),
+        ("--conmon-pidfile=/etc/x", "podman", "writes this file"),
+        ("--cidfile /etc/x", "docker", "writes this file"),
+        ("--pidfile /etc/x", "nerdctl", "writes this file"),
+        ("--init-path /bin/sh", "podman", "a program of the node"),
+        ("--init-binary sh", "nerdctl", "a program of the node"),
+        ("--group-add keep-groups", "podman", "keeps groups of the node"),
+        ("--group-add video,keep-groups", "podman", "keeps groups of the node"),
+        ("--uidmap 0:0:65536", "podman", "known to be harmless"),
+        ("--pod x", "podman", "known to be harmless"),
+        ("--secret x", "podman", "known to be harmless"),
+        ("--authfile /root/.docker/config.json", "podman", "known to be harmless"),
+        ("--cgroups disabled", "podman", "known to be harmless"),
+        ("--seccomp-policy image", "podman", "known to be harmless"),
+        ("--tz --privileged", "podman", ""),
+        ("--tz UTC", "docker", "docker has no such option"),
+        ("--tz UTC", "nerdctl", "nerdctl has no such option"),
+        ("--init-binary x", "podman", "podman has no such option"),
+    ],
+)
+def test_what_podman_and_nerdctl_have_of_their_own_is_judged(words: str, runtime: str, why: str) -> None:
+    """``--tz --privileged`` is a time zone with an odd name: podman takes the next word for the value."""
+    found = confinement.beyond(words.split(), runtime=runtime)
+    assert [why in one for one in found] == [True] * bool(why), found

@@ -9,9 +9,11 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 from ansible_collections.fullrank.serving.plugins.module_utils.docker import run_options
 from hypothesis import given
 from hypothesis import strategies as st
+from places import CHECKOUT
 
 OF_WINDOWS = {"cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops", "isolation"}
 
@@ -65,3 +67,36 @@ def test_dockers_own_options_take_values_as_the_tables_say() -> None:
     for short, name, value in found:
         assert not short or run_options.SHORT[short] == name
         assert name in unknown or (name in run_options.VALUED) == bool(value), name
+
+
+RECORDED = yaml.safe_load((CHECKOUT / "tests/unit/data/run_options.yml").read_text())
+NOT_READ = {"disable-content-trust", "isolation"}
+"""Of other systems, or without effect."""
+
+
+@pytest.mark.parametrize("runtime", RECORDED)
+def test_no_option_takes_a_value_in_one_runtime_and_none_in_another(runtime: str) -> None:
+    valued, switches = (set(RECORDED[runtime][kind].split()) for kind in ("valued", "switches"))
+    assert valued - NOT_READ <= run_options.VALUED and switches - NOT_READ <= run_options.SWITCHES
+    assert not run_options.VALUED & run_options.SWITCHES
+    assert RECORDED[runtime]["short"].items() <= run_options.SHORT.items()
+
+
+@pytest.mark.parametrize("runtime", RECORDED)
+def test_an_option_of_another_runtime_is_foreign(runtime: str) -> None:
+    own = set(f"{RECORDED[runtime]['valued']} {RECORDED[runtime]['switches']}".split())
+    every = run_options.VALUED | run_options.SWITCHES
+    assert {name for name in every if run_options.foreign(name, "docker")} <= every
+    assert not {name for name in own if run_options.foreign(name, runtime)}
+    assert run_options.foreign("tz", "docker") and not run_options.foreign("tz", "")
+
+
+@pytest.mark.skipif(not shutil.which("podman"), reason="podman")
+def test_podmans_own_options_take_values_as_the_tables_say() -> None:
+    text = subprocess.run(["podman", "run", "--help"], check=True, capture_output=True, text=True).stdout
+    found = re.findall(r"^ +(?:-(\w), |)\s*--([\w-]+)( \S+)?  ", text, re.MULTILINE)
+    assert len(found) > 120
+    for short, name, value in found:
+        assert not short or run_options.SHORT[short] == name
+        unknown = name not in run_options.VALUED | run_options.SWITCHES
+        assert unknown or (name in run_options.VALUED) == bool(value), name
