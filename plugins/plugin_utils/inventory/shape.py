@@ -132,11 +132,14 @@ def misspelt(
 
     names: of variables. roles: role → the names of its options. where: a variable → how a message names it. used: whether
     another variable is made of it. A name that is no option of any role and almost is one (`values.spelling`) is refused;
-    anything else is the user's own.
+    anything else is the user's own. Names with two underscores are the roles' own: a check that comes after other playbooks
+    of the same run finds what their tasks registered.
     """
     known = {option: role for role, options in roles.items() for option in options}
     findings = []
     for name in sorted(set(names) - set(known) - RETURNED):
+        if name.startswith("__"):
+            continue
         prefix = next((f"{role}_" for role in roles if name.startswith(f"{role}_")), "")
         near = spelling.misspelt(name, known, prefix)
         if near and not used(name):
