@@ -6,10 +6,10 @@ Sources
 -------
 * Layers for multi token prediction are loaded for speculative decoding only: both engines skip their names otherwise. A log of
   vLLM with DeepSeek-R1 on 8 GPUs has 79.7 GiB per GPU, where the whole checkpoint divided by 8 has 81.1.
-* MXFP4 experts are padded: the inner width per GPU to a multiple of 128, the outer one to a multiple of 256
+* MXFP4 experts are padded: the inner width per GPU to a multiple of 64 or 128, the outer one to a multiple of 256
   (``mxfp4_round_up_hidden_size_and_intermediate_size`` in vllm/model_executor/layers/fused_moe/oracle/mxfp4.py, 0.32).
-  gpt-oss-120b on one GPU: 65.97 GiB instead of 60.77 (vllm#23278). On 8 GPUs of another kind it was more than so computed:
-  9.98 instead of 8.8 (vllm#51590).
+  gpt-oss-120b on one GPU, instead of 60.77 GiB: 65.97 with vLLM 0.10 (vllm#23278), 64.38 later (llm-d-benchmark's results).
+  On 8 GPUs of another kind it was more than so computed: 9.98 instead of 8.6 (vllm#51590).
 * Latent attention: both engines keep the expansion of KV once more, in 16 bit, for decoding (``w_kc`` and ``w_vc`` in
   sglang/srt/models/deepseek_v2.py, ``W_UV`` and ``W_UK_T`` in vllm/model_executor/layers/attention/mla_attention.py).
 * SGLang's attention groups hold the embedding whole on each GPU (``enable_tp=not is_dp_attention_enabled()`` of its
@@ -23,7 +23,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model impo
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, parts
 
-MXFP4_INNER, MXFP4_OUTER = 128, 256
+MXFP4_INNER, MXFP4_INNER_OLDER, MXFP4_OUTER = 64, 128, 256
 
 
 def as_loaded(held: int, shape: Architecture, sizes: Parallel, which: Engine) -> tuple[int, list[Line]]:
@@ -36,9 +36,10 @@ def as_loaded(held: int, shape: Architecture, sizes: Parallel, which: Engine) ->
             line("multi token prediction, not loaded", f"{shape.mtp_layers} layers stay on disk", -left, "bytes")
         )
     if shape.quantization.method == "mxfp4" and shape.moe_intermediate and shape.parameters:
-        more = int(held * mxfp4_padding(shape, sizes))
+        unit = MXFP4_INNER if which.since(0, 11) or which.name != "vllm" else MXFP4_INNER_OLDER
+        more = int(held * mxfp4_padding(shape, sizes, unit))
         held += more
-        lines.append(line("MXFP4 experts, padded", f"to multiples of {MXFP4_INNER} and {MXFP4_OUTER}", more, "bytes"))
+        lines.append(line("MXFP4 experts, padded", f"to multiples of {unit} and {MXFP4_OUTER}", more, "bytes"))
     if shape.mla and which.name in ("vllm", "sglang"):
         more = absorbed(shape, sizes)
         held += more
@@ -66,10 +67,10 @@ def draft_parameters(shape: Architecture) -> int:
     return min(shape.parameters, shape.mtp_layers * (layer + copies))
 
 
-def mxfp4_padding(shape: Architecture, sizes: Parallel) -> float:
+def mxfp4_padding(shape: Architecture, sizes: Parallel, unit: int = MXFP4_INNER) -> float:
     """By which part of themselves the weights of one GPU grow."""
     inner = parts(shape.moe_intermediate, sizes.expert_tp)
-    padded = parts(inner, MXFP4_INNER) * MXFP4_INNER * parts(shape.hidden, MXFP4_OUTER) * MXFP4_OUTER
+    padded = parts(inner, unit) * unit * parts(shape.hidden, MXFP4_OUTER) * MXFP4_OUTER
     # 4.25 bits per weight of an expert, 16 per other weight
     experts = shape.expert_parameters * 4.25
     share = experts / (experts + 16 * max(0, shape.parameters - shape.expert_parameters))

@@ -18,9 +18,9 @@ Sources
   rounded value of one log (Qwen3-0.6B, 0.27), so the interval is wide.
 * Workspaces of fused experts stay allocated from 0.13 (vllm/v1/worker/workspace.py); their sizes: the intermediate caches in
   vllm/model_executor/layers/fused_moe/fused_moe.py.
-* ``non_torch_memory``: 0.01 to 0.25 GiB on one GPU, 1.4 to 2.5 with NVLink, 0.2 to 0.25 between PCIe cards. From 0.26 NCCL's
-  buffers lie outside the budget: total minus free memory at start is 1.5 to 2.5 GiB there. Before 0.7 the logs have up to 5.7
-  (vllm#10702) and 1.8 on one GPU (vllm#10511): the interval reaches there, the estimate does not.
+* ``non_torch_memory``: 0.01 to 0.25 GiB on one GPU, 0.5 to 2.5 with NVLink (2.1 in most logs), 0.2 to 0.25 between PCIe cards.
+  From 0.26 NCCL's buffers lie outside the budget: total minus free memory at start is 1.5 to 2.5 GiB there. Before 0.7 the logs
+  have up to 5.7 (vllm#10702) and 1.8 on one GPU (vllm#10511): the interval reaches there, the estimate does not.
 * With speculative decoding the sampler sees several tokens of each sequence; one log has six times the memory (vllm#50722).
 """
 
@@ -147,7 +147,8 @@ def _activations(which: Engine, load: Load, tokens: int, sequences: int) -> tupl
         inner = shape.moe_intermediate // sizes.expert_tp
         gathered = tokens * (sizes.dp if sizes.ep > 1 else 1)
         experts = 2 * gathered * shape.experts_per_token * (max(2 * inner, shape.hidden) + inner)
-    stays = experts if which.since(0, 13) else 0
+    stays = experts if which.since(0, 13) and shape.quantization.method != "mxfp4" else 0
+    experts = 0 if shape.quantization.method == "mxfp4" else experts  # its Triton kernels have no such workspace
     body += experts - stays
     peak = max(body, sampler)
     # another sampler than the measured one, a draft model's logits and an encoder's profile only add
@@ -183,7 +184,7 @@ def _not_torch(which: Engine, load: Load) -> Part:
         return Part(PCIE_GROUP, GIB // 4, GIB // 10)
     if which.since(0, 26):
         return Part(GIB * 3 // 5, GIB, GIB // 2)
-    return Part(NVLINK_GROUP, GIB * 3 // 4 + 2 * oldest, GIB * 7 // 10)
+    return Part(NVLINK_GROUP, GIB * 3 // 4 + 2 * oldest, GIB * 8 // 5)
 
 
 def _graphs(which: Engine, load: Load, sequences: int) -> Part:

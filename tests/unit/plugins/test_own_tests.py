@@ -29,7 +29,7 @@ module_utils/weights/transfer: peer receiver rsync server target
 plugin_utils/actions: controller
 plugin_utils/catalog: files option versions
 plugin_utils/diagnosis: status tables waiting
-plugin_utils/inventory: endpoints rendezvous shape
+plugin_utils/inventory: endpoints rendezvous
 plugin_utils/launch: containers options
 plugin_utils/launch/engines: call lmdeploy ray request router secret vllm
 plugin_utils/memory: engines kv_cache model report rules search values weights

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The KV pool beside what engines printed when they started: 24 logs that the constants were chosen with, 31 that were not."""
+"""The KV pool beside what engines printed when they started: logs that the constants were chosen with, and others."""
 
 from __future__ import annotations
 
