@@ -125,13 +125,6 @@ def test_fp8_runs_from_8_9_on(gpu_name: str) -> None:
     assert "fp8-unsupported" not in codes(memory_fit(model_of("deepseek-r1"), {"gpu": gpu_name}, {"tp": 16}))
 
 
-def test_a_weight_only_fp8_kernel_is_the_operators_choice() -> None:
-    result = memory_fit(
-        model_of("deepseek-r1"), {"gpu": "A100"}, {"tp": 16}, "vllm", engine_args={"quantization": "fp8_marlin"}
-    )
-    assert "fp8-unsupported" not in codes(result)
-
-
 def test_kv_heads_are_replicated_when_there_are_fewer_than_ranks() -> None:
     sixteen = memory_fit(model_of("llama-3.1-405b"), {"gpu": "H100"}, {"tp": 16})
     eight = memory_fit(model_of("llama-3.1-405b"), {"gpu": "H100"}, {"tp": 8})
