@@ -29,6 +29,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import 
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import (
     ROUTERS,
+    routers,
     routers_on_heads,
     value,
 )
@@ -82,9 +83,9 @@ class ActionModule(ControllerAction):
             "findings": findings,
         }
         if not common_findings.failures(findings):
-            routers = list(task_vars["groups"].get(ROUTERS, []))
-            known = {**values, **variables_of(task_vars, routers)}
-            result["routers_on_heads"] = routers_on_heads(cut, routers, known)
+            hosts = list(task_vars["groups"].get(ROUTERS, []))
+            known = {**values, **variables_of(task_vars, hosts)}
+            result["routers_on_heads"] = routers_on_heads(cut, hosts, known)
         if message := common_findings.failures(findings, "the inventory"):
             return result | {"failed": True, "msg": message}
         if warnings := common_findings.lines(findings, common_findings.WARN):
@@ -245,15 +246,18 @@ class Inventory:
     def _launches(self) -> Iterator[Finding]:
         """What the engines would refuse, by the flag catalogs of their versions."""
         for one in self._found:
-            for cut in shape.replicas(one, self.values):
+            replicas = shape.replicas(one, self.values)
+            known = [host for host in self._groups.get(ROUTERS, ()) if host in self.values]
+            routed = bool(replicas and routers(one.name, replicas[0][0], known, self.values))
+            for cut in replicas:
                 for host in cut[:1]:
-                    yield from self._launch(one.name, host, len(cut))
+                    yield from self._launch(one.name, host, len(cut), routed)
 
-    def _launch(self, group: str, host: str, nnodes: int) -> Iterator[Finding]:
+    def _launch(self, group: str, host: str, nnodes: int, routed: bool) -> Iterator[Finding]:
         wrong = self._wrong.get(host, set())
         if not (values := self._launch_values(host)):
             return
-        for one in rehearsal.refused(group, nnodes, values, read_catalog(values["engine_name"])):
+        for one in rehearsal.refused(group, nnodes, values, read_catalog(values["engine_name"]), routed):
             if one.variable not in wrong:
                 there = self._place(host, group, one.variable, one.steps)
                 yield {**one.finding, "where": there, "data": _data(host, one)}

@@ -22,6 +22,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.router_
     Router,
     routes,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.serving import all_serving
 from ansible_collections.fullrank.serving.plugins.plugin_utils.launch.balancer import balancer
 
 OPTIONS = {
@@ -43,6 +44,8 @@ class ActionModule(ControllerAction):
         routers, watchers = (list(task_vars["groups"].get(group, [])) for group in (ROUTERS, WATCHERS))
         hosts = [router.name, *routers, *watchers, *(hosts[0] for replicas in cut.values() for hosts in replicas)]
         variables: dict[str, Mapping[str, Any]] = dict(variables_of(task_vars, hosts, [*ADDRESSES, *OWN_VARIABLES]))
+        others = [one for replicas in cut.values() for one in all_serving(replicas, variables) if one not in variables]
+        variables |= variables_of(task_vars, others, [*ADDRESSES, *OWN_VARIABLES])
         for name, replicas in cut.items():
             variables = listening(name, replicas, routers, watchers, variables)
         found, findings = routes(router, cut, variables)

@@ -40,8 +40,9 @@ _raw:
     - Of each deployment url (for clients, ends with C(/v1)), task (what the model is served for), task_why (what that follows
       from), question (what the endpoint is asked for, O(fullrank.serving.rank_info#module:task)), routers (the url of each router
       that serves it), router_hosts (their hosts, in the same order) and replicas, each with name (the head's host), host (the
-      address on which it serves), url, ready (answers 200 while the replica is ready, and the state of its group as JSON) and
-      certificate (the file on the head with the certificate that its engine serves by C(https); empty for plain HTTP).
+      address on which it serves), url, ready (answers 200 while the replica is ready, and the state of its group as JSON),
+      certificate (the file on the head with the certificate that its engine serves by C(https); empty for plain HTTP) and
+      servers, the same of the head and of each other rank that serves (vLLM's hybrid and external balancing).
   type: list
   elements: dict
 """
@@ -61,6 +62,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.groups 
     replicas_of,
     variables_of,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.serving import all_serving
 
 
 class LookupModule(LookupBase):
@@ -80,6 +82,8 @@ class LookupModule(LookupBase):
                 raise AnsibleLookupError(f"fullrank.serving.endpoint: {error}") from error
             known = variables_of(variables, [*router_hosts, *watchers, *(cut[0] for cut in replicas)])
             known |= {cut[0]: {**known[cut[0]], **settings} for cut in replicas}
+            others = [host for host in all_serving(replicas, known) if host not in known]
+            known |= {host: {**own, **settings} for host, own in variables_of(variables, others).items()}
             places = listening(name, replicas, router_hosts, watchers, known)
             found.append(endpoint(name, replicas, router_hosts, places))
         return found

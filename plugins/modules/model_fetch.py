@@ -41,7 +41,7 @@ options:
     required: true
   revision:
     description:
-      - The commit, 40 hexadecimal digits. Required of hubs and git.
+      - The commit, 40 hexadecimal digits, or 64 of a git repository with SHA-256. Required of hubs and git.
       - A branch or a tag is refused, with the commit that it names now.
     type: str
     default: ""

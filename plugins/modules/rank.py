@@ -59,19 +59,25 @@ options:
         type: int
         required: true
       listen:
-        description: Address of C(/ready); for the head that of the endpoint, for others, and when empty, that of the rendezvous.
+        description: Address of C(/ready); that of the endpoint on a rank that serves, and that of the rendezvous when empty.
         type: str
         default: ""
+      serves:
+        description:
+          - Whether a rank other than the head serves too. Its supervisor asks its endpoint, and the group is ready when each of
+            them answers. The head serves in any case.
+        type: bool
+        default: false
       spec:
         description: The same text on all ranks that were rendered together, another one for any other launch.
         type: str
         required: true
       url:
-        description: Endpoint as the head reaches it, without C(/v1).
+        description: Endpoint of this rank as it reaches it itself, without C(/v1); on a rank without one that of the head.
         type: str
         required: true
       certificate:
-        description: PEM file on the head with the certificate that O(group.url) must show; empty for plain HTTP.
+        description: PEM file on the node with the certificate that O(group.url) must show; empty for plain HTTP.
         type: str
         default: ""
       model:
@@ -110,7 +116,7 @@ options:
     description: Key with which the supervisors sign, the same on all ranks. The one that is there stays when not set.
     type: str
   api_key:
-    description: Key of the endpoint, on the head.
+    description: Key of the endpoint, on ranks that serve.
     type: str
   secret:
     description: Content of the launch's secret file, for a launch that has one.

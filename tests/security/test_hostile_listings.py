@@ -68,7 +68,7 @@ def state(root: Path) -> dict[str, str]:
 
 def there(root: Path, entry: Entry) -> Entry:
     return entry._replace(
-        **{name: getattr(entry, name).replace("{root}", str(root)) for name in ("path", "sha256", "git_sha1")}
+        **{name: getattr(entry, name).replace("{root}", str(root)) for name in ("path", "sha256", "git_id")}
     )
 
 

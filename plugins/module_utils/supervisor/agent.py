@@ -25,7 +25,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import files as common_files
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import answer, tasks
-from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions
+from ansible_collections.fullrank.serving.plugins.module_utils.supervisor import decisions, group_health
 from ansible_collections.fullrank.serving.plugins.module_utils.supervisor.decisions import (
     Engine,
     Follower,
@@ -266,7 +266,12 @@ class Agent:
         if engine is None:
             return None
         if isinstance(self.core, Head):
-            decision = self.core.tick(self.now, engine, self._health(self.core))
+            own = self._health(self.core.epoch if self.core.complete else 0)
+            health = group_health.of_group(own, self.core.health_of_others, self.config["names"])
+            decision = self.core.tick(self.now, engine, health)
+        elif self.config.get("serves"):  # a configuration of before has none
+            own = self._health(engine.epoch if engine.state == decisions.RUNNING else 0)
+            decision = self.core.tick(self.now, engine, group_health.words(own))
         else:
             decision = self.core.tick(self.now, engine)
         if decision.act == "start":
@@ -278,15 +283,16 @@ class Agent:
         self._show(dict(decision.view), engine, decision.act, clock)
         return engine
 
-    def _health(self, head: Head) -> Health:
-        if self.probe and (not head.complete or self.probe_epoch != head.epoch):
+    def _health(self, epoch: int) -> Health:
+        """Of this rank's own endpoint. epoch: of the engine that serves it; 0 while it is not worth asking."""
+        if self.probe and self.probe_epoch != epoch:
             self.probe.end()
             self.probe = None
-        if not head.complete:
+        if not epoch:
             return Health()
         if not self.probe:
             config = self.config
-            self.probe_epoch = head.epoch
+            self.probe_epoch = epoch
             trust = http_client.Trust(certificate=config.get("certificate", ""))
             key = self.secret.get("api_key")
             try:

@@ -67,12 +67,13 @@ class Engine:
 
 @dataclass(frozen=True)
 class Health:
-    """The health of the endpoint: ``answers`` once a completion came, ``stalled``, ``hung``; see `health`."""
+    """The health of the endpoint: ``answers`` once an answer came, ``stalled``, ``hung``; see `health`. rank: whose it is."""
 
     answers: bool = False
     stalled: bool = False
     hung: bool = False
     summary: str = ""
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ class Follower:
         """The head's words."""
         self._order, self._heard = order, now
 
-    def tick(self, now: float, engine: Engine) -> Decision:
-        """One look."""
+    def tick(self, now: float, engine: Engine, health: Mapping[str, Any] | None = None) -> Decision:
+        """One look. health: what it tells of its own endpoint, where it has one (`group_health.words`)."""
         silent = now - self._heard > SILENCE_S
         order = {} if silent else self._order
         epoch = int(order.get("epoch", 0))
@@ -176,6 +177,7 @@ class Follower:
             "lacks": engine.lacks,
             "spec": self.spec,
             "leaving": self.leaving,
+            **({"health": health} if health else {}),
         }
         shown = order.get("view") or view("waiting", "waiting for the head", 0, 0, None)
         return Decision(act, epoch, body, shown)
@@ -258,6 +260,11 @@ class Head:
         return bool(self.epoch) and len(self._running) == len(self.names)
 
     @property
+    def health_of_others(self) -> dict[int, Mapping[str, Any]]:
+        """Rank → what it tells of its own endpoint, of those that have one."""
+        return {rank: report.body["health"] for rank, report in self._reports.items() if report.body.get("health")}
+
+    @property
     def awaits_port(self) -> bool:
         """Whether the head's port of `StartOrder` must be looked for."""
         return bool(self.epoch and self.order.port) and len(self.names) > 1 and not self._listened
@@ -324,7 +331,7 @@ class Head:
             if found:
                 return rank, *found
         why = self._too_long(now, engine, health)
-        return (next(iter(self._missing()), 0), why, True) if why else None
+        return (next(iter(self._missing()), health.rank), why, True) if why else None
 
     def _fault_of(self, rank: int, report: Report, now: float) -> tuple[str, bool] | None:
         body = report.body

@@ -32,6 +32,7 @@ GROUP_OPTIONS: dict[str, Any] = {
     "addresses": {"type": "list", "elements": "str", "required": True},
     "port": {"type": "int", "required": True},
     "listen": {"type": "str", "default": ""},
+    "serves": {"type": "bool", "default": False},
     "spec": {"type": "str", "required": True},
     "url": {"type": "str", "required": True},
     "certificate": {"type": "str", "default": ""},

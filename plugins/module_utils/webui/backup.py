@@ -34,15 +34,19 @@ END $$;
 
 
 def connection(url: str) -> dict[str, str]:
-    """The environment by which PostgreSQL's own programs reach the database of ``url``: nothing of it on a command line."""
+    """The environment by which PostgreSQL's own programs reach the database of ``url``: nothing of it on a command line.
+
+    A server that is reached by a socket has its folder, and the port in the socket's name, in the query.
+    """
     parts = urllib.parse.urlsplit(url)
+    query = dict(urllib.parse.parse_qsl(parts.query))
     found = {
-        "PGHOST": parts.hostname or "",
-        "PGPORT": str(parts.port or ""),
+        "PGHOST": parts.hostname or query.get("host", ""),
+        "PGPORT": str(parts.port or query.get("port", "")),
         "PGUSER": urllib.parse.unquote(parts.username or ""),
         "PGPASSWORD": urllib.parse.unquote(parts.password or ""),
         "PGDATABASE": urllib.parse.unquote(parts.path.lstrip("/")),
-        "PGSSLMODE": dict(urllib.parse.parse_qsl(parts.query)).get("sslmode", ""),
+        "PGSSLMODE": query.get("sslmode", ""),
     }
     return {name: value for name, value in found.items() if value}
 

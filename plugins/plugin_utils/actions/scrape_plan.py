@@ -16,6 +16,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certifi
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import value
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.serving import serving
 
 NODE_PORT = 9100
 """Port of node exporter (Prometheus' list of default port allocations)."""
@@ -75,18 +76,21 @@ def _engine_jobs(
         if _blind(head):
             continue
         tls = bool(certificate(head))
-        one = {
-            "targets": [host_port(_head_address(hosts, ranks[0]), _of(hosts, ranks[0], "engine_port"))],
-            "labels": {
-                "deployment": name,
-                "engine_name": str(head.get("engine_name", "")),
-                "head": ranks[0],
-                "node": ranks[0],
-                "rank": "0",
-                **({"__scheme__": "https"} if tls else {}),
-            },
-        }
-        targets.setdefault(str(_of(hosts, ranks[0], "engine_ca_file")) if tls else "", []).append(one)
+        own = targets.setdefault(str(_of(hosts, ranks[0], "engine_ca_file")) if tls else "", [])
+        own += [
+            {
+                "targets": [host_port(_server_address(hosts, host), _of(hosts, host, "engine_port"))],
+                "labels": {
+                    "deployment": name,
+                    "engine_name": str(head.get("engine_name", "")),
+                    "head": ranks[0],
+                    "node": host,
+                    "rank": str(ranks.index(host)),
+                    **({"__scheme__": "https"} if tls else {}),
+                },
+            }
+            for host in serving(ranks, hosts)
+        ]
     yield {"job_name": "engine", "static_configs": targets.pop(""), "metric_relabel_configs": COLONS}
     for number, (ca_file, own) in enumerate(targets.items(), 1):
         yield {
@@ -174,7 +178,7 @@ def _address(hosts: Mapping[str, Mapping[str, Any]], host: str) -> str:
     return str(hosts[host].get("ansible_host", host))
 
 
-def _head_address(hosts: Mapping[str, Mapping[str, Any]], head: str) -> str:
+def _server_address(hosts: Mapping[str, Mapping[str, Any]], head: str) -> str:
     served = str(_of(hosts, head, "engine_host"))
     return _address(hosts, head) if served in ("0.0.0.0", "::") else served
 

@@ -14,6 +14,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.host_port 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.certificates import certificate
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default, group_port_offset
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.serving import all_serving
 from ansible_collections.fullrank.serving.plugins.plugin_utils.values.served_names import served_names
 
 ROUTERS = "router"
@@ -68,12 +69,12 @@ def machine(host: str, variables: Mapping[str, Variables]) -> str:
     return str(variables[host].get("ansible_host") or host)
 
 
-def serving_host(head: str, readers: Iterable[str], variables: Mapping[str, Variables]) -> str:
-    """The address on which a head serves where ``engine_host`` is not set, as the role deployment documents it.
+def serving_host(host: str, readers: Iterable[str], variables: Mapping[str, Variables]) -> str:
+    """The address on which a rank serves where ``engine_host`` is not set, as the role deployment documents it.
 
     readers: the hosts of its routers and of Prometheus, which must reach it; without a router none, for clients must.
     """
-    own = machine(head, variables)
+    own = machine(host, variables)
     elsewhere = {machine(one, variables) for one in readers} - {own}
     try:
         return str(ipaddress.ip_address(own)) if elsewhere else LOOPBACK
@@ -88,30 +89,29 @@ def listening(
     watchers: Sequence[str],
     variables: Mapping[str, Variables],
 ) -> dict[str, Variables]:
-    """The variables, with ``engine_host`` of each head as it is derived where it is not set."""
+    """The variables, with ``engine_host`` of each host that serves as it is derived where it is not set."""
     found = dict(variables)
     before = routers(deployment, replicas[0][0], router_hosts, variables) if replicas else []
-    for head in [hosts[0] for hosts in replicas]:
-        if before and not variables[head].get("engine_host"):
-            derived = {"engine_host": serving_host(head, [*before, *watchers], variables)}
-            found[head] = ChainMap(derived, variables[head])  # type: ignore[arg-type]  # nothing is written into it
+    for host in all_serving(replicas, variables):
+        if before and not variables[host].get("engine_host"):
+            derived = {"engine_host": serving_host(host, [*before, *watchers], variables)}
+            found[host] = ChainMap(derived, variables[host])  # type: ignore[arg-type]  # nothing is written into it
     return found
 
 
 def servers(replicas: Sequence[Sequence[str]], variables: Mapping[str, Variables]) -> list[dict[str, str]]:
-    """The heads of a deployment: ``name`` (of the host), ``url`` of the engine, ``ready`` of its supervisor.
+    """What serves of a deployment, mostly its heads: ``name`` (of the host), ``url`` of the engine, ``ready`` of its supervisor.
 
     variables: host → its variables, as the inventory has them.
     """
     found = []
-    for hosts in replicas:
-        head = hosts[0]
-        host_vars = variables[head]
-        where = address(head, host_vars, str(value(host_vars, "engine_host")))
+    for host in all_serving(replicas, variables):
+        host_vars = variables[host]
+        where = address(host, host_vars, str(value(host_vars, "engine_host")))
         scheme = "https" if certificate(host_vars) else "http"
         found.append(
             {
-                "name": head,
+                "name": host,
                 "url": url(where, int(value(host_vars, "engine_port")), scheme),
                 "ready": f"{url(where, group_port(host_vars))}/ready",
             }
@@ -150,7 +150,7 @@ def endpoint(
     variables: Mapping[str, Variables],
 ) -> dict[str, Any]:
     """Where clients find a deployment, as the lookup ``endpoint`` documents it."""
-    heads = servers(replicas, variables)
+    groups = [[_documented(one, variables) for one in servers([hosts], variables)] for hosts in replicas]
     first = replicas[0][0]
     own = variables[first]
     served = tasks.of(own)
@@ -160,19 +160,18 @@ def endpoint(
         url(address(host, variables[host], str(value(variables[host], "router_host"))), port, scheme) for host in hosts
     ]
     return {
-        "url": f"{(routed or [heads[0]['url']])[0]}/v1",
+        "url": f"{routed[0]}/v1" if routed else groups[0][0]["url"],
         "task": served.name,
         "task_why": served.why,
         "question": served.question,
         "routers": [f"{one}/v1" for one in routed],
         "router_hosts": hosts,
-        "replicas": [
-            {
-                **one,
-                "url": f"{one['url']}/v1",
-                "host": str(value(variables[one["name"]], "engine_host")),
-                "certificate": certificate(variables[one["name"]]),
-            }
-            for one in heads
-        ],
+        "replicas": [{**own[0], "servers": own} for own in groups],
     }
+
+
+def _documented(one: Mapping[str, str], variables: Mapping[str, Variables]) -> dict[str, str]:
+    """What serves, as the lookup ``endpoint`` gives it."""
+    own = variables[one["name"]]
+    host = str(value(own, "engine_host"))
+    return {**one, "url": f"{one['url']}/v1", "host": host, "certificate": certificate(own)}

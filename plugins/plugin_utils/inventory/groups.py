@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import certificates, tasks
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import certificates, serving, tasks
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.replicas import groups
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import PARENT, Deployment
@@ -15,6 +15,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape i
 ADDRESSES = (
     *certificates.VARIABLES,
     *tasks.VARIABLES,
+    *serving.VARIABLES,
     "ansible_host",
     "engine_group_port",
     "engine_host",

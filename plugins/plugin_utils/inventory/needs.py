@@ -90,11 +90,12 @@ def weights(values: Values, context: Context) -> Iterator[Need]:
     elif hub == "git-lfs" and re.match(r"https?://[^/@]*:[^/@]*@", repo):
         bare = re.sub(r"//[^/@]*@", "//", repo)
         yield Need("model-repo", "model_repo", f"{shown(repo)} has a password in it", f"write {bare}, and model_token")
-    if hub in ("modelscope", "huggingface", "git-lfs") and not is_commit(revision):
+    of_git = hub == "git-lfs"
+    if hub in ("modelscope", "huggingface", "git-lfs") and not is_commit(revision, of_git=of_git):
         what = f"{shown(revision)} is no commit: a branch or a tag can move" if revision else "is not set"
-        yield Need(
-            "model-revision", "model_revision", what, "write the commit, 40 hexadecimal digits, as the hub lists it"
-        )
+        digits = "40 hexadecimal digits, or 64 of a repository with SHA-256" if of_git else "40 hexadecimal digits"
+        where = "as git log shows it" if of_git else "as the hub lists it"
+        yield Need("model-revision", "model_revision", what, f"write the commit, {digits}, {where}")
 
 
 def _folders(values: Values) -> Iterator[Need]:

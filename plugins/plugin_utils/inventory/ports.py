@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, failed
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoints import group_port, value
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.roles import default, group_port_offset
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.serving import all_serving, meeting
 
 Variables = Mapping[str, Mapping[str, Any]]
 """Host → its variables with defaults; what is wrong, or known on the node only, is not among them."""
@@ -111,13 +112,16 @@ def _number(variables: Mapping[str, Any], name: str) -> int | None:
 
 
 def _of_deployments(served: Sequence[Served], variables: Variables) -> Iterator[Listener]:
-    """Heads serve and are met, supervisors listen everywhere."""
+    """Heads serve and are met, with data parallel copies other ranks too; supervisors listen everywhere."""
     for one in served:
-        heads = {hosts[0] for hosts in one.replicas if hosts}
+        groups = [hosts for hosts in one.replicas if hosts and hosts[0] in variables]
+        heads = {hosts[0] for hosts in groups}
+        serve = set(all_serving(groups, variables))
+        met = {host for hosts in groups for host in meeting(hosts, variables[hosts[0]])}
         for host in (host for hosts in one.replicas for host in hosts):
             own = variables.get(host, {})
-            for name in ("engine_port", "engine_rendezvous_port") if host in heads else ():
-                port = _number(own, name)
+            for name, listens in (("engine_port", serve), ("engine_rendezvous_port", met)):
+                port = _number(own, name) if host in listens else None
                 if port is not None:
                     yield Listener(host, name, one.name, port)
             if host in heads and own.get("engine_name") == "vllm":

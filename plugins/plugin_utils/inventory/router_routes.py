@@ -24,6 +24,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.endpoin
     url,
     value,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.serving import all_serving
 from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory.shape import misnamed
 
 HAPROXY, SMG = "haproxy", "smg"
@@ -107,7 +108,7 @@ def routes(
 ) -> tuple[list[dict[str, Any]], list[Finding]]:
     """What the module `router` takes, without the command of a balancer, and what is wrong.
 
-    deployments: name → the hosts of each replica. variables: host → its variables, of the router and of all heads.
+    deployments: name → the hosts of each replica. variables: host → its variables, of the router and of all that serve.
     """
     findings = [
         failed(
@@ -248,12 +249,12 @@ def _out_of_reach(
         failed(
             "engine-out-of-reach",
             f"engine_host of {name}",
-            f"{hosts[0]} listens on {value(variables[hosts[0]], 'engine_host')}, where {router.name} does not reach it",
+            f"{host} listens on {value(variables[host], 'engine_host')}, where {router.name} does not reach it",
             "take engine_host out: it then listens where its router is",
         )
-        for hosts in replicas
-        if machine(hosts[0], variables) != machine(router.name, variables)
-        and _loopback(str(value(variables[hosts[0]], "engine_host")))
+        for host in all_serving(replicas, variables)
+        if machine(host, variables) != machine(router.name, variables)
+        and _loopback(str(value(variables[host], "engine_host")))
     ]
 
 
@@ -283,9 +284,9 @@ def _ports(
     """Each route needs ports of its own, also beside engines that run on the same machine."""
     taken: dict[int, str] = {}
     for name, replicas in deployments.items():
-        for cut in replicas:
-            host_vars = variables[cut[0]]
-            if machine(cut[0], variables) == machine(router.name, variables):
+        for host in all_serving(replicas, variables):
+            host_vars = variables[host]
+            if machine(host, variables) == machine(router.name, variables):
                 taken[int(value(host_vars, "engine_port"))] = f"engine_port of {name}"
                 taken[int(value(host_vars, "engine_rendezvous_port"))] = f"engine_rendezvous_port of {name}"
                 taken[group_port(host_vars)] = f"engine_group_port of {name}"

@@ -63,15 +63,18 @@ VARIABLES = tuple(variable(option) for option in OPTIONS if option not in (*OF_T
 """Those that a launch is rendered from."""
 
 
-def refused(deployment: str, nnodes: int, values: Mapping[str, Any], catalog: Catalog) -> list[Refused]:
+def refused(
+    deployment: str, nnodes: int, values: Mapping[str, Any], catalog: Catalog, behind_router: bool | None = None
+) -> list[Refused]:
     """What is wrong with the launch of the head and with that of another rank.
 
     values: variable → value, each of its type; where one of `VARIABLES` is missing, the default of `engine_command` counts.
-    catalog: of the engine that the values name.
+    catalog: of the engine that the values name. behind_router: None where it is not known.
     """
     found: list[Finding] = []
     for rank in range(min(nnodes, 2)):
-        launch = render(_options(deployment, nnodes, rank, values), catalog)
+        options = _options(deployment, nnodes, rank, values) | {"behind_router": behind_router}
+        launch = render(options, catalog)
         found += [one for one in launch["findings"] if one["severity"] == FAIL or _about_version(one)]
     if hopeless := [one for one in found if one["severity"] == FAIL and _about_version(one)]:
         found = hopeless  # what another version would refuse is no news

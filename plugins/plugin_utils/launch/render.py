@@ -92,7 +92,8 @@ def render(params: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     ]
     arguments, origins = (to_argv(settings.pairs), settings.origins) if call.is_engine else ([], {})
     # nothing of this is part of what runs, nor of a hash: a rank that runs is current whichever came first
-    return _launch(request, call, arguments, origins, findings) | {
+    secret = call.secret if request.api_key and serves else None
+    return _launch(request, replace(call, secret=secret), arguments, origins, findings) | {
         "start_order": start_order(request, call, sizes, settings.values),
         "serves": serves,
         "parallel": {**asdict(sizes), "gpus": sizes.gpus, "schedulers": sizes.schedulers},
@@ -108,7 +109,7 @@ def mistakes(launch: Mapping[str, Any]) -> str:
 def _launch(
     request: Request, call: Call, arguments: list[str], origins: dict[str, str], findings: list[Finding]
 ) -> dict[str, Any]:
-    secret = call.secret if request.api_key and request.is_head else None
+    secret = call.secret
     env = _environment(request, call)
     token = f"/etc/fullrank/{request.deployment}.group.token" if call.token else ""
     if token:

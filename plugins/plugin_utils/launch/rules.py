@@ -9,6 +9,7 @@ Each rule names its source. Rules of one engine's own option combinations lie be
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -33,7 +34,7 @@ EVERYWHERE = ("0.0.0.0", "::")
 
 def check(request: Request, call: Call, values: Mapping[str, Any], sizes: Parallel) -> list[Finding]:
     """All findings about the launch as a whole. values: what stands on the command line, by canonical name."""
-    rules = (_names, _ranks, _addresses, _gpus, _imex, _endpoint, _model, _image, _environment)
+    rules = (_names, _ranks, _addresses, _gpus, _imex, _endpoint, _model, _image, _mounts, _environment, _arguments)
     more = (
         _sizes(request, sizes),
         _ports(request, call),
@@ -252,6 +253,53 @@ def _image(request: Request) -> Iterator[Finding]:
     elif "@sha256:" not in request.image and tag in ("", "latest"):
         message = f"{request.image} means another image tomorrow, and perhaps today on another node"
         yield warned("floating-image", where, message, "name the tag of the engine version, or a digest")
+
+
+def _mounts(request: Request) -> Iterator[Finding]:
+    """Docker refuses a target twice ("Duplicate mount point"), and the root of the container as one ("destination can't be '/'";
+    moby/volume/mounts/linux_parser.go)."""
+    where, targets = request.variable("mounts"), set()
+    for mount in request.mounts:
+        target = posixpath.normpath(str(mount.get("target") or mount["source"])).replace("//", "/")
+        if target == "/":
+            message = "/ is the whole file system of the container: its programs would be gone"
+            yield failed("mount-at-root", where, message, "write a folder below it as the target")
+        elif target in targets:
+            message = f"two mounts have the target {target}, and the container would not start"
+            yield failed("mount-target-twice", where, message, "give each mount a target of its own")
+        targets.add(target)
+
+
+def _arguments(request: Request) -> Iterator[Finding]:
+    """No process takes an argument with a NUL (execve(2)), and no file one that is no UTF-8."""
+    for name, value in request.engine_args.items():
+        if any("\x00" in text or _is_no_text(text) for text in _texts([name, value])):
+            message = "has a character that no command line can carry: a NUL, or half of a surrogate pair"
+            yield failed(
+                "no-argument", f"{request.variable('engine_args')}.{_shown(name)}", message, "write text without it"
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, keys of mappings included."""
+    if isinstance(value, Mapping):
+        yield from chain(*(_texts(each) for item in value.items() for each in item))
+    elif isinstance(value, (list, tuple)):
+        yield from chain(*(_texts(each) for each in value))
+    elif isinstance(value, str):
+        yield value
+
+
+def _is_no_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _shown(name: Any) -> str:
+    return re.sub(r"[^\w.:-]", "?", str(name), flags=re.ASCII)
 
 
 def _environment(request: Request) -> Iterator[Finding]:

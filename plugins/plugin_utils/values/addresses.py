@@ -8,7 +8,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 Names = frozenset[str]
 """What the inventory calls its machines: names and ``ansible_host``."""
@@ -111,12 +111,16 @@ def network(text: str, _names: Names) -> Wrong | None:
 
 
 class Url(NamedTuple):
-    """Which URLs a format takes. file: also a folder of the machine, ``file:///folder``. secret: a user and a password."""
+    """Which URLs a format takes. file: also a folder of the machine, ``file:///folder``. secret: a user and a password.
+    socket: also one without a machine, whose ``host`` in the query is the folder of a socket. (Such a folder, percent-encoded, in
+    the place of the machine is for libpq alone: SQLAlchemy 2.0, "Unix Domain Connections", has the query.)
+    """
 
     schemes: tuple[str, ...]
     example: str
     file: bool = False
     secret: bool = False
+    socket: bool = False
 
     def check(self, text: str, _names: Names) -> Wrong | None:
         """What is wrong with a text as one of them."""
@@ -135,12 +139,19 @@ class Url(NamedTuple):
             fits = "://" not in text and "https" in self.schemes and _names_a_machine(_host(bare))
             named = " or ".join(f"{one}://" for one in self.schemes)
             return Wrong(f"does not begin with {named}", f"write {bare}" if fits else remedy, bare if fits else None)
+        if self.socket and _socket_folder(parts):
+            return None
         if port == 0 or not _names_a_machine(parts.hostname or ""):
             return Wrong("names no host that there can be", remedy)
         if (parts.username or parts.password) and not self.secret:
             bare = text.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
             return Wrong("has a user or a password in it, which others would see", f"write {bare}", bare)
         return None
+
+
+def _socket_folder(parts: SplitResult) -> bool:
+    """Whether the server is reached by a socket in a folder of its machine."""
+    return not parts.hostname and dict(parse_qsl(parts.query)).get("host", "").startswith("/")
 
 
 def registry(text: str, _names: Names) -> Wrong | None:
@@ -168,7 +179,7 @@ def host_port(text: str, _names: Names) -> Wrong | None:
 WEB = Url(("https", "http"), "https://chat.example.com")
 REPOSITORY = Url(("https", "http"), "https://mirror.example/folder", file=True)
 PROXY = Url(("http", "https", "socks5"), "http://proxy.example:3128", secret=True)
-POSTGRESQL = Url(("postgresql",), "postgresql://user@db.example/name", secret=True)
+POSTGRESQL = Url(("postgresql",), "postgresql://user@db.example/name", secret=True, socket=True)
 
 FORMATS: dict[str, tuple[str, str, Callable[[str, Names], Wrong | None]]] = {
     "address": ("an IP address", "192.0.2.10", address),

@@ -95,12 +95,13 @@ class GitLfs(Source):
         if urllib.parse.urlsplit(self.repo).scheme in ("", "file"):
             # on this node, of whatever owner (git-config(1), safe.directory): git takes this from a file only
             (Path(os.environ["HOME"]) / ".gitconfig").write_text("[safe]\n\tdirectory = *\n")
-        if not is_commit(revision):
+        if not is_commit(revision, of_git=True):
             found = self._git("ls-remote", self.repo, revision or "HEAD", folder=Path("/")).decode().split()
-            self._pinned(found[0] if found else "")
+            self._pinned(found[0] if found else "", of_git=True)
         if not (self.clone / "HEAD").exists():
             self.clone.mkdir(parents=True, exist_ok=True)
-            self._git("init", "--bare", "--quiet", ".", folder=self.clone)
+            names = ["--object-format=sha256"] if len(revision) == 64 else []  # git 2.29, git-lfs 3.0 and newer
+            self._git("init", "--bare", "--quiet", *names, ".", folder=self.clone)
             self._git("remote", "add", "origin", self.repo, folder=self.clone)
         room = shutil.disk_usage(self.clone).free - SPARE_BYTES
         if room <= 0:
@@ -178,5 +179,5 @@ class GitLfs(Source):
                     stored.replace(part)
             else:
                 with part.open("wb") as file:
-                    self._git("cat-file", "blob", one.git_sha1, folder=self.clone, into=file)
+                    self._git("cat-file", "blob", one.git_id, folder=self.clone, into=file)
             finished(one, part)

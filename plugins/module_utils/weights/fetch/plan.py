@@ -42,23 +42,28 @@ LONGEST_WORD = 100
 DECIDING = ("hub", "repo", "revision", "include", "exclude")
 LONGEST_NAME = 255
 """Bytes of a file's name, NAME_MAX of Linux' file systems."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHA1 = _COMMIT
+_SHA1 = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Entry(NamedTuple):
-    """A file as a source lists it. ``sha256`` or ``git_sha1`` (of the blob, as git names it) is empty where none is listed."""
+    """A file as a source lists it. ``sha256`` or ``git_id`` is empty where none is listed.
+
+    git_id: of the blob, as git names it, by SHA-1 or SHA-256.
+    """
 
     path: str
     size: int
     sha256: str
-    git_sha1: str
+    git_id: str
 
 
-def is_commit(revision: str) -> bool:
-    """Whether a revision names one commit for ever, and not a branch or tag, which move."""
-    return bool(_COMMIT.fullmatch(revision))
+def is_commit(revision: str, *, of_git: bool = False) -> bool:
+    """Whether a revision names one commit for ever, and not a branch or tag, which move.
+
+    of_git: of any repository, which may name its objects by SHA-256 (git-init(1), --object-format); hubs have SHA-1.
+    """
+    return bool(_SHA1.fullmatch(revision) or (of_git and _SHA256.fullmatch(revision)))
 
 
 def chosen(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -92,8 +97,8 @@ def _wrong(one: Entry) -> str:
         return f"a size of {one.size} bytes"
     if one.sha256 and not _SHA256.fullmatch(one.sha256):
         return f"{one.sha256!r} is no sha256"
-    if one.git_sha1 and not _SHA1.fullmatch(one.git_sha1):
-        return f"{one.git_sha1!r} is no name of an object of git"
+    if one.git_id and not is_commit(one.git_id, of_git=True):
+        return f"{one.git_id!r} is no name of an object of git"
     return ""
 
 

@@ -54,8 +54,8 @@ class Source:
     def fetch(self, entries: Sequence[Entry], folder: Path, finished: Finished) -> None:
         raise NotImplementedError
 
-    def _pinned(self, commit: str) -> None:
-        if not is_commit(self.request["revision"]):
+    def _pinned(self, commit: str, *, of_git: bool = False) -> None:
+        if not is_commit(self.request["revision"], of_git=of_git):
             revision = self.request["revision"]
             text = (
                 f"revision {revision!r} is a branch or a tag, which can move; it"
@@ -64,7 +64,7 @@ class Source:
             )
             raise Refused(
                 f"{text} is now at commit {commit}: write that"
-                if is_commit(commit)
+                if is_commit(commit, of_git=of_git)
                 else f"{text} cannot be resolved: write the commit's 40 digits"
             )
 

@@ -118,9 +118,9 @@ class Journal:
                 file.write(json.dumps([path, *self.known[path]]) + "\n")
 
 
-def git_sha1(path: Path) -> str:
-    """The name that git gives to the content of a file."""
-    total = hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+def git_id(path: Path, digits: int = 40) -> str:
+    """The name that git gives to the content of a file. digits: 64 in a repository with SHA-256, else 40."""
+    total = hashlib.new("sha256" if digits == 64 else "sha1", b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as file:
         while piece := file.read(weights_folder.PIECE_BYTES):
             total.update(piece)
@@ -185,12 +185,12 @@ class Fetch:
 
     def _is_own(self, entry: Entry) -> bool:
         """A file without any checksum counts only where it cannot come from elsewhere: in the model's own folder."""
-        return bool(entry.sha256 or entry.git_sha1) or Path(self.request["repo"]) == self.root
+        return bool(entry.sha256 or entry.git_id) or Path(self.request["repo"]) == self.root
 
     def _right(self, entry: Entry, file: Path, sha256: str) -> bool:
         if entry.sha256:
             return sha256 == entry.sha256
-        return not entry.git_sha1 or git_sha1(file) == entry.git_sha1
+        return not entry.git_id or git_id(file, len(entry.git_id)) == entry.git_id
 
     def _count(self, entry: Entry, sha256: str) -> None:
         with self._lock:
@@ -245,7 +245,7 @@ class Fetch:
             if self.wrong[entry.path] > 1:
                 raise Refused(
                     f"{entry.path} arrived twice with a content that is not what the source lists (sha256 {sha256}, "
-                    f"should be {entry.sha256 or 'git ' + entry.git_sha1})"
+                    f"should be {entry.sha256 or 'git ' + entry.git_id})"
                 )
             raise OSError(f"{entry.path} arrived damaged (sha256 {sha256}); once more")
         common_files.place(part, self.root / entry.path)

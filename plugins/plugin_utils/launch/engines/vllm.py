@@ -59,7 +59,7 @@ def call(request: Request, options: VersionCatalog, sizes: Parallel) -> Call:
     """The command of one rank."""
     args = set_options(request, model_tag="model") if options.lookup("model_tag") else {}
     args |= present(served_model_name=(list(request.names) or None, "served_model_name"))
-    if request.is_head:
+    if sizes.serves(request.rank):
         args |= set_options(request, host="host", port="port")
     args |= present(
         tensor_parallel_size=(size(request.tensor_parallel_size), "tensor_parallel_size"),

@@ -108,6 +108,13 @@ def test_the_database_is_reached_without_a_word_on_a_command_line() -> None:
         "PGSSLMODE": "require",
     }
     assert backup.connection("postgresql://db/chats") == {"PGHOST": "db", "PGDATABASE": "chats"}
+    socket = "postgresql://me@/chats?host=/run/postgresql&port=5433"
+    assert backup.connection(socket) == {
+        "PGHOST": "/run/postgresql",
+        "PGPORT": "5433",
+        "PGUSER": "me",
+        "PGDATABASE": "chats",
+    }
 
 
 def really(words: list[str], **_: Any) -> tuple[int, str, str]:

@@ -61,6 +61,20 @@ def test_each_replica_is_read_at_its_head() -> None:
     assert [one["labels"]["head"] for one in found["engine"]["static_configs"]] == ["gpu0", "gpu2"]
 
 
+def test_each_server_of_a_replica_is_read() -> None:
+    wide = {
+        "engine_version": "0.32.0",
+        "engine_data_parallel_size": 4,
+        "engine_args": {"data_parallel_hybrid_lb": True},
+    }
+    hosts = {f"gpu{number}": {**VLLM, **wide} for number in range(2)}
+    found = jobs(hosts, gpu_nodes=list(hosts), monitoring=["gpu0"], moe=list(hosts))["engine"]["static_configs"]
+    assert [(one["targets"], one["labels"]["rank"], one["labels"]["head"], one["labels"]["node"]) for one in found] == [
+        (["gpu0:8000"], "0", "gpu0", "gpu0"),
+        (["gpu1:8000"], "1", "gpu0", "gpu1"),
+    ]
+
+
 def test_nodes_without_gpus_have_no_exporter_of_gpus() -> None:
     hosts = {"n1": {**VLLM, "monitoring_gpu_exporter": "none"}, "n2": {"monitoring_gpu_exporter": "package"}}
     found = jobs(hosts, gpu_nodes=["n1", "n2"], monitoring=[], r1=["n1"])

@@ -56,4 +56,4 @@ def test_the_endpoint_of_a_head_with_a_certificate() -> None:
         "certificate": FILE,
         "ready": "http://192.0.2.1:29600/ready",
     }
-    assert found["replicas"] == [one]
+    assert found["replicas"] == [{**one, "servers": [one]}]

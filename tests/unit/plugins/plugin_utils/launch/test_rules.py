@@ -49,6 +49,8 @@ def sizes(request: Request, values: Any = None) -> Parallel:
 def test_a_sound_launch_has_no_finding() -> None:
     assert codes({}) == {}
     assert codes({"gpus": [0, 1, 2, 3, 4, 5, 6, 7]}) == {}
+    assert codes({"mounts": [{"source": "/a", "target": "/c"}, {"source": "/a", "target": "/c/d"}]}) == {}
+    assert codes({"engine_args": {"chat_template": "two\nlines, \u00e4 and \U0001f600"}}) == {}
 
 
 CASES: list[tuple[dict[str, Any], str, str]] = [
@@ -92,6 +94,17 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"env": {"A-B": "1"}}, "env-name", "engine_env.A-B"),
     (HEAD | {"secret_file": "key.env"}, "secret-file", "engine_secret_file"),
     ({"env": {"HF_TOKEN": "x"}}, "secret-in-env", "engine_env.HF_TOKEN"),
+    (
+        {"mounts": [{"source": "/data"}, {"source": "/other", "target": "/data/"}]},
+        "mount-target-twice",
+        "engine_mounts",
+    ),
+    ({"mounts": [{"source": "/data", "target": "/"}]}, "mount-at-root", "engine_mounts"),
+    ({"mounts": [{"source": "/data", "target": "/a/.."}]}, "mount-at-root", "engine_mounts"),
+    ({"engine_args": {"chat_template": "a\0b"}}, "no-argument", "engine_args.chat_template"),
+    ({"engine_args": {"hf_overrides": {"a": [{"b\0": 1}]}}}, "no-argument", "engine_args.hf_overrides"),
+    ({"engine_args": {"chat_template": "half \ud83d"}}, "no-argument", "engine_args.chat_template"),
+    ({"engine_args": {"a\0": 1}}, "no-argument", "engine_args.a?"),
 ]
 
 

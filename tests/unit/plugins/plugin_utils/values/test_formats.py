@@ -48,7 +48,11 @@ GOOD = {
     "url": ["http://a", "https://a.example:8443/x", "http://[fd00::1]:8000/v1"],
     "repository": ["file:///srv/mirror", "https://a/b"],
     "proxy": ["http://user:pw@proxy:3128"],
-    "postgresql": ["postgresql://u:p@db/x"],
+    "postgresql": [
+        "postgresql://u:p@db/x",
+        "postgresql://u:p@/x?host=/run/postgresql",
+        "postgresql:///x?sslmode=disable&host=/tmp",
+    ],
     "registry": ["mirror.example", "mirror.example:5000/a/b"],
     "host-port": ["a:9093", "[fd00::1]:9093"],
 }
@@ -92,7 +96,13 @@ BAD = {
     ],
     "repository": ["file://x/y", "/srv", "https://u:p@a"],
     "proxy": ["proxy:3128", "ftp://x"],
-    "postgresql": ["mysql://x/y", "postgresql://"],
+    "postgresql": [
+        "mysql://x/y",
+        "postgresql://",
+        "postgresql:///x",
+        "postgresql:///x?host=db",
+        "postgresql://%2Frun%2Fpostgresql/x",
+    ],
     "registry": ["https://mirror.example/x", "mirror.example/", "a b", ""],
     "host-port": ["a", "a:0", "http://a:1", "a:99999", "fd00::1:9093", "u@a:1"],
 }

@@ -15,7 +15,10 @@ from ansible_collections.fullrank.serving.plugins.module_utils.weights.fetch.sou
 REQUEST: dict[str, Any] = {"repo": "o/m", "revision": "1" * 40, "endpoint": "", "workers": 1}
 
 
-def test_a_blob_of_git_goes_to_its_file_and_not_through_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("names", ["sha1", "sha256"])
+def test_a_blob_of_git_goes_to_its_file_and_not_through_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
     made = tmp_path / "made"
     made.mkdir()
 
@@ -23,7 +26,7 @@ def test_a_blob_of_git_goes_to_its_file_and_not_through_memory(tmp_path: Path, m
         command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(made), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    git("init", "--quiet")
+    git("init", "--quiet", f"--object-format={names}")
     (made / "a.bin").write_bytes(b"\0" * (1 << 20))
     git("add", ".")
     git("commit", "--quiet", "-m", "x")
@@ -42,7 +45,8 @@ def test_a_blob_of_git_goes_to_its_file_and_not_through_memory(tmp_path: Path, m
     source.fetch([entry], tmp_path / "parts", lambda *_unused: None)
     assert (tmp_path / "parts/a.bin").read_bytes() == b"\0" * (1 << 20)
     assert sum(map(len, returned)) == 0
-    assert worker.git_sha1(tmp_path / "parts/a.bin") == entry.git_sha1
+    assert len(entry.git_id) == {"sha1": 40, "sha256": 64}[names]
+    assert worker.git_id(tmp_path / "parts/a.bin", len(entry.git_id)) == entry.git_id
 
 
 def test_what_git_writes_is_bounded_and_the_reason_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,31 +163,49 @@ def test_who_joins_a_copy_must_know_where_it_meets() -> None:
 
 
 SERVERS_APART = [
-    ("0.20.2", {"data_parallel_hybrid_lb": True, "data_parallel_size_local": 8}, {}, "hybrid-balancing-headless"),
-    ("0.10.2", {"data-parallel-hybrid-lb": True}, {}, "hybrid-balancing-headless"),
+    ("0.20.2", {"data_parallel_hybrid_lb": True, "data_parallel_size_local": 8}, {}, "hybrid-balancing-without-router"),
+    ("0.28.0", {"data_parallel_hybrid_lb": True}, {}, "hybrid-balancing-without-router"),
+    ("0.10.2", {"data-parallel-hybrid-lb": True}, {}, "hybrid-balancing-without-router"),
     (
         "0.28.0",
         {"data_parallel_external_lb": True},
         {"tensor_parallel_size": 8, "data_parallel_size": 2},
-        "external-balancing-headless",
+        "external-balancing-without-router",
     ),
-    ("0.28.0", {"-dpe": True}, {"nnodes": 1, "data_parallel_size": 8}, "external-balancing-on-one-node"),
-    ("0.28.0", {"-dpm": True}, {"nnodes": 1, "data_parallel_size": 8}, "servers-on-many-ports"),
 ]
 
 
 @pytest.mark.parametrize(("version", "balancing", "changes", "code"), SERVERS_APART)
-def test_servers_on_every_node_are_refused_and_the_remedies_are_not(
+def test_servers_on_every_node_need_a_router(
     version: str, balancing: dict[str, Any], changes: dict[str, Any], code: str
 ) -> None:
-    for rank in range(min(2, changes.get("nnodes", 2))):
-        found = failed(launch(version, rank, more=balancing, **changes))
+    for rank in (0, 1):
+        found = failed(launch(version, rank, more=balancing, behind_router=False, **changes))
         assert set(found) == {code}
-        assert "leave it out" in found[code] and "engine_replicas" in found[code]
-    assert failed(launch(version, **changes)) == {}
-    replica = {"nnodes": 1, "data_parallel_size": changes.get("data_parallel_size", 16) // 2}
-    if changes.get("nnodes") != 1:
-        assert failed(launch(version, **(changes | replica))) == {}
+        assert "router" in found[code] and "leave it out" in found[code]
+        for router in (True, None):
+            rendered = launch(version, rank, more=balancing, behind_router=router, secret_file="/etc/key", **changes)
+            assert failed(rendered) == {}
+            assert rendered["serves"] and rendered["secret_file"]["path"] == "/etc/key"
+            assert options(rendered, "--headless", "--host", "--port") == {"--host": "0.0.0.0", "--port": "8000"}
+    assert failed(launch(version, behind_router=False, **changes)) == {}
+
+
+@pytest.mark.parametrize("balancing", [{"-dpe": True}, {"-dpm": True}])
+def test_several_servers_on_one_node_are_refused_and_the_remedy_is_not(balancing: dict[str, Any]) -> None:
+    one = {"nnodes": 1, "data_parallel_size": 8}
+    (remedy,) = failed(launch("0.28.0", more=balancing, behind_router=True, **one)).values()
+    assert "leave it out" in remedy and "engine_replicas" in remedy
+    assert failed(launch("0.28.0", **one)) == {}
+
+
+def test_of_a_copy_on_several_nodes_the_first_serves() -> None:
+    sizes = {"nnodes": 4, "tensor_parallel_size": 16, "data_parallel_size": 2, "behind_router": True}
+    ranks = [launch("0.28.0", rank, {"data_parallel_external_lb": True}, **sizes) for rank in range(4)]
+    assert [failed(one) for one in ranks] == [{}] * 4
+    assert [one["serves"] for one in ranks] == [True, False, True, False]
+    assert ["--headless" in one["engine_argv"] for one in ranks] == [False, True, False, True]
+    assert [bool(one["secret_file"]) for one in ranks] == [True, False, True, False]
 
 
 def test_on_one_node_hybrid_balancing_is_the_heads() -> None:
