@@ -13,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible_collections.fullrank.serving.plugins.module_utils.common import findings as common_findings
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding
+from ansible_collections.fullrank.serving.plugins.module_utils.endpoint.tasks import EMBED
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.controller import ControllerAction
 from ansible_collections.fullrank.serving.plugins.plugin_utils.actions.host_variables import HostVariables
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
@@ -24,6 +25,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.inventory import 
     router_routes,
     shape,
     tags,
+    tasks,
     unread,
     variables,
 )
@@ -223,6 +225,8 @@ class Inventory:
     def _needs(self) -> Iterator[Finding]:
         """What variables need of each other."""
         names = [one.name for one in self._found]
+        heads = {one.name: self.values.get(one.hosts[0], {}) for one in self._found if one.hosts}
+        embedding = [name for name, own in heads.items() if tasks.of(own).name == EMBED]
         of_ranks = (needs.weights, needs.engine)
         groups: list[tuple[str, Sequence[str], Collection[needs.Rule]]] = [
             *((one.name, one.hosts, of_ranks) for one in self._found),
@@ -232,13 +236,14 @@ class Inventory:
             ("monitoring", self._groups.get("monitoring", ()), (needs.monitoring,)),
         ]
         for group, hosts, of_group in groups:
-            context = needs.Context(group, hosts, names, nccl_profiles())
+            context = needs.Context(group, hosts, names, nccl_profiles(), embedding)
             for host in hosts:
                 for rule in of_group:
                     for one in rule(self.values.get(host, {}), context):
                         if one.variable not in self._wrong.get(host, ()):
                             there = self._place(host, group, one.variable, one.steps)
-                            yield common_findings.failed(one.code, there, one.message, one.remedy, **_data(host, one))
+                            level = common_findings.warned if one.warns else common_findings.failed
+                            yield level(one.code, there, one.message, one.remedy, **_data(host, one))
 
     def _place(self, host: str, group: str, variable: str, steps: Sequence[str | int]) -> str:
         return variables.where(variables.Host(host, {}, place=self._hosts[host].place), group, variable, steps)

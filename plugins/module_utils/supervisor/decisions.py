@@ -183,13 +183,17 @@ class Follower:
         return Decision(act, epoch, body, shown)
 
 
-def not_yet(why: str) -> str:
-    """Why there is no completion while an engine starts: it opens its port when it has loaded, and refuses until then.
+WAITING = "waiting for an answer"
 
-    >>> not_yet("[Errno 111] Connection refused")
-    'the engine does not listen yet'
+
+def not_yet(why: str) -> str:
+    """The state while there is no answer: an engine opens its port when it has loaded, and refuses until then. why: or empty.
+
+    >>> not_yet("[Errno 111] Connection refused"), not_yet("")
+    ('waiting for an answer: the engine does not listen yet', 'waiting for an answer')
     """
-    return "the engine does not listen yet" if os.strerror(errno.ECONNREFUSED) in why else why
+    shown = "the engine does not listen yet" if os.strerror(errno.ECONNREFUSED) in why else why
+    return f"{WAITING}: {shown}" if shown else WAITING
 
 
 @dataclass
@@ -280,7 +284,7 @@ class Head:
         self._running = set(range(self.run))
         self._stage = self._began = now
         self._listened = True  # or it did, and has closed it since
-        self._phase, self._summary = "loading", "waiting for a completion"
+        self._phase, self._summary = "loading", WAITING
         silent = {"tried": 0, "state": RUNNING, "epoch": self.epoch, "fault": "", "lacks": "", "leaving": False}
         self._reports = {rank: Report(silent, now, now) for rank in range(1, self.run)}
 
@@ -381,7 +385,7 @@ class Head:
             self._phase, self._summary = "ready", "ready"
             self._ready_since = now if self._ready_since is None else self._ready_since
         else:
-            self._phase, self._summary = "loading", f"waiting for a completion: {not_yet(health.summary)}"
+            self._phase, self._summary = "loading", not_yet(health.summary)
 
     def _is_there(self, rank: int, engine: Engine) -> bool:
         if rank == 0:

@@ -32,8 +32,8 @@ def of_group(own: Health, others: Mapping[int, Mapping[str, Any]], names: Sequen
     own: the head's. others: rank → its `words`. names: of all ranks, for people.
     """
     found = [own]
-    for rank, told in sorted(others.items()):
-        summary = f"rank {rank} ({names[rank]}): {told['summary']}"
-        state = {name: bool(told[name]) for name in ("answers", "stalled", "hung")}
+    for rank, reported in sorted(others.items()):
+        summary = f"rank {rank} ({names[rank]}): {reported['summary']}"
+        state = {name: bool(reported[name]) for name in ("answers", "stalled", "hung")}
         found.append(replace(own, **state, summary=summary, rank=rank))
     return max(found, key=lambda one: (one.hung, one.stalled, not one.answers))

@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether an endpoint that does not answer a small completion is busy or hangs. Pure; private to this collection.
+"""Whether an endpoint that does not answer a small request is busy or hangs. Pure; private to this collection.
 
-A completion can wait long behind others, and a long prompt can hold an engine for a minute: silence alone proves nothing.
-What proves work (decisions/137) is a completion; any movement of what only an engine at work moves in its metrics
+A request can wait long behind others, and a long prompt can hold an engine for a minute: silence alone proves nothing.
+What proves work (decisions/137) is an answer; any movement of what only an engine at work moves in its metrics
 (`metrics.work`); a batch in its log (`work_log`); and SGLang's own answer that something came from its scheduler a moment ago,
 which costs a busy engine nothing (/health_generate in sglang/srt/entrypoints/http_server.py, 0.4.6.post5 to 0.5.23). Only an
 endpoint whose metrics could be read, and that shows none of these, hangs. An engine without metrics (SGLang without
@@ -41,7 +41,7 @@ class HealthProbe:
         self._slow = False
 
     def completion(self, answer: Mapping[str, Any], now: float) -> None:
-        """A completion was asked for: what ``answer.ask`` returned."""
+        """A small request was sent: what ``answer.ask`` returned."""
         self._summary = str(answer["error"])
         if answer["ready"]:
             self._answered = True
@@ -76,7 +76,5 @@ class HealthProbe:
         judged = self._answered and self._limit and (self._work or not self._slow)
         if not judged or silent <= self._limit / STALLED_PART:
             return Health(answers=self._answered, summary=self._summary)
-        summary = f"no completion and no sign of work for {silent:.0f} s" + (
-            f": {self._summary}" if self._summary else ""
-        )
+        summary = f"no answer and no sign of work for {silent:.0f} s" + (f": {self._summary}" if self._summary else "")
         return Health(answers=True, stalled=True, hung=silent > self._limit, summary=summary)

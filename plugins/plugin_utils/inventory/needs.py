@@ -21,13 +21,14 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.values.check impo
 
 
 class Need(NamedTuple):
-    """One unmet need. variable: where it is to be mended. steps: into its value."""
+    """One unmet need. variable: where it is to be mended. steps: into its value. warns: whether the rest works without it."""
 
     code: str
     variable: str
     message: str
     remedy: str
     steps: tuple[str | int, ...] = ()
+    warns: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ class Context:
     """What a rule knows besides the host's own values.
 
     group: the name of its deployment, or of the group around. hosts: those of the group. deployments: names. profiles: of NCCL.
+    embedding: names of the deployments that embed texts.
     """
 
     group: str
     hosts: Sequence[str]
     deployments: Collection[str] = ()
     profiles: Collection[str] = ()
+    embedding: Collection[str] = ()
 
 
 Values = Mapping[str, Any]
@@ -252,7 +255,22 @@ def router(values: Values, context: Context) -> Iterator[Need]:
             yield Need("unknown-deployment", "router_deployments", f"{shown(name)} is no deployment", remedy, (number,))
 
 
-def webui(values: Values, _context: Context) -> Iterator[Need]:
+def _documents(values: Values, context: Context) -> Iterator[Need]:
+    """Where vectors of documents are kept: the role's packages (open-webui-0.12.4.txt) have pgvector alone. Seen with 0.12.4."""
+    backends = values.get("webui_backends")
+    embedding = [str(one.get("name") or one.get("url")) for one in backends or [] if one.get("task") == "embed"]
+    embedding = embedding if backends else list(context.embedding)
+    own = "webui_requirements" in values or values.get("webui_runtime", default("webui", "webui_runtime")) != "process"
+    chosen = any("VECTOR_DB" in (values.get(name) or {}) for name in ("webui_env", "webui_secret_env"))
+    if embedding and not (own or chosen or values.get("webui_database_url")):
+        message = (
+            f"is not set, and vectors of documents, which {', '.join(embedding)} embeds, are kept in PostgreSQL only"
+        )
+        remedy = "write postgresql://user:password@host/name of a database with the extension vector, or go without documents"
+        yield Need("documents-without-store", "webui_database_url", message, remedy, warns=True)
+
+
+def webui(values: Values, context: Context) -> Iterator[Need]:
     """What roles/webui refuses on its host."""
     pair = ("webui_tls_certificate", "webui_tls_key")
     if all(name in values for name in pair) and bool(values[pair[0]]) != bool(values[pair[1]]):
@@ -272,6 +290,7 @@ def webui(values: Values, _context: Context) -> Iterator[Need]:
             yield Need(
                 "backend", "webui_backends", "has a semicolon, which separates them", "write it without", (number,)
             )
+    yield from _documents(values, context)
     version = _version_number(values, "webui_version")
     process = values.get("webui_runtime") == "process" and "webui_requirements" not in values
     if process and version and not brings_file("webui", f"open-webui-{version}.txt"):

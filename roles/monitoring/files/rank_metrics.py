@@ -23,7 +23,7 @@ HELP = {
     "fullrank_rank_wanted": "Whether the operator wants this rank to run (its supervisor is enabled).",
     "fullrank_supervisor_up": "Whether the supervisor of this rank reports a status.",
     "fullrank_rank_up": "Whether the engine of this rank runs.",
-    "fullrank_deployment_ready": "Whether all ranks run and the deployment answers completions, as this rank knows.",
+    "fullrank_deployment_ready": "Whether all ranks run and the deployment answers, as this rank knows.",
     "fullrank_rank_epoch": "The epoch in which the engine of this rank was started last.",
 }
 

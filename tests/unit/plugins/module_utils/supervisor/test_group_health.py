@@ -26,7 +26,7 @@ ANSWERS = Health(answers=True)
 HANGS = Health(answers=True, stalled=True, hung=True, summary="no answer for 121 s")
 
 
-def told(*others: Health) -> dict[int, dict[str, Any]]:
+def reported(*others: Health) -> dict[int, dict[str, Any]]:
     return {rank: group_health.words(health) for rank, health in enumerate(others, 1)}
 
 
@@ -45,10 +45,10 @@ def told(*others: Health) -> dict[int, dict[str, Any]]:
     ],
 )
 def test_the_one_that_is_worst_off_counts(own: Health, others: tuple[Health, ...], expected: Health) -> None:
-    assert group_health.of_group(own, told(*others), NAMES) == expected
+    assert group_health.of_group(own, reported(*others), NAMES) == expected
 
 
-def test_what_is_told_fits_a_datagram() -> None:
+def test_what_is_reported_fits_a_datagram() -> None:
     assert len(group_health.words(Health(summary="x" * 5000))["summary"]) == group_health.LONGEST
 
 
@@ -64,8 +64,8 @@ class Pair:
     def look(self, own: Health, its: Health) -> dict[str, Any]:
         """One look of both; what people are shown. Engines do at once what was decided."""
         self.now += 1
-        told = group_health.words(its) if self.engines[1].state == RUNNING else group_health.words(Health())
-        words = self.other.tick(self.now, self.engines[1], told)
+        reported = group_health.words(its) if self.engines[1].state == RUNNING else group_health.words(Health())
+        words = self.other.tick(self.now, self.engines[1], reported)
         self._act(1, words)
         self.head.hear(1, Report(words.body, self.now, self.now))
         health = group_health.of_group(
@@ -88,7 +88,7 @@ def test_the_group_is_ready_when_each_server_answers() -> None:
     for _unused in range(6):
         view = pair.look(ANSWERS, Health(summary="HTTP 503"))
     assert (view["phase"], view["ready"]) == ("loading", False)
-    assert view["summary"] == "waiting for a completion: rank 1 (n1): HTTP 503"
+    assert view["summary"] == "waiting for an answer: rank 1 (n1): HTTP 503"
     assert pair.look(ANSWERS, ANSWERS)["ready"]
 
 

@@ -51,7 +51,7 @@ def test_no_answer_and_no_token_is_a_stall_and_then_a_hang() -> None:
     assert one.health(LIMIT / STALLED_PART + 1).stalled
     assert not one.health(LIMIT).hung
     assert one.health(LIMIT + 1).hung
-    assert "no completion and no sign of work for 121 s" in one.health(LIMIT + 1).summary
+    assert "no answer and no sign of work for 121 s" in one.health(LIMIT + 1).summary
 
 
 def test_a_busy_engine_is_left_alone_for_ever() -> None:

@@ -47,3 +47,24 @@ def test_a_need_of_the_host_settings_is_that_of_the_role() -> None:
     (one,) = needs.nodes(values, HERE)
     assert (one.variable, one.steps) == ("host_tuning_sysctl", ("vm.swappines",))
     assert "write vm.swappiness" in one.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "embedding", "named"),
+    [
+        ({}, ["minilm"], "minilm"),
+        ({"webui_backends": [{"url": "http://192.0.2.9/v1", "task": "embed"}]}, [], "http://192.0.2.9/v1"),
+        ({"webui_backends": [{"url": "http://192.0.2.9/v1"}]}, ["minilm"], ""),
+        ({}, [], ""),
+        ({"webui_database_url": "postgresql://u:p@db/chats"}, ["minilm"], ""),
+        ({"webui_runtime": "docker"}, ["minilm"], ""),
+        ({"webui_requirements": "/root/list.txt"}, ["minilm"], ""),
+        ({"webui_env": {"VECTOR_DB": "qdrant"}}, ["minilm"], ""),
+    ],
+)
+def test_documents_need_a_store_of_vectors(values: dict[str, Any], embedding: list[str], named: str) -> None:
+    context = needs.Context("webui", ["w1"], ["chat", "minilm"], embedding=embedding)
+    found = [one for one in needs.webui(values, context) if one.code == "documents-without-store"]
+    assert [(one.variable, one.warns, named in one.message) for one in found] == (
+        [("webui_database_url", True, True)] if named else []
+    )

@@ -137,8 +137,8 @@ REFUSED = [
     (
         "vllm",
         "0.11.2",
-        DATA_PARALLEL | RANK_1 | args(data_parallel_hybrid_lb=True),
-        "hybrid-balancing-headless",
+        DATA_PARALLEL | RANK_1 | {"behind_router": False} | args(data_parallel_hybrid_lb=True),
+        "hybrid-balancing-without-router",
         "engine_args.data_parallel_hybrid_lb",
     ),
     ("vllm", "0.19.1", PIPELINE | {"executor": "ray"}, "ray-with-pipeline", "engine_pipeline_parallel_size"),
