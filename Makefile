@@ -49,7 +49,7 @@ test: lint test-sanity test-unit test-security test-rules test-package test-cata
 .PHONY: test-all
 # installs, boots and breaks nodes over and over; the driver's build alone downloads a gigabyte and compiles for minutes
 test-all: export FULLRANK_TEST_ALL := 1
-test-all: test test-core test-nodes test-weights test-sglang test-data-parallel test-containers test-ray test-diagnose test-upgrade test-group test-router test-embeddings test-webui test-monitoring ## everything, also what takes long
+test-all: test test-core test-nodes test-weights test-sglang test-data-parallel test-containers test-ray test-diagnose test-upgrade test-habits test-group test-router test-embeddings test-webui test-monitoring ## everything, also what takes long
 
 .PHONY: test-nodes
 # each of them on Debian 12: make test-docker GROUND_SUITE=bookworm
@@ -207,6 +207,11 @@ test-ray: setup host-packages engines ## vLLM over a real Ray cluster, with faul
 .PHONY: test-upgrade
 test-upgrade: setup host-packages engines ## upgrade and rollback of a group and of two replicas, keys, with a stand-in engine (molecule)
 	molecule test -s upgrade
+
+.PHONY: test-habits
+test-habits: setup host-packages engines ## what operators type: verb, limit and state on three nodes with a stand-in engine (half an hour)
+	$(GROUND) up 3 --bind-ro $(CURDIR)/.cache/models:/srv/models --bind-ro $(CURDIR)/tests/standins:/opt/standins
+	pytest tests/habits && $(GROUND) down
 
 .PHONY: test-rules
 test-rules: setup monitoring-tools ## rules, alerts and dashboard of monitoring, without a node: promtool and Grafana's types (a minute)

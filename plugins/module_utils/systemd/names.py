@@ -133,6 +133,11 @@ def ready_mark(deployment: str) -> str:
     return f"/var/lib/fullrank/{deployment}.ready"
 
 
+def run_lock(deployment: str) -> str:
+    """Which run is at work on the deployment, on its head. In /run: a boot ends it."""
+    return f"/run/fullrank/{deployment}.run.json"
+
+
 def drain_mark(deployment: str) -> str:
     """While it is there the deployment is not ready for new requests. In /run: a boot ends it."""
     return f"/run/fullrank/{deployment}.drain"
