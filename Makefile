@@ -238,8 +238,9 @@ bench: ground ## timings, as ratios of things measured in the same run
 	tests/bench/router.py
 
 .PHONY: catalogs
-catalogs: setup ## flag catalogs: add the engine versions published since they were written
+catalogs: setup ## flag catalogs and NCCL's variables: add the versions published since they were written
 	nice python -m tools.catalog
+	nice python -m tools.nccl_variables
 
 .PHONY: test-catalogs
 test-catalogs: setup ## flag catalogs: one version of each engine made again from its published wheel, and compared

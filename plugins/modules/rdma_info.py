@@ -188,6 +188,14 @@ netdevs:
       type: list
       elements: str
       sample: []
+    bond_mode:
+      description: Mode of a bond as the kernel names it; null for other interfaces.
+      type: str
+      sample: 802.3ad
+    active_slave:
+      description: The interface by which a bond of mode active-backup sends; null where there is none.
+      type: str
+      sample: ens9f0np0
     driver:
       description: Driver.
       type: str

@@ -176,6 +176,8 @@ def _netdev(host: Host, name: str, addresses: list[str], default_route: bool) ->
         "mac": host.read(f"{folder}/address"),
         "master": host.link_name(f"{folder}/master"),
         "lower": [file[len("lower_") :] for file in files if file.startswith("lower_")],
+        "bond_mode": (host.read(f"{folder}/bonding/mode") or "").partition(" ")[0] or None,
+        "active_slave": host.read(f"{folder}/bonding/active_slave") or None,
         "driver": host.link_name(f"{folder}/device/driver"),
         "pci_path": path,
         "numa_node": pci.numa_node(host, f"{folder}/device"),

@@ -6,21 +6,25 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, Finding, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.draft import Draft
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lists import NEVER_BOOTSTRAP, nccl_would_take
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lists import nccl_would_take
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.policy import HOST_IP, Policy
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.reach import leads_nowhere
 
 VARIABLES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 
 
-def set_bootstrap(draft: Draft, node: Node, policy: Policy, *, alone: bool) -> None:
-    """NCCL's interface with ``=``, gloo's and tensorpipe's without. ``alone``: the deployment has one rank."""
+def set_bootstrap(draft: Draft, node: Node, policy: Policy, peers: Sequence[str], *, alone: bool) -> None:
+    """NCCL's interface with ``=``, gloo's and tensorpipe's without.
+
+    ``peers``: addresses of the other ranks. ``alone``: the deployment has one node.
+    """
     interface = bootstrap_interface(node)
-    problem = _problem(node, interface)
+    problem = _problem(node, interface, [] if alone else peers or None)
     if problem:
         for name in VARIABLES:
             draft.leave(name, problem)
@@ -56,11 +60,11 @@ def bootstrap_interface(node: Node) -> str:
     return above.name if above and above.kind == "bond" else node.interface
 
 
-def _problem(node: Node, interface: str) -> str:
+def _problem(node: Node, interface: str, peers: Collection[str] | None) -> str:
     if not interface:
         return "the rendezvous interface is not known"
-    if interface.startswith(NEVER_BOOTSTRAP):
-        return f"{interface} leads to no other node (containers, virtual machines, loopback)"
+    if nowhere := leads_nowhere(node, interface, peers):
+        return f"{interface} leads to no other node: {nowhere}"
     if node.netdevs and interface not in node.netdevs:
         return f"this node has no interface {interface}"
     return ""

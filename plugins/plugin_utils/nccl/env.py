@@ -8,10 +8,17 @@ R1 to R13 are explained in docs/nccl.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, finding, unique
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
+    FAIL,
+    INFO,
+    Finding,
+    finding,
+    unique,
+)
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.bootstrap import (
     address_findings,
     bootstrap_interface,
@@ -21,6 +28,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.draft import
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.fabric import set_fabric
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node, read_node
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint import lint_env
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lost import lost_findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.nvlink import nvlink_findings, usable
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.policy import Policy, read_policy
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.profile import (
     NEVER_SET,
@@ -28,7 +37,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.profile impo
     RDMA_FABRICS,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.rails import rail_findings, version_findings
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.select import select_ports
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.select import hca_list, pinned_ports, select_ports
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.variables import default_of
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import Version, version_text
 
@@ -76,35 +85,55 @@ def nccl_env(facts_by_rank: Any, policy: Any = None) -> dict[str, Any]:
         bad = finding(FAIL, "facts-invalid", "facts_by_rank", "is no mapping", "give host → facts, in rank order")
         return {"ranks": {}, "per_host": [], "findings": [bad, *findings]}
     nodes = [read_node(str(host), facts) for host, facts in facts_by_rank.items()]
-    chosen = [select_ports(n, site.include, site.exclude) for n in nodes]
+    derived = [select_ports(n, site.include, site.exclude) for n in nodes]
+    pinned = site.user_env.get("NCCL_IB_HCA")
+    # a user's own list replaces ours, not what is known of its ports
+    chosen = derived if pinned is None else [pinned_ports(n, pinned) for n in nodes]
+    versions = [n.nccl_version or site.version for n in nodes]
+    settings = {**site.profile.env, **site.user_env}
+    nvlink = usable(nodes, settings, versions)
     alone = len(nodes) < 2
     drafts = []
-    for node, selection in zip(nodes, chosen, strict=True):
-        draft = Draft(node.host, findings=[] if _foreign(site) else [*selection.findings])
-        version = node.nccl_version or site.version
-        set_bootstrap(draft, node, site, alone=alone)
-        set_fabric(draft, node, selection, site, version, alone=alone)
+    for node, selection, ours, version in zip(nodes, chosen, derived, versions, strict=True):
+        peers = [n.address for n in nodes if n is not node and n.address]
+        draft = Draft(node.host)
+        if not _foreign(site):
+            draft.findings += [*selection.findings, *lost_findings(node, selection, alone=alone or nvlink)]
+        set_bootstrap(draft, node, site, peers, alone=alone)
+        used = selection if selection.ports else ours
+        set_fabric(draft, node, used, site, version, alone=alone, nvlink=nvlink)
+        if "NCCL_IB_HCA" in draft.env and ours.ports and not ours.refused:
+            draft.set("NCCL_IB_HCA", hca_list(ours, node), draft.reasons["NCCL_IB_HCA"])
         _set_runtime(draft, site, version)
         _set_profile(draft, node, site)
-        _set_user(draft, node, site, version)
+        lint = partial(
+            lint_env,
+            node=node,
+            version=version,
+            where="policy.user_env",
+            gate_run=site.gate_run,
+            peers=[] if alone else peers or None,
+            ports=[] if _foreign(site) else selection.ports,
+        )
+        _set_user(draft, site, lint)
         _explain_rest(draft, version)
         drafts.append(draft)
     if not _foreign(site):
         findings += rail_findings(list(zip(nodes, chosen, strict=True)))
+    findings += nvlink_findings(nodes, settings, versions)
     findings += [f for d in drafts for f in d.findings]
     findings += [*address_findings(nodes), *version_findings([(n.host, n.nccl_version) for n in nodes])]
-    used = {name for d in drafts for name in d.env}
+    names = {name for d in drafts for name in d.env}
     return {
         "ranks": {d.host: d.result() for d in drafts},
-        "per_host": sorted(used & PER_HOST),
+        "per_host": sorted(names & PER_HOST),
         "findings": unique(findings),
     }
 
 
 def _foreign(site: Policy) -> bool:
-    """Whether our choice of HCAs goes unused (plugin fabric, no RDMA, the user's own list), so is not judged."""
-    own_list = site.user_env.get("NCCL_IB_HCA") is not None
-    return own_list or site.profile.fabric in PLUGIN_FABRICS or site.user_env.get("NCCL_IB_DISABLE") == "1"
+    """Whether no choice of HCAs is used (plugin fabric, RDMA disabled), so that none is judged."""
+    return site.profile.fabric in PLUGIN_FABRICS or site.user_env.get("NCCL_IB_DISABLE") == "1"
 
 
 def _set_runtime(draft: Draft, site: Policy, version: Version | None) -> None:
@@ -139,9 +168,8 @@ def _set_profile(draft: Draft, node: Node, site: Policy) -> None:
         draft.set("UCX_NET_DEVICES", interface, "the profile keeps UCX on TCP: the rendezvous interface")
 
 
-def _set_user(draft: Draft, node: Node, site: Policy, version: Version | None) -> None:
-    user_env = {name: value for name, value in site.user_env.items() if value is not None}
-    draft.findings += lint_env(user_env, node, version, "policy.user_env", gate_run=site.gate_run)
+def _set_user(draft: Draft, site: Policy, lint: Callable[[Any], list[Finding]]) -> None:
+    draft.findings += lint({name: value for name, value in site.user_env.items() if value is not None})
     for name, value in site.user_env.items():
         derived = draft.env.get(name)
         if value is None:

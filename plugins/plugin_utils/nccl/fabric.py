@@ -11,7 +11,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.bootstrap im
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.distance import nearest_in_gpu_order
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.draft import Draft
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node, Port
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.gid import choose_gid, common_index
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.gid import choose_gid, common_index, has_index
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint_values import to_int
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.policy import Policy
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.profile import PLUGIN_FABRICS, RDMA_FABRICS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.select import Selection, dropped_text, hca_list
@@ -23,9 +24,12 @@ FAST_SOCKETS = {"NCCL_SOCKET_NTHREADS": "4", "NCCL_NSOCKS_PERTHREAD": "4"}
 
 
 def set_fabric(
-    draft: Draft, node: Node, chosen: Selection, policy: Policy, version: Version | None, *, alone: bool
+    draft: Draft, node: Node, chosen: Selection, policy: Policy, version: Version | None, *, alone: bool, nvlink: bool
 ) -> None:
-    """Decide between vendor script, plugin, RDMA and sockets, and set what follows."""
+    """Decide between vendor script, plugin, RDMA and sockets, and set what follows.
+
+    ``alone``: the deployment has one node. ``nvlink``: NVLink joins all its nodes (`nvlink`).
+    """
     profile = policy.profile
     script = profile.vendor_script
     # a script for RDMA on a machine without RDMA devices keeps NCCL from starting (R13)
@@ -39,16 +43,25 @@ def set_fabric(
         )
     elif policy.user_env.get("NCCL_IB_DISABLE") == "1":
         _leave_all(draft, "you disabled RDMA (NCCL_IB_DISABLE=1 in the user environment)")
+        if chosen.ports and not alone and not nvlink:
+            unused = sum(p.rate_gbps for p in chosen.ports)
+            draft.find(
+                WARN,
+                "rdma-unused",
+                "hcas",
+                f"RDMA is disabled by you; {len(chosen.ports)} usable port(s), {unused:g} Gbit/s of this node, stay idle",
+                "remove NCCL_IB_DISABLE from the user environment, unless sockets are meant",
+            )
     elif not node.has_rdma_facts:
         _leave_all(draft, "the facts say nothing about RDMA devices")
-        severity = INFO if alone else FAIL
+        severity = INFO if alone or nvlink else FAIL
         draft.find(severity, "facts-missing", "hcas", "no RDMA facts of this node", "run the module rdma_info first")
     elif chosen.refused:
         _leave_all(draft, chosen.refused)
     elif chosen.ports:
         _set_rdma(draft, node, chosen, policy, version)
     else:
-        _set_sockets(draft, node, policy, alone=alone)
+        _set_sockets(draft, node, policy, alone=alone, nvlink=nvlink)
     if script and possible and not draft.vendor_script:
         draft.find(
             WARN,
@@ -98,8 +111,10 @@ def _set_gid(draft: Draft, ports: Sequence[Port], policy: Policy, version: Versi
         )
     else:
         draft.leave(name, choice.why)
-        if name not in policy.user_env:
-            draft.findings += choice.findings
+        # a pin changes no fact: it helps only where every port has an entry at that index
+        index = to_int(policy.user_env.get(name) or "")
+        helped = index is not None and index >= 0 and has_index(ports, index)
+        draft.findings += [{**f, "severity": WARN} if helped else f for f in choice.findings]
     if choice.family == "AF_INET6" and choice.index is None:
         draft.set("NCCL_IB_ADDR_FAMILY", "AF_INET6", "the RoCE ports have IPv6 addresses only; NCCL looks for IPv4")
 
@@ -122,7 +137,7 @@ def _set_nvshmem(draft: Draft, node: Node, ports: Sequence[Port]) -> None:
         draft.leave("NVSHMEM_IB_GID_INDEX", "InfiniBand, or no RoCE v2 IPv4 entry common to all ports")
 
 
-def _set_sockets(draft: Draft, node: Node, policy: Policy, *, alone: bool) -> None:
+def _set_sockets(draft: Draft, node: Node, policy: Policy, *, alone: bool, nvlink: bool) -> None:
     draft.set("NCCL_IB_DISABLE", "1", "no usable RDMA port: set explicitly, so that NCCL does not search for one")
     _leave_all(draft, "no usable RDMA port")
     if policy.profile.fabric in RDMA_FABRICS:
@@ -133,6 +148,9 @@ def _set_sockets(draft: Draft, node: Node, policy: Policy, *, alone: bool) -> No
             f"site profile {policy.profile.name} is for {policy.profile.fabric}, but no usable RDMA port is here",
             "check driver, cables and port state (rdma link), or take the profile away",
         )
+    elif nvlink:
+        message = "no usable RDMA port; the GPUs of all nodes talk over NVLink, sockets are for the rendezvous only"
+        draft.find(INFO, "no-rdma", "hcas", message, "nothing to do while all nodes are in one NVLink domain")
     elif not alone:
         draft.find(
             WARN,

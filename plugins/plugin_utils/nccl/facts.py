@@ -89,6 +89,11 @@ class Port:
         return f"{self.hca.name}:{self.number}"
 
     @property
+    def is_addressed(self) -> bool:
+        """Whether a RoCE port has a GID that others can reach: RoCE v2 of an IP address."""
+        return any(g.type == "RoCE v2" and g.family for g in self.gids)
+
+    @property
     def netdevs(self) -> frozenset[str]:
         """The network devices of this port: by its GIDs where the HCA has several ports, else the HCA's own."""
         by_gid = {g.netdev for g in self.gids if g.netdev}
@@ -107,14 +112,36 @@ class Netdev:
     kind: str
     addresses: tuple[str, ...]
     default_route: bool
+    bond_mode: str = ""
+    active_slave: str = ""
+
+    @property
+    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The IP networks of its addresses."""
+        return tuple(i.network for i in self.interfaces)
+
+    @property
+    def interfaces(self) -> tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, ...]:
+        found = []
+        for address in self.addresses:
+            try:
+                found.append(ipaddress.ip_interface(address))
+            except ValueError:
+                continue
+        return tuple(found)
 
 
 @dataclass(frozen=True)
 class Gpu:
+    """``clique``: cluster UUID and clique id of the NVLink fabric, or "" where it does not leave the node.
+    ``fabric_state``: as nvidia-smi prints it ("Completed", "In Progress"), "" where unknown."""
+
     name: str
     pci_path: tuple[str, ...]
     numa_node: int
     compute_capability: tuple[int, ...]
+    clique: str = ""
+    fabric_state: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +149,7 @@ class Node:
     """One rank's node.
 
     ``topology``: HCA name → distance to each GPU in GPU order, as ``nvidia-smi topo -m`` prints it; may be empty.
+    ``imex_channels``: names of the devices in /dev/nvidia-caps-imex-channels; None where the facts do not tell.
     ``has_rdma_facts``: whether the facts speak of HCAs at all; an empty list means "none", a missing key "not asked".
     """
 
@@ -137,6 +165,7 @@ class Node:
     vendor_scripts: frozenset[str]
     nccl_version: Version | None
     has_rdma_facts: bool
+    imex_channels: tuple[str, ...] | None = None
 
     def upward(self, name: str) -> tuple[str, ...]:
         """``name`` and the devices built upon it (bond, bridge, VLAN), nearest first."""
@@ -262,7 +291,15 @@ def _netdev(raw: Mapping[str, Any]) -> Netdev:
         kind=_text(raw.get("kind")),
         addresses=_texts(raw.get("addresses")),
         default_route=raw.get("default_route") is True,
+        bond_mode=_text(raw.get("bond_mode")),
+        active_slave=_text(raw.get("active_slave")),
     )
+
+
+def _clique(raw: Mapping[str, Any]) -> str:
+    """NCCL takes a cluster UUID of zeros for "no fabric beyond the node" (HGX with its own NVSwitches): src/mnnvl.cc."""
+    uuid, clique = _text(raw.get("fabric_cluster_uuid")), _text(raw.get("fabric_clique_id"))
+    return f"{uuid}/{clique}" if uuid.strip("0-") and clique else ""
 
 
 def read_node(host: str, facts: Any) -> Node:
@@ -282,6 +319,8 @@ def read_node(host: str, facts: Any) -> Node:
                 pci_path=_texts(g.get("pci_path")),
                 numa_node=_number(g.get("numa_node"), -1),
                 compute_capability=numbers(g.get("compute_capability")),
+                clique=_clique(g),
+                fabric_state=_text(g.get("fabric_state")).removesuffix("N/A"),
             )
             for g in _dicts(raw.get("gpus"))
         ),
@@ -292,4 +331,5 @@ def read_node(host: str, facts: Any) -> Node:
         vendor_scripts=frozenset(_texts(raw.get("vendor_scripts"))),
         nccl_version=parse_version(raw.get("nccl_version")),
         has_rdma_facts=isinstance(raw.get("hcas"), list | tuple),
+        imex_channels=_texts(raw["imex_channels"]) if isinstance(raw.get("imex_channels"), list | tuple) else None,
     )

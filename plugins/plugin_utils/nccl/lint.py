@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.findings i
     finding,
     unique,
 )
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node, read_node
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint_names import name_findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.facts import Node, Port, read_node
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.gid import pinned_choice, pinned_index
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint_names import Surroundings, name_findings
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint_values import to_int, value_findings
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.select import pinned_ports
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.values import as_env_value
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.variables import VARIABLES, Variable
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import (
@@ -38,16 +40,21 @@ memory" in github.com/vllm-project/vllm/issues/19613."""
 
 @dataclass(frozen=True)
 class Case:
-    """One environment under the lint. ``link_layers``: those of the node's ports, empty where not known."""
+    """One environment under the lint.
+
+    ``ports``: those that are used, by this environment or by what is derived beside it; empty where not known.
+    """
 
     env: Mapping[str, str]
     version: Version | None
     node: Node
     where: str
     gate_run: bool
+    ports: Sequence[Port]
 
     @property
     def link_layers(self) -> set[str]:
+        """Those of the node's ports, empty where not known."""
         return {p.link_layer for p in self.node.ports if p.link_layer and p.state in ("ACTIVE", "")}
 
     def number(self, name: str) -> int | None:
@@ -61,18 +68,29 @@ def nccl_lint(env: Any, context: Mapping[str, Any] | None = None) -> list[Findin
     """Everything questionable in ``env``, worst first.
 
     ``env``: a mapping of variables, or the text of an nccl.conf. ``context``, all optional: ``nccl_version``;
-    ``facts``, one node's facts in the shape ``nccl_env`` takes; ``where``, the path the findings name (default
-    ``env``); ``gate_run``, true where verbose logging is wanted.
+    ``facts``, one node's facts in the shape ``nccl_env`` takes; ``peers``, the addresses of the other ranks, an empty list
+    for a deployment on one node; ``where``, the path the findings name (default ``env``); ``gate_run``, true where verbose
+    logging is wanted.
     """
     raw = context if isinstance(context, Mapping) else {}
     node = read_node("", raw.get("facts"))
     version = parse_version(raw.get("nccl_version"))
     where = str(raw.get("where") or "env")
-    return lint_env(env, node, version, where, gate_run=raw.get("gate_run") is True)
+    peers = [str(p) for p in raw["peers"]] if isinstance(raw.get("peers"), list | tuple) else None
+    return lint_env(env, node, version, where, gate_run=raw.get("gate_run") is True, peers=peers)
 
 
-def lint_env(env: Any, node: Node, version: Version | None, where: str, *, gate_run: bool) -> list[Finding]:
-    """``nccl_lint`` with its context already read."""
+def lint_env(
+    env: Any,
+    node: Node,
+    version: Version | None,
+    where: str,
+    *,
+    gate_run: bool,
+    peers: Collection[str] | None = None,
+    ports: Sequence[Port] | None = None,
+) -> list[Finding]:
+    """``nccl_lint`` with its context already read. ``ports``: those that are used where ``env`` does not name them."""
     findings: list[Finding] = []
     if isinstance(env, str):
         env = parse_conf(env)
@@ -85,10 +103,12 @@ def lint_env(env: Any, node: Node, version: Version | None, where: str, *, gate_
             findings.append(_no_scalar(f"{where}.{name}", value))
         else:
             clean[name] = text
-    case = Case(clean, version, node, where, gate_run)
+    if ports is None:
+        ports = pinned_ports(node, clean.get("NCCL_IB_HCA", "")).ports
+    case = Case(clean, version, node, where, gate_run, ports)
     for name, text in clean.items():
         findings += value_findings(name, text, version, f"{where}.{name}")
-        findings += name_findings(name, text, node, f"{where}.{name}")
+        findings += name_findings(name, text, Surroundings(node, version, peers), f"{where}.{name}")
     for rule in RULES:
         findings += rule(case)
     return sorted(unique(findings), key=lambda f: (FAIL, WARN, INFO).index(f["severity"]))
@@ -122,9 +142,22 @@ def _gid_index(case: Case) -> Iterator[Finding]:
             "differs between devices and changes over reboots",
             "remove it; with an older NCCL leave it to nccl_env, which reads the index on every node",
         )
+    for severity, code, message, remedy in pinned_index(case.ports, index):
+        yield case.find(severity, code, name, message, remedy)
     ignored = [n for n in ("NCCL_IB_ADDR_FAMILY", "NCCL_IB_ADDR_RANGE", "NCCL_IB_ROCE_VERSION_NUM") if n in case.env]
     if ignored:
         yield case.find(INFO, "gid-overrides", name, f"a pinned index makes {', '.join(ignored)} void", "keep only one")
+
+
+def _gid_choice(case: Case) -> Iterator[Finding]:
+    """Family and range by which NCCL selects GIDs, against the GIDs that the ports have."""
+    index = case.number("NCCL_IB_GID_INDEX")
+    if index is not None and index >= 0:
+        return
+    family, network = case.env.get("NCCL_IB_ADDR_FAMILY", ""), case.env.get("NCCL_IB_ADDR_RANGE", "")
+    for name, message, remedy in pinned_choice(case.ports, family, network):
+        if name in case.env:
+            yield case.find(FAIL, "gid-pin-excludes", name, message, remedy)
 
 
 def _contradictions(case: Case) -> Iterator[Finding]:
@@ -228,7 +261,7 @@ def _noise(case: Case) -> Iterator[Finding]:
             "'ibv_reg_dmabuf_mr … Cannot allocate memory'",
             "remove it (the default is 4194304)",
         )
-    elif size and size & (size - 1):
+    elif size and size > 0 and size & (size - 1):
         yield case.find(
             WARN, "odd-buffer", "NCCL_BUFFSIZE", f"{size} is no power of two", "write a power of two, or remove it"
         )
@@ -259,6 +292,7 @@ def _is_default(variable: Variable, version: Version | None, value: str) -> bool
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     _gid_index,
+    _gid_choice,
     _contradictions,
     _sockets,
     _network,

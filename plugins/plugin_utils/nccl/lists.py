@@ -21,6 +21,11 @@ class NameList:
     entries: tuple[tuple[str, int | None], ...]
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The entries as they are written, without rail and plane."""
+        return tuple(name if port is None else f"{name}:{port}" for name, port in self.entries)
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, _unused in self.entries)
 
@@ -30,6 +35,11 @@ class NameList:
     def matches(self, name: str) -> bool:
         """Whether NCCL would use the device ``name``. An empty list excludes nothing and includes everything."""
         return not self.entries or any(self._hit(e, name) for e in self.names) != self.excludes
+
+    def takes(self, name: str, port: int) -> bool:
+        """Whether NCCL would use port ``port`` of the HCA ``name``: an entry without a port means all of them."""
+        hit = any(self._hit(e, name) and number in (None, port) for e, number in self.entries)
+        return not self.entries or hit != self.excludes
 
     def caught_by_prefix(self, existing: Collection[str]) -> dict[str, list[str]]:
         """Entry → other existing names it also matches because it is a prefix and the exact name exists beside them.
@@ -66,8 +76,6 @@ AUTO_ORDER = ("ib", "", "docker", "lo", "virbr")
 Source: NVIDIA/nccl src/misc/socket.cc, ncclFindInterfaces.
 """
 LAST_RESORTS = ("docker", "lo", "virbr")
-NEVER_BOOTSTRAP = (*LAST_RESORTS, "veth", "cni", "flannel", "cali", "br-")
-"""Interfaces no other node can reach through: containers' and virtual machines' bridges, the loopback."""
 
 
 def nccl_would_take(interfaces: Collection[str]) -> list[str]:

@@ -88,6 +88,22 @@ def _addressing(first: Node, node: Node, pairs: list[tuple[Port, Port]]) -> Iter
                 f"the rails stand in another order than on {first.host}: {order}",
                 "cable or address the ports in the same PCI order on every node, else rails talk across switches",
             )
+        elif apart := [
+            (a, b)
+            for (a, b), (net_a, net_b) in zip(pairs, nets, strict=True)
+            if net_a != net_b and set(mine) & set(theirs)
+        ]:
+            # some rails meet and these do not: github.com/getainode/ainode/pull/89 ended in "Connection timed out"
+            shown = ", ".join(
+                f"{b.label} in {_subnet(node, b)}, {a.label} on {first.host} in {_subnet(first, a)}" for a, b in apart
+            )
+            yield finding(
+                WARN,
+                "rail-subnet-differs",
+                f"{node.host}.netdevs",
+                f"rails in other subnets than on {first.host}, while others are in the same: {shown}",
+                f"address them alike, or put them ({', '.join(b.label for _unused, b in apart)}) into exclude_hcas",
+            )
         else:
             yield finding(
                 INFO,

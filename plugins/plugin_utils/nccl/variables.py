@@ -3,13 +3,14 @@
 """NCCL's environment variables as data: since when, which values, which defaults.
 
 Source of every row: NCCL user guide, docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html (read at 2.30), and
-where a row has "src" NVIDIA/nccl src/transport/net_ib. An empty version means "always".
+where a row has "src" NVIDIA/nccl src/transport/net_ib. An empty version means "always". These are the documented ones;
+which variables a release reads at all is in `known`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import Version
 
@@ -27,10 +28,11 @@ class Default:
 class Variable:
     """One variable.
 
-    ``low``/``high``: inclusive range of an integer. ``choices``: all values (``fold``: in any case). ``pattern``: a
-    regular expression of all values. ``grammar``: how lists and words are checked: "hca", "interface" (lists with ^
-    and =), "path", "level" (a PCI distance), "algorithms", "protocols". ``debug``: documented for experiments and
-    debugging only. ``removed``: from this version on it does nothing; ``successor`` names what does.
+    ``low``/``high``: inclusive range of an integer; ``unset``: the number that stands for "not set" in NCCL's source.
+    ``choices``: all values (``fold``: in any case). ``pattern``: a regular expression of all values. ``grammar``: how
+    lists and words are checked: "hca", "interface" (lists with ^ and =), "path", "level" (a PCI distance), "algorithms",
+    "protocols". ``debug``: documented for experiments and debugging only. ``removed``: from this version on it does
+    nothing; ``successor`` names what does.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Variable:
     debug: bool = False
     removed: Version = ()
     successor: str = ""
+    unset: int | None = None
 
     @property
     def is_integer(self) -> bool:
@@ -89,7 +92,9 @@ _SUBSYSTEMS = (
     "INIT|COLL|P2P|SHM|NET|GRAPH|TUNING|ENV|ALLOC|ALLOC_HOST|CALL|PROXY|NVLS|BOOTSTRAP|REG|PROFILE|RAS|DESTROY|ALL"
 )
 _POLICIES = "DEFAULT|EFFICIENCY|ZERO"
-_LEVELS = ("LOC", "NVL", "PIX", "PXB", "PHB", "SYS")
+_LEVELS = ("LOC", "NVL", "NVB", "C2C", "PIX", "PXB", "P2C", "PXN", "PHB", "SYS")
+"""All words that NCCL takes, not only the documented ones: src, graph/topo.cc, topoPathTypeStr, up to PATH_SYS."""
+LEVELS_SINCE: Mapping[str, Version] = {"C2C": (2, 26), "P2C": (2, 27)}
 
 _ROWS = (
     # sockets and bootstrap
@@ -146,13 +151,15 @@ _ROWS = (
     Variable("NCCL_PROFILER_PLUGIN"),
     Variable("NCCL_ENV_PLUGIN", (2, 28)),
     _int("NCCL_CROSS_NIC", 0, 2, "2"),
-    Variable("NCCL_NET_GDR_LEVEL", (2, 4), choices=tuple(c for c in _LEVELS if c != "NVL"), grammar="level"),
+    Variable("NCCL_NET_GDR_LEVEL", (2, 4), choices=_LEVELS, grammar="level"),
     _switch("NCCL_NET_GDR_READ"),
     _int("NCCL_NET_GDR_C2C", 0, 1, (Default("0"), Default("1", (2, 27))), (2, 26)),
     _switch("NCCL_NET_SHARED_BUFFERS", "1", (2, 8)),
     _switch("NCCL_NET_SHARED_COMMS", "1", (2, 12)),
-    Variable("NCCL_NET_MERGE_POLICY", (2, 30, 5), choices=("ALL", "RAIL"), defaults=(Default("ALL"),)),
-    Variable("NCCL_NETDEVS_POLICY", (2, 28), pattern=r"AUTO|ALL|MAX:[1-9][0-9]*", defaults=(Default("AUTO"),)),
+    Variable("NCCL_NET_MERGE_POLICY", (2, 30, 5), choices=("ALL", "RAIL"), fold=True, defaults=(Default("ALL"),)),
+    Variable(
+        "NCCL_NETDEVS_POLICY", (2, 28), pattern=r"AUTO|ALL|MAX:[1-9][0-9]*", fold=True, defaults=(Default("AUTO"),)
+    ),
     _switch("NCCL_IGNORE_NET_MISMATCH", "1", (2, 30)),
     _switch("NCCL_IGNORE_COLLNET_MISMATCH", "0", (2, 30)),
     _switch("NCCL_DMABUF_ENABLE", "1", (2, 13)),
@@ -186,6 +193,7 @@ _ROWS = (
         "NCCL_CTA_POLICY",
         (2, 27),
         pattern=rf"[012]|({_POLICIES})(\|({_POLICIES}))*",
+        fold=True,
         defaults=(Default("DEFAULT"),),
     ),
     _int("NCCL_MIN_CTAS", 1, 64, "", (2, 17)),
@@ -229,30 +237,48 @@ _ROWS = (
     _switch("NCCL_SHM_DISABLE", "0", debug=True),
     _switch("NCCL_P2P_DIRECT_DISABLE", "0", debug=True),
     Variable("NCCL_P2P_LEVEL", (2, 3, 4), choices=_LEVELS, grammar="level", debug=True),
-    Variable("NCCL_NTHREADS", choices=("64", "128", "256", "512"), debug=True),
+    # multiples of a warp: src, graph/tuning.cc, getNthreads
+    Variable("NCCL_NTHREADS", choices=tuple(str(n) for n in range(64, 513, 32)), debug=True),
     _int("NCCL_MIN_NCHANNELS", 1, 32, "", (2, 5), debug=True, successor="NCCL_MIN_CTAS"),
     _int("NCCL_MAX_NCHANNELS", 1, None, "", (2, 5), debug=True, successor="NCCL_MAX_CTAS"),
-    Variable("NCCL_LAUNCH_MODE", (2, 1), choices=("PARALLEL", "GROUP"), defaults=(Default("PARALLEL"),), debug=True),
+    Variable(
+        "NCCL_LAUNCH_MODE",
+        (2, 1),
+        choices=("PARALLEL", "GROUP"),
+        fold=True,
+        defaults=(Default("PARALLEL"),),
+        debug=True,
+    ),
     _switch("NCCL_CHECK_POINTERS", "0", (2, 2, 12), debug=True),
     Variable(
         "NCCL_CHECK_MODE",
         (2, 29, 7),
         choices=("DEFAULT", "DEBUG_LOCAL", "DEBUG_GLOBAL"),
+        fold=True,
         defaults=(Default("DEFAULT"),),
         debug=True,
     ),
     Variable("NCCL_TOPO_DUMP_FILE", (2, 6), grammar="path", debug=True),
-    Variable("NCCL_MIN_NRINGS", removed=(2, 5), successor="NCCL_MIN_CTAS"),
-    Variable("NCCL_MAX_NRINGS", removed=(2, 5), successor="NCCL_MAX_CTAS"),
+    # still read: src, graph/connect.cc
+    Variable("NCCL_MIN_NRINGS", successor="NCCL_MIN_CTAS"),
+    Variable("NCCL_MAX_NRINGS", successor="NCCL_MAX_CTAS"),
     Variable("NCCL_CHECKS_DISABLE", removed=(2, 2, 12), successor="NCCL_CHECK_MODE"),
     Variable("NCCL_SINGLE_RING_THRESHOLD", removed=(2, 3)),
     Variable("NCCL_LL_THRESHOLD", removed=(2, 5), successor="NCCL_PROTO"),
     Variable("NCCL_TREE_THRESHOLD", removed=(2, 5), successor="NCCL_ALGO"),
 )
 
-VARIABLES: Mapping[str, Variable] = {row.name: row for row in _ROWS}
+_UNSET = {
+    **dict.fromkeys(("NCCL_BUFFSIZE", "NCCL_CUMEM_ENABLE", "NCCL_IB_ADAPTIVE_ROUTING", "NCCL_IB_AR_THRESHOLD"), -2),
+    **dict.fromkeys(("NCCL_MAX_NCHANNELS", "NCCL_MIN_NCHANNELS", "NCCL_NET_GDR_READ", "NCCL_NET_SHARED_BUFFERS"), -2),
+    **dict.fromkeys(("NCCL_NSOCKS_PERTHREAD", "NCCL_SOCKET_NTHREADS"), -2),
+    **dict.fromkeys(("NCCL_CUMEM_HOST_ENABLE", "NCCL_IB_FIFO_TC", "NCCL_IB_SL", "NCCL_IB_TC"), -1),
+}
+"""The defaults of NCCL_PARAM in the source at 2.30.7 that mean "decide yourself" and lie outside the documented range."""
 
-PLUGIN_PREFIXES = ("NCCL_FASTRAK_", "NCCL_GPUDIRECTTCPX_", "NCCL_OFI_", "NCCL_GIN_", "NCCL_UCX_", "NCCL_SHARP_")
+VARIABLES: Mapping[str, Variable] = {row.name: replace(row, unset=_UNSET.get(row.name)) for row in _ROWS}
+
+PLUGIN_PREFIXES = ("NCCL_FASTRAK_", "NCCL_GPUDIRECTTCPX_", "NCCL_OFI_", "NCCL_UCX_", "NCCL_SHARP_")
 """Variables that network plugins read, not NCCL: no findings about them."""
 
 

@@ -131,6 +131,7 @@ def test_numbers_outside_the_documented_range_fail(variable: Variable, data: st.
     assert low is not None
     outside = st.integers(max_value=low - 1)
     outside = outside | st.integers(min_value=high + 1) if high is not None else outside
+    outside = outside.filter(lambda n: n != variable.unset)
     words = st.text(string.ascii_letters + " .,", min_size=1, max_size=8)
     assert failed(variable.name, data.draw(outside | words.map(lambda w: f"{w}!")))
     inside = data.draw(st.integers(low, min(high, low + 31) if high is not None else low + 1000))
@@ -142,4 +143,60 @@ def test_numbers_outside_the_documented_range_fail(variable: Variable, data: st.
 @given(word=st.text(string.ascii_uppercase + "_", max_size=8))
 def test_words_that_are_not_documented_fail(variable: Variable, word: str) -> None:
     assert failed(variable.name, word) == (word not in variable.choices)
+    assert failed(variable.name, word.lower()) == ((word if variable.fold else word.lower()) not in variable.choices)
     assert not any(failed(variable.name, choice) for choice in variable.choices)
+
+
+# lists as people write and miswrite them
+ENTRIES = st.sampled_from(
+    ["mlx5_0", "mlx5_1", "mlx5_10", "mlx5", "ibp0", "eth0", "lo", "lom0", "docker0", "br-ex", "10.0.0.1"]
+)
+MARKS = st.sampled_from(["", "=", "^", "^=", "==", "=^", " ", "'"])
+TAILS = st.sampled_from(["", ":1", ":0", ":2", "/1", "[0-3]", "_[0-3]", "*", "::0:1", "-3", "@if5", " "])
+LISTS = st.builds(
+    lambda first, parts, between: first + between.join(mark + entry + tail for mark, entry, tail in parts),
+    MARKS,
+    st.lists(st.tuples(MARKS, ENTRIES, TAILS), max_size=4),
+    st.sampled_from([",", ",", ", ", ";", " ", "|", ",,"]),
+)
+DEVICE_LISTS = st.dictionaries(
+    st.sampled_from(["NCCL_IB_HCA", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME"]), LISTS, min_size=1
+)
+VALUES = st.dictionaries(
+    st.sampled_from(sorted(VARIABLES)), SCALARS.filter(lambda v: not isinstance(v, bool)), max_size=3
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    env=st.builds(lambda a, b: {**a, **b}, VALUES, DEVICE_LISTS),
+    version=st.sampled_from(["2.18.3", "2.21.5", "2.30.7", None]),
+    peers=st.sampled_from([None, [], ["192.168.5.9"]]),
+    known=st.booleans(),
+)
+def test_every_remedy_with_a_value_is_accepted(
+    env: dict[str, Any], version: str | None, peers: list[str] | None, known: bool
+) -> None:
+    facts = machine([{"hca": "mlx5_0..mlx5_10", "rate": 200}]) if known else {}
+    context = {"nccl_version": version, "facts": facts, "peers": peers}
+    for found in nccl_lint(env, context):
+        for name, value in found["data"].get("env", {}).items():
+            mended = {k: v for k, v in {**env, name: value}.items() if v is not None}
+            after = [f for f in nccl_lint(mended, context) if f["where"] == f"env.{name}"]
+            assert [f for f in after if f["severity"] == "fail" or f["code"] == found["code"]] == []
+            if value is not None and found["code"] in ("invalid-list", "prefix-trap", "prefix-match", "no-such-port"):
+                assert value in found["remedy"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(trees=st.lists(fact_trees(), min_size=2, max_size=2), env=DEVICE_LISTS)
+def test_what_the_remedies_name_in_an_environment_is_accepted(trees: list[dict[str, Any]], env: dict[str, Any]) -> None:
+    """exclude_hcas of a finding about GIDs is a list that the policy takes, and after it the port is not used."""
+    facts = {f"node{i}": tree for i, tree in enumerate(trees)}
+    found = nccl_env(facts, {"nccl_version": "2.27.3", "user_env": {"NCCL_IB_GID_INDEX": 3, **env}})["findings"]
+    for one in found:
+        if one["code"] in ("gid-missing", "gid-pin-absent") and "into exclude_hcas" in one["remedy"]:
+            ports = one["remedy"].removeprefix("put ").partition(" into ")[0].split(", ")
+            again = nccl_env(facts, {"nccl_version": "2.27.3", "exclude_hcas": ports})
+            assert "policy-invalid" not in {f["code"] for f in again["findings"]}
+            assert not any(p in f["message"] for f in again["findings"] for p in ports if f["code"] == "gid-missing")

@@ -33,6 +33,8 @@ def test_published_settings(row: dict[str, Any]) -> None:
     findings = nccl_lint(row["env"], {"nccl_version": row.get("version"), "facts": facts_of(row)})
     assert sorted([f["code"], f["severity"]] for f in findings) == sorted(row["expect"])
     assert all(f["message"] and f["remedy"] for f in findings)
+    if "remedy" in row:
+        assert row["remedy"] in [f["remedy"] for f in findings]
 
 
 def test_the_field_notes_get_the_right_findings() -> None:
