@@ -40,8 +40,10 @@ class Attack:
         self.victim.parent.mkdir()
         self.victim.write_text("root:secret")
 
-    def fetch(self, commit: str, token: str = "", exclude: Sequence[str] = ()) -> dict[str, Any]:
-        """The end of a fetch: its progress file."""
+    def fetch(
+        self, commit: str, token: str = "", exclude: Sequence[str] = (), limit_s: int = LIMIT_S
+    ) -> dict[str, Any]:
+        """The end of a fetch, or how far it is after so many seconds: its progress file."""
         request = {"path": str(self.model), "hub": "git-lfs", "repo": self.forge.repository, "revision": commit}
         request |= {"include": [], "exclude": [*exclude], "endpoint": "", "workers": 2, "files": []}
         (self.run / "request.json").write_text(json.dumps(request))
@@ -50,7 +52,7 @@ class Attack:
         env |= {"GIT_TERMINAL_PROMPT": "0", "PYTHONDONTWRITEBYTECODE": "1", "GIT_CONFIG_NOSYSTEM": "1"}
         command = [sys.executable, "-m", WORKER, str(self.run)]
         with contextlib.suppress(subprocess.TimeoutExpired):  # it tries again, for longer than a test lasts
-            subprocess.run(command, env=env, check=False, timeout=LIMIT_S)
+            subprocess.run(command, env=env, check=False, timeout=limit_s)
         return dict(json.loads((self.run / "progress.json").read_text()))
 
 
@@ -169,7 +171,9 @@ def test_names_that_are_patterns_elsewhere_are_names(attack: Attack) -> None:
     contents = {name: f"weights of {name}".encode() for name in ODD_NAMES}
     files = {name: pointer(attack.storage.put(content), len(content)) for name, content in contents.items()}
     other = attack.storage.put(b"not wanted")
-    found = attack.fetch(attack.forge.commit({**files, "other.pth": pointer(other, 10)}), exclude=["*.pth"])
+    found = attack.fetch(
+        attack.forge.commit({**files, "other.pth": pointer(other, 10)}), exclude=["*.pth"], limit_s=300
+    )
     assert (found["phase"], found["error"]) == ("done", "")
     assert {name: (attack.model / name).read_bytes() for name in ODD_NAMES} == contents
     assert f"/{other}" not in [one["path"] for one in attack.storage.seen]
@@ -177,11 +181,11 @@ def test_names_that_are_patterns_elsewhere_are_names(attack: Attack) -> None:
 
 def test_a_list_that_is_longer_than_a_command_line_arrives(attack: Attack) -> None:
     """An argument has at most 128 KiB (execve(2), MAX_ARG_STRLEN). Two of the files are the same."""
-    folder = "/".join(letter * 200 for letter in "abc")
-    contents = {f"{folder}/{number}.bin": f"{number // 2}".encode() for number in range(230)}
+    folder = "/".join(letter * 250 for letter in "abcdef")
+    contents = {f"{folder}/{number}.bin": f"{number // 2}".encode() for number in range(90)}
     assert sum(map(len, contents)) > 128 << 10
     files = {name: pointer(attack.storage.put(content), len(content)) for name, content in contents.items()}
-    found = attack.fetch(attack.forge.commit(files))
+    found = attack.fetch(attack.forge.commit(files), limit_s=300)
     assert (found["phase"], found["error"]) == ("done", "")
     assert {name: (attack.model / name).read_bytes() for name in contents} == contents
 
@@ -189,7 +193,7 @@ def test_a_list_that_is_longer_than_a_command_line_arrives(attack: Attack) -> No
 def test_a_storage_that_sends_without_an_end_fills_no_disk(attack: Attack) -> None:
     attack.storage.endless = 50
     oid = attack.storage.put(WEIGHTS)
-    found = attack.fetch(attack.forge.commit({"model.safetensors": pointer(oid, len(WEIGHTS))}))
+    found = attack.fetch(attack.forge.commit({"model.safetensors": pointer(oid, len(WEIGHTS))}), limit_s=300)
     assert found["phase"] == "failed" and f"sends more than the {len(WEIGHTS)} bytes" in found["error"], found
     there = [path.stat().st_size for path in attack.model.rglob("*") if path.is_file()]
     assert max(there) <= 1 << 20
