@@ -46,14 +46,15 @@ class Signature:
     general: bool = False
     stalls: int = 0
     after: re.Pattern[str] | None = None
+    until: re.Pattern[str] | None = None
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Signature:
         """Raises KeyError, TypeError, ValueError or re.error for an entry that is not one."""
         if data["level"] not in LEVELS:
             raise ValueError(f"{data['id']}: level {data['level']}")
-        after = data.get("after")
-        return cls(**{**data, "pattern": re.compile(data["pattern"]), "after": re.compile(after) if after else None})
+        patterns = {name: re.compile(data[name]) for name in ("pattern", "after", "until") if name in data}
+        return cls(**{**data, **patterns})
 
     @cached_property
     def needed(self) -> tuple[str, ...]:
@@ -89,6 +90,8 @@ def search(signatures: Sequence[Signature], lines: Iterable[str]) -> list[dict[s
             trouble = read.line.number
         if not signature or not hit or signature.level == HARMLESS or (read.over and not signature.lasts):
             continue
+        if signature.until and _solved(signature.until, read, reads):
+            continue
         place = warnings if read.line.low and signature not in low else found
         place.setdefault(signature.id, _sighting(signature, read.line, hit))
     if not any(levels[name] in ("cause", "symptom") for name in found):
@@ -115,6 +118,11 @@ def _holds(signature: Signature, reads: Sequence[Read]) -> bool:
     if not reads or not signature.find(reads[-1].line.text):
         return False
     return sum(bool(signature.find(read.line.text)) for read in reads) >= signature.stalls
+
+
+def _solved(until: re.Pattern[str], read: Read, reads: Sequence[Read]) -> bool:
+    """Whether a later line shows that a process, whichever it was, got there all the same."""
+    return any(until.search(other.line.text) for other in reads if other.line.number > read.line.number)
 
 
 def most_telling(signatures: Sequence[Signature], lines: Iterable[str]) -> Telling | None:

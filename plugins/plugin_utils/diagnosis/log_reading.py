@@ -22,7 +22,7 @@ _STARTED_BY_US = re.compile(r"^Start(?:ing|ed) fullrank-")
 
 # vLLM --enable-log-requests and --enable-log-outputs, SGLang --log-requests, LMDeploy; and what clients are answered
 _REQUEST = re.compile(
-    r"^(?:Received request |Generated response |Receive: obj=|Finish: obj=|session_id=\S{0,40} prompt=|input_prompt=)"
+    r"^(?:Received request |Generated response |Receive: |Finish: |session_id=\S{0,40} prompt=|input_prompt=)"
     r"|^\S+ - \"(?:GET|POST|PUT|DELETE|HEAD|OPTIONS) |\bprompt: ['\"]|\binput_text=['\"]"
 )
 

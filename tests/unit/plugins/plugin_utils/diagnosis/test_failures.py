@@ -176,6 +176,13 @@ def test_a_rank_that_waits_is_known_by_the_end_of_its_log() -> None:
     assert found(waits, waits) == ["vllm-dp-coordinator-waits"]
 
 
+def test_ranks_that_met_in_the_end_had_no_trouble_with_it() -> None:
+    late = "[E1226 15:44:24.79 socket.cpp:1011] The client socket has timed out after 600s while trying to connect to (n5, 8000)."
+    assert found(late) == ["rendezvous-unreachable"]
+    met = "(Worker pid=8) INFO 12-26 15:50:00 [parallel_state.py:1004] rank 8 in world size 16 is assigned as DP rank 0"
+    assert found(late, met) == [] and found(met, late) == ["rendezvous-unreachable"]
+
+
 def test_what_came_first_in_a_log_stands_first() -> None:
     first, second = "OSError: [Errno 28] No space left on device", "ModuleNotFoundError: No module named 'x'"
     assert [one[0] for one in causes(r0=[first, second])] == ["disk-full", "package-missing"]
