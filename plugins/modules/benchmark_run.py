@@ -37,6 +37,11 @@ options:
     type: str
     choices: [docker, podman, nerdctl]
     default: docker
+  task:
+    description: What is measured. With V(embed) each prompt is a text to embed, by vLLM's client.
+    type: str
+    choices: [generate, embed]
+    default: generate
   url:
     description: The endpoint as the node reaches it, without C(/v1).
     type: str
@@ -125,7 +130,8 @@ RETURN = r"""
 runs:
   description: >-
     One for each run - concurrency, seed, requests, completed, failed, seconds, input_tokens, output_tokens, output_tokens_per_s,
-    requests_per_s, and ttft_ms, itl_ms, tpot_ms with median, mean and p99 in milliseconds.
+    requests_per_s, and ttft_ms, itl_ms, tpot_ms with median, mean and p99 in milliseconds. Of embeddings, in place of what is
+    about tokens of answers, texts_per_s and latency_ms.
   returned: always
   type: list
   elements: dict
@@ -182,7 +188,8 @@ def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
         prompts_file=prompts_file,
         result_file=result_file,
         **{
-            name: params[name] for name in ("url", "model", "tokenizer", "requests", "output_tokens", "warmups", "seed")
+            name: params[name]
+            for name in ("url", "model", "tokenizer", "requests", "output_tokens", "warmups", "seed", "task")
         },
     )
     limit = ["timeout", "--kill-after=10", str(params["timeout"])]
@@ -198,7 +205,7 @@ def run(module: AnsibleModule, place: Place, folder: str) -> dict[str, Any]:
             msg=f"{what}: {params['client']}'s client failed: {bench_clients.last_word(err or out)}", rc=rc, stderr=err
         )
     try:
-        result = bench_clients.measured(params["client"], read[1], params["requests"])
+        result = bench_clients.measured(params["client"], read[1], params["requests"], params["task"])
     except ValueError as broken:
         module.fail_json(msg=f"{what}: {broken}")
     return {"concurrency": concurrency, "seed": params["seed"], "requests": params["requests"]} | result
@@ -211,6 +218,8 @@ def main() -> None:
         required_one_of=[("venv", "container")],
         supports_check_mode=False,
     )
+    if module.params["task"] == bench_clients.EMBED and module.params["client"] != "vllm":
+        module.fail_json(msg="client: texts are embedded by vLLM's client only; set it to vllm, with its environment")
     place = Place(module)
     folder = place.folder()
     try:

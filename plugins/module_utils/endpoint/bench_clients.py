@@ -6,6 +6,9 @@ Run with vLLM 0.32.0 (``vllm bench serve``, in releases from 0.9 on) and SGLang 
 any OpenAI-compatible server, take their prompts from a file, and read the key from ``OPENAI_API_KEY``. vLLM's leaves out prompts
 of more than 1,024 tokens. SGLang's wants answers of 4 tokens or more, and writes all options of the server that it measures,
 the API key among them, into its result file: of that nothing but the numbers may leave the node.
+
+Texts are embedded by vLLM's client alone (``--backend openai-embeddings``; vllm/benchmarks/serve.py,
+calculate_metrics_for_embeddings, 0.32.0): read there, not run.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CLIENTS = ("vllm", "sglang")
+GENERATE, EMBED = "generate", "embed"
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "deployment": {"type": "str", "required": True},
@@ -24,6 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "venv": {"type": "path"},
     "container": {"type": "str"},
     "runtime": {"type": "str", "choices": ["docker", "podman", "nerdctl"], "default": "docker"},
+    "task": {"type": "str", "choices": [GENERATE, EMBED], "default": GENERATE},
     "url": {"type": "str", "required": True},
     "model": {"type": "str", "required": True},
     "tokenizer": {"type": "str", "required": True, "no_log": False},
@@ -45,7 +50,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class Load:
     """What is sent: ``requests`` prompts from ``prompts_file``, ``concurrency`` at a time, each for ``output_tokens`` tokens.
 
-    url: of the server, without ``/v1``. tokenizer: its folder. warmups: requests that do not count.
+    url: of the server, without ``/v1``. tokenizer: its folder. warmups: requests that do not count. task: with EMBED each prompt
+    is a text to embed.
     """
 
     url: str
@@ -58,6 +64,7 @@ class Load:
     output_tokens: int
     warmups: int
     seed: int
+    task: str = GENERATE
 
 
 def prompts(number: int, words: int, seed: int) -> list[str]:
@@ -112,6 +119,13 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
             "--result-dir": folder,
             "--result-filename": name,
         }
+        if load.task == EMBED:
+            flags.remove("--ignore-eos")
+            options |= {
+                "--backend": "openai-embeddings",
+                "--endpoint": "/v1/embeddings",
+                "--percentile-metrics": "e2el",
+            }
     else:
         program = [f"{places}python3" if not venv else f"{places}python", "-c", _SGLANG]
         flags = ["--disable-tqdm"]
@@ -123,24 +137,31 @@ def argv(client: str, venv: str, load: Load) -> list[str]:
     return [*program, *(word for name, value in options.items() for word in (name, str(value))), *flags]
 
 
-def measured(client: str, text: str, requests: int) -> dict[str, Any]:
+def measured(client: str, text: str, requests: int, task: str = GENERATE) -> dict[str, Any]:
     """What a client wrote into its result file, in our words.
 
     completed and failed (requests), seconds, input_tokens, output_tokens, output_tokens_per_s, requests_per_s, and ttft_ms,
     itl_ms, tpot_ms, each with median, mean and p99. SGLang's client does not count failures: they are what is missing of
-    ``requests``. Raises ValueError for a file that is not one of ``client``'s.
+    ``requests``. Of EMBED in place of what is about tokens of answers: texts_per_s, and latency_ms, of the whole answer.
+    Raises ValueError for a file that is not one of ``client``'s.
     """
     try:
         raw: Mapping[str, Any] = json.loads(text.strip().splitlines()[-1] if client == "sglang" else text)
         completed = int(raw["completed"])
-        return {
+        common = {
             "completed": completed,
             "failed": int(raw.get("failed", requests - completed)),
             "seconds": round(float(raw["duration"]), 3),
             "input_tokens": int(raw["total_input_tokens"]),
+            "requests_per_s": round(float(raw["request_throughput"]), 3),
+        }
+        if task == EMBED:
+            whole = {which: round(float(raw[f"{which}_e2el_ms"]), 2) for which in ("median", "mean", "p99")}
+            return {**common, "texts_per_s": common["requests_per_s"], "latency_ms": whole}
+        return {
+            **common,
             "output_tokens": int(raw["total_output_tokens"]),
             "output_tokens_per_s": round(float(raw["output_throughput"]), 2),
-            "requests_per_s": round(float(raw["request_throughput"]), 3),
             **{
                 f"{name}_ms": {which: round(float(raw[f"{which}_{name}_ms"]), 2) for which in ("median", "mean", "p99")}
                 for name in ("ttft", "itl", "tpot")

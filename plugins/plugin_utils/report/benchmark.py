@@ -12,22 +12,30 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+SPEEDS, LATENCIES = ("output_tokens_per_s", "texts_per_s"), ("ttft_ms", "itl_ms", "latency_ms")
 COLUMNS = ("deployment", "engine", "at a time", "tokens/s", "spread", "TTFT ms", "ITL ms", "failed")
 
 
 def line(run: Mapping[str, Any]) -> str:
     """One run in one line."""
     lost = f", {run['failed']} failed" if run["failed"] else ""
-    return (
-        f"{run['concurrency']} at a time, {run['completed']} requests in {run['seconds']:.1f} s: "
-        f"{run['output_tokens_per_s']:.1f} tokens/s, first token {run['ttft_ms']['median']:.0f} ms{lost}"
+    speed = (
+        f"{run['output_tokens_per_s']:.1f} tokens/s, first token {run['ttft_ms']['median']:.0f} ms"
+        if _generates(run)
+        else (f"{run['texts_per_s']:.1f} texts/s, an answer in {run['latency_ms']['median']:.0f} ms")
     )
+    return f"{run['concurrency']} at a time, {run['completed']} requests in {run['seconds']:.1f} s: {speed}{lost}"
+
+
+def _generates(run: Mapping[str, Any]) -> bool:
+    return "output_tokens_per_s" in run
 
 
 def levels(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One entry for each concurrency, in their order: the median of its runs with the lowest and the highest.
 
-    output_tokens_per_s, ttft_ms and itl_ms are each {median, min, max}, over the runs (of latencies: over each run's median);
+    output_tokens_per_s, ttft_ms and itl_ms (of embeddings: texts_per_s and latency_ms) are each {median, min, max}, over the runs
+    (of latencies: over each run's median);
     runs is how many there were, failed how many requests.
     """
     grouped: dict[int, list[Mapping[str, Any]]] = {}
@@ -38,9 +46,8 @@ def levels(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "concurrency": concurrency,
             "runs": len(same),
             "failed": sum(run["failed"] for run in same),
-            "output_tokens_per_s": _spread([run["output_tokens_per_s"] for run in same]),
-            "ttft_ms": _spread([run["ttft_ms"]["median"] for run in same]),
-            "itl_ms": _spread([run["itl_ms"]["median"] for run in same]),
+            **{name: _spread([run[name] for run in same]) for name in SPEEDS if name in same[0]},
+            **{name: _spread([run[name]["median"] for run in same]) for name in LATENCIES if name in same[0]},
         }
         for concurrency, same in grouped.items()
     ]
@@ -56,16 +63,17 @@ def rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     table = [list(COLUMNS)]
     for result in results:
         for level in levels(result["runs"]):
-            speed = level["output_tokens_per_s"]
+            generates = _generates(level)
+            speed = level["output_tokens_per_s" if generates else "texts_per_s"]
             table.append(
                 [
                     result["deployment"],
                     f"{result['engine']}, by {result['client']}" if clients > 1 else result["engine"],
                     str(level["concurrency"]),
-                    f"{speed['median']:.1f}",
+                    f"{speed['median']:.1f}" + ("" if generates else " texts/s"),
                     f"{speed['min']:.1f} to {speed['max']:.1f}" if level["runs"] > 1 else "one run",
-                    f"{level['ttft_ms']['median']:.0f}",
-                    f"{level['itl_ms']['median']:.1f}",
+                    f"{level['ttft_ms' if generates else 'latency_ms']['median']:.0f}",
+                    f"{level['itl_ms']['median']:.1f}" if generates else "-",
                     str(level["failed"]),
                 ]
             )
@@ -99,6 +107,7 @@ def markdown(results: Sequence[Mapping[str, Any]], picture: str) -> str:
     lines += [f"| {' | '.join(row)} |" for row in table[1:]]
     lines += [
         "",
-        "Medians over the runs; TTFT is the time to the first token, ITL the time between two tokens of an answer.",
+        "Medians over the runs; TTFT is the time to the first token (of embeddings: to the whole answer), ITL the time between "
+        "two tokens of an answer.",
     ]
     return "\n".join([*lines, *(["", f"![tokens per second by concurrency]({picture})"] if picture else [])]) + "\n"

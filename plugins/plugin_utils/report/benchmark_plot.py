@@ -29,7 +29,7 @@ def svg(results: Sequence[Mapping[str, Any]]) -> str:
     figure = Figure(figsize=(12, 4), layout="constrained")
     for axes, (name, title) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         for result in results:
-            points = levels(result["runs"])
+            points = [point for point in levels(result["runs"]) if name in point]
             middle = [point[name]["median"] for point in points]
             spread = [
                 [point[name]["median"] - point[name]["min"] for point in points],

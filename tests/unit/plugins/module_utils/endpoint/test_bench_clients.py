@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -102,3 +103,21 @@ def test_sglangs_client_appends_and_does_not_count_failures() -> None:
 def test_what_is_no_result_is_reported_as_none(client: str, text: str) -> None:
     with pytest.raises(ValueError, match=f"not a result of {client}'s client"):
         bench_clients.measured(client, text, 8)
+
+
+def test_texts_are_embedded_by_vllms_client() -> None:
+    argv = bench_clients.argv("vllm", "", dataclasses.replace(LOAD, task="embed"))
+    parsed = options(argv)
+    assert (parsed["--backend"], parsed["--endpoint"]) == ("openai-embeddings", "/v1/embeddings")
+    assert "--ignore-eos" not in argv and parsed["--percentile-metrics"] == "e2el"
+    raw = {"completed": 7, "failed": 1, "duration": 2.0, "total_input_tokens": 700, "request_throughput": 3.5}
+    raw |= {"median_e2el_ms": 12.3456, "mean_e2el_ms": 13.0, "p99_e2el_ms": 20.0}
+    assert bench_clients.measured("vllm", json.dumps(raw), 8, "embed") == {
+        "completed": 7,
+        "failed": 1,
+        "seconds": 2.0,
+        "input_tokens": 700,
+        "requests_per_s": 3.5,
+        "texts_per_s": 3.5,
+        "latency_ms": {"median": 12.35, "mean": 13.0, "p99": 20.0},
+    }

@@ -72,3 +72,11 @@ def test_the_plot_shows_every_deployment() -> None:
     picture = benchmark_plot.svg([result("a"), result("b")])
     assert picture.lstrip().startswith("<?xml")
     assert "a (vllm 0.32.0)" in picture and "b (vllm 0.32.0)" in picture
+
+
+def test_embeddings_are_counted_in_texts() -> None:
+    run = {"concurrency": 4, "completed": 8, "failed": 0, "seconds": 2.0, "texts_per_s": 4.0}
+    run |= {"latency_ms": {"median": 12.0, "mean": 13.0, "p99": 20.0}}
+    assert benchmark.line(run) == "4 at a time, 8 requests in 2.0 s: 4.0 texts/s, an answer in 12 ms"
+    result = {"deployment": "minilm", "engine": "vllm 0.32.0", "client": "vllm", "runs": [run]}
+    assert benchmark.rows([result])[1] == ["minilm", "vllm 0.32.0", "4", "4.0 texts/s", "one run", "12", "-", "0"]
