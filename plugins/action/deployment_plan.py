@@ -39,7 +39,7 @@ class ActionModule(ControllerAction):
     options = OPTIONS
 
     def answer(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        deployment, planning = params.pop("deployment"), params.pop("planning")
+        deployment, planning = params.pop("deployment"), params["planning"]
         plan = decide(Deployed(**params))
         message = findings.failures(plan["findings"], f"deployment {deployment}: nothing was started or changed")
         if message and not planning:

@@ -18,6 +18,7 @@ OPTIONS = {
     "hosts": {"type": "list", "elements": "str", "required": True},
     "facts": {"type": "list", "elements": "dict", "required": True},
     "declared": {"type": "list", "elements": "str"},
+    "declared_interface": {"type": "str", "default": ""},
     "network": {"type": "str", "default": ""},
 }
 
@@ -32,7 +33,7 @@ class ActionModule(ControllerAction):
         label = params["label"] or deployment
         places, findings = agree(label, names.of_rank(deployment), params["network"], hosts, params["facts"])
         if params["declared"]:
-            places, findings = planned(places, params["declared"], findings)
+            places, findings = planned(places, params["declared"], findings, params["declared_interface"])
         rank = hosts.index(task_vars["inventory_hostname"])
         result = {
             "findings": findings,

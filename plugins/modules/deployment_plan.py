@@ -87,7 +87,9 @@ options:
     type: bool
     default: true
   planning:
-    description: Only plan. Failures are returned and do not fail the task.
+    description:
+      - Only plan. Failures are returned and do not fail the task, and O(hardware) stands in for what a node has not reported
+        (C(hcas), C(link_layer), C(rate_gbps), C(interface), C(rdma), C(nvlink_domain)).
     type: bool
     default: false
 extends_documentation_fragment:
@@ -117,6 +119,10 @@ nccl:
   description: >-
     What P(fullrank.serving.nccl_env#filter) returns (C(ranks), C(per_host), C(findings)); empty when not all ranks have
     their hardware.
+  returned: always
+  type: dict
+rdma:
+  description: Each of O(hosts) to whether its node has RDMA devices, which a container is then given.
   returned: always
   type: dict
 fit:

@@ -43,6 +43,10 @@ options:
         where a start has failures.
     type: list
     elements: str
+  declared_interface:
+    description: Interface of O(declared), as it is declared; empty where it is not.
+    type: str
+    default: ""
   network:
     description: The O(fullrank.serving.rank_host_info#module:network) that was asked for, for the messages.
     type: str

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import INFO, WARN, Finding, failed
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import (
+    INFO,
+    WARN,
+    Finding,
+    failed,
+    finding,
+)
 from ansible_collections.fullrank.serving.plugins.module_utils.systemd import names
 
 REMOVE = "playbooks/remove.yml -e deployment="
@@ -55,19 +61,36 @@ def agree(
 
 
 def planned(
-    places: Sequence[Place], declared: Sequence[str], findings: Sequence[Finding]
+    places: Sequence[Place], declared: Sequence[str], findings: Sequence[Finding], interface: str = ""
 ) -> tuple[list[Place], list[Finding]]:
     """The same for a plan, which starts nothing: declared addresses where a node did not report its own, and no failure.
 
-    That a node does not answer is worth no more than a note: a plan is often made before the nodes are there.
+    interface: the declared one, "" where there is none.
+
+    That nodes do not answer is worth no more than one note: a plan is often made before the nodes are there.
     """
     alone = len(places) == 1
+    silent = [one for one in findings if one["code"] == "rank-unreachable"]
+    others = [{**one, "severity": WARN} for one in findings if one["code"] != "rank-unreachable"]
     return (
         [
-            place if place.address or alone else replace(place, address=address)
+            place if place.address or alone else replace(place, address=address, interface=place.interface or interface)
             for place, address in zip(places, declared, strict=True)
         ],
-        [{**one, "severity": INFO if one["code"] == "rank-unreachable" else WARN} for one in findings],
+        [*([_silent(silent, len(places))] if silent else []), *others],
+    )
+
+
+def _silent(findings: Sequence[Finding], ranks: int) -> Finding:
+    """All nodes that did not answer in one line, with the reason of the first."""
+    hosts = [str(one["data"]["host"]) for one in findings]
+    shown = ", ".join(hosts) if len(hosts) < ranks else "all"
+    return finding(
+        INFO,
+        "rank-unreachable",
+        str(findings[0]["where"]).partition(" rank ")[0],
+        f"{len(hosts)} of {ranks} nodes did not report ({shown}): {findings[0]['data']['why']}",
+        "planned as declared: engine_hardware, engine_model_info",
     )
 
 
@@ -77,6 +100,8 @@ def _unreachable(where: str, host: str, why: str) -> Finding:
         where,
         f"the node does not answer: {why}",
         f"make 'ansible {host} -m ansible.builtin.ping' work and run without --limit, or take {host} out of its group",
+        host=host,
+        why=why,
     )
 
 

@@ -62,7 +62,8 @@ def nodes(hardware: Any) -> Nodes:
     return Nodes(
         count=at_least_one(described.get("nodes")),
         gpus=gpus,
-        nvlink=min(gpus, at_least_one(described.get("nvlink_domain") or gpus)),
+        # a domain may leave the node (NVL72), but not the nodes that are there
+        nvlink=min(gpus * at_least_one(described.get("nodes")), at_least_one(described.get("nvlink_domain") or gpus)),
         rdma=described.get("rdma") is not False,
     )
 

@@ -24,6 +24,10 @@ def set_bootstrap(draft: Draft, node: Node, policy: Policy, peers: Sequence[str]
     ``peers``: addresses of the other ranks. ``alone``: the deployment has one node.
     """
     interface = bootstrap_interface(node)
+    if node.declared and not interface:
+        for name in VARIABLES:
+            draft.leave(name, "the interface of the rendezvous address, found on the node at the start")
+        return
     problem = _problem(node, interface, [] if alone else peers or None)
     if problem:
         for name in VARIABLES:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, WARN
+from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import FAIL, INFO, WARN, finding
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.bootstrap import bootstrap_interface
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.distance import nearest_in_gpu_order
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.draft import Draft
@@ -16,7 +16,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.lint_values 
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.policy import Policy
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.profile import PLUGIN_FABRICS, RDMA_FABRICS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.select import Selection, dropped_text, hca_list
-from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import Version, version_text
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.version import GID_AUTOSELECT, Version, version_text
 
 FAST_SOCKETS_MBPS = 100_000
 FAST_SOCKETS = {"NCCL_SOCKET_NTHREADS": "4", "NCCL_NSOCKS_PERTHREAD": "4"}
@@ -52,6 +52,10 @@ def set_fabric(
                 f"RDMA is disabled by you; {len(chosen.ports)} usable port(s), {unused:g} Gbit/s of this node, stay idle",
                 "remove NCCL_IB_DISABLE from the user environment, unless sockets are meant",
             )
+    elif not node.has_rdma_facts and node.declared:
+        _leave_all(draft, "the HCAs are found on the node at the start; none are declared")
+        message, remedy = "the HCAs are not declared, so the plan cannot name them", "declare engine_hardware.hcas"
+        draft.findings.append(finding(INFO, "fabric-undeclared", "engine_hardware", message, remedy))
     elif not node.has_rdma_facts:
         _leave_all(draft, "the facts say nothing about RDMA devices")
         severity = INFO if alone or nvlink else FAIL
@@ -87,7 +91,7 @@ def _set_rdma(draft: Draft, node: Node, chosen: Selection, policy: Policy, versi
     if policy.gate_run and "NCCL_NET" not in policy.profile.env:
         why = "an assertion for this gate run: without RDMA it fails instead of falling back to sockets in silence"
         draft.set("NCCL_NET", "IB", why)
-    _set_gid(draft, ports, policy, version)
+    _set_gid(draft, node, ports, policy, version)
     if "ucx" in policy.companions:
         draft.set("UCX_NET_DEVICES", _with_ports(ports), "the same ports for UCX, which wants name:port")
     if "nvshmem" in policy.companions:
@@ -98,8 +102,12 @@ def _with_ports(ports: Sequence[Port]) -> str:
     return ",".join(p.label for p in ports)
 
 
-def _set_gid(draft: Draft, ports: Sequence[Port], policy: Policy, version: Version | None) -> None:
+def _set_gid(draft: Draft, node: Node, ports: Sequence[Port], policy: Policy, version: Version | None) -> None:
     name = "NCCL_IB_GID_INDEX"
+    if node.declared and ports[0].link_layer == "Ethernet":
+        own = version is None or version >= GID_AUTOSELECT
+        draft.leave(name, "NCCL selects it (since 2.21)" if own else "read from the node's GID tables at the start")
+        return
     choice = choose_gid(draft.host, ports, version)
     if name in policy.profile.must_not_set:
         draft.leave(name, f"site profile {policy.profile.name}: it breaks this fabric")

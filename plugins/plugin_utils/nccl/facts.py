@@ -149,6 +149,7 @@ class Node:
     """One rank's node.
 
     ``topology``: HCA name → distance to each GPU in GPU order, as ``nvidia-smi topo -m`` prints it; may be empty.
+    ``declared``: the facts are what the inventory declares, before the node was asked.
     ``imex_channels``: names of the devices in /dev/nvidia-caps-imex-channels; None where the facts do not tell.
     ``has_rdma_facts``: whether the facts speak of HCAs at all; an empty list means "none", a missing key "not asked".
     """
@@ -166,6 +167,7 @@ class Node:
     nccl_version: Version | None
     has_rdma_facts: bool
     imex_channels: tuple[str, ...] | None = None
+    declared: bool = False
 
     def upward(self, name: str) -> tuple[str, ...]:
         """``name`` and the devices built upon it (bond, bridge, VLAN), nearest first."""
@@ -331,5 +333,6 @@ def read_node(host: str, facts: Any) -> Node:
         vendor_scripts=frozenset(_texts(raw.get("vendor_scripts"))),
         nccl_version=parse_version(raw.get("nccl_version")),
         has_rdma_facts=isinstance(raw.get("hcas"), list | tuple),
+        declared=raw.get("declared") is True,
         imex_channels=_texts(raw["imex_channels"]) if isinstance(raw.get("imex_channels"), list | tuple) else None,
     )

@@ -19,6 +19,12 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelis
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
 from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.env import nccl_env
+from ansible_collections.fullrank.serving.plugins.plugin_utils.nccl.nvlink import domain
+from ansible_collections.fullrank.serving.plugins.plugin_utils.plan.declared import (
+    declared_facts,
+    declared_rdma,
+    declares_fabric,
+)
 
 Facts = Mapping[str, Any]
 
@@ -42,36 +48,48 @@ class Deployed:
     data_parallel_size: int = 1
     gpus: Sequence[int] | None = None
     fit_required: bool = True
+    planning: bool = False
+    """Only plan: what is declared stands in for what a node has not reported."""
 
 
 def decide(deployed: Deployed) -> dict[str, Any]:
-    """``nccl``, ``fit``, ``proposal`` and ``findings``, as `deployment_plan` documents them."""
+    """``nccl``, ``rdma``, ``fit``, ``proposal`` and ``findings``, as `deployment_plan` documents them."""
     nccl = _nccl(deployed)
     fit, proposal = _memory(deployed)
     findings = [*nccl.get("findings", []), *(_softened(fit.get("findings", []), deployed.fit_required))]
-    return {"nccl": nccl, "fit": fit, "proposal": proposal, "findings": unique(findings)}
+    return {"nccl": nccl, "rdma": _rdma(deployed), "fit": fit, "proposal": proposal, "findings": unique(findings)}
 
 
 def _nccl(deployed: Deployed) -> dict[str, Any]:
     """The environment of each rank; nothing when a rank has no facts, because rails depend on all of them."""
-    reported = [
-        ("hcas" in rdma and "gpus" in gpu) for rdma, gpu in zip(deployed.rdma_facts, deployed.gpu_facts, strict=True)
-    ]
-    if not reported or not all(reported):
-        return {}
-    facts = {
-        host: {**rdma, **gpu, "rendezvous": {"interface": place["interface"], "address": place["address"]}}
-        for host, rdma, gpu, place in zip(
-            deployed.hosts, deployed.rdma_facts, deployed.gpu_facts, deployed.rendezvous, strict=True
-        )
+    facts: dict[str, Facts] = {}
+    for host, rdma, gpu, place in zip(
+        deployed.hosts, deployed.rdma_facts, deployed.gpu_facts, deployed.rendezvous, strict=True
+    ):
+        if "hcas" in rdma and "gpus" in gpu:
+            rendezvous = {"interface": place["interface"], "address": place["address"]}
+            facts[host] = {**rdma, **gpu, "rendezvous": rendezvous}
+        elif deployed.planning and declares_fabric(deployed.hardware):
+            facts[host] = declared_facts(deployed.hardware, str(place.get("address") or ""))
+        else:
+            return {}
+    return nccl_env(facts, deployed.nccl) if facts else {}
+
+
+def _rdma(deployed: Deployed) -> dict[str, bool]:
+    """Whether each rank's node has RDMA devices, so that its container gets them."""
+    return {
+        host: bool(rdma["hcas"]) if "hcas" in rdma else deployed.planning and declared_rdma(deployed.hardware)
+        for host, rdma in zip(deployed.hosts, deployed.rdma_facts, strict=True)
     }
-    return nccl_env(facts, deployed.nccl)
 
 
 def _memory(deployed: Deployed) -> tuple[dict[str, Any], dict[str, Any]]:
     nodes: list[dict[str, Any]] = [hardware(deployed, facts) for facts in deployed.gpu_facts]
     if not deployed.model_info.get("config") or not all(node.get("gpu") for node in nodes):
         return {}, {}
+    if joined := domain(deployed.gpu_facts):
+        nodes = [{**node, "nvlink_domain": joined} for node in nodes]
     sizes, values = _sizes(deployed)
     same = {"engine_version": deployed.engine_version, "engine_args": values}
     smallest: dict[str, Any] = min(nodes, key=_memory_mib)

