@@ -70,6 +70,7 @@ ALLOWED = (
 
 QUOTED = (
     "plugins/plugin_utils/data/catalog",
+    "plugins/plugin_utils/data/models",
     "roles/webui/files",
     "tests/engines",
     "tests/unit/data",

@@ -101,7 +101,9 @@ _value:
     weights_per_gpu_bytes: {description: Weights on one GPU including what is replicated., type: int}
     replicated_per_gpu_bytes: {description: The part of them beyond an even share., type: int}
     kv_bytes_per_token: {description: One token over all layers and heads stored once., type: int}
-    kv_bytes_per_token_per_gpu: {description: One token on one GPU., type: int}
+    kv_bytes_per_token_range: {description: Lowest and highest growth; the same for known families., type: list, elements: int}
+    kv_bytes_per_token_per_gpu: {description: One token on one GPU with windows that the engine does not free., type: int}
+    kv_bytes_per_request_per_gpu: {description: Windows and states of one running request on one GPU., type: int}
     kv_pool_bytes: {description: Left for the KV cache; negative when weights are too large., type: int}
     kv_pool_low_bytes: {description: The same at the lower end of the estimate's interval., type: int}
     kv_pool_high_bytes: {description: The same at the upper end., type: int}

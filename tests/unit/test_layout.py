@@ -68,6 +68,7 @@ TOUCH_THE_WORLD = {
     "plugin_utils/actions/run_identity.py": "procfs of the controller",
     "plugin_utils/catalog/files.py": "the catalogs beside it",
     "plugin_utils/nccl/known.py": "the table beside it",
+    "plugin_utils/memory/models/defaults.py": "the defaults of the models' configuration classes",
     "plugin_utils/inventory/roles.py": "reads the defaults, the argument specifications and the value rules of the roles",
     "plugin_utils/diagnosis/tables.py": "the tables beside it",
 }

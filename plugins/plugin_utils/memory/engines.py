@@ -12,7 +12,7 @@ from ansible_collections.fullrank.serving.plugins.module_utils.common.versions i
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.files import read_catalog
 from ansible_collections.fullrank.serving.plugins.plugin_utils.catalog.option import snake
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.resolve import resolved
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import mapping, number, whole
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import length, mapping, number
 
 FRACTION = {
     "sglang": "mem_fraction_static",
@@ -60,7 +60,12 @@ class Engine:
     @property
     def context(self) -> int:
         """The context length that was set, in tokens; 0 when it was left to the model."""
-        return whole(self.args.get(CONTEXT.get(self.name, "")))
+        return length(self.args.get(CONTEXT.get(self.name, "")))
+
+    @property
+    def adapts(self) -> bool:
+        """The engine takes the longest context that fits: ``max_model_len`` is ``auto`` or -1 (vLLM)."""
+        return self.name == "vllm" and str(self.args.get(CONTEXT["vllm"])).strip().lower() in ("auto", "-1")
 
     @property
     def kv_dtype(self) -> str:

@@ -27,11 +27,13 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus impor
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.kv_cache import (
     element_bytes,
     kv_per_token,
-    kv_per_token_per_gpu,
+    kv_range,
 )
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.layout import Cost, cost
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.loading import as_loaded
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.pool import Budget, Load
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.pool_vllm import batch
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.rules import capability_findings, divisibility
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import MIB, Line, line
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import Weights, per_gpu
@@ -64,6 +66,8 @@ class Question:
     @property
     def context(self) -> int:
         """The context length that counts, in tokens."""
+        if self.engine.adapts and not self.wish.context:
+            return FEWEST_TOKENS  # whatever fits is long enough
         return self.wish.context or self.engine.context or self.loaded.shape.context or FEWEST_TOKENS
 
     @property
@@ -75,7 +79,13 @@ class Question:
     def answerable(self) -> bool:
         """Everything is known that the verdict needs."""
         shape = self.loaded.shape
-        return bool(self.loaded.total and self.gpu.memory_mib and shape.layers and shape.heads and shape.hidden)
+        return bool(
+            self.loaded.total
+            and self.gpu.memory_mib
+            and shape.layers
+            and (shape.heads or shape.linear_layers)
+            and shape.hidden
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,11 @@ class Fit:
     weights: int = 0
     replicated: int = 0
     kv_per_token: int = 0
+    kv_range: tuple[int, int] = (0, 0)
+    """Lowest and highest growth per token; the same twice where the family is known."""
     kv_per_token_per_gpu: int = 0
+    kv_per_request_per_gpu: int = 0
+    """Windows and states of one running request."""
     budget: Budget = field(default_factory=lambda: Budget(0.0, 0, 0))
     tokens: int = 0
     """Tokens in one KV pool."""
@@ -112,46 +126,50 @@ def fit(question: Question, sizes: Parallel) -> Fit:
     held, extra, lines = per_gpu(question.loaded, sizes)
     held, changed = as_loaded(held, shape, sizes, question.engine)
     width, unknown = element_bytes(question.wish.kv_dtype or question.engine.kv_dtype, shape)
-    per_token, more = kv_per_token_per_gpu(shape, sizes, width)
     load = Load(question.gpu, held, shape, sizes, question.context)
+    batched = batch(question.engine, load)[0] if question.engine.name == "vllm" else 0
+    spent = cost(shape, sizes, width, question.engine, context=question.context, batched=batched)
     taken = budget(question.engine, load)
     highest = taken if question.engine.fraction else budget(question.engine, load, max(HIGHEST, taken.fraction))
-    tokens = tokens_in(taken.kv, per_token)
-    in_pool = line("tokens that fit", f"{max(0, taken.kv)} / {per_token}", tokens, "tokens")
+    requests = question.wish.concurrency
+    tokens = spent.tokens(taken.kv, requests)
+    besides = requests * spent.per_request + spent.once
+    pool = f"({max(0, taken.kv)} - {besides})" if besides else f"{max(0, taken.kv)}"
+    in_pool = line("tokens that fit", f"{pool} / {spent.per_token}", tokens, "tokens")
     answer = Fit(
-        _verdict(question, taken, highest, per_token),
+        _verdict(question, taken, highest, spent),
         weights=held,
         replicated=extra,
         kv_per_token=kv_per_token(shape, width),
-        kv_per_token_per_gpu=per_token,
+        kv_range=kv_range(shape, width),
+        kv_per_token_per_gpu=spent.per_token,
+        kv_per_request_per_gpu=spent.per_request,
         budget=taken,
         tokens=tokens,
-        fewest=tokens_in(taken.low, per_token),
-        most=tokens_in(taken.high, per_token),
+        fewest=spent.tokens(taken.low, requests),
+        most=spent.tokens(taken.high, requests, hopeful=True),
         context=question.context,
         refused=refused,
-        arithmetic=(*question.loaded.arithmetic, *lines, *changed, *taken.arithmetic, *more, in_pool),
+        arithmetic=(*question.loaded.arithmetic, *lines, *changed, *taken.arithmetic, *spent.arithmetic, in_pool),
     )
     why = [*_verdict_findings(question, answer, highest), *_fraction_findings(question, taken)]
     return replace(answer, findings=(*why, *found, *unknown))
 
 
-def tokens_in(pool: int, per_token: int) -> int:
-    """Tokens in a pool of so many bytes."""
-    return max(0, pool) // per_token if per_token else (0 if pool <= 0 else 10**9)
-
-
-def _verdict(question: Question, taken: Budget, highest: Budget, per_token: int) -> str:
-    sure = tokens_in(taken.low, per_token) >= question.wanted and taken.spare >= 0
+def _verdict(question: Question, taken: Budget, highest: Budget, spent: Cost) -> str:
+    sure = spent.tokens(taken.low, question.wish.concurrency) >= question.wanted and taken.spare >= 0
     if sure and taken.fraction <= HIGHEST:
         return "fits"
-    starts = tokens_in(highest.high, per_token) >= min(FEWEST_TOKENS, question.wanted)
+    starts = spent.tokens(highest.high, 1, hopeful=True) >= min(FEWEST_TOKENS, question.wanted)
     return "tight" if starts else "does not fit"
 
 
 def refuses(question: Question, answer: Fit) -> bool:
     """The engine would not start: no pool at all; vLLM also where the pool cannot hold one request of full length."""
-    short = question.engine.name not in ("sglang", "lmdeploy") and answer.tokens < answer.context
+    holds = (
+        answer.tokens if question.loaded.shape.known else answer.most
+    )  # an unknown family is never refused by a guess
+    short = question.engine.name not in ("sglang", "lmdeploy") and holds < answer.context
     return answer.budget.kv <= 0 or short
 
 

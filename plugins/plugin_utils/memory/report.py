@@ -26,8 +26,8 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.search imp
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import (
     MIB,
     at_least_one,
+    length,
     mapping,
-    whole,
 )
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.weights import weights
 
@@ -52,7 +52,7 @@ def question(
 
 def wish(context_length: Any, max_concurrency: Any, kv_dtype: Any) -> Wish:
     """Read what the deployment shall hold."""
-    return Wish(whole(context_length), at_least_one(max_concurrency), str(kv_dtype or ""))
+    return Wish(length(context_length), at_least_one(max_concurrency), str(kv_dtype or ""))
 
 
 def nodes(hardware: Any) -> Nodes:
@@ -165,7 +165,9 @@ def as_dict(query: Question, sizes: Parallel, answer: Fit) -> dict[str, Any]:
         "weights_per_gpu_bytes": answer.weights,
         "replicated_per_gpu_bytes": answer.replicated,
         "kv_bytes_per_token": answer.kv_per_token,
+        "kv_bytes_per_token_range": list(answer.kv_range),
         "kv_bytes_per_token_per_gpu": answer.kv_per_token_per_gpu,
+        "kv_bytes_per_request_per_gpu": answer.kv_per_request_per_gpu,
         "kv_pool_bytes": answer.budget.kv,
         "kv_pool_low_bytes": answer.budget.low,
         "kv_pool_high_bytes": answer.budget.high,

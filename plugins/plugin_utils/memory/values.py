@@ -1,39 +1,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers and lines of arithmetic that every part of the memory estimate shares.
-
-A ``config.json`` comes from anybody: every reader here takes any value and answers with a number or the default.
-"""
+"""Numbers and lines of arithmetic that every part of the memory estimate shares."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import re
 from typing import Any
+
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.models.numbers import mapping, number, whole
+
+__all__ = ["GIB", "MIB", "Line", "at_least_one", "length", "line", "mapping", "number", "parts", "whole"]
 
 MIB = 1024**2
 GIB = 1024**3
 
+_LETTERS = {"k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20, "g": 10**9, "G": 2**30}
+
 Line = dict[str, Any]
 """One line of arithmetic: ``label``, ``formula`` (with the numbers in it), ``value``, ``unit``."""
-
-_LARGEST = 10**15  # above every size of a model that exists, in parameters and in bytes
-
-
-def number(value: Any, default: float = 0.0) -> float:
-    """``value`` as a finite float between 0 and 1e15, whatever was written; otherwise ``default``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return default
-    try:
-        result = float(value)
-    except (ValueError, OverflowError):
-        return default
-    return result if math.isfinite(result) and 0 <= result <= _LARGEST else default
-
-
-def whole(value: Any, default: int = 0) -> int:
-    """``value`` as an integer of at least 0; strings of digits count, because inventories hold them."""
-    return int(number(value, float(default)))
 
 
 def at_least_one(value: Any) -> int:
@@ -41,9 +25,15 @@ def at_least_one(value: Any) -> int:
     return max(1, whole(value, 1))
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
-    """``value`` if it is a mapping, otherwise an empty one."""
-    return value if isinstance(value, Mapping) else {}
+def length(value: Any) -> int:
+    """A number of tokens as people write it: ``32k`` is 32,000 and ``32K`` is 32,768, as vLLM reads them; 0 for anything else.
+
+    ``human_readable_int`` of vllm/utils/argparse_utils.py: a small letter is decimal, a capital one binary.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgG])\s*", value) if isinstance(value, str) else None
+    if not found:
+        return whole(value)
+    return whole(float(found[1]) * _LETTERS[found[2]])
 
 
 def parts(total: int, count: int) -> int:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.fullrank.serving.plugins.module_utils.common.findings import Finding, finding
-from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture, Quantization
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import Architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.models.quantization import Quantization
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.values import Line, line, mapping, parts, whole
 
@@ -153,14 +154,13 @@ def replicated(shape: Architecture, sizes: Parallel) -> int:
     spare = 1 - 1 / sizes.tp
     width = 1 if shape.quantization.bits == 8 else 2
     total = 2 * shape.router_parameters * spare
-    layers = shape.layers
-    if shape.mla:
-        total += layers * shape.hidden * (shape.q_lora_rank + shape.kv_lora_rank + shape.qk_rope) * width * spare
-    elif shape.kv_heads < sizes.attention_tp:
-        missing = 1 - shape.kv_heads / sizes.attention_tp
-        total += layers * 2 * shape.hidden * shape.head_dim * width * missing
+    total += shape.replicated_parameters * width * spare
+    for layer in shape.stack:
+        if layer.kv_heads and not layer.row and layer.kv_heads < sizes.attention_tp:
+            missing = 1 / layer.kv_heads - 1 / sizes.attention_tp
+            total += layer.kv_heads * shape.hidden * (layer.key + layer.value) * width * missing
     held_more = 1 / sizes.attention_tp - 1 / sizes.tp
-    total += layers * shape.attention_parameters * width * held_more
+    total += shape.mixer_parameters * width * held_more
     total += shape.dense_parameters * width * max(0.0, 1 / sizes.dense_tp - 1 / sizes.tp)
     total += shape.shared_parameters * width * max(0.0, 1 / sizes.shared_tp - 1 / sizes.tp)
     return int(total)

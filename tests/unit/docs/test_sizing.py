@@ -17,10 +17,15 @@ from places import CHECKOUT
 if __name__ == "__main__":
     import conftest  # noqa: F401  the collection's loader, which pytest loads by itself
 
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.engines import engine as engine_of
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.layout import cost
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.model import architecture
+from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.parallelism.sizes import Parallel
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
 from memory_logs import LOGS, compared, errors, left_out, middle
 from memory_models import model_of
+from model_configs import MODEL_CONFIGS
 
 PAGE = CHECKOUT / "docs/sizing.md"
 GIB = 1024**3
@@ -70,6 +75,29 @@ def kv() -> str:
     return table(["model", "bytes per token", "tensor parallel", "of them on one GPU"], rows)
 
 
+FAMILIES = (
+    *("DeepSeek-V3.2", "DeepSeek-V4-Flash", "GLM-5.2", "Kimi-K3", "MiniMax-M2.5", "gpt-oss-120b", "Gemma-3-27B"),
+    *("Step-3.5-Flash", "MiMo-V2-Flash", "Llama-4-Scout-17B-16E-Instruct", "Qwen3.5-397B-A17B"),
+    *("NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16", "Jamba-v0.1", "Falcon-H1-34B-Instruct", "Mistral-7B-v0.1"),
+)
+
+
+def families() -> str:
+    """Of each kind of model one: the layers, and what a token and a request cost on one GPU with each engine."""
+    configs = {row["model"].rpartition("/")[2]: row["config"] for row in MODEL_CONFIGS}
+    rows = []
+    for name in FAMILIES:
+        shape, _findings = architecture(configs[name])
+        kinds = {"grow": len(shape.growing), "window": shape.sliding_layers, "state": shape.linear_layers}
+        layers = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        costs = [cost(shape, Parallel(), 2.0, engine_of(which), context=shape.context) for which in ("vllm", "sglang")]
+        sizes = [f"{one.per_token:,}" for one in costs]
+        rows.append(
+            [name, layers, *sizes, f"{costs[0].per_request / 1024**2:,.1f} MiB" if costs[0].per_request else ""]
+        )
+    return table(["model", "layers", "per token, vLLM", "per token, SGLang", "per request, vLLM"], rows)
+
+
 def blocks() -> str:
     rows = [
         [tp, one["message"], one["remedy"]]
@@ -107,6 +135,7 @@ def logs() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "kv": kv,
+    "families": families,
     "a100": lambda: arithmetic(plan_of(A100)),
     "a100-considered": lambda: considered(plan_of(A100)),
     "h20": lambda: arithmetic(plan_of(H20)),

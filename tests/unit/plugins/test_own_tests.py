@@ -32,7 +32,7 @@ plugin_utils/diagnosis: status tables waiting
 plugin_utils/inventory: endpoints rendezvous
 plugin_utils/launch: containers options
 plugin_utils/launch/engines: call lmdeploy ray request router secret vllm
-plugin_utils/memory: engines kv_cache model report search values weights
+plugin_utils/memory: engines kv_cache report search values weights
 plugin_utils/nccl: bootstrap distance draft fabric facts gid lint_names lint_values lists policy profile rails
 plugin_utils/nccl: values variables version
 plugin_utils/report: benchmark_plot clock comm_text endpoint_report table

@@ -25,7 +25,8 @@ def test_kv_bytes_per_token(vector: dict[str, Any]) -> None:
 def test_latent_attention_is_not_counted_as_heads() -> None:
     """num_key_value_heads x head_dim is 25 times too much for DeepSeek."""
     config = config_of("deepseek-r1")
-    trap = {key: value for key, value in config.items() if key not in ("kv_lora_rank", "v_head_dim")}
+    left_out = ("kv_lora_rank", "v_head_dim", "model_type", "architectures")  # without its type no class fills the gap
+    trap = {key: value for key, value in config.items() if key not in left_out}
     assert kv_per_token(architecture(trap)[0], 2.0) == 1748992
     assert kv_per_token(architecture(config)[0], 2.0) == 70272
 
@@ -190,9 +191,18 @@ def test_sparse_attention_caches_an_indexer_key_too() -> None:
 @pytest.mark.parametrize(
     "change, code",
     [
-        ({"layer_types": ["sliding_attention", "full_attention"] * 40, "sliding_window": 4096}, "sliding-window"),
+        (
+            {
+                "layer_types": ["sliding_attention", "full_attention"] * 40,
+                "sliding_window": 4096,
+                "use_sliding_window": True,
+            },
+            "sliding-window",
+        ),
         ({"full_attention_interval": 4}, "state-not-counted"),
-        ({"mamba_d_state": 16}, "state-not-counted"),
+        ({"mamba_d_state": 16}, "fields-not-understood"),
+        ({"model_type": "new_type"}, "family-unknown"),
+        ({"layer_types": ["spiral_attention"] * 80}, "layer-kind-unknown"),
         ({"num_hidden_layers": None}, "config-incomplete"),
     ],
 )
