@@ -54,7 +54,10 @@ def explained(question: Question, sizes: Parallel, answer: Fit, there: Nodes, en
             lower = list(_lower(question, sizes, answer.budget.fraction)) if enough else []
             found.append(offered(one, lower, f"at most {HIGHEST:g}"))
         elif _indivisible(one):
-            found.append(offered(one, list(_divisors(question, sizes, there)), "other sizes, or another checkpoint"))
+            dealt = _redundant(question, sizes) if one["code"] == "experts-indivisible" else ()
+            found.append(
+                offered(one, [*dealt, *_divisors(question, sizes, there)], "other sizes, or another checkpoint")
+            )
         else:
             found.append(one)
     return replace(answer, findings=tuple(found))
@@ -179,6 +182,17 @@ def _sized_way(sizes: Parallel, count: int, there: Nodes) -> Way:
         change["nodes"] = count
         words = f"{count} such nodes ({words})"
     return Way(words, change)
+
+
+def _redundant(question: Question, sizes: Parallel) -> Iterator[Way]:
+    """Physical copies of experts with which they can be dealt (SGLang)."""
+    experts = question.loaded.shape.experts
+    more = -(experts + sizes.redundant_experts) % sizes.ep + sizes.redundant_experts
+    trial = replace(sizes, redundant_experts=more)
+    failed = any(one["severity"] == "fail" for one in divisibility(question.loaded.shape, trial))
+    if question.engine.name == "sglang" and not failed:
+        args = {"ep_num_redundant_experts": more}
+        yield Way(f"ep_num_redundant_experts: {more}", {"engine_args": args})
 
 
 def _divisors(question: Question, sizes: Parallel, there: Nodes) -> Iterator[Way]:

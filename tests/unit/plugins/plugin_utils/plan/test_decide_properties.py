@@ -91,11 +91,11 @@ def test_the_number_of_redundant_experts_that_is_named_is_accepted(ep: int) -> N
     sizes = {"tensor_parallel_size": ep, "data_parallel_size": ep}
     nodes = -(-ep // 8)
     plan = decided("sglang", "0.5.12", nodes, "H200", engine_args=args, **sizes)
-    remedy = next(one["remedy"] for one in plan["findings"] if one["code"] == "experts-indivisible")
-    more = int(remedy.split()[-3])
-    again = decided("sglang", "0.5.12", nodes, "H200", engine_args=args | {"ep_num_redundant_experts": more}, **sizes)
+    found = next(one for one in plan["findings"] if one["code"] == "experts-indivisible")
+    more, smaller = found["data"]["changes"]
+    again = decided("sglang", "0.5.12", nodes, "H200", engine_args=args | more["engine_args"], **sizes)
     assert "experts-indivisible" not in {one["code"] for one in again["findings"]}
-    smaller = int(remedy.split()[0])
-    fewer = {"tensor_parallel_size": smaller, "data_parallel_size": smaller}
-    third = decided("sglang", "0.5.12", max(1, smaller // 8), "H200", engine_args=args, **fewer)
+    tp = smaller["parallel"]["tp"]
+    fewer = {"tensor_parallel_size": tp, "data_parallel_size": tp}
+    third = decided("sglang", "0.5.12", max(1, tp // 8), "H200", engine_args=args, **fewer)
     assert "experts-indivisible" not in {one["code"] for one in third["findings"]}
