@@ -253,7 +253,7 @@ class Inventory:
         for one in self._found:
             replicas = shape.replicas(one, self.values)
             known = [host for host in self._groups.get(ROUTERS, ()) if host in self.values]
-            routed = bool(replicas and routers(one.name, replicas[0][0], known, self.values))
+            routed = bool(replicas and replicas[0] and routers(one.name, replicas[0][0], known, self.values))
             for cut in replicas:
                 for host in cut[:1]:
                     yield from self._launch(one.name, host, len(cut), routed)

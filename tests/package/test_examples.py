@@ -34,7 +34,7 @@ def planned(name: str, tmp_path: Path) -> tuple[dict[str, Any], str]:
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,6 +13,7 @@ from places import CHECKOUT
 
 PLUGINS = CHECKOUT / "plugins"
 ALLOWED = {
+    ("plugin_utils/diagnosis/literals.py", "re._parser"): "docs/decisions/162",
     ("module_utils/comm_check/worker.py", "os._exit"): "Python's own, documented",
     ("plugin_utils/inventory/groups.py", "task_vars['hostvars']._inventory"): "docs/decisions/001",
     ("action/rank_wait.py", "self._task._uuid"): "docs/decisions/001",

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_parser = re._parser if hasattr(re, "_parser") else __import__("sre_parse")
+# docs/decisions/162
+_parser = re._parser  # type: ignore[attr-defined]
 
 
 def needed(pattern: str) -> tuple[str, ...]:

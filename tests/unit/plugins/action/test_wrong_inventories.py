@@ -178,4 +178,5 @@ def test_a_wrong_inventory_is_refused_in_one_line_that_helps(case: dict[str, Any
         assert len(found["data"]["instead"]) == 1, f"{text}: the row has no fix, and the finding offers none"
         files.set(found["data"]["variable"], found["data"]["steps"], found["data"]["instead"][0])
     again = files.check(tmp_path / "mended")
-    assert again["findings"] == [], again.get("msg")
+    # a remedy can bring a warning of its own: documents that a chat keeps when a deployment embeds
+    assert {one["code"] for one in again["findings"]} <= set(case.get("then", [])), again.get("msg")

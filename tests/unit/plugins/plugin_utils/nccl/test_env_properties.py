@@ -40,6 +40,8 @@ PORTS = st.lists(
         },
     ),
     max_size=6,
+    # a node's devices have different names
+    unique_by=lambda port: str(port["hca"]),
 )
 POLICIES = st.fixed_dictionaries(
     {},
