@@ -11,13 +11,17 @@ from typing import Any
 from ansible_collections.fullrank.serving.plugins.module_utils.common import http_client
 from ansible_collections.fullrank.serving.plugins.module_utils.endpoint import tasks
 
+TASK_OPTIONS: dict[str, dict[str, Any]] = {
+    "task": {"type": "str", "choices": list(tasks.ASKED), "default": tasks.GENERATE},
+    "engine": {"type": "str", "default": ""},
+}
+"""What for, and which engine, where the path depends on it."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "url": {"type": "str"},
     "model": {"type": "str"},
     "api_key": {"type": "str", "no_log": True},
     "certificate": {"type": "path", "default": ""},
-    "task": {"type": "str", "choices": list(tasks.ASKED), "default": tasks.GENERATE},
-    "engine": {"type": "str", "default": ""},
+    **TASK_OPTIONS,
 }
 """Of modules that ask (the documentation fragment ``endpoint``), beside ``timeout``, whose default is each module's own."""
 REQUIRED_BY = {"url": ["model"]}

@@ -37,7 +37,7 @@ GROUP_OPTIONS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "certificate": {"type": "str", "default": ""},
     "model": {"type": "str", "required": True},
-    **answer.OPTIONS,
+    **answer.TASK_OPTIONS,
     "requires": {"type": "list", "elements": "path", "default": []},
     "meet_timeout": {"type": "int", "default": 600},
     "ready_timeout": {"type": "int", "default": 3600},
