@@ -29,7 +29,8 @@ class ActionModule(ActionBase):
     def _try(self, task_vars: dict[str, Any] | None) -> tuple[bool, str]:
         """One module by the node's own connection, so that jump hosts, ports and users of the inventory count."""
         try:
-            answer = self._execute_module(module_name="ansible.builtin.ping", task_vars=task_vars)
+            # without arguments of its own the module would be given this task's, and refuse them
+            answer = self._execute_module(module_name="ansible.builtin.ping", module_args={}, task_vars=task_vars)
         except AnsibleConnectionFailure as error:
             return False, " ".join(str(error).split())
         good = answer.get("ping") == "pong"

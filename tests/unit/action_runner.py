@@ -59,7 +59,8 @@ def run_action(
     plugin = action(task, connection, None, DataLoader(), Templar(DataLoader()), None)
 
     def execute(module_name: str = "", module_args: dict[str, Any] | None = None, **_others: Any) -> dict[str, Any]:
-        return answers(module_name, module_args or {})
+        # as Ansible does: without arguments a module is given the task's own
+        return answers(module_name, arguments if module_args is None else module_args)
 
     monkeypatch.setattr(plugin, "_execute_module", execute)
     return plugin.run(task_vars={"inventory_hostname": "n1", **task_vars}), shown

@@ -80,21 +80,20 @@ def test_a_second_run_changes_nothing_and_leaves_the_engine_alone(
     assert run.rc == 0
     assert run.changed == 0
     assert pids(nodes) == before
+    server = {
+        "name": "n1",
+        "url": ENDPOINT,
+        "host": "0.0.0.0",
+        "ready": f"http://{HEAD}:29600/ready",
+        "certificate": "",
+    }
     assert run.outcome["deployments"]["tiny"] == {
         "endpoint": ENDPOINT,
         "model": "tiny",
         "task": "generate",
         "engine": "vllm 0.32.0",
         "ranks": ["n1", "n2"],
-        "replicas": [
-            {
-                "name": "n1",
-                "url": ENDPOINT,
-                "host": "0.0.0.0",
-                "ready": f"http://{HEAD}:29600/ready",
-                "certificate": "",
-            }
-        ],
+        "replicas": [{**server, "servers": [server]}],
         "key": None,
     }
     # its last step checked every endpoint

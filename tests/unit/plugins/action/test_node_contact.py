@@ -12,8 +12,12 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.fullrank.serving.plugins.action.node_contact import OFFLINE, ActionModule
 
 
+def ping(_name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"failed": True, "msg": "Unsupported parameters"} if arguments else {"ping": "pong"}
+
+
 def test_a_node_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, _ = run_action(monkeypatch, ActionModule, {}, lambda _name, _arguments: {"ping": "pong"})
+    result, _ = run_action(monkeypatch, ActionModule, {"attempt": True}, ping)
     assert (result["answers"], result["msg"], result["changed"]) == (True, "", False)
 
 
