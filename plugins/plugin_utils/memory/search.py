@@ -98,8 +98,10 @@ def shapes(question: Question, nodes: Nodes, gpus: int) -> Iterator[dict[str, in
     outside = [tp for tp in divisors if tp > domain]
     for tp in outside[:1] + inside + outside[1:] if wide else inside + outside:
         stages = gpus // tp
-        if stages == 1 or (stages <= question.loaded.shape.layers and question.engine.name != "lmdeploy"):
-            yield {"tp": tp, "pp": stages}  # LMDeploy has no pipeline parallel
+        # LMDeploy has no pipeline parallel, and SGLang none before 0.4.6.post2
+        staged = question.engine.name != "lmdeploy" and can(question.engine, pp=stages)
+        if stages == 1 or (stages <= question.loaded.shape.layers and staged):
+            yield {"tp": tp, "pp": stages}
 
 
 def tried(question: Question, nodes: Nodes, count: int) -> list[Choice]:

@@ -11,7 +11,7 @@ from ansible_collections.fullrank.serving.plugins.plugin_utils.memory import rem
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.gpus import BOARDS
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.plan import parallel_plan
 from ansible_collections.fullrank.serving.plugins.plugin_utils.memory.report import memory_fit
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory_logs import LOGS, model
 from memory_models import codes, model_of
@@ -83,8 +83,18 @@ def test_every_change_that_is_offered_is_accepted(case: tuple[Any, ...]) -> None
                 assert after["verdict"] == "fits" and not failures(after), (one, change, after["summary"])
 
 
+A_RELEASE_WITHOUT_PIPELINES = (
+    "deepseek-r1",
+    {"gpu": "NVIDIA A100-SXM4-80GB", "gpus_per_node": 8, "nodes": 3},
+    {"tp": 1, "pp": 1},
+    ("sglang", "0.4.5", {}),
+    {},
+)
+
+
 @settings(max_examples=40, deadline=None)
 @given(CASES)
+@example(A_RELEASE_WITHOUT_PIPELINES)
 def test_every_proposal_is_accepted(case: tuple[Any, ...]) -> None:
     """As sizes, and as the engine's options that are printed."""
     name, hardware, _, (engine_name, release, args), wishes = case
