@@ -106,7 +106,7 @@ def _of_run(
     found = tags.check(params["tags"], groups, chosen)
     if params["hosts"] is None:
         return found
-    sent = [name for name, replicas in cut.items() if replicas and "model_hub" in values.get(replicas[0][0], {})]
+    sent = [name for name, replicas in cut.items() if any(replicas) and "model_hub" in values.get(replicas[0][0], {})]
     meant = {name: replicas for name, replicas in cut.items() if name in (params["of"] or cut)}
     return [
         *found,
@@ -253,7 +253,7 @@ class Inventory:
         for one in self._found:
             replicas = shape.replicas(one, self.values)
             known = [host for host in self._groups.get(ROUTERS, ()) if host in self.values]
-            routed = bool(replicas and replicas[0] and routers(one.name, replicas[0][0], known, self.values))
+            routed = bool(any(replicas) and routers(one.name, replicas[0][0], known, self.values))
             for cut in replicas:
                 for host in cut[:1]:
                     yield from self._launch(one.name, host, len(cut), routed)
